@@ -1,0 +1,44 @@
+//! Compiles `proto/` with protox, so that nobody needs `protoc`.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+
+/// The messages whose events are spliced in as they are stored: the server encodes them itself.
+const SPLICED: [&str; 3] = ["SubscribeResponse", "ReadResponse", "GetEventResponse"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let files = protox::compile(
+        ["tidings/events/v1/event_service.proto", "tidings/events/v1/topic_service.proto", "tidings/events/v1/error_reason.proto"],
+        ["proto"],
+    )?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
+
+    // Messages and clients, as every other user generates them.
+    let (messages, servers) = (out.join("messages"), out.join("servers"));
+    fs::create_dir_all(&messages)?;
+    fs::create_dir_all(&servers)?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .btree_map(".")
+        .build_server(false)
+        .extern_path(".google.rpc", "::tonic_types::pb")
+        .out_dir(&messages)
+        .compile_fds(files.clone())?;
+
+    // Servers, over the same messages but for the spliced ones.
+    let mut server = tonic_prost_build::configure()
+        .bytes(".")
+        .btree_map(".")
+        .build_client(false)
+        .extern_path(".google.rpc", "::tonic_types::pb")
+        .extern_path(".tidings.events.v1", "crate::proto::events::v1")
+        .out_dir(&servers);
+    for message in SPLICED {
+        server = server.extern_path(format!(".tidings.events.v1.{message}"), "crate::proto::Spliced");
+    }
+    server.compile_fds(files)?;
+    Ok(())
+}

@@ -1,0 +1,2 @@
+//! Tidings.
+pub mod proto;
