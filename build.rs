@@ -10,7 +10,11 @@ const SPLICED: [&str; 3] = ["SubscribeResponse", "ReadResponse", "GetEventRespon
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = protox::compile(
-        ["tidings/events/v1/event_service.proto", "tidings/events/v1/topic_service.proto", "tidings/events/v1/error_reason.proto"],
+        [
+            "tidings/events/v1/event_service.proto",
+            "tidings/events/v1/topic_service.proto",
+            "tidings/events/v1/error_reason.proto",
+        ],
         ["proto"],
     )?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -37,7 +41,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .extern_path(".tidings.events.v1", "crate::proto::events::v1")
         .out_dir(&servers);
     for message in SPLICED {
-        server = server.extern_path(format!(".tidings.events.v1.{message}"), "crate::proto::Spliced");
+        server =
+            server.extern_path(format!(".tidings.events.v1.{message}"), "crate::proto::Spliced");
     }
     server.compile_fds(files)?;
     Ok(())

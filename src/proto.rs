@@ -4,7 +4,10 @@
 //! recorded events are [`Spliced`] on the server's side: their events are put in as they are stored.
 
 use bytes::{Buf, BufMut, Bytes};
-use prost::{DecodeError, Message, encoding::{DecodeContext, WireType}};
+use prost::{
+    DecodeError, Message,
+    encoding::{DecodeContext, WireType},
+};
 
 /// Messages and clients of the package `tidings.events`.
 pub mod events {

@@ -1,0 +1,12 @@
+//! The real server over real sockets. One binary, so that RocksDB is linked once.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod abuse;
+mod corruption;
+mod drain;
+mod errors;
+mod harness;
+mod kill_loop;
+mod power_cut;
+mod streams;
+mod torture;
