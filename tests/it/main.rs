@@ -8,5 +8,7 @@ mod errors;
 mod harness;
 mod kill_loop;
 mod power_cut;
+mod publishing;
 mod streams;
+mod topics;
 mod torture;
