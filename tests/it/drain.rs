@@ -15,11 +15,12 @@ use tonic_health::pb::{
 use tonic_types::StatusExt as _;
 
 use crate::{
+    checker::check,
     harness::{
         Options, PATIENCE, Rng, Server, Subscription, after, assert_refused, connect, earliest,
         endpoint, events_over, ids, large_events, subscribe_to, within,
     },
-    torture::{Clients, check},
+    torture::Clients,
 };
 
 /// The issue says 5 s on a machine of its own; tests share two cores with each other.

@@ -13,11 +13,12 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use crate::{
+    checker::check,
     harness::{
         Options, PATIENCE, Rng, Server, Subscription, after, earliest, endpoint, events_over,
         eventually, places, setting, subscribe_to,
     },
-    torture::{Clients, check},
+    torture::Clients,
 };
 
 /// Every so many rounds, and after the last one, everything is read back.

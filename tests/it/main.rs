@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod abuse;
+mod checker;
 mod corruption;
 mod drain;
 mod errors;
 mod harness;
 mod kill_loop;
+mod lost;
 mod power_cut;
 mod publishing;
 mod streams;

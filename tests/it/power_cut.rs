@@ -15,8 +15,9 @@ use tempfile::TempDir;
 use tidings::proto::events::v1::Durability;
 
 use crate::{
+    checker::{Findings, check},
     harness::{Options, Rng, Server, setting},
-    torture::{Clients, Findings, check},
+    torture::Clients,
 };
 
 /// Names the image files, so that a later run finds what a killed one left behind.
