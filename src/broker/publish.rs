@@ -1,0 +1,160 @@
+//! Publishing: what a topic takes, then the journal.
+
+use std::sync::Arc;
+
+use super::{
+    Broker,
+    error::{Draining, PublishError, TopicError},
+};
+use crate::{
+    journal::CommitError,
+    model::{
+        commit::{Action, Applied, Commit, Condition, Durability, Place, Rejected},
+        event::{NewEvent, Refusal},
+        name::TopicName,
+        topic::{SchemaEnforcement, TopicConfig},
+    },
+    store::topics::Topic,
+};
+
+/// A batch that is well formed.
+#[derive(Debug)]
+pub struct Publish {
+    /// Where to.
+    pub topic: TopicName,
+    /// What.
+    pub events: Vec<NewEvent>,
+    /// If.
+    pub conditions: Vec<Condition>,
+    /// How durable before the answer.
+    pub durability: Durability,
+    /// Says what would be, and appends nothing.
+    pub validate_only: bool,
+}
+
+/// What a publish waits for, once it has its place in the order.
+pub struct Pending {
+    topic: TopicName,
+    events: u64,
+    bytes: u64,
+    broker: Broker,
+    outcome: std::pin::Pin<Box<dyn Future<Output = Result<Applied, CommitError>> + Send>>,
+}
+
+impl Broker {
+    /// Publishes a batch, and waits for it.
+    ///
+    /// # Errors
+    /// Why nothing was appended, or why that is not certain.
+    pub async fn publish(&self, publish: Publish) -> Result<Vec<Place>, PublishError> {
+        self.submit(publish).await?.finish().await
+    }
+
+    /// Gives a batch its place in the order; batches that are submitted one after the other are recorded so.
+    ///
+    /// # Errors
+    /// Why it was not tried.
+    pub async fn submit(&self, publish: Publish) -> Result<Pending, PublishError> {
+        if self.is_draining() {
+            return Err(Draining.into());
+        }
+        let Publish { topic: name, mut events, conditions, durability, validate_only } = publish;
+        let topic = self.topic_for(&name, validate_only).await?;
+        let config = topic.config();
+        for event in &mut events {
+            event.refusal = self.refusal(&config, event);
+        }
+        let bytes = events.iter().map(|event| event.encoded().len() as u64).sum();
+        let count = events.len() as u64;
+        let action = Action::Publish { topic: topic.id, events, conditions, validate_only };
+        let commit = Commit { action, time: self.now(), durability };
+        let outcome = self.parts.journal.submit(commit).await.map_err(PublishError::Commit)?;
+        Ok(Pending {
+            topic: name,
+            events: if validate_only { 0 } else { count },
+            bytes,
+            broker: self.clone(),
+            outcome: Box::pin(outcome),
+        })
+    }
+
+    async fn topic_for(
+        &self,
+        name: &TopicName,
+        validate_only: bool,
+    ) -> Result<Arc<Topic>, PublishError> {
+        match self.topic(name) {
+            Ok(topic) => Ok(topic),
+            Err(missing) if self.limits().auto_create_topics && !validate_only && !name.is_internal() => {
+                match self.create_topic(name.clone(), TopicConfig::default()).await {
+                    // Somebody else was first: as good.
+                    Ok(_) | Err(TopicError::Exists(_)) => Ok(self.topic(name)?),
+                    Err(TopicError::Commit(error)) => Err(PublishError::Commit(error)),
+                    Err(_) => Err(missing.into()),
+                }
+            }
+            Err(missing) => Err(missing.into()),
+        }
+    }
+
+    /// Why a topic does not take an event, unless it has it already.
+    fn refusal(&self, config: &TopicConfig, event: &NewEvent) -> Option<Refusal> {
+        let size = event.encoded().len();
+        let limit = config
+            .event_bytes_max
+            .map_or(self.limits().event_bytes_max, |own| self.limits().event_bytes_max.min(own as usize));
+        if size > limit {
+            return Some(Refusal::TooLarge { size: size as u64, limit: limit as u64 });
+        }
+        if !config.allows(&event.event_type) {
+            return Some(Refusal::TypeNotAllowed {
+                event_type: event.event_type.clone(),
+                allowed: config.allowed_types.join(", "),
+            });
+        }
+        let hint = match config.schema_enforcement {
+            SchemaEnforcement::Required => {
+                "the topic takes registered types only, and this server has no schemas yet"
+            }
+            SchemaEnforcement::IfRegistered if event.is_any => {
+                "an Any has to be of a registered type, unless the topic's schema_enforcement is OFF"
+            }
+            SchemaEnforcement::IfRegistered | SchemaEnforcement::Off => return None,
+        };
+        Some(Refusal::SchemaRequired { event_type: event.event_type.clone(), hint })
+    }
+}
+
+impl Pending {
+    /// Waits for the outcome.
+    ///
+    /// # Errors
+    /// Why nothing was appended, or why that is not certain.
+    pub async fn finish(self) -> Result<Vec<Place>, PublishError> {
+        match self.outcome.await {
+            Ok(Applied::Published(places)) => {
+                let duplicates = places.iter().filter(|place| place.duplicate).count() as u64;
+                self.broker.parts.metrics.publish_accepted(
+                    self.events.saturating_sub(duplicates),
+                    self.bytes,
+                    duplicates,
+                );
+                Ok(places)
+            }
+            Ok(other) => {
+                Err(PublishError::Corrupt(format!("a publish was applied as something else: {other:?}")))
+            }
+            Err(CommitError::Rejected(rejected)) => Err(match rejected {
+                Rejected::TopicGone => self.broker.not_found(self.topic.as_str()).into(),
+                Rejected::IdConflict(conflicts) => PublishError::IdConflict(conflicts),
+                Rejected::Refused(refused) => PublishError::Refused(refused),
+                Rejected::Conditions(failed) => PublishError::Conditions(failed),
+                Rejected::Corrupt(detail) => PublishError::Corrupt(detail),
+                Rejected::TopicExists | Rejected::RevisionMoved { .. } => {
+                    PublishError::Corrupt(rejected.to_string())
+                }
+            }),
+            Err(error) => Err(PublishError::Commit(error)),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Values: what a valid name, offset, cursor or event is. No I/O, no async, no wire format but the event's own.
+
+pub mod commit;
+pub mod cursor;
+pub mod encoded;
+pub mod event;
+pub mod fault;
+pub mod filter;
+pub mod name;
+pub mod numbers;
+pub mod topic;

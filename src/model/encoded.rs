@@ -1,0 +1,276 @@
+//! An event in its recorded form: the Protobuf bytes of `tidings.events.v1.Event`, read without decoding them whole.
+
+use std::{borrow::Cow, fmt::Write as _, ops::Range};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+
+/// Field numbers of `tidings.events.v1.Event`, which never change.
+pub mod tag {
+    #![allow(missing_docs, reason = "named as in event.proto")]
+    pub const ID: u32 = 1;
+    pub const SOURCE: u32 = 2;
+    pub const SPEC_VERSION: u32 = 3;
+    pub const TYPE: u32 = 4;
+    pub const ATTRIBUTES: u32 = 5;
+    pub const SUBJECT: u32 = 16;
+    pub const TIME: u32 = 17;
+    pub const DATACONTENTTYPE: u32 = 18;
+    pub const DATASCHEMA: u32 = 19;
+    pub const PARTITIONKEY: u32 = 20;
+    pub const CORRELATIONID: u32 = 21;
+    pub const CAUSATIONID: u32 = 22;
+    pub const TRACEPARENT: u32 = 23;
+    pub const TRACESTATE: u32 = 24;
+    pub const SCHEMAVERSION: u32 = 25;
+    pub const EXTENSIONS: u32 = 31;
+}
+
+/// The attributes that have a field of their own, by their CloudEvents names.
+pub const NAMED: [(&str, u32); 14] = [
+    ("id", tag::ID),
+    ("source", tag::SOURCE),
+    ("specversion", tag::SPEC_VERSION),
+    ("type", tag::TYPE),
+    ("subject", tag::SUBJECT),
+    ("time", tag::TIME),
+    ("datacontenttype", tag::DATACONTENTTYPE),
+    ("dataschema", tag::DATASCHEMA),
+    ("partitionkey", tag::PARTITIONKEY),
+    ("correlationid", tag::CORRELATIONID),
+    ("causationid", tag::CAUSATIONID),
+    ("traceparent", tag::TRACEPARENT),
+    ("tracestate", tag::TRACESTATE),
+    ("schemaversion", tag::SCHEMAVERSION),
+];
+
+/// Whether a text can be the name of a CloudEvents attribute: lower-case letters and digits.
+pub fn is_attribute_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && name != "data"
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
+/// A value inside of encoded bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Value {
+    Varint(u64),
+    /// Start and end.
+    Bytes(usize, usize),
+    Fixed,
+}
+
+/// Walks over the fields of an encoded message.
+struct Fields<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Fields<'_> {
+    fn varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = *self.bytes.get(self.at)?;
+            self.at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn skip(&mut self, count: usize) -> Option<(usize, usize)> {
+        let start = self.at;
+        let end = start.checked_add(count).filter(|end| *end <= self.bytes.len())?;
+        self.at = end;
+        Some((start, end))
+    }
+}
+
+impl Iterator for Fields<'_> {
+    type Item = (u32, Value);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let key = self.varint()?;
+        let tag = u32::try_from(key >> 3).ok()?;
+        let value = match key & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => self.skip(8).map(|_| Value::Fixed)?,
+            2 => {
+                let length = usize::try_from(self.varint()?).ok()?;
+                let (start, end) = self.skip(length)?;
+                Value::Bytes(start, end)
+            }
+            5 => self.skip(4).map(|_| Value::Fixed)?,
+            _ => return None,
+        };
+        Some((tag, value))
+    }
+}
+
+/// The recorded bytes of one event.
+#[derive(Debug, Clone, Copy)]
+pub struct EncodedEvent<'a>(pub &'a [u8]);
+
+impl<'a> EncodedEvent<'a> {
+    fn fields(self) -> Fields<'a> {
+        Fields { bytes: self.0, at: 0 }
+    }
+
+    fn text(self, start: usize, end: usize) -> &'a str {
+        self.0.get(start..end).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+
+    /// Where the key is: `partitionkey`, else `subject`, else nowhere.
+    pub fn key_range(self) -> Option<Range<usize>> {
+        let mut subject = None;
+        for (field, value) in self.fields() {
+            match (field, value) {
+                (tag::PARTITIONKEY, Value::Bytes(start, end)) if end > start => {
+                    return Some(start..end);
+                }
+                (tag::SUBJECT, Value::Bytes(start, end)) if end > start => {
+                    subject = Some(start..end);
+                }
+                _ => {}
+            }
+        }
+        subject
+    }
+
+    /// The value of an attribute in its canonical text form, where the event has it.
+    pub fn attribute(self, name: &str) -> Option<Cow<'a, str>> {
+        match NAMED.iter().find(|(named, _)| *named == name) {
+            Some((_, wanted)) => {
+                let (_, value) = self.fields().find(|(field, _)| field == wanted)?;
+                match value {
+                    Value::Bytes(start, end) if *wanted == tag::TIME => {
+                        timestamp(self.0.get(start..end)?).map(Cow::Owned)
+                    }
+                    Value::Bytes(start, end) => Some(Cow::Borrowed(self.text(start, end))),
+                    _ => None,
+                }
+            }
+            None => self.extension(name),
+        }
+    }
+
+    fn extension(self, name: &str) -> Option<Cow<'a, str>> {
+        for (field, value) in self.fields() {
+            let Value::Bytes(start, end) = value else { continue };
+            if field != tag::EXTENSIONS && field != tag::ATTRIBUTES {
+                continue;
+            }
+            let entry = EncodedEvent(self.0.get(start..end)?);
+            let (mut key, mut held) = ("", &[][..]);
+            for (part, value) in entry.fields() {
+                match (part, value) {
+                    (1, Value::Bytes(start, end)) => key = entry.text(start, end),
+                    (2, Value::Bytes(start, end)) => held = entry.0.get(start..end)?,
+                    _ => {}
+                }
+            }
+            if key == name {
+                return if field == tag::EXTENSIONS {
+                    std::str::from_utf8(held).ok().map(Cow::Borrowed)
+                } else {
+                    typed(held)
+                };
+            }
+        }
+        None
+    }
+}
+
+/// A `CloudEventAttributeValue` as the text that CloudEvents gives it.
+fn typed(bytes: &[u8]) -> Option<Cow<'_, str>> {
+    let value = EncodedEvent(bytes);
+    let (kind, held) = value.fields().last()?;
+    Some(match (kind, held) {
+        (1, Value::Varint(flag)) => Cow::Borrowed(if flag == 0 { "false" } else { "true" }),
+        // int32 travels as a sign-extended 64-bit number.
+        (2, Value::Varint(number)) => Cow::Owned(number.cast_signed().to_string()),
+        (3 | 5 | 6, Value::Bytes(start, end)) => Cow::Borrowed(value.text(start, end)),
+        (4, Value::Bytes(start, end)) => Cow::Owned(STANDARD.encode(bytes.get(start..end)?)),
+        (7, Value::Bytes(start, end)) => Cow::Owned(timestamp(bytes.get(start..end)?)?),
+        _ => return None,
+    })
+}
+
+/// A `google.protobuf.Timestamp` as RFC 3339.
+fn timestamp(bytes: &[u8]) -> Option<String> {
+    let (mut seconds, mut nanos) = (0, 0);
+    for (field, value) in EncodedEvent(bytes).fields() {
+        match (field, value) {
+            (1, Value::Varint(number)) => seconds = number.cast_signed(),
+            (2, Value::Varint(number)) => nanos = i32::try_from(number.cast_signed()).ok()?,
+            _ => {}
+        }
+    }
+    let time = Timestamp::new(seconds, nanos).ok()?;
+    let mut text = String::with_capacity(30);
+    write!(text, "{time}").ok()?;
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+    use crate::proto::events::v1::{AttributeValue, Event, attribute_value::Attr};
+
+    fn event() -> Event {
+        Event {
+            id: "1".into(),
+            source: "/shop".into(),
+            r#type: "OrderPlaced".into(),
+            subject: "o-1".into(),
+            time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 5_000_000 }),
+            extensions: [("tenant".to_string(), "blue".to_string())].into(),
+            attributes: [
+                ("priority".to_string(), AttributeValue { attr: Some(Attr::CeInteger(-3)) }),
+                ("urgent".to_string(), AttributeValue { attr: Some(Attr::CeBoolean(true)) }),
+            ]
+            .into(),
+            ..Event::default()
+        }
+    }
+
+    #[test]
+    fn attributes_read_as_cloudevents_writes_them() {
+        let bytes = event().encode_to_vec();
+        let encoded = EncodedEvent(&bytes);
+        let read = |name: &str| encoded.attribute(name).map(Cow::into_owned);
+        assert_eq!(read("source").as_deref(), Some("/shop"));
+        assert_eq!(read("type").as_deref(), Some("OrderPlaced"));
+        assert_eq!(read("time").as_deref(), Some("2023-11-14T22:13:20.005Z"));
+        assert_eq!(read("tenant").as_deref(), Some("blue"));
+        assert_eq!(read("priority").as_deref(), Some("-3"));
+        assert_eq!(read("urgent").as_deref(), Some("true"));
+        assert_eq!(read("absent"), None);
+    }
+
+    #[test]
+    fn the_key_is_the_partition_key_before_the_subject() {
+        let mut event = event();
+        let bytes = event.encode_to_vec();
+        let range = EncodedEvent(&bytes).key_range().expect("a key");
+        assert_eq!(&bytes[range], b"o-1");
+        event.partitionkey = "p-9".into();
+        let bytes = event.encode_to_vec();
+        let range = EncodedEvent(&bytes).key_range().expect("a key");
+        assert_eq!(&bytes[range], b"p-9");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>, name in "[a-z]{1,8}") {
+            let _ = EncodedEvent(&bytes).attribute(&name);
+            let _ = EncodedEvent(&bytes).attribute("time");
+            let _ = EncodedEvent(&bytes).key_range();
+        }
+    }
+}

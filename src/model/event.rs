@@ -1,0 +1,196 @@
+//! An event on its way in, and an event as it is recorded.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use super::{
+    encoded::EncodedEvent,
+    name::TopicName,
+    numbers::{AppendTime, KeyVersion, Offset, Position},
+};
+
+/// Longest `id`, `source`, `type`, `subject`, `partitionkey` and `correlationid`, in bytes.
+pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
+
+/// Bytes that the store writes in front of an event. They are left free when the event is encoded, so that its row is
+/// made in place.
+pub const HEADER_BYTES: usize = 56;
+
+/// What an event's source and id hash to: its identity within a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IdentityHash(pub u128);
+
+impl IdentityHash {
+    /// XXH3-128 over the length of the source, the source and the id. Fixed for good: it is on disk.
+    pub fn of(source: &str, id: &str) -> Self {
+        let mut hash = Xxh3::new();
+        hash.update(&(source.len() as u64).to_be_bytes());
+        hash.update(source.as_bytes());
+        hash.update(id.as_bytes());
+        Self(hash.digest128())
+    }
+}
+
+/// What the producer said, hashed: tells a repetition from another event under the same identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentHash(pub u64);
+
+impl ContentHash {
+    /// XXH3-64 over the event's Protobuf bytes in ascending order of fields and map keys, with attributes lifted and
+    /// defaults filled in. Fixed for good: it is on disk.
+    pub fn of(encoded: &[u8]) -> Self {
+        Self(xxh3_64(encoded))
+    }
+}
+
+/// Why the event may not be appended unless it is recorded already.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Larger than the topic or the server takes.
+    #[error("the event has {size} bytes, at most {limit} are taken here")]
+    TooLarge {
+        /// Bytes of the event.
+        size: u64,
+        /// Bytes that are taken.
+        limit: u64,
+    },
+    /// The topic takes other types only.
+    #[error("type {event_type:?} is not among the types that the topic takes: {allowed}")]
+    TypeNotAllowed {
+        /// The event's type.
+        event_type: String,
+        /// What the topic takes, as a list.
+        allowed: String,
+    },
+    /// The topic takes only types that have a schema.
+    #[error("type {event_type:?} has no registered schema: {hint}")]
+    SchemaRequired {
+        /// The event's type.
+        event_type: String,
+        /// What to do.
+        hint: &'static str,
+    },
+}
+
+/// An event that is well formed, encoded and ready to be appended.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// As the producer named it.
+    pub id: String,
+    /// Its identity.
+    pub identity: IdentityHash,
+    /// What the producer said.
+    pub content: ContentHash,
+    /// What happened.
+    pub event_type: String,
+    /// The payload is a `google.protobuf.Any`.
+    pub is_any: bool,
+    /// `correlationid`; may be empty.
+    pub correlation: String,
+    /// [`HEADER_BYTES`] free bytes, then the event's Protobuf bytes.
+    pub row: Vec<u8>,
+    /// Where the key is in the event's bytes.
+    pub key: Option<(u32, u16)>,
+    /// Set where it may not be appended.
+    pub refusal: Option<Refusal>,
+}
+
+impl NewEvent {
+    /// Takes an encoded event with free bytes in front.
+    ///
+    /// # Panics
+    /// Where the row is shorter than the free bytes.
+    pub fn new(
+        id: String,
+        source: &str,
+        event_type: String,
+        correlation: String,
+        content: ContentHash,
+        row: Vec<u8>,
+    ) -> Self {
+        assert!(row.len() >= HEADER_BYTES, "a row begins with room for its header");
+        let key = EncodedEvent(&row[HEADER_BYTES..]).key_range().and_then(|range| {
+            Some((u32::try_from(range.start).ok()?, u16::try_from(range.len()).ok()?))
+        });
+        let identity = IdentityHash::of(source, &id);
+        Self { id, identity, content, event_type, is_any: false, correlation, row, key, refusal: None }
+    }
+
+    /// The event's Protobuf bytes.
+    pub fn encoded(&self) -> &[u8] {
+        &self.row[HEADER_BYTES..]
+    }
+
+    /// `partitionkey`, else `subject`, else nothing.
+    pub fn key(&self) -> Option<&[u8]> {
+        slice(self.encoded(), self.key)
+    }
+}
+
+fn slice(event: &[u8], key: Option<(u32, u16)>) -> Option<&[u8]> {
+    let (at, length) = key?;
+    let at = at as usize;
+    event.get(at..at + usize::from(length))
+}
+
+/// An event as it is in the log of its topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its place in the topic.
+    pub offset: Offset,
+    /// Its place among everything.
+    pub position: Position,
+    /// Which of its key's events it is; 0 where it has no key.
+    pub key_version: KeyVersion,
+    /// When it was recorded.
+    pub append_time: AppendTime,
+    /// Which schema governs it; 0: none.
+    pub schema_id: u32,
+    /// Where the key is in `event`.
+    pub key: Option<(u32, u16)>,
+    /// The exact Protobuf bytes of the event as it is delivered.
+    pub event: Bytes,
+}
+
+impl Recorded {
+    /// `partitionkey`, else `subject`, else empty.
+    pub fn key(&self) -> &[u8] {
+        slice(&self.event, self.key).unwrap_or_default()
+    }
+
+    /// Attributes without decoding the event.
+    pub fn encoded(&self) -> EncodedEvent<'_> {
+        EncodedEvent(&self.event)
+    }
+}
+
+/// An event with the topic that it is in.
+#[derive(Debug, Clone)]
+pub struct Delivered {
+    /// Where it is recorded.
+    pub topic: Arc<TopicName>,
+    /// What is recorded.
+    pub recorded: Recorded,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// These are on disk: if this test fails, every stored identity would be forgotten.
+    #[test]
+    fn the_hashes_have_not_moved() {
+        assert_eq!(
+            format!("{:032x}", IdentityHash::of("/shop", "42").0),
+            "GOLDEN_IDENTITY"
+        );
+        assert_eq!(format!("{:016x}", ContentHash::of(b"tidings").0), "GOLDEN_CONTENT");
+    }
+
+    #[test]
+    fn source_and_id_do_not_run_together() {
+        assert_ne!(IdentityHash::of("ab", "c"), IdentityHash::of("a", "bc"));
+    }
+}

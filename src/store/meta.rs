@@ -1,0 +1,162 @@
+//! What stands in `meta`: topics, their ends, the last position, holes in the order of positions.
+
+use serde::{Deserialize, Serialize};
+
+use super::keys::u64_at;
+use crate::model::{
+    numbers::{AppendTime, Offset, Position, TopicId},
+    topic::TopicConfig,
+};
+
+/// How many trims a topic remembers, to tell a late reader what it lost. Older ones are told with the oldest of these.
+pub const TRIM_MARKS_MAX: usize = 64;
+
+/// How far positions jump after an unclean stop. BUFFERED events that were lost had fewer positions than this.
+pub const POSITION_JUMP: u64 = 1 << 32;
+
+/// Everything but the events, of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct State {
+    /// The last position that was given away.
+    pub position: Position,
+    /// The last append time that was given away.
+    pub time: AppendTime,
+    /// The last topic id that was given away.
+    pub topic: TopicId,
+    /// Events ever appended.
+    pub events: u64,
+}
+
+/// Key of [`State`].
+pub const STATE_KEY: &[u8] = b"state";
+
+impl State {
+    /// `position: u64 | time: u64 | topic: u32 | events: u64`.
+    pub fn encode(&self) -> [u8; 28] {
+        let mut bytes = [0; 28];
+        bytes[..8].copy_from_slice(&self.position.0.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.time.0.to_be_bytes());
+        bytes[16..20].copy_from_slice(&self.topic.0.to_be_bytes());
+        bytes[20..].copy_from_slice(&self.events.to_be_bytes());
+        bytes
+    }
+
+    /// Reads it back.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(Self {
+            position: Position(u64_at(bytes, 0)?),
+            time: AppendTime(u64_at(bytes, 8)?),
+            topic: TopicId(super::keys::u32_at(bytes, 16)?),
+            events: u64_at(bytes, 20)?,
+        })
+    }
+}
+
+/// Where a topic ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct End {
+    /// The first offset that is not written.
+    pub next: Offset,
+    /// Bytes of all events ever appended to it.
+    pub bytes: u64,
+    /// When the last one was.
+    pub time: AppendTime,
+    /// Position of the last one.
+    pub position: Position,
+}
+
+/// Key of a topic's [`End`].
+pub fn end_key(topic: TopicId) -> [u8; 8] {
+    prefixed(*b"end/", topic)
+}
+
+/// Key of a topic's [`TopicRecord`].
+pub fn topic_key(topic: TopicId) -> [u8; 8] {
+    prefixed(TOPIC_PREFIX, topic)
+}
+
+/// What keys of topics begin with.
+pub const TOPIC_PREFIX: [u8; 4] = *b"top/";
+
+fn prefixed(prefix: [u8; 4], topic: TopicId) -> [u8; 8] {
+    let mut key = [0; 8];
+    key[..4].copy_from_slice(&prefix);
+    key[4..].copy_from_slice(&topic.0.to_be_bytes());
+    key
+}
+
+impl End {
+    /// `next: u64 | bytes: u64 | time: u64 | position: u64`.
+    pub fn encode(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&self.next.0.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.bytes.to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.time.0.to_be_bytes());
+        bytes[24..].copy_from_slice(&self.position.0.to_be_bytes());
+        bytes
+    }
+
+    /// Reads it back.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(Self {
+            next: Offset(u64_at(bytes, 0)?),
+            bytes: u64_at(bytes, 8)?,
+            time: AppendTime(u64_at(bytes, 16)?),
+            position: Position(u64_at(bytes, 24)?),
+        })
+    }
+}
+
+/// A trim, as a late reader has to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrimMark {
+    /// When it was, in the order of everything.
+    pub at: u64,
+    /// The first offset that it left.
+    pub first: u64,
+    /// The position of the last event that it removed.
+    pub removed: u64,
+    /// When that event had been recorded: microseconds since 1970.
+    pub time: u64,
+}
+
+/// A topic, as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicRecord {
+    /// Its name.
+    pub name: String,
+    /// When it was made: microseconds since 1970.
+    pub created: u64,
+    /// Position of its making, or of its last update: its etag.
+    pub revision: u64,
+    /// It is gone; what is left of its rows goes with time.
+    #[serde(default)]
+    pub deleted: bool,
+    /// The first offset that is retained.
+    pub first: u64,
+    /// Bytes of the events before it.
+    pub first_bytes: u64,
+    /// The last trims, oldest first.
+    pub trims: Vec<TrimMark>,
+    /// What its owner decided.
+    pub config: TopicConfig,
+}
+
+/// Positions that an unclean stop may have taken from BUFFERED events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hole {
+    /// The last position that was found after the stop.
+    pub after: u64,
+    /// The position that things went on behind.
+    pub until: u64,
+}
+
+/// Key of the list of holes, as JSON.
+pub const HOLES_KEY: &[u8] = b"holes";
+
+impl Hole {
+    /// Whether a position was lost in it.
+    pub fn contains(&self, position: Position) -> bool {
+        position.0 > self.after && position.0 <= self.until
+    }
+}

@@ -1,0 +1,165 @@
+//! The value of a row in `log`: a header, then the exact Protobuf bytes of the event as it is delivered.
+//!
+//! ```text
+//!  0 check        u32  CRC-32C of everything behind it
+//!  4 format       u8   1
+//!  5 reserved     u8
+//!  6 key length   u16
+//!  8 key start    u32  in the event's bytes; u32::MAX: no key
+//! 12 schema id    u32  0: none
+//! 16 position     u64
+//! 24 key version  u64
+//! 32 append time  u64  microseconds since 1970
+//! 40 topic bytes  u64  of the topic's events so far, this one included
+//! 48 offset       u64  as in the row's key: a row in a wrong place is noticed
+//! ```
+//! Big endian.
+
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, checksum};
+
+use super::keys::{u32_at, u64_at};
+use crate::model::{
+    event::{HEADER_BYTES, Recorded},
+    numbers::{AppendTime, KeyVersion, Offset, Position},
+};
+
+const FORMAT: u8 = 1;
+const NO_KEY: u32 = u32::MAX;
+
+/// What stands before an event's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Where the key is in the event's bytes.
+    pub key: Option<(u32, u16)>,
+    /// Which schema governs the event.
+    pub schema_id: u32,
+    /// Place among everything.
+    pub position: Position,
+    /// Place among the key's events.
+    pub key_version: KeyVersion,
+    /// Place in time.
+    pub append_time: AppendTime,
+    /// Bytes of the topic's events so far.
+    pub topic_bytes: u64,
+    /// Place in the topic.
+    pub offset: Offset,
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    // A 32-bit check travels in the low half of the crate's u64.
+    u32::try_from(checksum(CrcAlgorithm::Crc32Iscsi, bytes) & 0xffff_ffff).unwrap_or(0)
+}
+
+impl Header {
+    /// Writes the header into the free bytes in front of the event.
+    pub fn write(&self, row: &mut [u8]) {
+        let (at, length) = self.key.unwrap_or((NO_KEY, 0));
+        row[4] = FORMAT;
+        row[5] = 0;
+        row[6..8].copy_from_slice(&length.to_be_bytes());
+        row[8..12].copy_from_slice(&at.to_be_bytes());
+        row[12..16].copy_from_slice(&self.schema_id.to_be_bytes());
+        row[16..24].copy_from_slice(&self.position.0.to_be_bytes());
+        row[24..32].copy_from_slice(&self.key_version.0.to_be_bytes());
+        row[32..40].copy_from_slice(&self.append_time.0.to_be_bytes());
+        row[40..48].copy_from_slice(&self.topic_bytes.to_be_bytes());
+        row[48..56].copy_from_slice(&self.offset.0.to_be_bytes());
+        let check = crc(&row[4..]);
+        row[..4].copy_from_slice(&check.to_be_bytes());
+    }
+
+    /// Reads the header of a row and checks the whole row.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(row: &[u8]) -> Result<Self, String> {
+        Self::read_checked(row).map_err(|detail| format!("{detail} ({} bytes)", row.len()))
+    }
+
+    fn read_checked(row: &[u8]) -> Result<Self, &'static str> {
+        let short = "the row is shorter than its header";
+        if row.len() < HEADER_BYTES {
+            return Err(short);
+        }
+        if u32_at(row, 0) != Some(crc(&row[4..])) {
+            return Err("its checksum does not match");
+        }
+        if row[4] != FORMAT {
+            return Err("its format is not known");
+        }
+        let number = |at| u64_at(row, at).ok_or(short);
+        let key_at = u32_at(row, 8).ok_or(short)?;
+        let key_length = u16::from_be_bytes([row[6], row[7]]);
+        Ok(Self {
+            key: (key_at != NO_KEY).then_some((key_at, key_length)),
+            schema_id: u32_at(row, 12).ok_or(short)?,
+            position: Position(number(16)?),
+            key_version: KeyVersion(number(24)?),
+            append_time: AppendTime(number(32)?),
+            topic_bytes: number(40)?,
+            offset: Offset(number(48)?),
+        })
+    }
+
+    /// With the event's bytes.
+    pub fn recorded(&self, event: Bytes) -> Recorded {
+        Recorded {
+            offset: self.offset,
+            position: self.position,
+            key_version: self.key_version,
+            append_time: self.append_time,
+            schema_id: self.schema_id,
+            key: self.key,
+            event,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            key: Some((3, 4)),
+            schema_id: 5,
+            position: Position(6),
+            key_version: KeyVersion(7),
+            append_time: AppendTime(8),
+            topic_bytes: 9,
+            offset: Offset(10),
+        }
+    }
+
+    fn row(header: Header, event: &[u8]) -> Vec<u8> {
+        let mut row = vec![0; HEADER_BYTES];
+        row.extend_from_slice(event);
+        header.write(&mut row);
+        row
+    }
+
+    #[test]
+    fn the_row_has_not_moved() {
+        let hex: String = row(header(), b"event").iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, "GOLDEN_ROW");
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_reads_back(event: Vec<u8>, position: u64, offset: u64) {
+            let header = Header { position: Position(position), offset: Offset(offset), key: None, ..header() };
+            prop_assert_eq!(Header::read(&row(header, &event)), Ok(header));
+        }
+
+        #[test]
+        fn a_flipped_bit_is_noticed(event: Vec<u8>, at: prop::sample::Index, bit in 0..8) {
+            let mut row = row(header(), &event);
+            let at = at.index(row.len());
+            row[at] ^= 1 << bit;
+            prop_assert!(Header::read(&row).is_err());
+        }
+    }
+}

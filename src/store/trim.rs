@@ -1,0 +1,169 @@
+//! How rows of trimmed events leave the disk: by filters that run whenever RocksDB rewrites a file anyway.
+//!
+//! They are lazy and only ever remove what no reader can see any more: readers are bounded by the trim point itself.
+
+use std::{
+    collections::HashMap,
+    ffi::{CStr, CString},
+    sync::{Arc, RwLock},
+};
+
+use rocksdb::{
+    CompactionDecision as Decision, Options,
+    compaction_filter::CompactionFilter,
+    compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory},
+};
+
+use super::{
+    Family,
+    keys::{self, u32_at, u64_at},
+};
+use crate::model::numbers::{KeyVersion, Offset, TopicId};
+
+/// The first retained offset of each topic that was ever trimmed, as far as it is durable. A deleted topic retains
+/// nothing.
+#[derive(Debug, Default)]
+pub struct TrimPoints(RwLock<Arc<HashMap<TopicId, Offset>>>);
+
+/// The trim point of a deleted topic.
+pub const EVERYTHING: Offset = Offset(u64::MAX);
+
+impl TrimPoints {
+    /// Moves a topic's trim point.
+    pub fn set(&self, topic: TopicId, first: Offset) {
+        let mut points = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Arc::make_mut(&mut points).insert(topic, first);
+    }
+
+    fn snapshot(&self) -> Arc<HashMap<TopicId, Offset>> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// Gives a family its filter.
+pub fn install(family: Family, options: &mut Options, points: &Arc<TrimPoints>) {
+    if family == Family::Meta {
+        return;
+    }
+    options.set_compaction_filter_factory(Factory {
+        family,
+        points: Arc::clone(points),
+        name: name(family),
+    });
+}
+
+fn name(family: Family) -> CString {
+    CString::new(format!("trim-{}", family.name())).unwrap_or_default()
+}
+
+struct Factory {
+    family: Family,
+    points: Arc<TrimPoints>,
+    name: CString,
+}
+
+impl CompactionFilterFactory for Factory {
+    type Filter = Filter;
+
+    fn create(&mut self, _context: CompactionFilterContext) -> Filter {
+        Filter {
+            family: self.family,
+            points: self.points.snapshot(),
+            newest: Vec::new(),
+            name: name(self.family),
+        }
+    }
+
+    fn name(&self) -> &CStr {
+        &self.name
+    }
+}
+
+struct Filter {
+    family: Family,
+    points: Arc<HashMap<TopicId, Offset>>,
+    /// The key whose newest row was seen last.
+    newest: Vec<u8>,
+    name: CString,
+}
+
+impl Filter {
+    fn is_trimmed(&self, topic: u32, offset: u64) -> bool {
+        self.points.get(&TopicId(topic)).is_some_and(|first| offset < first.0)
+    }
+
+    fn is_deleted(&self, topic: u32) -> bool {
+        self.points.get(&TopicId(topic)) == Some(&EVERYTHING)
+    }
+
+    fn removes(&mut self, key: &[u8], value: &[u8]) -> Option<bool> {
+        if self.points.is_empty() {
+            return None;
+        }
+        Some(match self.family {
+            Family::Log => self.is_trimmed(u32_at(key, 0)?, u64_at(key, 4)?),
+            Family::Ids => self.is_trimmed(u32_at(key, 0)?, u64_at(value, 0)?),
+            Family::Correlation => self.is_trimmed(u32_at(value, 0)?, u64_at(value, 4)?),
+            Family::Keys => {
+                let topic = u32_at(key, 0)?;
+                let prefix = key.get(..key.len().checked_sub(8)?)?;
+                let is_newest = self.newest != prefix;
+                if is_newest {
+                    self.newest.clear();
+                    self.newest.extend_from_slice(prefix);
+                }
+                // The newest row keeps the version, the first one says that the key is known (see `Writer`).
+                let stays = is_newest || keys::parse_keys_version(key) == Some(KeyVersion(1));
+                self.is_deleted(topic) || (!stays && self.is_trimmed(topic, u64_at(value, 0)?))
+            }
+            Family::Meta => false,
+        })
+    }
+}
+
+impl CompactionFilter for Filter {
+    fn filter(&mut self, _level: u32, key: &[u8], value: &[u8]) -> Decision {
+        match self.removes(key, value) {
+            Some(true) => Decision::Remove,
+            Some(false) | None => Decision::Keep,
+        }
+    }
+
+    fn name(&self) -> &CStr {
+        &self.name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(family: Family) -> Filter {
+        let points = TrimPoints::default();
+        points.set(TopicId(1), Offset(10));
+        points.set(TopicId(2), EVERYTHING);
+        Filter { family, points: points.snapshot(), newest: Vec::new(), name: name(family) }
+    }
+
+    #[test]
+    fn rows_of_a_key_go_but_for_the_newest_and_the_first() {
+        let mut filter = filter(Family::Keys);
+        let mut row = |topic, key: &[u8], version, offset: u64| {
+            let key = keys::keys(TopicId(topic), key, KeyVersion(version));
+            filter.removes(&key, &offset.to_be_bytes())
+        };
+        assert_eq!(row(1, b"a", 4, 9), Some(false));
+        assert_eq!(row(1, b"a", 3, 8), Some(true));
+        assert_eq!(row(1, b"a", 1, 2), Some(false));
+        assert_eq!(row(1, b"b", 2, 12), Some(false));
+        assert_eq!(row(2, b"b", 2, 12), Some(true));
+    }
+
+    #[test]
+    fn events_before_the_trim_point_go() {
+        let mut filter = filter(Family::Log);
+        assert_eq!(filter.removes(&keys::log(TopicId(1), Offset(9)), &[]), Some(true));
+        assert_eq!(filter.removes(&keys::log(TopicId(1), Offset(10)), &[]), Some(false));
+        assert_eq!(filter.removes(&keys::log(TopicId(3), Offset(0)), &[]), Some(false));
+    }
+}
