@@ -37,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bytes(".")
         .btree_map(".")
         .build_client(false)
+        .codec_path("crate::service::codec::RequestCodec")
         .extern_path(".google.rpc", "::tonic_types::pb")
         .extern_path(".tidings.events.v1", "crate::proto::events::v1")
         .out_dir(&servers);

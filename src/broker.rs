@@ -25,6 +25,7 @@ use crate::{
     telemetry::Metrics,
 };
 use error::TopicNotFound;
+pub use source::Wanted;
 
 /// What a user can set.
 #[derive(Debug, Clone, Copy)]

@@ -5,5 +5,7 @@ pub mod config;
 pub mod journal;
 pub mod model;
 pub mod proto;
+pub mod server;
+pub mod service;
 pub mod store;
 pub mod telemetry;

@@ -149,7 +149,7 @@ mod tests {
         let cursor = Cursor { position: Position(42), horizon: Position(7) };
         assert_eq!(
             cursor.text(SERVER).to_string(),
-            "AQABI0VniavN7wAAAAAAAAAHAAAAAAAAACr1sw3-"
+            "AQABI0VniavN7wAAAAAAAAAHAAAAAAAAAColMjsP"
         );
     }
 

@@ -184,6 +184,20 @@ impl<'a> EncodedEvent<'a> {
     }
 }
 
+/// The event's bytes without those of its payload, fields 6 to 9.
+pub fn without_payload(event: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(event.len().min(1024));
+    let mut fields = EncodedEvent(event).fields();
+    let mut start = 0;
+    while let Some((field, _)) = fields.next() {
+        if !(6..=9).contains(&field) {
+            kept.extend_from_slice(&event[start..fields.at]);
+        }
+        start = fields.at;
+    }
+    kept
+}
+
 /// A `CloudEventAttributeValue` as the text that CloudEvents gives it.
 fn typed(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let value = EncodedEvent(bytes);
@@ -251,6 +265,14 @@ mod tests {
         assert_eq!(read("priority").as_deref(), Some("-3"));
         assert_eq!(read("urgent").as_deref(), Some("true"));
         assert_eq!(read("absent"), None);
+    }
+
+    #[test]
+    fn an_envelope_has_everything_but_the_payload() {
+        let mut full = event();
+        let envelope = full.encode_to_vec();
+        full.payload = Some(crate::proto::events::v1::event::Payload::TextData("x".repeat(2_000)));
+        assert_eq!(without_payload(&full.encode_to_vec()), envelope);
     }
 
     #[test]

@@ -184,9 +184,9 @@ mod tests {
     fn the_hashes_have_not_moved() {
         assert_eq!(
             format!("{:032x}", IdentityHash::of("/shop", "42").0),
-            "GOLDEN_IDENTITY"
+            "c3bfa6f40d8454ee0a10cb1a779c8b65"
         );
-        assert_eq!(format!("{:016x}", ContentHash::of(b"tidings").0), "GOLDEN_CONTENT");
+        assert_eq!(format!("{:016x}", ContentHash::of(b"tidings").0), "53493ca904cd9510");
     }
 
     #[test]

@@ -176,7 +176,6 @@ mod tests {
     fn internal_topics_match_only_where_asked_for() {
         assert!(!matches("**", "_audit"));
         assert!(!matches("*", "_audit"));
-        assert!(matches("_*", "_x") || TopicPattern::parse("_*").is_err());
         assert!(matches("_audit.**", "_audit.x"));
     }
 

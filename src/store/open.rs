@@ -1,5 +1,5 @@
-//! Opening: look before you leap. A read-write open of RocksDB destroys the evidence of what it lost, so a store that
-//! was not closed in order is first opened for reading, and compared with what the witness saw.
+//! Opening: look before you leap. A read-write open of RocksDB destroys the evidence of what it lost, so the store is
+//! first opened for reading, and compared with what the witness saw.
 
 use std::{path::Path, sync::Arc, time::Instant};
 
@@ -57,27 +57,18 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Writer, OpenError> {
     })?;
     let clean = directory.read_clean(server);
 
+    let found = preflight(&directory, &options.tuning, &trims)?;
+    let least = witnessed.position.max(clean.unwrap_or_default());
+    if found < least {
+        return Err(missing(found, least));
+    }
     let db = match clean {
-        Some(position) => {
-            let db = open_for_writing(
-                &directory,
-                &options.tuning,
-                &trims,
-                DBRecoveryMode::AbsoluteConsistency,
-            )?;
-            let found = load(&db)?.state.position;
-            if found < witnessed.position || found != position {
-                return Err(missing(found, witnessed.position.max(position)));
-            }
-            db
+        // Not even a torn end of the write-ahead log is allowed then.
+        Some(_) => {
+            let recovery = DBRecoveryMode::AbsoluteConsistency;
+            open_for_writing(&directory, &options.tuning, &trims, recovery)?
         }
-        None => {
-            let found = preflight(&directory, &options.tuning, &trims)?;
-            if found < witnessed.position {
-                return Err(missing(found, witnessed.position));
-            }
-            open_after_crash(&directory, &options.tuning, &trims)?
-        }
+        None => open_after_crash(&directory, &options.tuning, &trims)?,
     };
     let mut loaded = load(&db)?;
     if loaded.state.position < witnessed.position {
@@ -179,7 +170,9 @@ fn preflight(
     let families = options::families(tuning, trims);
     let db = DB::open_cf_descriptors_read_only(&options, directory.database(), families, false)
         .map_err(|error| OpenError::rocksdb("cannot open the database for reading", error))?;
-    Ok(load(&db)?.state.position)
+    let loaded = load(&db)?;
+    cover(&db, &loaded)?;
+    Ok(loaded.state.position)
 }
 
 fn open_for_writing(

@@ -1,0 +1,307 @@
+//! The only place that knows everything: opens, wires, serves, drains.
+
+mod connections;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{oneshot, watch},
+    time::{Instant, sleep, timeout},
+};
+use tonic::transport::Server;
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::{
+    broker::{Broker, Limits},
+    config::Config,
+    journal::{Health, Journal, Options},
+    model::numbers::AppendTime,
+    proto::{
+        DESCRIPTORS,
+        servers::v1::{event_service_server, topic_service_server},
+    },
+    service::{self, InFlight, Settings},
+    store::{self, OpenError, OpenOptions, StorageError, options::Tuning},
+    telemetry::{Metrics, admin_router},
+};
+
+/// How long open streams have to take their `Draining`: readers that take nothing are cut off then.
+const STREAMS_GRACE: Duration = Duration::from_secs(2);
+/// What of the bytes in flight one PublishStream may have: several of them share the server.
+const STREAM_SHARE: usize = 4;
+
+/// Why the server does not run, or does not any more.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The port cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The transport failed.
+    #[error("cannot serve: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// The machine does not give what is needed.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+    /// Reflection cannot be built.
+    #[error("cannot serve reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The disk failed while serving.
+    #[error("the disk failed, and nothing is taken any more: {0}")]
+    Disk(String),
+    /// The store was not closed in order.
+    #[error("the store was not closed in order: {0}")]
+    Close(StorageError),
+}
+
+impl ServeError {
+    /// The exit code of `tidings serve`.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Open(OpenError::AcknowledgedMissing { .. }) => 3,
+            Self::Open(OpenError::Corrupt { .. }) => 4,
+            Self::Open(OpenError::NewerFormat { .. }) => 5,
+            Self::Open(OpenError::Locked { .. }) => 6,
+            Self::Open(OpenError::Io { .. }) | Self::Disk(_) | Self::Close(_) => 7,
+            Self::Listen { .. } | Self::Transport(_) | Self::Start(_) | Self::Reflection(_) => 1,
+        }
+    }
+}
+
+/// Serves until SIGTERM or Ctrl-C, and drains. A second signal ends the process at once, which loses nothing that was
+/// acknowledged.
+///
+/// # Errors
+/// Why it does not run, or does not any more.
+pub fn run(config: Config) -> Result<(), ServeError> {
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(config.worker_threads)
+        .thread_name("tidings-io")
+        .enable_all()
+        .build()?;
+    let served = runtime.block_on(serve(config));
+    // Whatever still reads from the disk for somebody who is gone is not waited for.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(config: Config) -> Result<(), ServeError> {
+    // Before anything is opened, so that a signal at any moment is one that drains.
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let metrics = Metrics::new();
+    count_panics(&metrics);
+    let listener = listen(config.listen).await?;
+    let admin = match config.admin_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let journal = open(&config, &metrics).await?;
+    let (journal, store) = journal;
+    let limits = Limits {
+        event_bytes_max: config.max_event_bytes,
+        auto_create_topics: config.auto_create_topics,
+        heartbeat_interval: config.heartbeat_interval,
+        retention_interval: config.retention_interval,
+    };
+    let broker = Broker::new(store, journal.clone(), limits, AppendTime::now, metrics.clone());
+    tokio::spawn(broker.clone().retain());
+
+    let (reporter, health) = tonic_health::server::health_reporter();
+    set_health(&reporter, ServingStatus::Serving).await;
+    let in_flight = Arc::new(InFlight::default());
+    let settings = Settings {
+        batch_events_max: config.max_batch_events,
+        batch_bytes_max: config.max_batch_bytes,
+        stream_bytes_max: config.in_flight_bytes / STREAM_SHARE,
+    };
+    let (events, topics) = service::services(&broker, settings, Arc::clone(&in_flight));
+    let (v1, v1alpha) = reflection()?;
+    let address = listener.local_addr()?;
+    let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
+    let incoming = connections::Incoming::new(listener, config.max_connections);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = Server::builder()
+        .max_concurrent_streams(config.max_streams_per_connection)
+        .initial_stream_window_size(256 << 10)
+        .initial_connection_window_size(1 << 20)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .http2_max_pending_accept_reset_streams(Some(20))
+        .layer(metrics.grpc_layer())
+        .add_service(health)
+        .add_service(v1)
+        .add_service(v1alpha)
+        .add_service(events)
+        .add_service(topics)
+        .serve_with_incoming_shutdown(incoming, async {
+            let _ = stopped.await;
+        });
+    let mut serving = tokio::spawn(serving);
+    if let Some(admin) = admin {
+        let ready = {
+            let (broker, journal) = (broker.clone(), journal.health());
+            move || !broker.is_draining() && *journal.borrow() == Health::Serving
+        };
+        let router = admin_router(metrics, ready);
+        tokio::spawn(async move { axum::serve(admin, router).await });
+    }
+    announce(address, admin_address);
+    tracing::info!(%address, "serving");
+
+    let mut state = journal.health();
+    let mut failure = None;
+    tokio::select! {
+        () = signalled(&mut terminate, &mut interrupt) => tracing::info!("draining"),
+        reason = failed(&mut state) => failure = Some(reason),
+        ended = &mut serving => {
+            return match ended {
+                Ok(ended) => Ok(ended?),
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            };
+        }
+    }
+    tokio::spawn(async move {
+        signalled(&mut terminate, &mut interrupt).await;
+        tracing::warn!("second signal: ending at once");
+        std::process::exit(130);
+    });
+    set_health(&reporter, ServingStatus::NotServing).await;
+    let start = Instant::now();
+    broker.drain();
+    let _ = stop.send(());
+    drain(&mut serving, &in_flight, config.drain_timeout).await;
+    serving.abort();
+    if let Some(reason) = failure {
+        return Err(ServeError::Disk(reason));
+    }
+    journal.close().await.map_err(ServeError::Close)?;
+    tracing::info!(millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(0), "drained");
+    Ok(())
+}
+
+async fn open(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<(Journal, Arc<store::Store>), ServeError> {
+    let options = OpenOptions {
+        tuning: Tuning {
+            block_cache_bytes: config.block_cache_bytes,
+            write_buffer_bytes: config.write_buffer_bytes,
+            wal_bytes: config.wal_bytes,
+        },
+        tail_bytes: config.tail_bytes,
+    };
+    let directory = config.data_dir.clone();
+    let start = Instant::now();
+    let opened = tokio::task::spawn_blocking(move || store::open(&directory, &options))
+        .await
+        .map_err(io::Error::other)?;
+    let outcome = match &opened {
+        Ok(_) => "ok",
+        Err(OpenError::AcknowledgedMissing { .. }) => "acknowledged_missing",
+        Err(OpenError::Corrupt { .. }) => "corrupt",
+        Err(_) => "failed",
+    };
+    metrics.recovery(outcome, start.elapsed().as_secs_f64());
+    let writer = opened?;
+    let store = Arc::clone(writer.store());
+    let options = Options {
+        waiting_bytes: config.in_flight_bytes,
+        disk_reserve_bytes: config.disk_reserve_bytes,
+    };
+    Ok((Journal::start(writer, options, metrics.clone())?, store))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+}
+
+#[expect(clippy::print_stdout, reason = "scripts read the ports from here")]
+fn announce(address: SocketAddr, admin: Option<SocketAddr>) {
+    println!("listening on {address}");
+    if let Some(admin) = admin {
+        println!("admin on {admin}");
+    }
+}
+
+/// Publishes in flight are answered, streams are told; whoever takes nothing is not waited for.
+async fn drain<T>(
+    serving: &mut tokio::task::JoinHandle<T>,
+    in_flight: &InFlight,
+    most: Duration,
+) {
+    let start = Instant::now();
+    if timeout(STREAMS_GRACE.min(most), &mut *serving).await.is_ok() {
+        return;
+    }
+    while !in_flight.is_empty() && start.elapsed() < most {
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn signalled(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn failed(state: &mut watch::Receiver<Health>) -> String {
+    loop {
+        if let Health::Failed(reason) = &*state.borrow_and_update() {
+            return reason.clone();
+        }
+        if state.changed().await.is_err() {
+            // The journal is gone without a word: it was closed.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn set_health(reporter: &HealthReporter, status: ServingStatus) {
+    for service in
+        ["", event_service_server::SERVICE_NAME, topic_service_server::SERVICE_NAME]
+    {
+        reporter.set_service_status(service, status).await;
+    }
+}
+
+type Reflection<T> = Result<T, tonic_reflection::server::Error>;
+
+fn reflection() -> Reflection<(
+    tonic_reflection::server::v1::ServerReflectionServer<
+        impl tonic_reflection::server::v1::ServerReflection,
+    >,
+    tonic_reflection::server::v1alpha::ServerReflectionServer<
+        impl tonic_reflection::server::v1alpha::ServerReflection,
+    >,
+)> {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok((builder().build_v1()?, builder().build_v1alpha()?))
+}
+
+/// A panic ends one call, never the process; it is counted, and nobody should get used to it.
+fn count_panics(metrics: &Metrics) {
+    let (metrics, default) = (metrics.clone(), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |panic| {
+        metrics.rpc_panics();
+        tracing::error!(%panic, "panicked");
+        default(panic);
+    }));
+}

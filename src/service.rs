@@ -1,0 +1,62 @@
+//! The wire: is a request well formed, and how does an answer look. Handlers decode, ask the broker and encode.
+
+pub mod codec;
+mod decode;
+mod delivery;
+mod event;
+mod events;
+mod json;
+mod pages;
+mod status;
+mod topic;
+mod topics;
+mod view;
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    broker::Broker,
+    proto::servers::v1::{
+        event_service_server::EventServiceServer, topic_service_server::TopicServiceServer,
+    },
+};
+
+pub use events::InFlight;
+
+/// The transport takes more than a batch may have, so that the refusal says what the limit is.
+const REQUEST_BYTES_MAX: usize = 16 << 20;
+
+/// What a user can set.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Events in a batch at most.
+    pub batch_events_max: usize,
+    /// Bytes of a batch at most.
+    pub batch_bytes_max: usize,
+    /// Bytes that one PublishStream has in flight at most.
+    pub stream_bytes_max: usize,
+}
+
+/// Bounds of the interval between two heartbeats.
+pub(crate) const HEARTBEAT_INTERVAL: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(60);
+
+/// The services over a broker.
+pub fn services(
+    broker: &Broker,
+    settings: Settings,
+    in_flight: Arc<InFlight>,
+) -> (EventServiceServer<events::Events>, TopicServiceServer<topics::Topics>) {
+    use tonic::codec::CompressionEncoding::{Gzip, Zstd};
+    let events = events::Events::new(broker.clone(), settings, in_flight);
+    let topics = topics::Topics::new(broker.clone());
+    (
+        EventServiceServer::new(events)
+            .max_decoding_message_size(REQUEST_BYTES_MAX)
+            .accept_compressed(Gzip)
+            .accept_compressed(Zstd)
+            .send_compressed(Gzip)
+            .send_compressed(Zstd),
+        TopicServiceServer::new(topics).max_decoding_message_size(1 << 20),
+    )
+}

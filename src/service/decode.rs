@@ -1,0 +1,435 @@
+//! Requests of `EventService`, made into what the broker takes. Every fault of a request is told at once.
+
+use std::time::Duration;
+
+use tonic::Status;
+
+use super::{HEARTBEAT_INTERVAL, Settings, event, status};
+use crate::{
+    broker::{
+        publish::Publish,
+        read::{self, Read},
+        start::{Place, Start},
+        subscribe::Subscribe,
+    },
+    model::{
+        commit::{Condition, Durability},
+        cursor::{Cursor, ServerId},
+        encoded::is_attribute_name,
+        fault::{FaultKind, Faults},
+        filter::{DEPTH_MAX, Filter, TERMS_MAX, Term},
+        name::{TopicName, TopicPattern},
+        numbers::{AppendTime, KeyVersion, Offset},
+    },
+    proto::events::v1 as proto,
+    store::{read::Way, tail::Bounds},
+};
+
+/// Events of a batch where the reader does not say.
+const BATCH_EVENTS: usize = 500;
+/// Events of a batch at most.
+const BATCH_EVENTS_MAX: u32 = 10_000;
+/// Bytes of a batch where the reader does not say.
+const BATCH_BYTES: usize = 256 << 10;
+/// Bytes of a batch at most: with what stands around it, a message stays under the 4 MiB that clients take.
+const BATCH_BYTES_MAX: u32 = 3 << 20;
+/// Topics and patterns of a request at most.
+const TOPICS_MAX: usize = 1_000;
+/// Conditions of a batch at most.
+const CONDITIONS_MAX: usize = 1_000;
+
+/// Reads a publish.
+///
+/// # Errors
+/// Everything that is wrong with it, or what it asks for that does not work yet.
+pub fn publish(request: proto::PublishRequest, settings: &Settings) -> Result<Publish, Status> {
+    if let Some(index) = request.events.iter().position(|event| !event.schemaversion.is_empty()) {
+        return Err(status::not_implemented(
+            &format!("events[{index}].schemaversion"),
+            "schema versions need the schema registry, which this version does not have yet: leave it empty",
+        ));
+    }
+    publish_request(request, settings).map_err(|faults| status::invalid(&faults))
+}
+
+fn publish_request(
+    request: proto::PublishRequest,
+    settings: &Settings,
+) -> Result<Publish, Faults> {
+    let mut faults = Faults::new();
+    let topic = faults.take(FaultKind::Name, "topic", TopicName::parse_own(&request.topic));
+    let count = request.events.len();
+    if count > settings.batch_events_max {
+        let limit = settings.batch_events_max;
+        let kind = FaultKind::BatchTooLarge { size: count as u64, limit: limit as u64 };
+        // Nobody wants 100,000 lists of faults of a batch that is refused anyway.
+        let description = format!("has {count} events, at most {limit} are taken: split it");
+        return Err(Faults::one(kind, "events", description));
+    }
+    if count == 0 {
+        faults.add(FaultKind::Request, "events", "is required: at least one event");
+    }
+    let mut events = Vec::with_capacity(count);
+    let mut bytes = 0;
+    for (index, event) in request.events.into_iter().enumerate() {
+        let event = faults.merge(event::decode(event, index));
+        bytes += event.as_ref().map_or(0, |event| event.encoded().len());
+        events.extend(event);
+    }
+    if bytes > settings.batch_bytes_max && count > 1 {
+        let limit = settings.batch_bytes_max;
+        let kind = FaultKind::BatchTooLarge { size: bytes as u64, limit: limit as u64 };
+        let description = format!("have {bytes} bytes, at most {limit} are taken: split the batch");
+        return Err(Faults::one(kind, "events", description));
+    }
+    if request.conditions.len() > CONDITIONS_MAX {
+        let description = format!("has {} entries, at most {CONDITIONS_MAX} are taken", request.conditions.len());
+        faults.add(FaultKind::Request, "conditions", description);
+    }
+    let mut conditions = Vec::with_capacity(request.conditions.len());
+    for (index, condition) in request.conditions.into_iter().enumerate() {
+        conditions.extend(condition_of(condition, index, &mut faults));
+    }
+    let durability = match proto::Durability::try_from(request.durability) {
+        Ok(proto::Durability::Unspecified | proto::Durability::Synced) => Durability::Synced,
+        Ok(proto::Durability::Buffered) => Durability::Buffered,
+        Err(_) => {
+            let description = format!("{} is not a Durability", request.durability);
+            faults.add(FaultKind::Request, "durability", description);
+            Durability::Synced
+        }
+    };
+    let validate_only = request.validate_only;
+    faults.finish(|| Some(Publish { topic: topic?, events, conditions, durability, validate_only }))
+}
+
+fn condition_of(
+    condition: proto::Condition,
+    index: usize,
+    faults: &mut Faults,
+) -> Option<Condition> {
+    use proto::condition::Kind;
+    let mut fault = |field: &str, description: &str| {
+        faults.add(FaultKind::Request, format!("conditions[{index}]{field}"), description);
+        None
+    };
+    match condition.kind {
+        None => fault("", "is empty: set key_version or topic_end"),
+        Some(Kind::KeyVersion(condition)) if condition.key.is_empty() => {
+            fault(".key_version.key", "is required")
+        }
+        Some(Kind::KeyVersion(condition)) => match condition.version {
+            None => fault(".key_version.version", "is required: 0 has to be said"),
+            Some(version) => {
+                Some(Condition::KeyVersion { key: condition.key, version: KeyVersion(version) })
+            }
+        },
+        Some(Kind::TopicEnd(condition)) => match condition.next_offset {
+            None => fault(".topic_end.next_offset", "is required: 0 has to be said"),
+            Some(offset) => Some(Condition::TopicEnd(Offset(offset))),
+        },
+    }
+}
+
+/// Reads a subscription.
+///
+/// # Errors
+/// Everything that is wrong with it, or what it asks for that does not work yet.
+pub fn subscribe(
+    request: proto::SubscribeRequest,
+    server: ServerId,
+    heartbeat_default: Duration,
+) -> Result<Subscribe, Status> {
+    if !request.consumer.is_empty() {
+        return Err(status::not_implemented(
+            "consumer",
+            "consumers are recorded in the schema registry, which this version does not have yet: leave it out",
+        ));
+    }
+    no_schemas(request.schema.as_ref())?;
+    no_cel("filters", &request.filters)?;
+    let mut faults = Faults::new();
+    let topics = patterns(&request.topics, &mut faults);
+    if request.topics.is_empty() {
+        faults.add(FaultKind::Request, "topics", "is required: at least one topic or pattern");
+    }
+    let start = request.start.map_or(Some(Start::at(Place::Latest)), |start| {
+        start_of("start", start, Place::Latest, server, &mut faults)
+    });
+    let filters = filters_of(request.filters, &mut faults);
+    let bound = |field: &str, asked: u32, default: usize, most: u32, faults: &mut Faults| {
+        if asked > most {
+            faults.add(FaultKind::Request, field, format!("is {asked}, at most {most}"));
+        }
+        if asked == 0 { default } else { asked as usize }
+    };
+    let bounds = Bounds {
+        events: bound(
+            "max_batch_events",
+            request.max_batch_events,
+            BATCH_EVENTS,
+            BATCH_EVENTS_MAX,
+            &mut faults,
+        ),
+        bytes: bound(
+            "max_batch_bytes",
+            request.max_batch_bytes,
+            BATCH_BYTES,
+            BATCH_BYTES_MAX,
+            &mut faults,
+        ),
+    };
+    let heartbeat_interval = match request.heartbeat_interval {
+        None => heartbeat_default,
+        Some(interval) => {
+            let interval = Duration::try_from(interval).unwrap_or_default();
+            if !HEARTBEAT_INTERVAL.contains(&interval) {
+                let description = format!(
+                    "is {interval:?}, from {:?} to {:?} are possible",
+                    HEARTBEAT_INTERVAL.start(),
+                    HEARTBEAT_INTERVAL.end()
+                );
+                faults.add(FaultKind::Request, "heartbeat_interval", description);
+            }
+            interval
+        }
+    };
+    let wanted = crate::broker::Wanted { key: key(request.key), filters, ..Default::default() };
+    faults
+        .finish(|| Some(Subscribe { topics, start: start?, wanted, bounds, heartbeat_interval }))
+        .map_err(|faults| status::invalid(&faults))
+}
+
+/// Reads a read.
+///
+/// # Errors
+/// Everything that is wrong with it, or what it asks for that does not work yet.
+pub fn read(request: proto::ReadRequest, server: ServerId) -> Result<Read, Status> {
+    no_schemas(request.schema.as_ref())?;
+    no_cel("filters", &request.filters)?;
+    let mut faults = Faults::new();
+    let topics = patterns(&request.topics, &mut faults);
+    let correlation = key(request.correlationid);
+    if faults.is_empty() {
+        faults.merge(read::check(&topics, correlation.as_deref()));
+    }
+    let way = match proto::Direction::try_from(request.direction) {
+        Ok(proto::Direction::Unspecified | proto::Direction::Forward) => Way::Forward,
+        Ok(proto::Direction::Backward) => Way::Backward,
+        Err(_) => {
+            let description = format!("{} is not a Direction", request.direction);
+            faults.add(FaultKind::Request, "direction", description);
+            Way::Forward
+        }
+    };
+    let default = match way {
+        Way::Forward => Place::Earliest,
+        Way::Backward => Place::Latest,
+    };
+    let start = request.start.and_then(|start| start_of("start", start, default, server, &mut faults));
+    let filters = filters_of(request.filters, &mut faults);
+    let until = request.until_time.map(|time| AppendTime::at_or_after(time.seconds, time.nanos));
+    let wanted =
+        crate::broker::Wanted { key: key(request.key), filters, until, ..Default::default() };
+    let events_max = (request.max_events > 0).then_some(request.max_events);
+    faults
+        .finish(|| Some(Read { topics, start, way, wanted, correlation, events_max }))
+        .map_err(|faults| status::invalid(&faults))
+}
+
+/// Reads a start position.
+pub fn start_of(
+    field: &str,
+    start: proto::StartPosition,
+    default: Place,
+    server: ServerId,
+    faults: &mut Faults,
+) -> Option<Start> {
+    use proto::{LostPositionPolicy as Lost, start_position::Position};
+    let place = match start.position {
+        None => Some(default),
+        Some(Position::Cursor(text)) => {
+            let cursor = Cursor::parse(&text, server);
+            faults.take(FaultKind::Cursor, &format!("{field}.cursor"), cursor).map(Place::Cursor)
+        }
+        Some(Position::Time(time)) => {
+            Some(Place::Time(AppendTime::at_or_after(time.seconds, time.nanos)))
+        }
+        Some(Position::Edge(edge)) => match proto::Edge::try_from(edge) {
+            Ok(proto::Edge::Unspecified) => Some(default),
+            Ok(proto::Edge::Earliest) => Some(Place::Earliest),
+            Ok(proto::Edge::Latest) => Some(Place::Latest),
+            Err(_) => {
+                let description = format!("{edge} is not an Edge");
+                faults.add(FaultKind::Request, format!("{field}.edge"), description);
+                None
+            }
+        },
+        Some(Position::Last(0)) => Some(Place::Latest),
+        Some(Position::Last(count)) => Some(Place::Last(count)),
+        Some(Position::Offset(offset)) => Some(Place::Offset(Offset(offset))),
+    };
+    let or_earliest = match Lost::try_from(start.on_lost) {
+        Ok(Lost::Unspecified | Lost::Fail) => false,
+        Ok(Lost::Earliest) => true,
+        Err(_) => {
+            let description = format!("{} is not a LostPositionPolicy", start.on_lost);
+            faults.add(FaultKind::Request, format!("{field}.on_lost"), description);
+            false
+        }
+    };
+    place.map(|place| Start { place, or_earliest })
+}
+
+fn patterns(topics: &[String], faults: &mut Faults) -> Vec<TopicPattern> {
+    if topics.len() > TOPICS_MAX {
+        let description =
+            format!("has {} entries, at most {TOPICS_MAX} are taken: use a pattern", topics.len());
+        faults.add(FaultKind::Request, "topics", description);
+        return Vec::new();
+    }
+    topics
+        .iter()
+        .enumerate()
+        .filter_map(|(index, topic)| {
+            faults.take(FaultKind::Name, &format!("topics[{index}]"), TopicPattern::parse(topic))
+        })
+        .collect()
+}
+
+fn key(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn no_schemas(schema: Option<&proto::SchemaSelection>) -> Result<(), Status> {
+    match schema {
+        None => Ok(()),
+        Some(_) => Err(status::not_implemented(
+            "schema",
+            "version negotiation needs the schema registry, which this version does not have yet: leave it out",
+        )),
+    }
+}
+
+fn no_cel(path: &str, filters: &[proto::Filter]) -> Result<(), Status> {
+    use proto::filter::Dialect;
+    for (index, filter) in filters.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        match &filter.dialect {
+            Some(Dialect::Cel(_)) => {
+                return Err(status::not_implemented(
+                    &format!("{path}.cel"),
+                    "CEL does not work yet: use exact, prefix, suffix, all, any and not",
+                ));
+            }
+            Some(Dialect::All(set)) => no_cel(&format!("{path}.all.filters"), &set.filters)?,
+            Some(Dialect::Any(set)) => no_cel(&format!("{path}.any.filters"), &set.filters)?,
+            Some(Dialect::Not(filter)) => {
+                no_cel(&format!("{path}.not"), std::slice::from_ref(filter))?;
+            }
+            Some(Dialect::Exact(_) | Dialect::Prefix(_) | Dialect::Suffix(_)) | None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Reads filters.
+pub fn filters_of(filters: Vec<proto::Filter>, faults: &mut Faults) -> Vec<Filter> {
+    let mut terms = 0;
+    filters
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, filter)| {
+            filter_of(filter, &format!("filters[{index}]"), 1, &mut terms, faults)
+        })
+        .collect()
+}
+
+fn filter_of(
+    filter: proto::Filter,
+    path: &str,
+    depth: usize,
+    terms: &mut usize,
+    faults: &mut Faults,
+) -> Option<Filter> {
+    use proto::filter::Dialect;
+    let mut fault = |path: &str, description: String| {
+        faults.add(FaultKind::Filter, path, description);
+        None
+    };
+    *terms += 1;
+    if depth > DEPTH_MAX {
+        return fault(path, format!("nests deeper than {DEPTH_MAX}"));
+    }
+    if *terms > TERMS_MAX {
+        return fault(path, format!("is more than the {TERMS_MAX} filters and attributes that are taken"));
+    }
+    let mut set = |name: &str, set: proto::FilterSet, faults: &mut Faults| {
+        let path = format!("{path}.{name}.filters");
+        if set.filters.is_empty() {
+            faults.add(FaultKind::Filter, path.clone(), "is required: at least one filter");
+        }
+        let count = set.filters.len();
+        let filters: Vec<_> = set
+            .filters
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, filter)| {
+                filter_of(filter, &format!("{path}[{index}]"), depth + 1, terms, faults)
+            })
+            .collect();
+        (count > 0 && filters.len() == count).then_some(filters)
+    };
+    match filter.dialect {
+        None => fault(path, "is empty: set one of its dialects".into()),
+        Some(Dialect::Exact(one)) => {
+            terms_of(one, &format!("{path}.exact"), terms, faults).map(Filter::Exact)
+        }
+        Some(Dialect::Prefix(one)) => {
+            terms_of(one, &format!("{path}.prefix"), terms, faults).map(Filter::Prefix)
+        }
+        Some(Dialect::Suffix(one)) => {
+            terms_of(one, &format!("{path}.suffix"), terms, faults).map(Filter::Suffix)
+        }
+        Some(Dialect::All(filters)) => set("all", filters, faults).map(Filter::All),
+        Some(Dialect::Any(filters)) => set("any", filters, faults).map(Filter::Any),
+        Some(Dialect::Not(filter)) => {
+            filter_of(*filter, &format!("{path}.not"), depth + 1, terms, faults)
+                .map(|filter| Filter::Not(Box::new(filter)))
+        }
+        // Refused before with NOT_IMPLEMENTED.
+        Some(Dialect::Cel(_)) => None,
+    }
+}
+
+fn terms_of(
+    filter: proto::AttributeFilter,
+    path: &str,
+    count: &mut usize,
+    faults: &mut Faults,
+) -> Option<Vec<Term>> {
+    if filter.attributes.is_empty() {
+        let description = "is required: at least one attribute";
+        faults.add(FaultKind::Filter, format!("{path}.attributes"), description);
+        return None;
+    }
+    let mut terms = Vec::with_capacity(filter.attributes.len());
+    let mut is_whole = true;
+    for (name, value) in filter.attributes {
+        *count += 1;
+        let mut fault = |description: &str| {
+            let field = format!("{path}.attributes[{name:?}]");
+            faults.add(FaultKind::Filter, field, description);
+            is_whole = false;
+        };
+        if !is_attribute_name(&name) {
+            fault("is not an attribute name: lower-case letters and digits, at most 64; filters see attributes, not data");
+        } else if value.is_empty() {
+            fault("has no value to compare with");
+        } else if *count > TERMS_MAX {
+            fault("is more than the filters and attributes that are taken");
+        }
+        terms.push(Term { name, value });
+    }
+    is_whole.then_some(terms)
+}

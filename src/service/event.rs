@@ -1,0 +1,295 @@
+//! An event on its way in: attributes lifted out of the map, defaults filled in, checked, hashed, encoded once.
+
+use jiff::Timestamp;
+use prost::Message as _;
+
+use super::json;
+use crate::{
+    model::{
+        encoded::{NAMED, is_attribute_name},
+        event::{ATTRIBUTE_BYTES_MAX, ContentHash, HEADER_BYTES, NewEvent},
+        fault::{FaultKind, Faults},
+    },
+    proto::events::v1::{Event, attribute_value::Attr, event::Payload},
+};
+
+/// The CloudEvents version that is spoken.
+const SPEC_VERSION: &str = "1.0";
+
+/// Checks an event and encodes it.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn decode(event: Event, index: usize) -> Result<NewEvent, Faults> {
+    let mut decoder = Decoder { faults: Faults::new(), path: format!("events[{index}]") };
+    let mut event = decoder.lift(event);
+    decoder.check(&mut event);
+    let Decoder { mut faults, path } = decoder;
+    // What the producer said is hashed as it was said: `data` and `text_data` are two contents.
+    let said = matches!(event.payload, Some(Payload::Data(_)))
+        .then(|| ContentHash::of(&event.encode_to_vec()));
+    if let Some(Payload::Data(value)) = event.payload.take_if(|p| matches!(p, Payload::Data(_))) {
+        let text = json::to_text(value);
+        event.payload =
+            faults.take(FaultKind::Event, &format!("{path}.data"), text).map(Payload::TextData);
+    }
+    faults.finish(|| Some(encode(event, said)))
+}
+
+fn encode(event: Event, said: Option<ContentHash>) -> NewEvent {
+    let mut row = Vec::with_capacity(HEADER_BYTES + event.encoded_len());
+    row.resize(HEADER_BYTES, 0);
+    event.encode_raw(&mut row);
+    let content = said.unwrap_or_else(|| ContentHash::of(&row[HEADER_BYTES..]));
+    let is_any = matches!(event.payload, Some(Payload::ProtoData(_)));
+    let Event { id, source, r#type, correlationid, .. } = event;
+    let mut new = NewEvent::new(id, &source, r#type, correlationid, content, row);
+    new.is_any = is_any;
+    new
+}
+
+struct Decoder {
+    faults: Faults,
+    path: String,
+}
+
+impl Decoder {
+    fn fault(&mut self, field: &str, description: impl Into<String>) {
+        self.faults.add(FaultKind::Event, format!("{}.{field}", self.path), description);
+    }
+
+    /// Moves what has a field of its own there, and string extensions to the extensions.
+    fn lift(&mut self, mut event: Event) -> Event {
+        if event.attributes.is_empty() && event.extensions.is_empty() {
+            return event;
+        }
+        for (name, value) in std::mem::take(&mut event.attributes) {
+            let field = format!("attributes[{name:?}]");
+            let Some(value) = value.attr else {
+                self.fault(&field, "has no value: set one of the ce_ fields");
+                continue;
+            };
+            let is_named = NAMED.iter().any(|(named, _)| *named == name);
+            match value {
+                Attr::CeString(text) if !is_named => self.extend(&mut event, name, text, &field),
+                Attr::CeString(text) | Attr::CeUri(text) | Attr::CeUriRef(text) if is_named => {
+                    self.set(&mut event, &name, text, &field);
+                }
+                Attr::CeTimestamp(time) if name == "time" => {
+                    if event.time.is_some_and(|own| own != time) {
+                        self.fault(&field, "differs from the field `time`");
+                    }
+                    event.time = Some(time);
+                }
+                _ if is_named => self.fault(&field, format!("has a type that {name:?} cannot have")),
+                other => {
+                    self.check_name(&field, &name);
+                    let value = crate::proto::events::v1::AttributeValue { attr: Some(other) };
+                    event.attributes.insert(name, value);
+                }
+            }
+        }
+        for (name, text) in std::mem::take(&mut event.extensions) {
+            let field = format!("extensions[{name:?}]");
+            if NAMED.iter().any(|(named, _)| *named == name) {
+                self.set(&mut event, &name, text, &field);
+            } else {
+                self.extend(&mut event, name, text, &field);
+            }
+        }
+        event
+    }
+
+    fn extend(&mut self, event: &mut Event, name: String, text: String, field: &str) {
+        self.check_name(field, &name);
+        match event.extensions.get(&name) {
+            Some(own) if *own != text => self.fault(field, "is given twice, with two values"),
+            _ => {
+                event.extensions.insert(name, text);
+            }
+        }
+    }
+
+    fn check_name(&mut self, field: &str, name: &str) {
+        if !is_attribute_name(name) {
+            self.fault(field, "is not an attribute name: lower-case letters and digits, at most 64");
+        }
+    }
+
+    fn set(&mut self, event: &mut Event, name: &str, text: String, field: &str) {
+        if name == "time" {
+            match text.parse::<Timestamp>() {
+                Ok(time) => {
+                    let time = prost_types::Timestamp {
+                        seconds: time.as_second(),
+                        nanos: time.subsec_nanosecond(),
+                    };
+                    if event.time.is_some_and(|own| own != time) {
+                        self.fault(field, "differs from the field `time`");
+                    }
+                    event.time = Some(time);
+                }
+                Err(error) => self.fault(field, format!("is not a time of RFC 3339: {error}")),
+            }
+            return;
+        }
+        let own = match name {
+            "id" => &mut event.id,
+            "source" => &mut event.source,
+            "specversion" => &mut event.spec_version,
+            "type" => &mut event.r#type,
+            "subject" => &mut event.subject,
+            "datacontenttype" => &mut event.datacontenttype,
+            "dataschema" => &mut event.dataschema,
+            "partitionkey" => &mut event.partitionkey,
+            "correlationid" => &mut event.correlationid,
+            "causationid" => &mut event.causationid,
+            "traceparent" => &mut event.traceparent,
+            "tracestate" => &mut event.tracestate,
+            _ => &mut event.schemaversion,
+        };
+        if own.is_empty() || *own == text {
+            *own = text;
+        } else {
+            let description = format!("is {text:?}, and the field `{name}` is {own:?}");
+            self.fault(field, description);
+        }
+    }
+
+    fn check(&mut self, event: &mut Event) {
+        if event.spec_version.is_empty() {
+            event.spec_version = SPEC_VERSION.into();
+        } else if event.spec_version != SPEC_VERSION {
+            let description =
+                format!("is {:?}, CloudEvents {SPEC_VERSION} is spoken here", event.spec_version);
+            self.fault("specversion", description);
+        }
+        for (name, text) in [("id", &event.id), ("source", &event.source), ("type", &event.r#type)] {
+            if text.is_empty() {
+                self.fault(name, "is required");
+            }
+        }
+        if event.source.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            self.fault("source", "is not a URI reference: it has spaces or control characters");
+        }
+        for (name, text) in [
+            ("id", &event.id),
+            ("source", &event.source),
+            ("type", &event.r#type),
+            ("subject", &event.subject),
+            ("partitionkey", &event.partitionkey),
+            ("correlationid", &event.correlationid),
+        ] {
+            if text.len() > ATTRIBUTE_BYTES_MAX {
+                let description =
+                    format!("has {} bytes, at most {ATTRIBUTE_BYTES_MAX} are taken", text.len());
+                self.fault(name, description);
+            }
+        }
+        if let Some(time) = event.time
+            && Timestamp::new(time.seconds, time.nanos).is_err()
+        {
+            self.fault("time", "is not a time between the years 1 and 9999");
+        }
+        match &event.payload {
+            Some(Payload::Data(_)) if event.datacontenttype.is_empty() => {
+                event.datacontenttype = "application/json".into();
+            }
+            Some(Payload::Data(_)) if !is_json(&event.datacontenttype) => {
+                let description = format!(
+                    "is {:?}, and `data` is JSON: use text_data or binary_data for other payloads",
+                    event.datacontenttype
+                );
+                self.fault("datacontenttype", description);
+            }
+            Some(Payload::ProtoData(any)) if any.type_url.is_empty() => {
+                self.fault("proto_data", "has no type_url");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a media type means JSON.
+pub fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || essence == "text/json" || essence.ends_with("+json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::events::v1::AttributeValue;
+
+    fn event() -> Event {
+        Event { id: "1".into(), source: "/s".into(), r#type: "t".into(), ..Event::default() }
+    }
+
+    fn string(text: &str) -> AttributeValue {
+        AttributeValue { attr: Some(Attr::CeString(text.into())) }
+    }
+
+    fn recorded(new: &NewEvent) -> Event {
+        Event::decode(new.encoded()).expect("an event")
+    }
+
+    #[test]
+    fn attributes_of_the_map_are_lifted() {
+        let mut given = event();
+        given.attributes = [
+            ("subject".to_string(), string("o-1")),
+            ("tenant".to_string(), string("blue")),
+            ("priority".to_string(), AttributeValue { attr: Some(Attr::CeInteger(3)) }),
+            ("time".to_string(), string("2026-01-02T03:04:05Z")),
+        ]
+        .into();
+        let new = decode(given, 0).expect("well formed");
+        let recorded = recorded(&new);
+        assert_eq!(recorded.subject, "o-1");
+        assert_eq!(recorded.extensions["tenant"], "blue");
+        assert_eq!(recorded.attributes.keys().collect::<Vec<_>>(), ["priority"]);
+        assert_eq!(recorded.time.map(|time| time.seconds), Some(1_767_323_045));
+        assert_eq!(recorded.spec_version, "1.0");
+        assert_eq!(new.key(), Some(&b"o-1"[..]));
+    }
+
+    #[test]
+    fn lifted_or_not_the_content_is_the_same() {
+        let lifted = Event { subject: "o-1".into(), ..event() };
+        let mut mapped = event();
+        mapped.attributes = [("subject".to_string(), string("o-1"))].into();
+        let content = |event| decode(event, 0).expect("well formed").content;
+        assert_eq!(content(lifted), content(mapped));
+    }
+
+    #[test]
+    fn two_values_for_one_attribute_are_a_fault() {
+        let mut given = Event { subject: "a".into(), ..event() };
+        given.attributes = [("subject".to_string(), string("b"))].into();
+        let faults = decode(given, 3).expect_err("two values");
+        assert_eq!(faults.iter().next().expect("a fault").field, "events[3].attributes[\"subject\"]");
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let faults = decode(Event::default(), 0).expect_err("nothing is set");
+        let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(fields, ["events[0].id", "events[0].source", "events[0].type"]);
+    }
+
+    #[test]
+    fn the_form_of_the_payload_counts() {
+        let value = prost_types::Value {
+            kind: Some(prost_types::value::Kind::NumberValue(1.0)),
+        };
+        let data = Event { payload: Some(Payload::Data(value)), ..event() };
+        let text = Event {
+            payload: Some(Payload::TextData("1".into())),
+            datacontenttype: "application/json".into(),
+            ..event()
+        };
+        let (data, text) = (decode(data, 0).expect("data"), decode(text, 0).expect("text"));
+        assert_eq!(data.encoded(), text.encoded());
+        assert_ne!(data.content, text.content);
+    }
+}

@@ -1,0 +1,538 @@
+//! `EventService`.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::stream;
+use prost::Message as _;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+
+use super::{
+    Settings, decode, delivery, status,
+    topic::timestamp,
+    view::{self, View},
+};
+use crate::{
+    broker::{
+        Broker,
+        publish::Publish,
+        read::Reading,
+        start::Missing,
+        subscribe::{Message, Subscription, now},
+    },
+    model::{
+        commit::{Durability, Place},
+        cursor::{Cursor, CursorWriter, ServerId},
+        event::Delivered,
+        fault::{FaultKind, Faults},
+        name::TopicName,
+        numbers::Offset,
+    },
+    proto::{Spliced, events::v1 as proto, servers::v1::event_service_server::EventService},
+    telemetry::SubscriptionGuard,
+};
+
+/// Answers of a PublishStream that wait for their reader. Its requests wait behind them.
+const ANSWERS_WAITING_MAX: usize = 1024;
+/// When a reader may come back to a server that drains.
+const RECONNECT_DELAY: Duration = Duration::from_secs(1);
+
+/// Publishes that are being worked on: a drain waits for them.
+#[derive(Debug, Default)]
+pub struct InFlight(AtomicUsize);
+
+impl InFlight {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+
+    fn enter(self: &Arc<Self>) -> Flying {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        Flying(Arc::clone(self))
+    }
+}
+
+struct Flying(Arc<InFlight>);
+
+impl Drop for Flying {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The handlers.
+pub struct Events {
+    broker: Broker,
+    settings: Settings,
+    in_flight: Arc<InFlight>,
+}
+
+type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Events {
+    /// Over a broker.
+    pub fn new(broker: Broker, settings: Settings, in_flight: Arc<InFlight>) -> Self {
+        Self { broker, settings, in_flight }
+    }
+
+    fn server(&self) -> ServerId {
+        self.broker.server()
+    }
+}
+
+/// What an answer needs of a request that is on its way.
+struct Asked {
+    ids: Vec<String>,
+    durability: Durability,
+    validate_only: bool,
+    server: ServerId,
+}
+
+impl Asked {
+    fn of(publish: &Publish, server: ServerId) -> Self {
+        Self {
+            ids: publish.events.iter().map(|event| event.id.clone()).collect(),
+            durability: publish.durability,
+            validate_only: publish.validate_only,
+            server,
+        }
+    }
+
+    fn answer(self, places: &[Place]) -> proto::PublishResponse {
+        let results = self.ids.into_iter().zip(places).map(|(id, place)| {
+            let is_recorded = !self.validate_only || place.duplicate;
+            let cursor = Cursor { position: place.position, horizon: place.position };
+            proto::PublishResult {
+                id,
+                offset: place.offset.0,
+                key_version: place.key_version.0,
+                duplicate: place.duplicate,
+                append_time: is_recorded.then(|| timestamp(place.append_time)),
+                cursor: if is_recorded { cursor.text(self.server).to_string() } else { String::new() },
+                schema_version: String::new(),
+                durability: match self.durability {
+                    Durability::Synced => proto::Durability::Synced,
+                    Durability::Buffered => proto::Durability::Buffered,
+                }
+                .into(),
+                position: place.position.0,
+            }
+        });
+        proto::PublishResponse { results: results.collect() }
+    }
+}
+
+#[tonic::async_trait]
+impl EventService for Events {
+    async fn publish(
+        &self,
+        request: Request<proto::PublishRequest>,
+    ) -> Result<Response<proto::PublishResponse>, Status> {
+        let _flying = self.in_flight.enter();
+        let publish = decode::publish(request.into_inner(), &self.settings)?;
+        let asked = Asked::of(&publish, self.server());
+        let published = self.broker.publish(publish).await;
+        let places = published.map_err(|error| status::publish(&error, self.server()))?;
+        Ok(Response::new(asked.answer(&places)))
+    }
+
+    type PublishStreamStream = ResponseStream<proto::PublishStreamResponse>;
+
+    async fn publish_stream(
+        &self,
+        request: Request<Streaming<proto::PublishStreamRequest>>,
+    ) -> Result<Response<Self::PublishStreamStream>, Status> {
+        let (answers, waiting) = mpsc::channel(ANSWERS_WAITING_MAX);
+        let pipeline = Pipeline {
+            broker: self.broker.clone(),
+            settings: self.settings,
+            in_flight: Arc::clone(&self.in_flight),
+        };
+        tokio::spawn(pipeline.run(request.into_inner(), answers));
+        let server = self.server();
+        // Outcomes are awaited in the order of their requests, which is the order of commits.
+        let outcomes = stream::unfold(ReceiverStream::new(waiting), move |mut waiting| async move {
+            let pending: Pending = tokio_stream::StreamExt::next(&mut waiting).await?;
+            Some((pending.finish(server).await, waiting))
+        });
+        Ok(Response::new(Box::pin(outcomes)))
+    }
+
+    type SubscribeStream = ResponseStream<Spliced>;
+
+    async fn subscribe(
+        &self,
+        request: Request<proto::SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let deadline = deadline(request.metadata());
+        let request = request.into_inner();
+        let view = view::decode(request.view).map_err(|faults| status::invalid(&faults))?;
+        let heartbeat = self.broker.limits().heartbeat_interval;
+        let request = decode::subscribe(request, self.server(), heartbeat)?;
+        let opened = self.broker.subscribe(request).await;
+        let subscription = opened.map_err(|error| status::start(&error, self.server()))?;
+        let delivering = Delivering {
+            subscription,
+            view,
+            broker: self.broker.clone(),
+            deadline,
+            last: String::new(),
+            ended: false,
+            _counted: self.broker.metrics().subscription(),
+        };
+        let messages = stream::unfold(delivering, |mut delivering| async move {
+            delivering.next().await.map(|message| (message, delivering))
+        });
+        Ok(Response::new(Box::pin(messages)))
+    }
+
+    type ReadStream = ResponseStream<Spliced>;
+
+    async fn read(
+        &self,
+        request: Request<proto::ReadRequest>,
+    ) -> Result<Response<Self::ReadStream>, Status> {
+        let server = self.server();
+        let request = request.into_inner();
+        let view = view::decode(request.view).map_err(|faults| status::invalid(&faults))?;
+        let request = decode::read(request, server)?;
+        let opened = self.broker.read(request).await;
+        let reading = opened.map_err(|error| status::start(&error, server))?;
+        let batches = stream::unfold(Some(reading), move |reading| async move {
+            let mut reading: Reading = reading?;
+            let batch = match reading.next().await? {
+                Ok(batch) => batch,
+                Err(error) => return Some((Err(status::stream(&error, server)), None)),
+            };
+            let cursors = CursorWriter::new(server, batch.cursor.horizon);
+            let spliced = if batch.events.is_empty() {
+                Ok(Spliced::default())
+            } else {
+                splice(delivery::READ_BATCH, &batch.events, view, batch.cursor, &cursors)
+            };
+            let message = spliced.map(|mut message| {
+                if batch.is_last {
+                    let cursor = cursors.write(batch.cursor.position);
+                    message.push(delivery::text(delivery::READ_END_CURSOR, cursor.as_bytes()));
+                }
+                message
+            });
+            Some((message, Some(reading)))
+        });
+        Ok(Response::new(Box::pin(batches)))
+    }
+
+    async fn get_event(
+        &self,
+        request: Request<proto::GetEventRequest>,
+    ) -> Result<Response<Spliced>, Status> {
+        use proto::get_event_request::By;
+        let request = request.into_inner();
+        let invalid = |faults: Faults| status::invalid(&faults);
+        let view = view::decode(request.view).map_err(invalid)?;
+        let topic = TopicName::parse(&request.topic)
+            .map_err(|why| invalid(Faults::one(FaultKind::Name, "topic", why)))?;
+        let found = match request.by {
+            Some(By::Offset(offset)) => self.broker.event_at(&topic, Offset(offset)).await,
+            Some(By::Identity(identity)) => {
+                let mut faults = Faults::new();
+                for (field, text) in [("source", &identity.source), ("id", &identity.id)] {
+                    if text.is_empty() {
+                        faults.add(FaultKind::Request, format!("identity.{field}"), "is required");
+                    }
+                }
+                faults.finish(|| Some(())).map_err(invalid)?;
+                self.broker.event_of(&topic, &identity.source, &identity.id).await
+            }
+            None => {
+                let description = "is required: offset or identity";
+                return Err(invalid(Faults::one(FaultKind::Request, "by", description)));
+            }
+        };
+        let one = found.map_err(|error| status::event(&error, self.server()))?;
+        let cursors = CursorWriter::new(self.server(), self.broker.latest().horizon);
+        let event = view.of(&one.recorded).map_err(|_| not_decodable(&one))?;
+        Ok(Response::new(delivery::single(delivery::GET_EVENT, &one, &event, &cursors)))
+    }
+}
+
+fn not_decodable(one: &Delivered) -> Status {
+    status::not_implemented(
+        "view",
+        &format!(
+            "the event at offset {} of topic {} has a Protobuf payload, which needs its schema to be shown as JSON: \
+             use EVENT_VIEW_FULL",
+            one.recorded.offset, one.topic
+        ),
+    )
+}
+
+fn splice(
+    tag: u32,
+    events: &[Delivered],
+    view: View,
+    cursor: Cursor,
+    cursors: &CursorWriter,
+) -> Result<Spliced, Status> {
+    if view == View::Full {
+        let stored = events.iter().map(|one| one.recorded.event.clone());
+        return Ok(delivery::batch(tag, events, stored, cursor.position, cursors));
+    }
+    let mut views = Vec::with_capacity(events.len());
+    for one in events {
+        views.push(view.of(&one.recorded).map_err(|_| not_decodable(one))?);
+    }
+    Ok(delivery::batch(tag, events, views.into_iter(), cursor.position, cursors))
+}
+
+/// When the caller's patience ends. tonic keeps deadlines up to the headers of an answer, streams are ours.
+fn deadline(metadata: &MetadataMap) -> Option<Instant> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok()?;
+    let wait = match unit {
+        "H" => Duration::from_secs(number.saturating_mul(3600)),
+        "M" => Duration::from_secs(number.saturating_mul(60)),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    };
+    Instant::now().checked_add(wait)
+}
+
+/// An outcome of a PublishStream that is awaited.
+struct Pending {
+    sequence: u64,
+    asked: Option<Asked>,
+    submitted: Result<crate::broker::publish::Pending, Status>,
+    _room: Option<tokio::sync::OwnedSemaphorePermit>,
+    _flying: Flying,
+    /// The client's stream broke: the last word.
+    broken: Option<Status>,
+}
+
+impl Pending {
+    async fn finish(self, server: ServerId) -> Result<proto::PublishStreamResponse, Status> {
+        use proto::publish_stream_response::Outcome;
+        if let Some(broken) = self.broken {
+            return Err(broken);
+        }
+        let finished = match self.submitted {
+            Ok(pending) => {
+                pending.finish().await.map_err(|error| status::publish(&error, server))
+            }
+            Err(status) => Err(status),
+        };
+        let outcome = match (finished, self.asked) {
+            (Ok(places), Some(asked)) => Outcome::Published(asked.answer(&places)),
+            (Ok(_), None) => Outcome::Published(proto::PublishResponse::default()),
+            (Err(status), _) => Outcome::Error(status::message(&status)),
+        };
+        Ok(proto::PublishStreamResponse { sequence: self.sequence, outcome: Some(outcome) })
+    }
+}
+
+/// Takes requests off a PublishStream, in order, as fast as there is room for them.
+struct Pipeline {
+    broker: Broker,
+    settings: Settings,
+    in_flight: Arc<InFlight>,
+}
+
+impl Pipeline {
+    async fn run(
+        self,
+        mut requests: Streaming<proto::PublishStreamRequest>,
+        answers: mpsc::Sender<Pending>,
+    ) {
+        let room = Arc::new(Semaphore::new(self.settings.stream_bytes_max));
+        loop {
+            let request = match requests.message().await {
+                Ok(Some(request)) => request,
+                Ok(None) => return,
+                Err(broken) => {
+                    let _ = answers.send(self.broken(broken)).await;
+                    return;
+                }
+            };
+            let weight = request.encoded_len().clamp(1, self.settings.stream_bytes_max);
+            let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+            let Ok(permit) = Arc::clone(&room).acquire_many_owned(weight).await else { return };
+            let flying = self.in_flight.enter();
+            let (asked, submitted) = self.submit(request.publish.unwrap_or_default()).await;
+            let pending = Pending {
+                sequence: request.sequence,
+                asked,
+                submitted,
+                _room: Some(permit),
+                _flying: flying,
+                broken: None,
+            };
+            if answers.send(pending).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn broken(&self, broken: Status) -> Pending {
+        Pending {
+            sequence: 0,
+            asked: None,
+            submitted: Err(Status::cancelled("")),
+            _room: None,
+            _flying: self.in_flight.enter(),
+            broken: Some(broken),
+        }
+    }
+
+    async fn submit(
+        &self,
+        request: proto::PublishRequest,
+    ) -> (Option<Asked>, Result<crate::broker::publish::Pending, Status>) {
+        let server = self.broker.server();
+        match decode::publish(request, &self.settings) {
+            Ok(publish) => {
+                let asked = Asked::of(&publish, server);
+                let submitted = self.broker.submit(publish).await;
+                (Some(asked), submitted.map_err(|error| status::publish(&error, server)))
+            }
+            Err(status) => (None, Err(status)),
+        }
+    }
+}
+
+/// A subscription on its way out.
+struct Delivering {
+    subscription: Subscription,
+    view: View,
+    broker: Broker,
+    deadline: Option<Instant>,
+    last: String,
+    ended: bool,
+    _counted: SubscriptionGuard,
+}
+
+impl Delivering {
+    async fn next(&mut self) -> Option<Result<Spliced, Status>> {
+        if self.ended {
+            return None;
+        }
+        let told = match self.deadline {
+            None => self.subscription.next().await,
+            Some(deadline) => tokio::select! {
+                told = self.subscription.next() => told,
+                () = tokio::time::sleep_until(deadline) => {
+                    self.ended = true;
+                    return Some(Err(status::deadline_exceeded(&self.last)));
+                }
+            },
+        };
+        let server = self.broker.server();
+        match told {
+            Some(Ok((message, cursor))) => {
+                let encoded = self.encode(message, cursor);
+                self.ended = encoded.is_err();
+                Some(encoded)
+            }
+            Some(Err(error)) => {
+                self.ended = true;
+                Some(Err(status::stream(&error, server)))
+            }
+            None => {
+                // A stream that ends by itself does so because the server drains.
+                self.ended = true;
+                Some(Err(status::drained()))
+            }
+        }
+    }
+
+    fn encode(&mut self, message: Message, cursor: Cursor) -> Result<Spliced, Status> {
+        use proto::subscribe_response::Message as Wire;
+        let server = self.broker.server();
+        let cursors = CursorWriter::new(server, cursor.horizon);
+        let text = || cursor.text(server).to_string();
+        let time = || Some(timestamp(now(&self.broker)));
+        if self.deadline.is_some() {
+            self.last = text();
+        }
+        let wire = match message {
+            Message::Batch(events) => {
+                return splice(delivery::SUBSCRIBE_BATCH, &events, self.view, cursor, &cursors);
+            }
+            Message::Started { topics } => Wire::Started(proto::SubscribeStarted {
+                cursor: text(),
+                topics: topics
+                    .into_iter()
+                    .map(|(topic, extent)| proto::TopicRange {
+                        topic,
+                        first_offset: extent.first.0,
+                        next_offset: extent.next.0,
+                    })
+                    .collect(),
+                schemas: Vec::new(),
+                heartbeat_interval: self.subscription.heartbeat_interval().try_into().ok(),
+            }),
+            Message::CaughtUp => Wire::CaughtUp(proto::CaughtUp { cursor: text(), time: time() }),
+            Message::FellBehind { behind } => Wire::FellBehind(proto::FellBehind {
+                cursor: text(),
+                time: time(),
+                behind_events: behind,
+            }),
+            Message::Heartbeat { behind } => Wire::Heartbeat(proto::Heartbeat {
+                cursor: text(),
+                time: time(),
+                behind_events: behind,
+            }),
+            Message::Gap(missing) => Wire::Gap(gap(&missing, text())),
+            Message::Draining => Wire::Draining(proto::Draining {
+                cursor: text(),
+                reconnect_delay: RECONNECT_DELAY.try_into().ok(),
+            }),
+        };
+        let response = proto::SubscribeResponse { message: Some(wire) };
+        Ok(Spliced::from(bytes::Bytes::from(response.encode_to_vec())))
+    }
+}
+
+fn gap(missing: &Missing, cursor: String) -> proto::Gap {
+    let (reason, detail) = match (&missing.hole, &missing.topic) {
+        (Some(hole), _) => (
+            proto::GapReason::UnsyncedLoss,
+            format!(
+                "the server stopped uncleanly: BUFFERED events between positions {} and {} are lost",
+                hole.after, hole.until
+            ),
+        ),
+        (None, Some(topic)) => (
+            proto::GapReason::Retention,
+            format!(
+                "retention or a trim removed events of topic {} before offset {}",
+                topic.name.as_str(),
+                missing.until
+            ),
+        ),
+        (None, None) => (proto::GapReason::Retention, "events were removed".into()),
+    };
+    proto::Gap {
+        topic: missing.topic.as_ref().map_or_else(String::new, |topic| topic.name.to_string()),
+        first_offset: missing.from.0,
+        next_offset: missing.until.0,
+        reason: reason.into(),
+        detail,
+        cursor,
+    }
+}
