@@ -1,0 +1,558 @@
+//! The figures, (a) to (h) of the goals, and (m), memory.
+
+use std::{
+    cell::RefCell,
+    fs::File,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use hdrhistogram::Histogram;
+use prost_types::Duration as ProtoDuration;
+use tidings::proto::events::v1::{
+    CreateTopicRequest, Durability, Edge, GetTopicRequest, Topic,
+    topic_service_client::TopicServiceClient,
+};
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+use crate::{
+    count::Count,
+    load::{
+        self, histogram, latency, micros,
+        publish::{self, Plan, Way},
+        subscribe::{self, Subscription},
+        workload::Workload,
+    },
+    net,
+    pairs::{Meter, Row, Sample, interleave, median},
+    process::{Process, drop_caches},
+    rocks::{Done, Task},
+};
+
+/// What to measure, and where.
+pub struct Limits {
+    pub dir: PathBuf,
+    pub only: Vec<char>,
+    pub pairs: usize,
+    pub events: u64,
+    /// Divides the number of events of the shorter figures.
+    pub scale: u64,
+    pub threads: usize,
+}
+
+const PAYLOAD_BYTES: usize = 1_024;
+const SUBSCRIBERS: usize = 100;
+const TOPICS: u64 = 100;
+const STALLED: usize = 1_000;
+
+/// The topics with the events to catch up with: one, and one hundred below a name.
+const ONE: &str = "bench.one";
+const MANY: &str = "bench.many";
+
+/// A way to publish, and how many events show its rate.
+#[derive(Clone, Copy)]
+struct Shape {
+    way: Way,
+    in_flight: usize,
+    batch: u64,
+    events: u64,
+}
+
+const UNARY: Shape = Shape { way: Way::Unary, in_flight: 64, batch: 1, events: 60_000 };
+const STREAM: Shape = Shape { way: Way::Stream, in_flight: 64, batch: 1, events: 150_000 };
+const BATCHES: Shape = Shape { way: Way::Unary, in_flight: 8, batch: 100, events: 300_000 };
+
+/// A running server and a connection to it.
+struct Server {
+    process: Process,
+    channel: Channel,
+}
+
+impl Server {
+    async fn start(data: &Path) -> Result<Self> {
+        let process = Process::server(data)?;
+        let channel = load::connect(&process.url).await?;
+        Ok(Self { process, channel })
+    }
+
+    async fn create(&self, names: &[String]) -> Result<()> {
+        let mut topics = TopicServiceClient::new(self.channel.clone());
+        for name in names {
+            let topic = Some(Topic { name: name.clone(), ..Topic::default() });
+            topics.create_topic(CreateTopicRequest { topic }).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Limits {
+    /// Measures everything that is asked for, and prints each row as soon as it is there.
+    pub async fn run(&self) -> Result<()> {
+        println!("{}", Row::HEAD);
+        if self.wants("abche") {
+            self.publishing().await?;
+        }
+        if self.wants("dfghm") {
+            self.reading().await?;
+        }
+        Ok(())
+    }
+
+    fn wants(&self, figures: &str) -> bool {
+        self.only.is_empty() || figures.chars().any(|figure| self.only.contains(&figure))
+    }
+
+    async fn publishing(&self) -> Result<()> {
+        let server = Server::start(&self.dir.join("publish")).await?;
+        println!(
+            "{}",
+            Row::plain("m", "idle server, resident", mib(server.process.rss()?))
+                .bound("64 MiB", server.process.rss()? < 64 << 20)
+                .print()
+        );
+        if self.wants("a") {
+            let net = Process::net(&self.dir, 1_000, self.threads)?;
+            let echo = load::connect(&net.url).await?;
+            let topic: Arc<[String]> = Arc::new([ONE.to_owned()]);
+            let pairs = interleave(
+                "a",
+                self.pairs,
+                async || self.publish(&server.process, &server.channel, UNARY, 1).await,
+                async || self.publish_to(&net, &echo, UNARY, topic.clone()).await,
+            )
+            .await?;
+            let what = "unary Publish, 64 in flight; limit: echo on the same stack";
+            println!("{}", pairs.row("a", what, 0.7).print());
+        }
+        // One at a time borrows it: a figure's two sides never run together.
+        let rocks = RefCell::new(Process::rocks(&self.dir)?);
+        let figures = [('b', STREAM, 0.6), ('c', BATCHES, 0.6)];
+        for (figure, shape, floor) in figures {
+            for topics in [1, TOPICS] {
+                let name = if topics == 1 { figure } else { 'h' };
+                if !self.wants(&name.to_string()) {
+                    continue;
+                }
+                let events = shape.events / self.scale;
+                let task = match shape.way {
+                    Way::Stream => Task::Group { events, callers: shape.in_flight, topics },
+                    Way::Unary => Task::Batches { events, batch: 1_000, topics },
+                };
+                let pairs = interleave(
+                    &format!("{name} {figure}"),
+                    self.pairs,
+                    async || self.publish(&server.process, &server.channel, shape, topics).await,
+                    async || Ok(rocks.borrow_mut().ask::<_, Done>(&task)?.sample()),
+                )
+                .await?;
+                let what = match shape.way {
+                    Way::Stream => {
+                        "PublishStream, single events, 64 in flight; limit: RocksDB group commit"
+                    }
+                    Way::Unary => "batches of 100, 8 in flight; limit: RocksDB batches of 1,000",
+                };
+                let (what, floor) = match topics {
+                    1 => (what.to_owned(), floor),
+                    _ => (format!("{what}; over {topics} topics"), 0.0),
+                };
+                println!("{}", pairs.row(&name.to_string(), &what, floor).print());
+            }
+        }
+        if self.wants("e") {
+            self.latency(&server).await?;
+        }
+        server.process.stop()?;
+        Ok(())
+    }
+
+    async fn publish(
+        &self,
+        process: &Process,
+        channel: &Channel,
+        shape: Shape,
+        topics: u64,
+    ) -> Result<Sample> {
+        let names = self.create_fresh(channel, topics).await?;
+        self.publish_to(process, channel, shape, names).await
+    }
+
+    async fn create_fresh(&self, channel: &Channel, topics: u64) -> Result<Arc<[String]>> {
+        let run = uuid::Uuid::new_v4().simple();
+        let names: Arc<[String]> = (0..topics).map(|at| format!("bench.{run}.{at}")).collect();
+        let mut client = TopicServiceClient::new(channel.clone());
+        for name in names.iter() {
+            let topic = Some(Topic { name: name.clone(), ..Topic::default() });
+            client.create_topic(CreateTopicRequest { topic }).await?;
+        }
+        Ok(names)
+    }
+
+    async fn publish_to(
+        &self,
+        process: &Process,
+        channel: &Channel,
+        shape: Shape,
+        topics: Arc<[String]>,
+    ) -> Result<Sample> {
+        let workload = workload()?;
+        let plan = plan(shape, topics, shape.events / self.scale);
+        let meter = Meter::start(process)?;
+        let published = publish::publish(channel, workload, plan).await?;
+        meter.stop(process, published.events)
+    }
+
+    /// (e) and its limit take turns, a few seconds each.
+    async fn latency(&self, server: &Server) -> Result<()> {
+        let events = 5_000 / self.scale;
+        let (mut p50, mut p99, mut sync50, mut sync99, mut ratios) =
+            (vec![], vec![], vec![], vec![], vec![]);
+        let subscriber = load::connect(&server.process.url).await?;
+        for pair in 0..self.pairs {
+            let topics = self.create_fresh(&server.channel, 1).await?;
+            let plan = latency::Plan {
+                topic: topics[0].clone(),
+                rate: 1_000,
+                events,
+                subscribers: 1,
+                in_flight: 256,
+                durability: Durability::Synced,
+                stop: CancellationToken::new(),
+            };
+            let subscribers = std::slice::from_ref(&subscriber);
+            let ours = async || {
+                latency::measure(&server.channel, subscribers, workload()?, plan.clone()).await
+            };
+            let (ours, sync) = if pair % 2 == 0 {
+                let ours = ours().await?;
+                (ours, fdatasync(&self.dir, events)?)
+            } else {
+                let sync = fdatasync(&self.dir, events)?;
+                (ours().await?, sync)
+            };
+            let at = |histogram: &Histogram<u64>, quantile| {
+                histogram.value_at_quantile(quantile) as f64 / 1e3
+            };
+            p50.push(at(&ours.delivery, 0.5));
+            p99.push(at(&ours.delivery, 0.99));
+            sync50.push(at(&sync, 0.5));
+            sync99.push(at(&sync, 0.99));
+            ratios.push(at(&ours.delivery, 0.99) / at(&sync, 0.99));
+            eprintln!(
+                "e pair {}: p50 {:.2} p99 {:.2} ms; fdatasync p50 {:.2} p99 {:.2} ms",
+                pair + 1,
+                p50[pair],
+                p99[pair],
+                sync50[pair],
+                sync99[pair]
+            );
+        }
+        let middle = |values: &[f64]| median(values.iter().copied());
+        let (half, ratio) = (middle(&p50), middle(&ratios));
+        let mut row = Row::plain(
+            "e",
+            "publish to subscriber, 1,000 events/s; limit: 4 KiB append + fdatasync at that pace",
+            format!("p50 {half:.2} ms, p99 {:.2} ms", middle(&p99)),
+        )
+        .bound("p50 0.6 ms; p99 5 times", half <= 0.6 && ratio <= 5.0);
+        row.limit = format!("p50 {:.2} ms, p99 {:.2} ms", middle(&sync50), middle(&sync99));
+        row.ratio = format!("p99: {}", crate::pairs::spread(ratios.into_iter()));
+        println!("{}", row.print());
+        Ok(())
+    }
+
+    async fn reading(&self) -> Result<()> {
+        let data = self.dir.join("read");
+        let mut server = Server::start(&data).await?;
+        let many: Arc<[String]> = (0..TOPICS).map(|at| format!("{MANY}.{at}")).collect();
+        let one: Arc<[String]> = Arc::new([ONE.to_owned()]);
+        eprintln!("publishing {} events to read", self.events);
+        server.create(&one).await?;
+        publish::publish(&server.channel, workload()?, plan(BATCHES, one, self.events)).await?;
+
+        let net = Process::net(&self.dir, self.events, self.threads)?;
+        let memory = load::connect(&net.url).await?;
+        if self.wants("g") {
+            server = self.starts(server, &data).await?;
+        }
+        if self.wants("d") {
+            let pairs = interleave(
+                "d",
+                self.pairs,
+                async || self.catch_up(&server.process, &server.channel, ONE).await,
+                async || self.catch_up(&net, &memory, ONE).await,
+            )
+            .await?;
+            let what = format!("catch-up of {} events; limit: spliced from memory", self.events);
+            println!("{}", pairs.row("d", &what, 0.6).print());
+            server = self.cold(server, &data).await?;
+        }
+        if self.wants("f") {
+            self.fan_out(&server).await?;
+        }
+        if self.wants("m") {
+            server = self.stalled(server, &data, 10).await?;
+            server = self.stalled(server, &data, STALLED).await?;
+        }
+        if self.wants("h") {
+            server.create(&many).await?;
+            let fill = plan(BATCHES, many, self.events);
+            publish::publish(&server.channel, workload()?, fill).await?;
+            let all = format!("{MANY}.*");
+            let pairs = interleave(
+                "h d",
+                self.pairs,
+                async || self.catch_up(&server.process, &server.channel, &all).await,
+                async || self.catch_up(&server.process, &server.channel, ONE).await,
+            )
+            .await?;
+            let what = format!(
+                "catch-up of {} events over {TOPICS} topics; beside: one topic",
+                self.events
+            );
+            println!("{}", pairs.row("h", &what, 0.0).print());
+        }
+        server.process.stop()?;
+        Ok(())
+    }
+
+    async fn catch_up(&self, process: &Process, channel: &Channel, topic: &str) -> Result<Sample> {
+        let request = subscribe::request(&[topic.to_owned()], Edge::Earliest);
+        let mut count =
+            if topic == ONE && process.serves { Count::dense_from(0) } else { Count::default() };
+        count.unordered = !process.serves;
+        let meter = Meter::start(process)?;
+        let mut subscription = Subscription::open(channel, request).await?;
+        while count.events < self.events {
+            count.note(&subscription.next().await?)?;
+        }
+        meter.stop(process, count.events)
+    }
+
+    /// Both sides begin with nothing in memory, and with opening the database.
+    async fn cold(&self, server: Server, data: &Path) -> Result<Server> {
+        server.process.stop()?;
+        let rocks = RefCell::new(Process::rocks(&self.dir)?);
+        let pairs = interleave(
+            "d cold",
+            self.pairs,
+            async || {
+                drop_caches(data)?;
+                let server = Server::start(data).await?;
+                let sample = self.catch_up(&server.process, &server.channel, ONE).await?;
+                server.process.stop()?;
+                Ok(sample)
+            },
+            async || {
+                drop_caches(data)?;
+                let task = Task::Iterate { data: data.to_owned() };
+                Ok(rocks.borrow_mut().ask::<_, Done>(&task)?.sample())
+            },
+        )
+        .await?;
+        let what =
+            format!("catch-up of {} events, cold; limit: RocksDB iteration, cold", self.events);
+        println!("{}", pairs.row("d", &what, 0.6).print());
+        Server::start(data).await
+    }
+
+    async fn fan_out(&self, server: &Server) -> Result<()> {
+        let events = 10_000 / self.scale;
+        let net = Process::net(&self.dir, events, self.threads)?;
+        let memory = load::connect(&net.url).await?;
+        let pairs = interleave(
+            "f",
+            self.pairs,
+            async || {
+                let topics = self.create_fresh(&server.channel, 1).await?;
+                self.deliver(&server.process, &server.channel, topics, events, events).await
+            },
+            async || {
+                let go: Arc<[String]> = Arc::new([net::GO.to_owned()]);
+                self.deliver(&net, &memory, go, 1, events).await
+            },
+        )
+        .await?;
+        let what = "deliveries to 100 live subscribers; limit: 100 streams spliced from memory";
+        println!("{}", pairs.row("f", what, 0.5).print());
+        Ok(())
+    }
+
+    /// Publishes, and waits until all subscribers have everything.
+    async fn deliver(
+        &self,
+        process: &Process,
+        channel: &Channel,
+        topics: Arc<[String]>,
+        published: u64,
+        events: u64,
+    ) -> Result<Sample> {
+        let mut readers = JoinSet::new();
+        for _ in 0..SUBSCRIBERS {
+            let channel = load::connect(&process.url).await?;
+            let request = subscribe::request(&topics, Edge::Latest);
+            let mut subscription = Subscription::open(&channel, request).await?;
+            let mut count = Count { unordered: !process.serves, ..Count::default() };
+            readers.spawn(async move {
+                // The connection lives as long as its reader.
+                let _channel = channel;
+                while count.events < events {
+                    let message = timeout(Duration::from_secs(30), subscription.next()).await;
+                    count.note(&message.context("nothing came for 30 s")??)?;
+                }
+                anyhow::Ok(())
+            });
+        }
+        let meter = Meter::start(process)?;
+        let plan = plan(BATCHES, topics, published);
+        publish::publish(channel, workload()?, plan).await?;
+        while let Some(reader) = readers.join_next().await {
+            reader??;
+        }
+        meter.stop(process, events * SUBSCRIBERS as u64)
+    }
+
+    /// (g): until the first answer, after a clean stop and after a kill under load.
+    async fn starts(&self, mut server: Server, data: &Path) -> Result<Server> {
+        let started = async |killed: bool, server: Server| -> Result<(f64, Server)> {
+            if killed {
+                let topics = self.create_fresh(&server.channel, 1).await?;
+                let load =
+                    publish::publish(&server.channel, workload()?, plan(BATCHES, topics, 1 << 40));
+                // It ends by the time, not by itself.
+                let _ = timeout(Duration::from_millis(500), load).await;
+                server.process.kill()?;
+            } else {
+                server.process.stop()?;
+            }
+            let began = Instant::now();
+            let server = Server::start(data).await?;
+            let mut topics = TopicServiceClient::new(server.channel.clone());
+            let topic = topics.get_topic(GetTopicRequest { name: ONE.to_owned() }).await?;
+            let seconds = began.elapsed().as_secs_f64();
+            let stats = topic.into_inner().topic.and_then(|topic| topic.stats);
+            let events = stats.map_or(0, |stats| stats.next_offset);
+            ensure!(events == self.events, "{events} events after a start");
+            Ok((seconds, server))
+        };
+        for (killed, what, bound) in
+            [(false, "after a clean stop", 1.0), (true, "after kill -9 under load", 2.0)]
+        {
+            let mut times = Vec::new();
+            for _ in 0..self.pairs {
+                let (seconds, again) = started(killed, server).await?;
+                eprintln!("g {what}: {seconds:.3} s");
+                server = again;
+                times.push(seconds);
+            }
+            let slowest = times.iter().copied().fold(0.0, f64::max);
+            let row = Row::plain(
+                "g",
+                &format!("start to first answer with {} events, {what}", self.events),
+                format!("{:.2} s, slowest {slowest:.2} s", median(times.iter().copied())),
+            );
+            println!("{}", row.bound(&format!("{bound} s"), slowest < bound).print());
+        }
+        Ok(server)
+    }
+
+    /// (m): subscribers from the first event on that never read, over so many connections.
+    async fn stalled(&self, server: Server, data: &Path, connections: usize) -> Result<Server> {
+        server.process.stop()?;
+        let server = Server::start(data).await?;
+        // One pass, so that what the first reader costs is not laid at the thousand's door.
+        self.catch_up_some(&server, 5_000).await?;
+        let settle = async || -> Result<u64> {
+            let mut before = server.process.rss()?;
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let now = server.process.rss()?;
+                if now.abs_diff(before) < 1 << 18 {
+                    return Ok(now);
+                }
+                before = now;
+            }
+            Ok(before)
+        };
+        let before = settle().await?;
+        let mut channels = Vec::new();
+        for _ in 0..connections {
+            // Each stream's own window is what stops it, not one that it shares.
+            let endpoint = load::endpoint(&server.process.url)?
+                .initial_stream_window_size(65_535)
+                .initial_connection_window_size(1 << 27);
+            channels.push(endpoint.connect().await?);
+        }
+        let mut stalled = Vec::new();
+        for at in 0..STALLED {
+            let mut request = subscribe::request(&[ONE.to_owned()], Edge::Earliest);
+            request.heartbeat_interval = Some(ProtoDuration { seconds: 60, nanos: 0 });
+            let channel = &channels[at % connections];
+            stalled.push(Subscription::open_unread(channel, request).await?);
+        }
+        let after = settle().await?;
+        let each = after.saturating_sub(before) / STALLED as u64;
+        let row = Row::plain(
+            "m",
+            &format!("a stalled subscriber, of {STALLED} over {connections} connections"),
+            format!("{:.1} KiB ({} to {})", each as f64 / 1024.0, mib(before), mib(after)),
+        );
+        println!("{}", row.bound("64 KiB", each <= 64 << 10).print());
+        drop(stalled);
+        Ok(server)
+    }
+
+    async fn catch_up_some(&self, server: &Server, events: u64) -> Result<()> {
+        let request = subscribe::request(&[ONE.to_owned()], Edge::Earliest);
+        let mut subscription = Subscription::open(&server.channel, request).await?;
+        let mut count = Count::dense_from(0);
+        while count.events < events.min(self.events) {
+            count.note(&subscription.next().await?)?;
+        }
+        Ok(())
+    }
+}
+
+fn plan(shape: Shape, topics: Arc<[String]>, events: u64) -> Plan {
+    Plan {
+        way: shape.way,
+        in_flight: shape.in_flight,
+        batch: shape.batch,
+        durability: Durability::Synced,
+        topics,
+        events,
+        until: None,
+        stop: CancellationToken::new(),
+        ledger: false,
+    }
+}
+
+/// Every run's events are its own: ids are known for good.
+fn workload() -> Result<Arc<Workload>> {
+    Ok(Arc::new(Workload::new(uuid::Uuid::new_v4().as_fields().0, PAYLOAD_BYTES)?))
+}
+
+/// Appends 4 KiB and syncs, a thousand times a second.
+fn fdatasync(dir: &Path, times: u64) -> Result<Histogram<u64>> {
+    let mut file = File::create(dir.join("fdatasync"))?;
+    let mut histogram = histogram()?;
+    let start = Instant::now();
+    for turn in 0..times {
+        let due = Duration::from_millis(turn);
+        thread::sleep(due.saturating_sub(start.elapsed()));
+        let began = Instant::now();
+        file.write_all(&[1; 4096])?;
+        file.sync_data()?;
+        histogram.saturating_record(micros(began.elapsed()));
+    }
+    Ok(histogram)
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}

@@ -1,0 +1,475 @@
+//! `tidings bench`: how fast a server is, seen from a client, and whether it gives back what it took.
+
+mod load;
+mod report;
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, Subcommand, ValueEnum};
+use load::{
+    latency,
+    publish::{self, Published, Way},
+    refused,
+    subscribe::{self, Subscription, Verifier},
+    workload::{PAYLOAD_BYTES_MIN, Workload},
+};
+use report::{Output, Report};
+use tidings::proto::events::v1::{
+    CreateTopicRequest, DeleteTopicRequest, Durability, Edge, Topic,
+    topic_service_client::TopicServiceClient,
+};
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+/// How long a subscriber waits for the next event before the bench gives up.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Publishes waiting for an answer while topics are filled to be read.
+const FILL_IN_FLIGHT: usize = 8;
+
+/// Events a request while topics are filled to be read; less where events are large.
+const FILL_BATCH: u64 = 100;
+
+/// No more than this in a request: the server's limit is 4 MiB.
+const BATCH_BYTES_MAX: usize = 3 << 20;
+
+/// Measure a server: publishing, subscribing, latency
+///
+/// Makes topics of its own, `bench.<uuid>`, and deletes them in the end. Ctrl-C prints what was measured so far.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    command: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Publish as fast as the server answers
+    Publish(PublishArgs),
+    /// Read as fast as the server delivers: what is there already, or live
+    Subscribe(SubscribeArgs),
+    /// Publish at a rate, and time every event until a subscriber has it
+    Latency(LatencyArgs),
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Address of the server
+    #[arg(long, env = "TIDINGS_SERVER", default_value = "http://127.0.0.1:7171")]
+    server: String,
+    /// Bytes of every payload: a sequence, a checksum, and text
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(PAYLOAD_BYTES_MIN as i64..=1_000_000))]
+    payload_bytes: u32,
+    /// What an answer promises
+    #[arg(long, value_enum, default_value_t = Promise::Synced)]
+    durability: Promise,
+    /// Leave the topics there
+    #[arg(long)]
+    keep: bool,
+    /// How to print: a table on a terminal, else JSON
+    #[arg(short, long, value_enum)]
+    output: Option<Output>,
+}
+
+#[derive(Debug, Args)]
+struct PublishArgs {
+    #[command(flatten)]
+    common: Common,
+    /// How requests travel
+    #[arg(long, value_enum, default_value_t = Mode::Unary)]
+    mode: Mode,
+    /// Requests waiting for their answer at any time [default: 64, in batches 8]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    in_flight: Option<u16>,
+    /// Events of a request [default: 1, in batches 100]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    batch: Option<u16>,
+    /// Publish this many events [default: 100000, with --duration as many as there is time for]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=EVENTS_MAX))]
+    events: Option<u64>,
+    /// Publish for this long, such as 10s
+    #[arg(long, value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+    /// Spread the events over this many topics
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    topics: u16,
+    /// Do not read back what was published
+    #[arg(long)]
+    no_verify: bool,
+}
+
+#[derive(Debug, Args)]
+struct SubscribeArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Events of every subscriber
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=EVENTS_MAX))]
+    events: u64,
+    /// Subscribers reading at once, each on a connection of its own
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    subscribers: u16,
+    /// Read live, while the events are published, and not what is there already
+    #[arg(long)]
+    live: bool,
+    /// Spread the events over this many topics; everyone subscribes to all
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    topics: u16,
+}
+
+#[derive(Debug, Args)]
+struct LatencyArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Events a second
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    rate: u64,
+    /// Publish for this long, such as 10s
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    duration: Duration,
+    /// Live subscribers, each on a connection of its own
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    subscribers: u16,
+    /// Publishes waiting for their answer at any time
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    in_flight: u16,
+}
+
+/// The bench remembers where each event was acknowledged: 16 bytes an event.
+const EVENTS_MAX: u64 = 50_000_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// A call for each event
+    Unary,
+    /// One PublishStream, an event a message
+    Stream,
+    /// A call for each batch
+    Batch,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Promise {
+    /// On disk
+    Synced,
+    /// With the operating system
+    Buffered,
+}
+
+impl From<Promise> for Durability {
+    fn from(promise: Promise) -> Self {
+        match promise {
+            Promise::Synced => Self::Synced,
+            Promise::Buffered => Self::Buffered,
+        }
+    }
+}
+
+/// Measures, and prints what came out.
+pub async fn run(args: BenchArgs) -> Result<()> {
+    let stop = CancellationToken::new();
+    let interrupted = stop.clone();
+    let signal = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            interrupted.cancel();
+        }
+    });
+    let measured = match args.command {
+        Bench::Publish(args) => bench_publish(args, stop).await,
+        Bench::Subscribe(args) => bench_subscribe(args, stop).await,
+        Bench::Latency(args) => bench_latency(args, stop).await,
+    };
+    signal.abort();
+    measured
+}
+
+async fn bench_publish(args: PublishArgs, stop: CancellationToken) -> Result<()> {
+    let batches = args.mode == Mode::Batch;
+    let in_flight = args.in_flight.unwrap_or(if batches { 8 } else { 64 });
+    let batch = args.batch.unwrap_or(if batches { 100 } else { 1 });
+    let events = args.events.unwrap_or(if args.duration.is_some() { EVENTS_MAX } else { 100_000 });
+    let run = Run::new(&args.common).await?;
+    let plan = publish::Plan {
+        way: if args.mode == Mode::Stream { Way::Stream } else { Way::Unary },
+        in_flight: in_flight.into(),
+        batch: batch.into(),
+        durability: args.common.durability.into(),
+        topics: run.names(args.topics),
+        events,
+        until: None,
+        stop: stop.clone(),
+        ledger: !args.no_verify,
+    };
+    let topics = Arc::clone(&plan.topics);
+    run.with_topics(&topics, args.common.keep, async {
+        let until = args.duration.map(|duration| Instant::now() + duration);
+        let plan = publish::Plan { until, ..plan };
+        let published = publish::publish(&run.channel, Arc::clone(&run.workload), plan).await?;
+        // What was published before a Ctrl-C is checked too; a second Ctrl-C ends the check.
+        let verified = if args.no_verify {
+            None
+        } else {
+            let verifier = run.read(&run.channel, &topics, published.events, None).await?;
+            verifier.compare(&published.ledger).context(WRONG)?;
+            Some(true)
+        };
+        let mode = match args.mode {
+            Mode::Unary => "unary",
+            Mode::Stream => "stream",
+            Mode::Batch => "batch",
+        };
+        let mut report = run.report(&args.common, "publish", mode);
+        report.set("in_flight", in_flight).set("batch", batch).set("topics", args.topics);
+        report.rate(published.events, args.common.payload_bytes, published.elapsed);
+        report.percentiles("answer", &published.latency);
+        report.verdict(verified, stop.is_cancelled());
+        report.print(args.common.output)
+    })
+    .await
+}
+
+async fn bench_subscribe(args: SubscribeArgs, stop: CancellationToken) -> Result<()> {
+    let run = Run::new(&args.common).await?;
+    let batch_fits = BATCH_BYTES_MAX / run.workload.event_bytes();
+    let plan = publish::Plan {
+        way: Way::Unary,
+        in_flight: FILL_IN_FLIGHT,
+        batch: FILL_BATCH.min(batch_fits as u64).max(1),
+        durability: args.common.durability.into(),
+        topics: run.names(args.topics),
+        events: args.events,
+        until: None,
+        stop: stop.clone(),
+        ledger: true,
+    };
+    let topics = Arc::clone(&plan.topics);
+    run.with_topics(&topics, args.common.keep, async {
+        let mut channels = Vec::new();
+        for _ in 0..args.subscribers {
+            channels.push(load::connect(&args.common.server).await?);
+        }
+        let fill = publish::publish(&run.channel, Arc::clone(&run.workload), plan);
+        let (published, began, readers) = if args.live {
+            let mut readers = JoinSet::new();
+            for channel in &channels {
+                let request = subscribe::request(&run.patterns(args.topics), Edge::Latest);
+                let subscription = Subscription::open(channel, request).await?;
+                let verifier = Verifier::new(&topics);
+                readers.spawn(read_on(subscription, verifier, args.events, Some(stop.clone())));
+            }
+            let began = Instant::now();
+            (fill.await?, began, readers)
+        } else {
+            let published = fill.await?;
+            let mut readers = JoinSet::new();
+            let began = Instant::now();
+            for channel in &channels {
+                let (run, channel, topics) = (run.clone(), channel.clone(), Arc::clone(&topics));
+                let (events, stop) = (published.events, stop.clone());
+                readers.spawn(async move { run.read(&channel, &topics, events, Some(stop)).await });
+            }
+            (published, began, readers)
+        };
+        let delivered = collect(readers, &published, &stop).await?;
+        let elapsed = began.elapsed();
+
+        let mode = if args.live { "live" } else { "catch-up" };
+        let mut report = run.report(&args.common, "subscribe", mode);
+        report.set("subscribers", args.subscribers).set("topics", args.topics);
+        report.rate(delivered.events, args.common.payload_bytes, elapsed);
+        report.set("fell_behind", delivered.fell_behind);
+        report.verdict((!stop.is_cancelled()).then_some(true), stop.is_cancelled());
+        report.print(args.common.output)
+    })
+    .await
+}
+
+async fn bench_latency(args: LatencyArgs, stop: CancellationToken) -> Result<()> {
+    let events = u64::try_from(args.duration.as_millis())? * args.rate / 1_000;
+    ensure!(
+        (1..=EVENTS_MAX).contains(&events),
+        "{events} events are due at this rate in this time\ntry: a --duration and a --rate that give 1 to {EVENTS_MAX}"
+    );
+    let run = Run::new(&args.common).await?;
+    let topics = run.names(1);
+    run.with_topics(&topics, args.common.keep, async {
+        let mut channels = Vec::new();
+        for _ in 0..args.subscribers {
+            channels.push(load::connect(&args.common.server).await?);
+        }
+        let plan = latency::Plan {
+            topic: topics[0].clone(),
+            rate: args.rate,
+            events,
+            subscribers: args.subscribers.into(),
+            in_flight: args.in_flight.into(),
+            durability: args.common.durability.into(),
+            stop: stop.clone(),
+        };
+        let measured =
+            latency::measure(&run.channel, &channels, Arc::clone(&run.workload), plan).await?;
+        let mut report = run.report(&args.common, "latency", "end to end");
+        report.set("subscribers", args.subscribers).set("rate", args.rate);
+        report.rate(measured.events, args.common.payload_bytes, measured.elapsed);
+        report.percentiles("answer", &measured.publish);
+        report.percentiles("delivery", &measured.delivery);
+        report.verdict(Some(true), stop.is_cancelled());
+        report.print(args.common.output)
+    })
+    .await
+}
+
+/// Said when what is read is not what was acknowledged.
+const WRONG: &str = "the server did not give back what it acknowledged\n\
+    try: the same again with --keep, then `tidings read` on the topic; and report it with both outputs";
+
+struct Delivered {
+    events: u64,
+    fell_behind: u64,
+}
+
+/// Waits for all readers, and holds what they saw against what was acknowledged.
+async fn collect(
+    mut readers: JoinSet<Result<Verifier>>,
+    published: &Published,
+    stop: &CancellationToken,
+) -> Result<Delivered> {
+    let mut delivered = Delivered { events: 0, fell_behind: 0 };
+    while let Some(reader) = readers.join_next().await {
+        let verifier = reader.context("a reading task ended badly")??;
+        delivered.events += verifier.events;
+        delivered.fell_behind += verifier.fell_behind;
+        if !stop.is_cancelled() {
+            verifier.compare(&published.ledger).context(WRONG)?;
+        }
+    }
+    Ok(delivered)
+}
+
+/// Reads until this many events came, or until told to stop.
+async fn read_on(
+    mut subscription: Subscription,
+    mut verifier: Verifier,
+    events: u64,
+    stop: Option<CancellationToken>,
+) -> Result<Verifier> {
+    let stop = stop.unwrap_or_default();
+    while verifier.events < events {
+        tokio::select! {
+            biased;
+            message = timeout(SILENCE_MAX, subscription.next()) => {
+                let message = message.with_context(|| format!(
+                    "{} of {events} events came, then none for {SILENCE_MAX:?}\n\
+                     try: the server's log, and the metric of its subscriptions",
+                    verifier.events
+                ))?;
+                verifier.note(message?, |_| ()).context(WRONG)?;
+            }
+            () = stop.cancelled() => break,
+        }
+    }
+    Ok(verifier)
+}
+
+/// One run against one server: a connection, a name for its topics, its events.
+#[derive(Clone)]
+struct Run {
+    name: String,
+    channel: Channel,
+    workload: Arc<Workload>,
+}
+
+impl Run {
+    async fn new(common: &Common) -> Result<Self> {
+        let id = Uuid::new_v4();
+        let payload_bytes = usize::try_from(common.payload_bytes)?;
+        let channel = load::connect(&common.server).await.with_context(|| {
+            format!(
+                "cannot measure {}\ntry: `tidings serve` in another terminal, or --server with where it listens",
+                common.server
+            )
+        })?;
+        let workload = Arc::new(Workload::new(id.as_fields().0, payload_bytes)?);
+        Ok(Self { name: format!("bench.{}", id.simple()), channel, workload })
+    }
+
+    fn names(&self, topics: u16) -> Arc<[String]> {
+        match topics {
+            1 => Arc::new([self.name.clone()]),
+            _ => (0..topics).map(|at| format!("{}.{at}", self.name)).collect(),
+        }
+    }
+
+    fn patterns(&self, topics: u16) -> Vec<String> {
+        vec![if topics == 1 { self.name.clone() } else { format!("{}.*", self.name) }]
+    }
+
+    /// Creates the topics, runs, deletes them; whatever became of it.
+    async fn with_topics<T>(
+        &self,
+        topics: &[String],
+        keep: bool,
+        measure: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let mut client = TopicServiceClient::new(self.channel.clone());
+        let mut created = Ok(());
+        for name in topics {
+            let topic = Some(Topic { name: name.clone(), ..Topic::default() });
+            created = client.create_topic(CreateTopicRequest { topic }).await.map(|_| ());
+            if created.is_err() {
+                break;
+            }
+        }
+        let measured = match created {
+            Ok(()) => measure.await,
+            Err(status) => Err(refused("cannot create the bench's topics", &status)),
+        };
+        if !keep {
+            for name in topics {
+                let request = DeleteTopicRequest { name: name.clone(), ..Default::default() };
+                if let Err(status) = client.delete_topic(request).await
+                    && measured.is_ok()
+                {
+                    return Err(refused("cannot delete the bench's topics", &status));
+                }
+            }
+        }
+        measured
+    }
+
+    /// Reads the topics from their first event on until so many came.
+    async fn read(
+        &self,
+        channel: &Channel,
+        topics: &[String],
+        events: u64,
+        stop: Option<CancellationToken>,
+    ) -> Result<Verifier> {
+        let patterns = self.patterns(u16::try_from(topics.len())?);
+        let request = subscribe::request(&patterns, Edge::Earliest);
+        let subscription = Subscription::open(channel, request).await?;
+        read_on(subscription, Verifier::new(topics), events, stop).await
+    }
+
+    fn report(&self, common: &Common, command: &str, mode: &str) -> Report {
+        let mut report = Report::new(command, mode);
+        report.set("payload_bytes", common.payload_bytes);
+        report.set(
+            "durability",
+            match common.durability {
+                Promise::Synced => "synced",
+                Promise::Buffered => "buffered",
+            },
+        );
+        if common.keep {
+            report.set("topic", self.name.as_str());
+        }
+        report
+    }
+}
