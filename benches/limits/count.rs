@@ -10,13 +10,18 @@ pub struct Count {
     /// Events seen.
     pub events: u64,
     /// The offset that must come next, where offsets are to be dense.
-    pub next_offset: Option<u64>,
-    /// Events go round: their places say nothing.
-    pub unordered: bool,
+    next_offset: Option<u64>,
+    /// Events from memory go round: their places say nothing.
+    unordered: bool,
     position: u64,
 }
 
 impl Count {
+    /// Over any topics.
+    pub fn new(unordered: bool) -> Self {
+        Self { unordered, ..Self::default() }
+    }
+
     /// Over one topic: offsets are dense from this one on.
     pub fn dense_from(offset: u64) -> Self {
         Self { next_offset: Some(offset), ..Self::default() }

@@ -44,6 +44,8 @@ pub struct Limits {
     /// Divides the number of events of the shorter figures.
     pub scale: u64,
     pub threads: usize,
+    /// For `tidings serve`.
+    pub serve_args: Vec<String>,
 }
 
 const PAYLOAD_BYTES: usize = 1_024;
@@ -75,8 +77,8 @@ struct Server {
 }
 
 impl Server {
-    async fn start(data: &Path) -> Result<Self> {
-        let process = Process::server(data)?;
+    async fn start(data: &Path, args: &[String]) -> Result<Self> {
+        let process = Process::server(data, args)?;
         let channel = load::connect(&process.url).await?;
         Ok(Self { process, channel })
     }
@@ -108,8 +110,12 @@ impl Limits {
         self.only.is_empty() || figures.chars().any(|figure| self.only.contains(&figure))
     }
 
+    async fn server(&self, data: &Path) -> Result<Server> {
+        Server::start(data, &self.serve_args).await
+    }
+
     async fn publishing(&self) -> Result<()> {
-        let server = Server::start(&self.dir.join("publish")).await?;
+        let server = self.server(&self.dir.join("publish")).await?;
         println!(
             "{}",
             Row::plain("m", "idle server, resident", mib(server.process.rss()?))
@@ -268,7 +274,7 @@ impl Limits {
 
     async fn reading(&self) -> Result<()> {
         let data = self.dir.join("read");
-        let mut server = Server::start(&data).await?;
+        let mut server = self.server(&data).await?;
         let many: Arc<[String]> = (0..TOPICS).map(|at| format!("{MANY}.{at}")).collect();
         let one: Arc<[String]> = Arc::new([ONE.to_owned()]);
         eprintln!("publishing {} events to read", self.events);
@@ -323,9 +329,10 @@ impl Limits {
 
     async fn catch_up(&self, process: &Process, channel: &Channel, topic: &str) -> Result<Sample> {
         let request = subscribe::request(&[topic.to_owned()], Edge::Earliest);
-        let mut count =
-            if topic == ONE && process.serves { Count::dense_from(0) } else { Count::default() };
-        count.unordered = !process.serves;
+        let mut count = match process.serves {
+            true if topic == ONE => Count::dense_from(0),
+            serves => Count::new(!serves),
+        };
         let meter = Meter::start(process)?;
         let mut subscription = Subscription::open(channel, request).await?;
         while count.events < self.events {
@@ -343,7 +350,7 @@ impl Limits {
             self.pairs,
             async || {
                 drop_caches(data)?;
-                let server = Server::start(data).await?;
+                let server = self.server(data).await?;
                 let sample = self.catch_up(&server.process, &server.channel, ONE).await?;
                 server.process.stop()?;
                 Ok(sample)
@@ -358,7 +365,7 @@ impl Limits {
         let what =
             format!("catch-up of {} events, cold; limit: RocksDB iteration, cold", self.events);
         println!("{}", pairs.row("d", &what, 0.6).print());
-        Server::start(data).await
+        self.server(data).await
     }
 
     async fn fan_out(&self, server: &Server) -> Result<()> {
@@ -397,7 +404,7 @@ impl Limits {
             let channel = load::connect(&process.url).await?;
             let request = subscribe::request(&topics, Edge::Latest);
             let mut subscription = Subscription::open(&channel, request).await?;
-            let mut count = Count { unordered: !process.serves, ..Count::default() };
+            let mut count = Count::new(!process.serves);
             readers.spawn(async move {
                 // The connection lives as long as its reader.
                 let _channel = channel;
@@ -431,7 +438,7 @@ impl Limits {
                 server.process.stop()?;
             }
             let began = Instant::now();
-            let server = Server::start(data).await?;
+            let server = self.server(data).await?;
             let mut topics = TopicServiceClient::new(server.channel.clone());
             let topic = topics.get_topic(GetTopicRequest { name: ONE.to_owned() }).await?;
             let seconds = began.elapsed().as_secs_f64();
@@ -464,7 +471,7 @@ impl Limits {
     /// (m): subscribers from the first event on that never read, over so many connections.
     async fn stalled(&self, server: Server, data: &Path, connections: usize) -> Result<Server> {
         server.process.stop()?;
-        let server = Server::start(data).await?;
+        let server = self.server(data).await?;
         // One pass, so that what the first reader costs is not laid at the thousand's door.
         self.catch_up_some(&server, 5_000).await?;
         let settle = async || -> Result<u64> {

@@ -45,6 +45,9 @@ struct Args {
     /// Threads of the limits' servers and of the clients
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Arguments for `tidings serve`, behind `--`
+    #[arg(last = true)]
+    serve_args: Vec<String>,
     /// What cargo calls every bench with
     #[arg(long, hide = true)]
     bench: bool,
@@ -78,6 +81,7 @@ fn main() -> Result<()> {
                 events,
                 scale,
                 threads: args.threads,
+                serve_args: args.serve_args,
             };
             runtime(args.threads)?.block_on(limits.run())
         }

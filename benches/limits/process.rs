@@ -37,10 +37,10 @@ pub struct Process {
 
 impl Process {
     /// `tidings serve` on a directory.
-    pub fn server(data: &Path) -> Result<Self> {
+    pub fn server(data: &Path, args: &[String]) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--data-dir"]);
-        command.arg(data).args(env::var("TIDINGS_BENCH_SERVE").iter().flat_map(|s| s.split(' ')));
+        command.arg(data).args(args);
         let log = data.with_extension("log");
         let mut server = Self::start(command, &log)?.listening()?;
         server.serves = true;

@@ -10,11 +10,19 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::{Bytes, BytesMut};
-use rocksdb::{
-    BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, IteratorMode, Options,
-    ReadOptions, WriteBatch, WriteOptions,
-};
+use rocksdb::{DB, DBRecoveryMode, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions};
 use serde::{Deserialize, Serialize};
+use tidings::{
+    config::Config,
+    model::{
+        event::{HEADER_BYTES, IdentityHash},
+        numbers::{KeyVersion, Offset, Position, TopicId},
+    },
+    store::{
+        keys,
+        options::{self, Tuning},
+    },
+};
 use tokio::sync::{mpsc, oneshot};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -54,7 +62,7 @@ impl Done {
 const GROUP_EVENTS_MAX: usize = 4_096;
 
 /// Bytes before the event in a row of the log.
-const HEADER: [u8; 44] = [7; 44];
+const HEADER: [u8; HEADER_BYTES] = [7; HEADER_BYTES];
 
 /// Answers tasks on standard input until it ends.
 pub fn run(dir: &Path) -> Result<()> {
@@ -204,52 +212,35 @@ impl<'a> Rows<'a> {
     }
 
     fn put(&self, batch: &mut WriteBatch, position: u64, event: &[u8]) {
-        let topic = u32::try_from(position % self.topics).unwrap_or_default().to_be_bytes();
-        let offset = (position / self.topics).to_be_bytes();
-        let position_bytes = position.to_be_bytes();
-        let row = [&HEADER, event].concat();
-        batch.put_cf(self.log, [&topic[..], &offset].concat(), row);
-        let identity = xxh3_128(&position_bytes).to_be_bytes();
-        let place = [&offset[..], &identity[..8]].concat();
-        batch.put_cf(self.ids, [&topic[..], &identity].concat(), place);
+        let topic = TopicId(u32::try_from(position % self.topics).unwrap_or_default());
+        let offset = Offset(position / self.topics);
+        let offset_bytes = offset.0.to_be_bytes();
+        batch.put_cf(self.log, keys::log(topic, offset), [&HEADER, event].concat());
+        let identity = IdentityHash(xxh3_128(&position.to_be_bytes()));
+        let held = [offset_bytes, position.to_be_bytes()].concat();
+        batch.put_cf(self.ids, keys::ids(topic, identity), held);
         let key = format!("customer-{:08x}", position % 1_000);
-        let version = (position / 1_000).to_be_bytes();
-        let len = [0, 17];
-        batch.put_cf(self.keys, [&topic[..], &len, key.as_bytes(), &version].concat(), offset);
+        let version = KeyVersion(position / 1_000 + 1);
+        batch.put_cf(self.keys, keys::keys(topic, key.as_bytes(), version), offset_bytes);
         let flow = format!("00000002-0000-7000-9000-{:012x}", position / 4);
-        let flow = [&[0, 36], flow.as_bytes(), &position_bytes].concat();
-        batch.put_cf(self.correlation, flow, [&topic[..], &offset].concat());
+        let place = [&topic.0.to_be_bytes()[..], &offset_bytes].concat();
+        batch.put_cf(self.correlation, keys::correlation(&flow, Position(position)), place);
     }
 }
 
-/// Opened as the store opens its own.
+/// Opened with the store's own options, and its defaults.
 fn open(dir: &Path) -> Result<DB> {
     fs::create_dir_all(dir)?;
-    let mut options = Options::default();
+    let config = Config::default();
+    let tuning = Tuning {
+        block_cache_bytes: config.block_cache_bytes,
+        write_buffer_bytes: config.write_buffer_bytes,
+        wal_bytes: config.wal_bytes,
+    };
+    let mut options = options::database(&tuning, DBRecoveryMode::TolerateCorruptedTailRecords);
     options.create_if_missing(true);
     options.create_missing_column_families(true);
-    options.set_atomic_flush(true);
-    options.set_max_total_wal_size(128 << 20);
-    options.set_max_open_files(512);
-    let family = |name: &str, block: usize, bloom: bool| {
-        let mut blocks = BlockBasedOptions::default();
-        blocks.set_block_size(block);
-        blocks.set_format_version(6);
-        if bloom {
-            blocks.set_bloom_filter(10.0, false);
-        }
-        let mut options = Options::default();
-        options.set_compression_type(DBCompressionType::Lz4);
-        options.set_write_buffer_size(if name == "log" { 64 << 20 } else { 16 << 20 });
-        options.set_block_based_table_factory(&blocks);
-        ColumnFamilyDescriptor::new(name, options)
-    };
-    let families = [
-        family("log", 64 << 10, false),
-        family("ids", 4 << 10, true),
-        family("keys", 4 << 10, false),
-        family("correlation", 4 << 10, false),
-    ];
+    let families = options::families(&tuning, &Arc::default());
     Ok(DB::open_cf_descriptors(&options, dir, families)?)
 }
 
