@@ -212,7 +212,9 @@ impl<'a> Rows<'a> {
     }
 
     fn put(&self, batch: &mut WriteBatch, position: u64, event: &[u8]) {
-        let topic = TopicId(u32::try_from(position % self.topics).unwrap_or_default());
+        // Topic 0 is the one of runs with one topic.
+        let topic = position % self.topics + u64::from(self.topics > 1);
+        let topic = TopicId(u32::try_from(topic).unwrap_or_default());
         let offset = Offset(position / self.topics);
         let offset_bytes = offset.0.to_be_bytes();
         batch.put_cf(self.log, keys::log(topic, offset), [&HEADER, event].concat());
