@@ -30,6 +30,8 @@ use crate::{
 
 /// How long open streams have to take their `Draining`: readers that take nothing are cut off then.
 const STREAMS_GRACE: Duration = Duration::from_secs(2);
+/// How long the store is waited for at the end: reads that a disk holds up are left alone then.
+const STORE_GRACE: Duration = Duration::from_secs(1);
 /// What of the bytes in flight one PublishStream may have: several of them share the server.
 const STREAM_SHARE: usize = 4;
 
@@ -89,25 +91,62 @@ pub fn run(config: Config) -> Result<(), ServeError> {
         .thread_name("tidings-io")
         .enable_all()
         .build()?;
-    let served = runtime.block_on(serve(config));
-    // Whatever still reads from the disk for somebody who is gone is not waited for.
-    runtime.shutdown_background();
+    let (served, store) = runtime.block_on(async {
+        match Opened::new(&config).await {
+            Ok(opened) => {
+                let store = Arc::clone(&opened.store);
+                (serve(config, opened).await, Some(store))
+            }
+            Err(error) => (Err(error), None),
+        }
+    });
+    // Drops every task, and with them their hold on the store; whatever still reads from the disk for somebody who is
+    // gone is not waited for.
+    runtime.shutdown_timeout(STORE_GRACE);
+    if let Some(store) = store {
+        release(store);
+    }
     served
 }
 
-async fn serve(config: Config) -> Result<(), ServeError> {
-    // Before anything is opened, so that a signal at any moment is one that drains.
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let metrics = Metrics::new();
-    count_panics(&metrics);
-    let listener = listen(config.listen).await?;
-    let admin = match config.admin_listen {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
-    let journal = open(&config, &metrics).await?;
-    let (journal, store) = journal;
+/// Closes the database on this thread: RocksDB must not be at work any more when the process takes itself down.
+fn release(store: Arc<store::Store>) {
+    let start = std::time::Instant::now();
+    while Arc::strong_count(&store) > 1 && start.elapsed() < STORE_GRACE {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What is there before the first request.
+struct Opened {
+    terminate: Signal,
+    interrupt: Signal,
+    listener: TcpListener,
+    admin: Option<TcpListener>,
+    metrics: Metrics,
+    journal: Journal,
+    store: Arc<store::Store>,
+}
+
+impl Opened {
+    async fn new(config: &Config) -> Result<Self, ServeError> {
+        // Before anything is opened, so that a signal at any moment is one that drains.
+        let (terminate, interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let metrics = Metrics::new();
+        count_panics(&metrics);
+        let listener = listen(config.listen).await?;
+        let admin = match config.admin_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let (journal, store) = open(config, &metrics).await?;
+        Ok(Self { terminate, interrupt, listener, admin, metrics, journal, store })
+    }
+}
+
+async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
+    let Opened { mut terminate, mut interrupt, listener, admin, metrics, journal, store } = opened;
     let limits = Limits {
         event_bytes_max: config.max_event_bytes,
         auto_create_topics: config.auto_create_topics,
@@ -174,7 +213,8 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     tokio::spawn(async move {
         signalled(&mut terminate, &mut interrupt).await;
         tracing::warn!("second signal: ending at once");
-        std::process::exit(130);
+        // Not an exit in order: that would take the database down under its own threads. What was acknowledged stays.
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
     });
     set_health(&reporter, ServingStatus::NotServing).await;
     let start = Instant::now();

@@ -47,8 +47,13 @@ pub enum PublishError {
     #[error("{}", refusals(.0))]
     Refused(Vec<(usize, Refusal)>),
     /// Conditions that do not hold.
-    #[error("{}", conditions(.0))]
-    Conditions(Vec<FailedCondition>),
+    #[error("{}", conditions(.failed))]
+    Conditions {
+        /// Of this topic.
+        topic: String,
+        /// All of them.
+        failed: Vec<FailedCondition>,
+    },
     /// Stored data that the decision needs is damaged.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),

@@ -148,7 +148,9 @@ impl Pending {
                 Rejected::TopicGone => self.broker.not_found(self.topic.as_str()).into(),
                 Rejected::IdConflict(conflicts) => PublishError::IdConflict(conflicts),
                 Rejected::Refused(refused) => PublishError::Refused(refused),
-                Rejected::Conditions(failed) => PublishError::Conditions(failed),
+                Rejected::Conditions(failed) => {
+                    PublishError::Conditions { topic: self.topic.to_string(), failed }
+                }
                 Rejected::Corrupt(detail) => PublishError::Corrupt(detail),
                 Rejected::TopicExists | Rejected::RevisionMoved { .. } => {
                     PublishError::Corrupt(rejected.to_string())

@@ -252,7 +252,10 @@ impl Finder<'_> {
             });
             position = Position(hole.until);
         }
-        self.lost(begin, or_earliest, |topic| topic.lost(position, cursor.horizon))?;
+        self.lost(begin, or_earliest, |topic| {
+            let lost = topic.lost(position, cursor.horizon)?;
+            Some(Lost { from: self.store.trimmed_behind(topic, lost, position), ..lost })
+        })?;
         self.behind(begin, position)?;
         Ok(())
     }

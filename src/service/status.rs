@@ -224,7 +224,7 @@ pub fn publish(error: &PublishError, server: ServerId) -> Status {
         PublishError::TopicNotFound(error) => topic_not_found(error),
         PublishError::IdConflict(conflicts) => id_conflict(error, conflicts, server),
         PublishError::Refused(refused) => refusals(error, refused),
-        PublishError::Conditions(failed) => conditions(error, failed),
+        PublishError::Conditions { topic, failed } => conditions(error, topic, failed),
         PublishError::Corrupt(detail) => corrupt(detail, None),
         PublishError::Commit(error) => commit(error),
         PublishError::Draining(_) => draining(),
@@ -289,7 +289,7 @@ fn refusals(error: &PublishError, refused: &[(usize, Refusal)]) -> Status {
     answer.status()
 }
 
-fn conditions(error: &PublishError, failed: &[FailedCondition]) -> Status {
+fn conditions(error: &PublishError, topic: &str, failed: &[FailedCondition]) -> Status {
     let (reason, expected, actual) = match failed.first() {
         Some(FailedCondition::KeyVersion { expected, actual, .. }) => {
             (Reason::KeyVersionMismatch, expected.0, actual.0)
@@ -300,14 +300,15 @@ fn conditions(error: &PublishError, failed: &[FailedCondition]) -> Status {
         None => return internal(error),
     };
     Answer::new(Code::Aborted, reason, error)
+        .with("topic", topic)
         .with("expected", expected)
         .with("actual", actual)
         .list(failed.iter(), |details, condition| {
             let (kind, subject) = match condition {
                 FailedCondition::KeyVersion { key, .. } => {
-                    ("KEY_VERSION_MISMATCH", format!("keys/{key}"))
+                    ("KEY_VERSION_MISMATCH", format!("topics/{topic}/keys/{key}"))
                 }
-                FailedCondition::TopicEnd { .. } => ("TOPIC_END_MISMATCH", "end".to_owned()),
+                FailedCondition::TopicEnd { .. } => ("TOPIC_END_MISMATCH", format!("topics/{topic}")),
             };
             let description = shorten(&condition.sentence());
             let subject = shorten(&subject);

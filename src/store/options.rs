@@ -40,7 +40,6 @@ pub fn database(tuning: &Tuning, recovery: DBRecoveryMode) -> Options {
     options.set_max_log_file_size(8 << 20);
     options.set_log_level(LogLevel::Warn);
     options.set_stats_dump_period_sec(0);
-    options.set_skip_stats_update_on_db_open(true);
     options
 }
 

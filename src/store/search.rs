@@ -1,7 +1,11 @@
 //! Finding an offset in a topic by position, time or size. Offsets are dense and all three grow with them, so a binary
 //! search over rows finds each: about 20 reads in a million events. No index has to be written for it.
 
-use super::{ReadError, Store, row::Header, topics::Topic};
+use super::{
+    ReadError, Store,
+    row::Header,
+    topics::{Lost, Topic},
+};
 use crate::model::numbers::{AppendTime, Offset, Position};
 
 impl Store {
@@ -14,6 +18,20 @@ impl Store {
             return Ok(topic.extent().first);
         }
         self.first_where(topic, |header| header.position > position)
+    }
+
+    /// Where among trimmed offsets a position lies: exactly where their rows are still there, else at or before it.
+    pub fn trimmed_behind(&self, topic: &Topic, lost: Lost, position: Position) -> Offset {
+        let (mut low, mut high) = (lost.from.0, lost.first.0);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.header(topic.id, Offset(middle)) {
+                Ok(header) if header.position > position => high = middle,
+                Ok(_) => low = middle + 1,
+                Err(_) => break,
+            }
+        }
+        Offset(low)
     }
 
     /// The first retained offset recorded at or after a time.
