@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# The demo: a server on an empty directory, an order flow through it, a subscriber that catches up and follows live.
+#
+#   scripts/demo.sh path/to/tidings
+set -euo pipefail
+
+tidings=$(realpath "${1:?"where is the binary?"}")
+cd "$(dirname "$0")/../examples/orders"
+PATH="$(dirname "$tidings"):$PATH"
+
+readonly FORMAT='{topic} {offset} {key} {type} {data}'
+readonly PATIENCE=15   # seconds that anything may take
+
+folder=$(mktemp -d "${TMPDIR:-/tmp}/tidings-demo.XXXXXX")
+server='' subscriber=''
+
+clean_up() {
+  trap - EXIT INT TERM
+  local process
+  for process in $subscriber $server; do
+    kill -TERM "$process" 2>/dev/null || continue
+    wait "$process" 2>/dev/null || true
+  done
+  rm -rf "$folder"
+}
+trap clean_up EXIT
+trap 'echo; echo "interrupted"; exit 130' INT TERM
+
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+  bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'
+else
+  bold='' dim='' plain=''
+fi
+
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+show() { printf '%s$ %s%s\n' "$dim" "$*" "$plain"; }
+indent() { sed -u 's/^/    /'; }
+
+fail() {
+  echo "demo: $*" >&2
+  tail -n 20 "$folder"/*.log >&2 2>/dev/null || true
+  exit 1
+}
+
+# Waits for a fact: a command that succeeds.
+eventually() { # what, command...
+  local what=$1 until=$((SECONDS + PATIENCE))
+  shift
+  until "$@"; do
+    [ "$SECONDS" -lt "$until" ] || fail "not within $PATIENCE s: $what"
+    sleep 0.05
+  done
+}
+
+lines_in() { wc -l < "$1"; }
+has_lines() { [ "$(lines_in "$1")" -ge "$2" ]; }
+serves() { grep -q '^listening on ' "$folder/server.out" || ! kill -0 "$server" 2>/dev/null; }
+
+# Publishes the files of a folder in the order of their numbers. `3.shop.orders.jsonl` goes to `shop.orders`.
+publish() {
+  local file topic
+  for file in "$1"/*.jsonl; do
+    topic=${file#*/*.}
+    topic=${topic%.jsonl}
+    show "tidings publish $topic < examples/orders/$file"
+    tidings publish "$topic" < "$file" 2>>"$folder/publish.log" >"$folder/published" ||
+      fail "could not publish $file"
+    sed 's/"cursor":"[^"]*",\{0,1\}//' "$folder/published" | indent
+  done
+}
+
+say "1. A server on an empty directory"
+show "tidings serve --data-dir \$(mktemp -d) --listen 127.0.0.1:0"
+tidings serve --data-dir "$folder/data" --listen 127.0.0.1:0 --admin-listen off \
+  >"$folder/server.out" 2>"$folder/server.log" &
+server=$!
+eventually "the server listens" serves
+kill -0 "$server" 2>/dev/null || fail "the server did not start"
+address=$(sed -n 's/^listening on //p' "$folder/server.out")
+echo "listening on $address" | indent
+export TIDINGS_SERVER="http://$address"
+
+say "2. Three topics"
+for topic in shop.orders shop.payments shop.shipping; do
+  show "tidings topic create $topic"
+  tidings topic create "$topic" >>"$folder/publish.log" 2>&1 || fail "could not create $topic"
+done
+
+say "3. What happened before anybody looked: CloudEvents documents, one a line"
+publish history
+past=$(cat history/*.jsonl | lines_in /dev/stdin)
+future=$(cat live/*.jsonl | lines_in /dev/stdin)
+
+say "4. A subscriber comes late, catches up from the beginning, over all topics in the order of appending"
+show "tidings subscribe 'shop.*' --from earliest --format '$FORMAT'"
+: > "$folder/seen"
+tidings subscribe 'shop.*' --from earliest --format "$FORMAT" \
+  > >(tee "$folder/seen" | cut -c -150 | sed -u 's/^/    │ /') 2>"$folder/subscriber.log" &
+subscriber=$!
+eventually "the subscriber has caught up with $past events" has_lines "$folder/seen" "$past"
+
+say "5. It goes on live, while more is published"
+publish live
+eventually "the subscriber follows to $((past + future)) events" has_lines "$folder/seen" $((past + future))
+
+say "6. One flow across topics, by its correlation id"
+show "tidings read --correlation-id flow-1003 --format '{topic} {type}'"
+tidings read --correlation-id flow-1003 --format '{topic} {type}' | indent
+
+say "7. The same file again appends nothing: an event's id is known for as long as the event is kept"
+show "tidings publish shop.orders < examples/orders/history/1.shop.orders.jsonl"
+tidings publish shop.orders < history/1.shop.orders.jsonl 2>>"$folder/publish.log" |
+  sed 's/"cursor":"[^"]*",\{0,1\}//' | indent
+
+say "8. The subscriber is interrupted, and says how to go on"
+show "Ctrl-C"
+kill -INT "$subscriber"
+wait "$subscriber" 2>/dev/null || true
+subscriber=''
+resume=$(grep -o 'tidings subscribe .*' "$folder/subscriber.log" | tail -n 1) ||
+  fail "the subscriber did not say how to resume"
+echo "$resume" | indent
+[ "$(lines_in "$folder/seen")" = $((past + future)) ] || fail "a duplicate was delivered"
+
+say "9. Something happens meanwhile; resuming brings exactly that"
+late='{"specversion":"1.0","id":"1004.reserved","source":"https://shop.example/warehouse","type":"shop.shipping.v1.StockReserved","partitionkey":"order-1004","correlationid":"flow-1004","causationid":"1004.authorized","data":{"order":"order-1004","warehouse":"leipzig"}}'
+show "tidings publish shop.shipping '$late'"
+tidings publish shop.shipping "$late" >/dev/null 2>>"$folder/publish.log" || fail "could not publish"
+show "$resume --exit-at-end"
+eval "$resume --exit-at-end" 2>>"$folder/subscriber.log" >"$folder/rest"
+indent < "$folder/rest"
+[ "$(lines_in "$folder/rest")" = 1 ] || fail "resuming brought something else than the one event"
+
+say "10. The server drains and stops"
+show "kill -TERM \$server"
+kill -TERM "$server"
+status=0
+wait "$server" || status=$?
+server=''
+[ "$status" = 0 ] || fail "the server ended with $status"
+echo "exit 0, $((past + future + 1)) events on disk" | indent
+
+say "To go on by yourself:"
+cat <<EOF
+    $tidings serve
+    $tidings topic create hello
+    $tidings publish hello '{"greeting":"hello"}'
+    $tidings subscribe hello --from earliest
+EOF
