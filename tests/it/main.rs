@@ -3,14 +3,17 @@
 
 mod abuse;
 mod checker;
+mod clients;
 mod corruption;
 mod drain;
 mod errors;
+mod github;
 mod harness;
 mod kill_loop;
 mod lost;
 mod power_cut;
 mod publishing;
 mod streams;
+mod tidy;
 mod topics;
 mod torture;
