@@ -187,23 +187,22 @@ fn first_event(command: &mut Command) -> Value {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut message = String::new();
+    let mut printed = String::new();
     let event = loop {
         // grpcurl prints one indented object after the other; each ends with a brace at the margin.
         let Some(line) = lines.next() else {
             let mut error = String::new();
             child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
-            panic!("the stream ended without an event: {message}{error}");
+            panic!("the stream ended without an event: {printed}{error}");
         };
         let line = line.unwrap();
-        message.push_str(&line);
+        printed.push_str(&line);
         if line == "}" {
-            let mut value: Value = serde_json::from_str(&message).unwrap();
-            let event = value["batch"]["events"][0].take();
-            if !event.is_null() {
-                break event;
+            let message: Value = serde_json::from_str(&printed).unwrap();
+            if let Some(event) = message.pointer("/batch/events/0") {
+                break event.clone();
             }
-            message.clear();
+            printed.clear();
         }
     };
     child.kill().unwrap();
