@@ -30,7 +30,7 @@ proto: ## Lints the contract with buf
 	@scripts/lint-proto.sh
 
 docs:
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
 bench: build ## The benches, with their limits measured beside them
 	cargo bench
