@@ -277,7 +277,7 @@ impl Owner {
                 Err(_) => None,
             };
         }
-        if self.fault == Fault::AckBeforeWrite {
+        if self.fault == Fault::AckBeforeWrite && group.events() > 0 {
             respond(std::mem::take(&mut answers));
             thread::sleep(Duration::from_millis(20));
         }

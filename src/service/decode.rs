@@ -182,7 +182,11 @@ pub fn subscribe(
     let heartbeat_interval = match request.heartbeat_interval {
         None => heartbeat_default,
         Some(interval) => {
-            let interval = Duration::try_from(interval).unwrap_or_default();
+            // Nanoseconds beyond a second are malformed; carried over, they would pass as another interval.
+            let interval = Some(interval)
+                .filter(|interval| (0..1_000_000_000).contains(&interval.nanos))
+                .and_then(|interval| Duration::try_from(interval).ok())
+                .unwrap_or_default();
             if !HEARTBEAT_INTERVAL.contains(&interval) {
                 let description = format!(
                     "is {interval:?}, from {:?} to {:?} are possible",

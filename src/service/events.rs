@@ -373,7 +373,7 @@ impl Pipeline {
             let weight = u32::try_from(weight).unwrap_or(u32::MAX);
             let Ok(permit) = Arc::clone(&room).acquire_many_owned(weight).await else { return };
             let flying = self.in_flight.enter();
-            let (asked, submitted) = self.submit(request.publish.unwrap_or_default()).await;
+            let (asked, submitted) = self.submit(request.publish).await;
             let pending = Pending {
                 sequence: request.sequence,
                 asked,
@@ -401,9 +401,13 @@ impl Pipeline {
 
     async fn submit(
         &self,
-        request: proto::PublishRequest,
+        request: Option<proto::PublishRequest>,
     ) -> (Option<Asked>, Result<crate::broker::publish::Pending, Status>) {
         let server = self.broker.server();
+        let Some(request) = request else {
+            let faults = Faults::one(FaultKind::Request, "publish", "is required");
+            return (None, Err(status::invalid(&faults)));
+        };
         match decode::publish(request, &self.settings) {
             Ok(publish) => {
                 let asked = Asked::of(&publish, server);

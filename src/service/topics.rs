@@ -45,15 +45,12 @@ fn given(topic: Option<proto::Topic>) -> Result<proto::Topic, Faults> {
     topic.ok_or_else(|| Faults::one(FaultKind::Request, "topic", "is required"))
 }
 
+/// What no topic has as its revision: what an etag that is not ours stands for.
+const NO_REVISION: u64 = 0;
+
 /// An etag; empty: any.
-fn revision(field: &str, etag: &str) -> Result<Option<u64>, Faults> {
-    if etag.is_empty() {
-        return Ok(None);
-    }
-    u64::from_str_radix(etag, 16).map(Some).map_err(|_| {
-        let description = "is not an etag that this server gave: pass it on as it was received";
-        Faults::one(FaultKind::Request, field, description)
-    })
+fn revision(etag: &str) -> Option<u64> {
+    (!etag.is_empty()).then(|| u64::from_str_radix(etag, 16).unwrap_or(NO_REVISION))
 }
 
 #[tonic::async_trait]
@@ -118,15 +115,14 @@ impl TopicService for Topics {
         let given = given(request.topic).map_err(refused)?;
         let mut faults = Faults::new();
         let name = faults.merge(own_name("topic.name", &given.name));
-        let revision = faults.merge(revision("topic.etag", &given.etag));
+        let revision = revision(&given.etag);
         let fields = topic::fields(&given, request.update_mask.as_ref());
         if fields.is_empty() {
             faults.add(FaultKind::Request, "topic", "sets nothing: set a field, or name one in update_mask");
         }
         let limit = self.broker.limits().event_bytes_max;
         let decided = faults.merge(topic::decode(given, fields, limit));
-        let (name, revision, decided) =
-            faults.finish(|| Some((name?, revision?, decided?))).map_err(refused)?;
+        let (name, decided) = faults.finish(|| name.zip(decided)).map_err(refused)?;
         let view = self
             .broker
             .update_topic(&name, revision, |config| decided.apply(config))
@@ -140,11 +136,8 @@ impl TopicService for Topics {
         request: Request<proto::DeleteTopicRequest>,
     ) -> Result<Response<proto::DeleteTopicResponse>, Status> {
         let request = request.into_inner();
-        let mut faults = Faults::new();
-        let name = faults.merge(own_name("name", &request.name));
-        let revision = faults.merge(revision("etag", &request.etag));
-        let (name, revision) = faults.finish(|| name.zip(revision)).map_err(refused)?;
-        self.broker.delete_topic(&name, revision).await.map_err(|e| self.failed(&e))?;
+        let name = own_name("name", &request.name).map_err(refused)?;
+        self.broker.delete_topic(&name, revision(&request.etag)).await.map_err(|e| self.failed(&e))?;
         Ok(Response::new(proto::DeleteTopicResponse {}))
     }
 

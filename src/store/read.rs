@@ -20,9 +20,6 @@ use crate::model::{
 /// What an iterator over a log reads ahead, in bytes: rows are read in order, and a disk likes large reads.
 const READAHEAD_BYTES: usize = 1 << 20;
 
-/// How many damaged events in a row are tried before a reader is told that it cannot go on.
-const DAMAGED_EVENTS_MAX: u64 = 100_000;
-
 /// Which way to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
@@ -321,12 +318,10 @@ impl Store {
 
     /// Where a reader can go on behind a damaged event: the last position before the next event that can be read.
     pub fn behind_damage(&self, topic: &Topic, damaged: Offset) -> Option<Position> {
-        let extent = topic.extent();
-        let end = extent.next.0.min(damaged.0.saturating_add(DAMAGED_EVENTS_MAX));
-        (damaged.0 + 1..end)
-            .find_map(|offset| self.header(topic.id, Offset(offset)).ok())
-            .map(|header| Position(header.position.0 - 1))
-            .or_else(|| (end == extent.next.0).then(|| self.watermark()))
+        let end = topic.extent().next;
+        self.readable_behind(topic, damaged, end)
+            .map(|(_, header)| Position(header.position.0 - 1))
+            .or_else(|| (damaged.0 + 1 >= end.0).then(|| self.watermark()))
     }
 }
 

@@ -8,16 +8,30 @@ use super::{
 };
 use crate::model::numbers::{AppendTime, Offset, Position};
 
+/// How many damaged events in a row are tried before a reader is told that it cannot go on.
+const DAMAGED_EVENTS_MAX: u64 = 100_000;
+
 impl Store {
     /// The first retained offset behind a position.
     ///
     /// # Errors
-    /// Where a row is damaged.
+    /// Where the store cannot be read.
     pub fn offset_behind(&self, topic: &Topic, position: Position) -> Result<Offset, ReadError> {
         if position.0 == 0 {
             return Ok(topic.extent().first);
         }
-        self.first_where(topic, |header| header.position > position)
+        let found = self.first_where(topic, |header| header.position > position)?;
+        // A cursor behind damage has the position just before the next readable event. Any other one that ends up on
+        // damage has to meet it: what is damaged comes behind it, and is not passed over in silence.
+        if found < topic.extent().next && self.header(topic.id, found).is_err() {
+            let behind = self.readable_behind(topic, found, topic.extent().next);
+            if let Some((offset, header)) = behind
+                && header.position == position.next()
+            {
+                return Ok(offset);
+            }
+        }
+        Ok(found)
     }
 
     /// Where among trimmed offsets a position lies: exactly where their rows are still there, else at or before it.
@@ -84,9 +98,30 @@ impl Store {
                 Ok(_) => low = middle + 1,
                 // Trimmed while we looked: what is gone is before everything that is wanted.
                 Err(_) if topic.extent().first.0 > middle => low = topic.extent().first.0,
+                // Damaged: the next readable event decides for it, and a reader meets the damage if it begins there.
+                Err(ReadError::Corrupt { .. }) => {
+                    match self.readable_behind(topic, Offset(middle), Offset(high)) {
+                        Some((offset, header)) if !holds(&header) => low = offset.0 + 1,
+                        Some(_) | None => high = middle,
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
         Ok(Offset(low))
+    }
+
+    /// The first event behind a damaged one, and before an end, that can be read.
+    pub(super) fn readable_behind(
+        &self,
+        topic: &Topic,
+        damaged: Offset,
+        end: Offset,
+    ) -> Option<(Offset, Header)> {
+        let end = end.0.min(damaged.0.saturating_add(DAMAGED_EVENTS_MAX));
+        (damaged.0 + 1..end).find_map(|offset| {
+            let offset = Offset(offset);
+            self.header(topic.id, offset).ok().map(|header| (offset, header))
+        })
     }
 }

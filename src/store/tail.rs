@@ -58,7 +58,7 @@ impl Tail {
         }
         let skipped = usize::try_from(from.0 - first.0).unwrap_or(usize::MAX);
         let mut left = bounds.bytes;
-        let mut taken = Vec::with_capacity(bounds.events.min(self.events.len() - skipped));
+        let mut taken = Vec::new();
         for event in self.events.range(skipped..).take(bounds.events) {
             if event.position > upto || (event.event.len() > left && !taken.is_empty()) {
                 break;
