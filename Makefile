@@ -29,8 +29,9 @@ clippy:
 proto: ## Lints the contract with buf
 	@scripts/lint-proto.sh
 
+# For those who work on it: private items too, and links to them.
 docs:
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items
 
 bench: build ## The benches, with their limits measured beside them
 	cargo bench
