@@ -83,7 +83,11 @@ fn main() -> Result<()> {
                 threads: args.threads,
                 serve_args: args.serve_args,
             };
-            runtime(args.threads)?.block_on(limits.run())
+            let outcome = runtime(args.threads)?.block_on(limits.run());
+            if outcome.is_err() {
+                eprintln!("data and logs are kept in {}", dir.keep().display());
+            }
+            outcome
         }
     }
 }
