@@ -101,7 +101,12 @@ impl Server {
     pub async fn try_start_on(data_dir: &Path, options: Options) -> Result<Self, Exit> {
         let logs = TempDir::new().unwrap();
         let log = logs.path().join("stderr");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidings"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        // The tests' own variables are no settings, and a developer's are not meant for these servers.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDINGS_")) {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--data-dir"])
             .arg(data_dir)
             .args(&options.args)

@@ -11,6 +11,7 @@ mod github;
 mod harness;
 mod kill_loop;
 mod lost;
+mod model;
 mod power_cut;
 mod publishing;
 mod streams;
