@@ -27,6 +27,12 @@ use crate::{
 use error::TopicNotFound;
 pub use source::Wanted;
 
+/// What the broker's callers see of the rooms below it.
+pub use crate::{
+    journal::CommitError,
+    store::{ReadError, read::Way, tail::Bounds},
+};
+
 /// What a user can set.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {

@@ -1,4 +1,25 @@
 //! Tidings: an event streaming service over gRPC, on a durable ordered log in RocksDB.
+//!
+//! Data flows one way: wire, service, domain, log.
+//!
+//! ```text
+//! server -> service -> broker -> journal -> store -> model      writes
+//!                      broker ------------> store               reads
+//! ```
+//!
+//! | room | decides |
+//! |---|---|
+//! | [`model`] | what a valid name, cursor, event or commit is |
+//! | [`store`] | the bytes on disk, and what applying a commit does to them |
+//! | [`journal`] | which commit comes first, and when it is durable |
+//! | [`broker`] | what is admitted, who gets what from where |
+//! | [`service`] | whether a request is well formed, and how an answer looks |
+//! | [`server`] | which parts there are, and in what order they start and stop |
+//! | [`config`], [`telemetry`] | every knob; logs and metrics |
+//!
+//! Deliberately absent: partitions (order is per topic, parallel work by key), a consensus protocol (a distributed
+//! journal will order the same commits), an abstraction over RocksDB (the seam is the journal), and for now schemas,
+//! durable subscriptions, authentication and TLS.
 
 pub mod broker;
 pub mod config;

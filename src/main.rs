@@ -8,7 +8,9 @@ fn main() -> ExitCode {
     let flags = std::env::args().skip(2).collect::<Vec<_>>();
     let flags = flags
         .chunks(2)
-        .map(|pair| (pair[0].trim_start_matches("--").to_owned(), pair.get(1).cloned().unwrap_or_default()))
+        .map(|pair| {
+            (pair[0].trim_start_matches("--").to_owned(), pair.get(1).cloned().unwrap_or_default())
+        })
         .collect();
     let sources = config::Sources { flags, ..Default::default() }.with_environment();
     let config = match config::resolve(&sources) {

@@ -12,7 +12,12 @@ use prost::{
 /// Messages and clients of the package `tidings.events`.
 pub mod events {
     /// Version 1.
-    #[allow(missing_docs, clippy::all, clippy::allow_attributes_without_reason, reason = "generated; documented in proto/")]
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        reason = "generated; documented in proto/"
+    )]
     pub mod v1 {
         include!(concat!(env!("OUT_DIR"), "/messages/tidings.events.v1.rs"));
     }
@@ -21,7 +26,12 @@ pub mod events {
 /// Servers of the package `tidings.events`.
 pub mod servers {
     /// Version 1.
-    #[allow(missing_docs, clippy::all, clippy::allow_attributes_without_reason, reason = "generated; documented in proto/")]
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        reason = "generated; documented in proto/"
+    )]
     pub mod v1 {
         include!(concat!(env!("OUT_DIR"), "/servers/tidings.events.v1.rs"));
     }

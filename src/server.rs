@@ -276,11 +276,7 @@ fn announce(address: SocketAddr, admin: Option<SocketAddr>) {
 }
 
 /// Publishes in flight are answered, streams are told; whoever takes nothing is not waited for.
-async fn drain<T>(
-    serving: &mut tokio::task::JoinHandle<T>,
-    in_flight: &InFlight,
-    most: Duration,
-) {
+async fn drain<T>(serving: &mut tokio::task::JoinHandle<T>, in_flight: &InFlight, most: Duration) {
     let start = Instant::now();
     if timeout(STREAMS_GRACE.min(most), &mut *serving).await.is_ok() {
         return;
@@ -310,9 +306,7 @@ async fn failed(state: &mut watch::Receiver<Health>) -> String {
 }
 
 async fn set_health(reporter: &HealthReporter, status: ServingStatus) {
-    for service in
-        ["", event_service_server::SERVICE_NAME, topic_service_server::SERVICE_NAME]
-    {
+    for service in ["", event_service_server::SERVICE_NAME, topic_service_server::SERVICE_NAME] {
         reporter.set_service_status(service, status).await;
     }
 }

@@ -129,7 +129,8 @@ impl Merge {
         };
         if events.is_empty() {
             let at = self.at;
-            let damaged = self.sources.iter_mut().find(|one| one.damage.is_some() && one.known <= at);
+            let damaged =
+                self.sources.iter_mut().find(|one| one.damage.is_some() && one.known <= at);
             if let Some(damage) = damaged.and_then(|source| source.damage.take()) {
                 return Err(damage);
             }
@@ -139,12 +140,12 @@ impl Merge {
 
     async fn read_on(&mut self, upto: Position, end: Rank, bounds: Bounds) -> bool {
         let wants = |source: &Source| source.known < end && source.damage.is_none();
-        let is_low = |source: &Source| {
-            source.buffer.is_empty() || source.buffer.len() * 2 < source.chunk
-        };
+        let is_low =
+            |source: &Source| source.buffer.is_empty() || source.buffer.len() * 2 < source.chunk;
         // One topic reads on before it is empty, so that no batch is the small rest of a chunk. Of many, one that is
         // low can wait until another one has to be read.
-        let is_due = |source: &Source| source.buffer.is_empty() || self.sources.len() == 1 && is_low(source);
+        let is_due =
+            |source: &Source| source.buffer.is_empty() || self.sources.len() == 1 && is_low(source);
         if !self.sources.iter().any(|source| is_due(source) && wants(source)) {
             return false;
         }
@@ -203,7 +204,9 @@ impl Merge {
                     return (events, true);
                 }
                 let topic = Arc::clone(&source.topic.name);
-                events.extend(source.buffer.pop_front().map(|recorded| Delivered { topic, recorded }));
+                events.extend(
+                    source.buffer.pop_front().map(|recorded| Delivered { topic, recorded }),
+                );
             }
             return (events, false);
         }

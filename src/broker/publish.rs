@@ -85,7 +85,9 @@ impl Broker {
     ) -> Result<Arc<Topic>, PublishError> {
         match self.topic(name) {
             Ok(topic) => Ok(topic),
-            Err(missing) if self.limits().auto_create_topics && !validate_only && !name.is_internal() => {
+            Err(missing)
+                if self.limits().auto_create_topics && !validate_only && !name.is_internal() =>
+            {
                 match self.create_topic(name.clone(), TopicConfig::default()).await {
                     // Somebody else was first: as good.
                     Ok(_) | Err(TopicError::Exists(_)) => Ok(self.topic(name)?),
@@ -100,9 +102,9 @@ impl Broker {
     /// Why a topic does not take an event, unless it has it already.
     fn refusal(&self, config: &TopicConfig, event: &NewEvent) -> Option<Refusal> {
         let size = event.encoded().len();
-        let limit = config
-            .event_bytes_max
-            .map_or(self.limits().event_bytes_max, |own| self.limits().event_bytes_max.min(own as usize));
+        let limit = config.event_bytes_max.map_or(self.limits().event_bytes_max, |own| {
+            self.limits().event_bytes_max.min(own as usize)
+        });
         if size > limit {
             return Some(Refusal::TooLarge { size: size as u64, limit: limit as u64 });
         }
@@ -141,9 +143,9 @@ impl Pending {
                 );
                 Ok(places)
             }
-            Ok(other) => {
-                Err(PublishError::Corrupt(format!("a publish was applied as something else: {other:?}")))
-            }
+            Ok(other) => Err(PublishError::Corrupt(format!(
+                "a publish was applied as something else: {other:?}"
+            ))),
             Err(CommitError::Rejected(rejected)) => Err(match rejected {
                 Rejected::TopicGone => self.broker.not_found(self.topic.as_str()).into(),
                 Rejected::IdConflict(conflicts) => PublishError::IdConflict(conflicts),

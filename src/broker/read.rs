@@ -115,7 +115,9 @@ impl Broker {
                 &begin,
                 wanted.clone(),
             ))),
-            Some(correlation) => Events::Flow(self.flow(correlation, &begin, is_of_all, request.way)),
+            Some(correlation) => {
+                Events::Flow(self.flow(correlation, &begin, is_of_all, request.way))
+            }
         };
         Ok(Reading {
             broker: self.clone(),
@@ -144,7 +146,11 @@ impl Broker {
     ///
     /// # Errors
     /// Where it is not there.
-    pub async fn event_at(&self, topic: &TopicName, offset: Offset) -> Result<Delivered, EventError> {
+    pub async fn event_at(
+        &self,
+        topic: &TopicName,
+        offset: Offset,
+    ) -> Result<Delivered, EventError> {
         let topic = self.topic(topic)?;
         // The bounds of a start at an offset are those of a read of it.
         self.start_forward(vec![Arc::clone(&topic)], &Start::at(Place::Offset(offset))).await?;
@@ -299,11 +305,10 @@ impl Reading {
                 };
                 Ok((step.events, is_end))
             }
-            Events::Flow(flow) => {
-                flow.step(&self.broker, self.way, self.upto, &self.wanted, bounds)
-                    .await
-                    .map_err(|error| damaged(Damage { error, resume: None }))
-            }
+            Events::Flow(flow) => flow
+                .step(&self.broker, self.way, self.upto, &self.wanted, bounds)
+                .await
+                .map_err(|error| damaged(Damage { error, resume: None })),
         }
     }
 }

@@ -6,7 +6,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Broker;
 use crate::{
-    model::{commit::{Action, Applied}, numbers::Offset, topic::Retention},
+    model::{
+        commit::{Action, Applied},
+        numbers::Offset,
+        topic::Retention,
+    },
     store::{ReadError, topics::Topic},
 };
 
@@ -34,7 +38,8 @@ impl Broker {
             let metrics = self.metrics();
             metrics.retained(topics.len() as u64, events, bytes);
             metrics.disk_free(self.parts.journal.disk_available());
-            metrics.queue_bytes(i64::try_from(self.parts.journal.waiting_bytes()).unwrap_or(i64::MAX));
+            metrics
+                .queue_bytes(i64::try_from(self.parts.journal.waiting_bytes()).unwrap_or(i64::MAX));
         }
     }
 

@@ -111,7 +111,8 @@ impl Source {
         wanted: &Wanted,
         bounds: Bounds,
     ) -> Option<Job> {
-        let job = Job { source: index, topic: Arc::clone(&self.topic), from: self.next, way, bounds };
+        let job =
+            Job { source: index, topic: Arc::clone(&self.topic), from: self.next, way, bounds };
         if way == Way::Backward {
             return Some(job);
         }

@@ -3,10 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Broker,
-    error::StartError,
-};
+use super::{Broker, error::StartError};
 use crate::{
     model::{
         cursor::Cursor,
@@ -180,10 +177,7 @@ impl Finder<'_> {
             // A cursor stands behind its event; backwards the event itself is not wanted either.
             Place::Cursor(cursor) => {
                 self.check_cursor(cursor)?;
-                let mut begin = self.forward(
-                    topics,
-                    &Start::at(Place::Earliest),
-                )?;
+                let mut begin = self.forward(topics, &Start::at(Place::Earliest))?;
                 let before = Position(cursor.position.0.saturating_sub(1));
                 self.behind(&mut begin, before)?;
                 begin.position = cursor.position;

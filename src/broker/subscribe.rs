@@ -1,11 +1,7 @@
 //! A subscription: what is recorded, then what is published, without end. Pulled by its reader: where that one stalls,
 //! nothing is read, and what was read for it is a small batch.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, watch},
@@ -26,7 +22,12 @@ use crate::{
         name::TopicPattern,
         numbers::{AppendTime, Position},
     },
-    store::{ReadError, read::Way, tail::Bounds, topics::{Extent, Following}},
+    store::{
+        ReadError,
+        read::Way,
+        tail::Bounds,
+        topics::{Extent, Following},
+    },
 };
 
 /// Bytes of the first batch, and of the first behind a stall. A reader that stalls at once costs no more than this.

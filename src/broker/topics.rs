@@ -71,7 +71,8 @@ impl Broker {
             Some(pattern) => pattern.matches(&topic.name),
             None => !topic.name.is_internal(),
         });
-        for topic in wanted.filter(|topic| behind.is_none_or(|behind| topic.name.as_str() > behind)) {
+        for topic in wanted.filter(|topic| behind.is_none_or(|behind| topic.name.as_str() > behind))
+        {
             if views.len() == most {
                 break;
             }

@@ -122,7 +122,8 @@ impl Journal {
     pub async fn submit(
         &self,
         commit: Commit,
-    ) -> Result<impl Future<Output = Result<Applied, CommitError>> + Send + use<>, CommitError> {
+    ) -> Result<impl Future<Output = Result<Applied, CommitError>> + Send + use<>, CommitError>
+    {
         if let Health::Failed(reason) = &*self.health.borrow() {
             return Err(CommitError::Stopped(reason.clone()));
         }
@@ -207,8 +208,11 @@ impl Fault {
     }
 }
 
-type Answers =
-    Vec<(oneshot::Sender<Result<Applied, CommitError>>, Result<Applied, Rejected>, OwnedSemaphorePermit)>;
+type Answers = Vec<(
+    oneshot::Sender<Result<Applied, CommitError>>,
+    Result<Applied, Rejected>,
+    OwnedSemaphorePermit,
+)>;
 
 /// The thread that writes. It owns the writer; everybody else holds a handle.
 struct Owner {
@@ -289,7 +293,7 @@ impl Owner {
                 let wrote = writing.elapsed();
                 self.show(group, is_synced);
                 respond(answers);
-                let synced = is_synced.then(|| wrote.as_secs_f64());
+                let synced = is_synced.then_some(wrote.as_secs_f64());
                 self.metrics.commit(events as u64, start.elapsed().as_secs_f64(), synced);
                 Ok(close)
             }

@@ -113,7 +113,9 @@ impl Commit {
     /// What it weighs while it waits, in bytes.
     pub fn weight(&self) -> usize {
         match &self.action {
-            Action::Publish { events, .. } => events.iter().map(|event| event.row.len() + 256).sum(),
+            Action::Publish { events, .. } => {
+                events.iter().map(|event| event.row.len() + 256).sum()
+            }
             Action::CreateTopic { .. }
             | Action::UpdateTopic { .. }
             | Action::DeleteTopic { .. }

@@ -147,10 +147,7 @@ mod tests {
     #[test]
     fn the_text_has_not_moved() {
         let cursor = Cursor { position: Position(42), horizon: Position(7) };
-        assert_eq!(
-            cursor.text(SERVER).to_string(),
-            "AQABI0VniavN7wAAAAAAAAAHAAAAAAAAAColMjsP"
-        );
+        assert_eq!(cursor.text(SERVER).to_string(), "AQABI0VniavN7wAAAAAAAAAHAAAAAAAAAColMjsP");
     }
 
     proptest! {

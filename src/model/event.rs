@@ -115,7 +115,17 @@ impl NewEvent {
             Some((u32::try_from(range.start).ok()?, u16::try_from(range.len()).ok()?))
         });
         let identity = IdentityHash::of(source, &id);
-        Self { id, identity, content, event_type, is_any: false, correlation, row, key, refusal: None }
+        Self {
+            id,
+            identity,
+            content,
+            event_type,
+            is_any: false,
+            correlation,
+            row,
+            key,
+            refusal: None,
+        }
     }
 
     /// The event's Protobuf bytes.

@@ -37,9 +37,9 @@ impl Filter {
     /// Whether an event is wanted. An attribute that it does not have does not match.
     pub fn matches(&self, event: EncodedEvent<'_>) -> bool {
         let each = |terms: &[Term], holds: fn(&str, &str) -> bool| {
-            terms
-                .iter()
-                .all(|term| event.attribute(&term.name).is_some_and(|held| holds(&held, &term.value)))
+            terms.iter().all(|term| {
+                event.attribute(&term.name).is_some_and(|held| holds(&held, &term.value))
+            })
         };
         match self {
             Self::Exact(terms) => each(terms, |held, wanted| held == wanted),

@@ -7,6 +7,7 @@ use tonic::Status;
 use super::{HEARTBEAT_INTERVAL, Settings, event, status};
 use crate::{
     broker::{
+        Bounds, Wanted, Way,
         publish::Publish,
         read::{self, Read},
         start::{Place, Start},
@@ -22,7 +23,6 @@ use crate::{
         numbers::{AppendTime, KeyVersion, Offset},
     },
     proto::events::v1 as proto,
-    store::{read::Way, tail::Bounds},
 };
 
 /// Events of a batch where the reader does not say.
@@ -52,10 +52,7 @@ pub fn publish(request: proto::PublishRequest, settings: &Settings) -> Result<Pu
     publish_request(request, settings).map_err(|faults| status::invalid(&faults))
 }
 
-fn publish_request(
-    request: proto::PublishRequest,
-    settings: &Settings,
-) -> Result<Publish, Faults> {
+fn publish_request(request: proto::PublishRequest, settings: &Settings) -> Result<Publish, Faults> {
     let mut faults = Faults::new();
     let topic = faults.take(FaultKind::Name, "topic", TopicName::parse_own(&request.topic));
     let count = request.events.len();
@@ -83,7 +80,8 @@ fn publish_request(
         return Err(Faults::one(kind, "events", description));
     }
     if request.conditions.len() > CONDITIONS_MAX {
-        let description = format!("has {} entries, at most {CONDITIONS_MAX} are taken", request.conditions.len());
+        let description =
+            format!("has {} entries, at most {CONDITIONS_MAX} are taken", request.conditions.len());
         faults.add(FaultKind::Request, "conditions", description);
     }
     let mut conditions = Vec::with_capacity(request.conditions.len());
@@ -198,7 +196,7 @@ pub fn subscribe(
             interval
         }
     };
-    let wanted = crate::broker::Wanted { key: key(request.key), filters, ..Default::default() };
+    let wanted = Wanted { key: key(request.key), filters, ..Default::default() };
     faults
         .finish(|| Some(Subscribe { topics, start: start?, wanted, bounds, heartbeat_interval }))
         .map_err(|faults| status::invalid(&faults))
@@ -230,11 +228,11 @@ pub fn read(request: proto::ReadRequest, server: ServerId) -> Result<Read, Statu
         Way::Forward => Place::Earliest,
         Way::Backward => Place::Latest,
     };
-    let start = request.start.and_then(|start| start_of("start", start, default, server, &mut faults));
+    let start =
+        request.start.and_then(|start| start_of("start", start, default, server, &mut faults));
     let filters = filters_of(request.filters, &mut faults);
     let until = request.until_time.map(|time| AppendTime::at_or_after(time.seconds, time.nanos));
-    let wanted =
-        crate::broker::Wanted { key: key(request.key), filters, until, ..Default::default() };
+    let wanted = Wanted { key: key(request.key), filters, until, ..Default::default() };
     let events_max = (request.max_events > 0).then_some(request.max_events);
     faults
         .finish(|| Some(Read { topics, start, way, wanted, correlation, events_max }))
@@ -366,7 +364,10 @@ fn filter_of(
         return fault(path, format!("nests deeper than {DEPTH_MAX}"));
     }
     if *terms > TERMS_MAX {
-        return fault(path, format!("is more than the {TERMS_MAX} filters and attributes that are taken"));
+        return fault(
+            path,
+            format!("is more than the {TERMS_MAX} filters and attributes that are taken"),
+        );
     }
     let mut set = |name: &str, set: proto::FilterSet, faults: &mut Faults| {
         let path = format!("{path}.{name}.filters");
@@ -427,7 +428,9 @@ fn terms_of(
             is_whole = false;
         };
         if !is_attribute_name(&name) {
-            fault("is not an attribute name: lower-case letters and digits, at most 64; filters see attributes, not data");
+            fault(
+                "is not an attribute name: lower-case letters and digits, at most 64; filters see attributes, not data",
+            );
         } else if value.is_empty() {
             fault("has no value to compare with");
         } else if *count > TERMS_MAX {

@@ -179,7 +179,10 @@ mod tests {
             key: Some((u32::try_from(key.start).expect("small"), 3)),
             event: bytes,
         };
-        (Delivered { topic: Arc::new(TopicName::parse("orders").expect("a name")), recorded }, event)
+        (
+            Delivered { topic: Arc::new(TopicName::parse("orders").expect("a name")), recorded },
+            event,
+        )
     }
 
     #[test]
@@ -197,7 +200,10 @@ mod tests {
             offset: 7,
             key: "o-1".into(),
             key_version: 2,
-            append_time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 123_456_000 }),
+            append_time: Some(prost_types::Timestamp {
+                seconds: 1_700_000_000,
+                nanos: 123_456_000,
+            }),
             cursor: cursor(9),
             position: 9,
             ..Default::default()

@@ -81,7 +81,9 @@ impl Decoder {
                     }
                     event.time = Some(time);
                 }
-                _ if is_named => self.fault(&field, format!("has a type that {name:?} cannot have")),
+                _ if is_named => {
+                    self.fault(&field, format!("has a type that {name:?} cannot have"))
+                }
                 other => {
                     self.check_name(&field, &name);
                     let value = crate::proto::events::v1::AttributeValue { attr: Some(other) };
@@ -112,7 +114,10 @@ impl Decoder {
 
     fn check_name(&mut self, field: &str, name: &str) {
         if !is_attribute_name(name) {
-            self.fault(field, "is not an attribute name: lower-case letters and digits, at most 64");
+            self.fault(
+                field,
+                "is not an attribute name: lower-case letters and digits, at most 64",
+            );
         }
     }
 
@@ -164,7 +169,8 @@ impl Decoder {
                 format!("is {:?}, CloudEvents {SPEC_VERSION} is spoken here", event.spec_version);
             self.fault("specversion", description);
         }
-        for (name, text) in [("id", &event.id), ("source", &event.source), ("type", &event.r#type)] {
+        for (name, text) in [("id", &event.id), ("source", &event.source), ("type", &event.r#type)]
+        {
             if text.is_empty() {
                 self.fault(name, "is required");
             }
@@ -267,7 +273,10 @@ mod tests {
         let mut given = Event { subject: "a".into(), ..event() };
         given.attributes = [("subject".to_string(), string("b"))].into();
         let faults = decode(given, 3).expect_err("two values");
-        assert_eq!(faults.iter().next().expect("a fault").field, "events[3].attributes[\"subject\"]");
+        assert_eq!(
+            faults.iter().next().expect("a fault").field,
+            "events[3].attributes[\"subject\"]"
+        );
     }
 
     #[test]
@@ -279,9 +288,7 @@ mod tests {
 
     #[test]
     fn the_form_of_the_payload_counts() {
-        let value = prost_types::Value {
-            kind: Some(prost_types::value::Kind::NumberValue(1.0)),
-        };
+        let value = prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(1.0)) };
         let data = Event { payload: Some(Payload::Data(value)), ..event() };
         let text = Event {
             payload: Some(Payload::TextData("1".into())),

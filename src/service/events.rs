@@ -12,7 +12,7 @@ use std::{
 use futures_util::stream;
 use prost::Message as _;
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::Instant,
 };
 use tokio_stream::{Stream, wrappers::ReceiverStream};
@@ -120,7 +120,11 @@ impl Asked {
                 key_version: place.key_version.0,
                 duplicate: place.duplicate,
                 append_time: is_recorded.then(|| timestamp(place.append_time)),
-                cursor: if is_recorded { cursor.text(self.server).to_string() } else { String::new() },
+                cursor: if is_recorded {
+                    cursor.text(self.server).to_string()
+                } else {
+                    String::new()
+                },
                 schema_version: String::new(),
                 durability: match self.durability {
                     Durability::Synced => proto::Durability::Synced,
@@ -163,10 +167,11 @@ impl EventService for Events {
         tokio::spawn(pipeline.run(request.into_inner(), answers));
         let server = self.server();
         // Outcomes are awaited in the order of their requests, which is the order of commits.
-        let outcomes = stream::unfold(ReceiverStream::new(waiting), move |mut waiting| async move {
-            let pending: Pending = tokio_stream::StreamExt::next(&mut waiting).await?;
-            Some((pending.finish(server).await, waiting))
-        });
+        let outcomes =
+            stream::unfold(ReceiverStream::new(waiting), move |mut waiting| async move {
+                let pending: Pending = tokio_stream::StreamExt::next(&mut waiting).await?;
+                Some((pending.finish(server).await, waiting))
+            });
         Ok(Response::new(Box::pin(outcomes)))
     }
 
@@ -315,34 +320,39 @@ fn deadline(metadata: &MetadataMap) -> Option<Instant> {
 }
 
 /// An outcome of a PublishStream that is awaited.
-struct Pending {
-    sequence: u64,
-    asked: Option<Asked>,
-    submitted: Result<crate::broker::publish::Pending, Status>,
-    _room: Option<tokio::sync::OwnedSemaphorePermit>,
-    _flying: Flying,
+enum Pending {
+    /// Of a request.
+    Outcome {
+        sequence: u64,
+        submitted: Result<(Asked, crate::broker::publish::Pending), Status>,
+        _room: OwnedSemaphorePermit,
+        _flying: Flying,
+    },
     /// The client's stream broke: the last word.
-    broken: Option<Status>,
+    Broken(Status),
 }
 
 impl Pending {
     async fn finish(self, server: ServerId) -> Result<proto::PublishStreamResponse, Status> {
         use proto::publish_stream_response::Outcome;
-        if let Some(broken) = self.broken {
-            return Err(broken);
-        }
-        let finished = match self.submitted {
-            Ok(pending) => {
-                pending.finish().await.map_err(|error| status::publish(&error, server))
+        let (sequence, submitted, _held) = match self {
+            Self::Outcome { sequence, submitted, _room, _flying } => {
+                (sequence, submitted, (_room, _flying))
             }
+            Self::Broken(status) => return Err(status),
+        };
+        let finished = match submitted {
+            Ok((asked, pending)) => match pending.finish().await {
+                Ok(places) => Ok(asked.answer(&places)),
+                Err(error) => Err(status::publish(&error, server)),
+            },
             Err(status) => Err(status),
         };
-        let outcome = match (finished, self.asked) {
-            (Ok(places), Some(asked)) => Outcome::Published(asked.answer(&places)),
-            (Ok(_), None) => Outcome::Published(proto::PublishResponse::default()),
-            (Err(status), _) => Outcome::Error(status::message(&status)),
+        let outcome = match finished {
+            Ok(response) => Outcome::Published(response),
+            Err(status) => Outcome::Error(status::message(&status)),
         };
-        Ok(proto::PublishStreamResponse { sequence: self.sequence, outcome: Some(outcome) })
+        Ok(proto::PublishStreamResponse { sequence, outcome: Some(outcome) })
     }
 }
 
@@ -365,7 +375,7 @@ impl Pipeline {
                 Ok(Some(request)) => request,
                 Ok(None) => return,
                 Err(broken) => {
-                    let _ = answers.send(self.broken(broken)).await;
+                    let _ = answers.send(Pending::Broken(broken)).await;
                     return;
                 }
             };
@@ -373,14 +383,11 @@ impl Pipeline {
             let weight = u32::try_from(weight).unwrap_or(u32::MAX);
             let Ok(permit) = Arc::clone(&room).acquire_many_owned(weight).await else { return };
             let flying = self.in_flight.enter();
-            let (asked, submitted) = self.submit(request.publish).await;
-            let pending = Pending {
+            let pending = Pending::Outcome {
                 sequence: request.sequence,
-                asked,
-                submitted,
-                _room: Some(permit),
+                submitted: self.submit(request.publish).await,
+                _room: permit,
                 _flying: flying,
-                broken: None,
             };
             if answers.send(pending).await.is_err() {
                 return;
@@ -388,34 +395,18 @@ impl Pipeline {
         }
     }
 
-    fn broken(&self, broken: Status) -> Pending {
-        Pending {
-            sequence: 0,
-            asked: None,
-            submitted: Err(Status::cancelled("")),
-            _room: None,
-            _flying: self.in_flight.enter(),
-            broken: Some(broken),
-        }
-    }
-
     async fn submit(
         &self,
         request: Option<proto::PublishRequest>,
-    ) -> (Option<Asked>, Result<crate::broker::publish::Pending, Status>) {
+    ) -> Result<(Asked, crate::broker::publish::Pending), Status> {
         let server = self.broker.server();
-        let Some(request) = request else {
-            let faults = Faults::one(FaultKind::Request, "publish", "is required");
-            return (None, Err(status::invalid(&faults)));
-        };
-        match decode::publish(request, &self.settings) {
-            Ok(publish) => {
-                let asked = Asked::of(&publish, server);
-                let submitted = self.broker.submit(publish).await;
-                (Some(asked), submitted.map_err(|error| status::publish(&error, server)))
-            }
-            Err(status) => (None, Err(status)),
-        }
+        let request = request.ok_or_else(|| {
+            status::invalid(&Faults::one(FaultKind::Request, "publish", "is required"))
+        })?;
+        let publish = decode::publish(request, &self.settings)?;
+        let asked = Asked::of(&publish, server);
+        let submitted = self.broker.submit(publish).await;
+        submitted.map(|pending| (asked, pending)).map_err(|error| status::publish(&error, server))
     }
 }
 

@@ -39,7 +39,8 @@ fn to_number(number: f64) -> Result<Number, String> {
         #[expect(clippy::cast_possible_truncation, reason = "checked in the line above")]
         return Ok(Number::from(number as i64));
     }
-    Number::from_f64(number).ok_or_else(|| format!("has the number {number}, which JSON does not have"))
+    Number::from_f64(number)
+        .ok_or_else(|| format!("has the number {number}, which JSON does not have"))
 }
 
 /// JSON text as a value. Integers that a double cannot hold exactly become strings.

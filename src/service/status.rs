@@ -10,10 +10,10 @@ use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    broker::error::{
-        EventError, PublishError, StartError, StreamError, TopicError, TopicNotFound,
+    broker::{
+        CommitError, ReadError,
+        error::{EventError, PublishError, StartError, StreamError, TopicError, TopicNotFound},
     },
-    journal::CommitError,
     model::{
         commit::{FailedCondition, IdConflict},
         cursor::{Cursor, ServerId},
@@ -21,7 +21,6 @@ use crate::{
         fault::{FaultKind, Faults},
     },
     proto::events::v1::ErrorReason as Reason,
-    store::ReadError,
 };
 
 const DOMAIN: &str = "tidings";
@@ -172,7 +171,8 @@ fn draining() -> Status {
 /// Our own fault: "internal error" outside, the whole story in the log.
 pub fn internal(story: &dyn std::fmt::Display) -> Status {
     tracing::error!(error = %story, "internal error");
-    Answer::new(Code::Internal, Reason::Internal, "internal error; the server's log has more").status()
+    Answer::new(Code::Internal, Reason::Internal, "internal error; the server's log has more")
+        .status()
 }
 
 fn corrupt(detail: impl ToString, resume: Option<&str>) -> Status {
@@ -234,7 +234,8 @@ pub fn publish(error: &PublishError, server: ServerId) -> Status {
 fn id_conflict(error: &PublishError, conflicts: &[IdConflict], server: ServerId) -> Status {
     let mut answer = Answer::new(Code::AlreadyExists, Reason::EventIdConflict, error);
     if let Some(first) = conflicts.first() {
-        answer = answer.resource("event", &first.id, "its content is another one than was recorded");
+        answer =
+            answer.resource("event", &first.id, "its content is another one than was recorded");
     }
     if let Some(place) = conflicts.iter().find_map(|conflict| conflict.first) {
         let cursor = Cursor { position: place.position, horizon: place.position };
@@ -308,7 +309,9 @@ fn conditions(error: &PublishError, topic: &str, failed: &[FailedCondition]) -> 
                 FailedCondition::KeyVersion { key, .. } => {
                     ("KEY_VERSION_MISMATCH", format!("topics/{topic}/keys/{key}"))
                 }
-                FailedCondition::TopicEnd { .. } => ("TOPIC_END_MISMATCH", format!("topics/{topic}")),
+                FailedCondition::TopicEnd { .. } => {
+                    ("TOPIC_END_MISMATCH", format!("topics/{topic}"))
+                }
             };
             let description = shorten(&condition.sentence());
             let subject = shorten(&subject);

@@ -136,8 +136,10 @@ pub fn decode(
     let mut faults = Faults::new();
     for (index, field) in fields.iter().enumerate() {
         if !SETTABLE.contains(&field.as_str()) {
-            let description =
-                format!("{field:?} is not a field that can be set; those are {}", SETTABLE.join(", "));
+            let description = format!(
+                "{field:?} is not a field that can be set; those are {}",
+                SETTABLE.join(", ")
+            );
             faults.add(FaultKind::Request, format!("update_mask.paths[{index}]"), description);
         }
     }
@@ -153,9 +155,9 @@ pub fn decode(
         given.ok().filter(|age| !age.is_zero())
     });
     let schema_enforcement = match proto::SchemaEnforcement::try_from(topic.schema_enforcement) {
-        Ok(
-            proto::SchemaEnforcement::Unspecified | proto::SchemaEnforcement::IfRegistered,
-        ) => SchemaEnforcement::IfRegistered,
+        Ok(proto::SchemaEnforcement::Unspecified | proto::SchemaEnforcement::IfRegistered) => {
+            SchemaEnforcement::IfRegistered
+        }
         Ok(proto::SchemaEnforcement::Required) => SchemaEnforcement::Required,
         Ok(proto::SchemaEnforcement::Off) => SchemaEnforcement::Off,
         Err(_) => {
@@ -165,10 +167,8 @@ pub fn decode(
         }
     };
     if topic.max_event_bytes as usize > event_bytes_max {
-        let description = format!(
-            "is {}, the server takes {event_bytes_max} at most",
-            topic.max_event_bytes
-        );
+        let description =
+            format!("is {}, the server takes {event_bytes_max} at most", topic.max_event_bytes);
         fault("max_event_bytes", description);
     }
     if topic.description.len() > DESCRIPTION_BYTES_MAX {

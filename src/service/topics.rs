@@ -118,7 +118,11 @@ impl TopicService for Topics {
         let revision = revision(&given.etag);
         let fields = topic::fields(&given, request.update_mask.as_ref());
         if fields.is_empty() {
-            faults.add(FaultKind::Request, "topic", "sets nothing: set a field, or name one in update_mask");
+            faults.add(
+                FaultKind::Request,
+                "topic",
+                "sets nothing: set a field, or name one in update_mask",
+            );
         }
         let limit = self.broker.limits().event_bytes_max;
         let decided = faults.merge(topic::decode(given, fields, limit));
@@ -137,7 +141,10 @@ impl TopicService for Topics {
     ) -> Result<Response<proto::DeleteTopicResponse>, Status> {
         let request = request.into_inner();
         let name = own_name("name", &request.name).map_err(refused)?;
-        self.broker.delete_topic(&name, revision(&request.etag)).await.map_err(|e| self.failed(&e))?;
+        self.broker
+            .delete_topic(&name, revision(&request.etag))
+            .await
+            .map_err(|e| self.failed(&e))?;
         Ok(Response::new(proto::DeleteTopicResponse {}))
     }
 

@@ -68,9 +68,8 @@ impl View {
                     Some(Payload::BinaryData(bytes)) if is_json(&event.datacontenttype) => {
                         std::str::from_utf8(bytes).ok().and_then(|text| json::to_value(text).ok())
                     }
-                    Some(Payload::TextData(_) | Payload::BinaryData(_) | Payload::Data(_)) | None => {
-                        None
-                    }
+                    Some(Payload::TextData(_) | Payload::BinaryData(_) | Payload::Data(_))
+                    | None => None,
                 };
                 match data {
                     Some(data) => {

@@ -187,8 +187,13 @@ impl Directory {
 
 impl Format {
     fn checksum(&self) -> String {
-        let text =
-            format!("{}|{}|{}|{}", self.major, self.features.join(","), self.server, self.created_by);
+        let text = format!(
+            "{}|{}|{}|{}",
+            self.major,
+            self.features.join(","),
+            self.server,
+            self.created_by
+        );
         format!("{:016x}", xxh3_64(text.as_bytes()))
     }
 }

@@ -60,7 +60,9 @@ pub enum OpenError {
         holder: String,
     },
     /// Written by a newer version.
-    #[error("the data directory has format {found}, this version reads up to {known}: nothing was changed")]
+    #[error(
+        "the data directory has format {found}, this version reads up to {known}: nothing was changed"
+    )]
     NewerFormat {
         /// In the directory.
         found: String,

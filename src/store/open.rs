@@ -195,7 +195,10 @@ fn open_after_crash(
     match open_for_writing(directory, tuning, trims, tolerant) {
         Err(OpenError::Corrupt { detail }) => {
             // What is damaged lies behind everything that was synced.
-            tracing::warn!(detail, "the end of the write-ahead log is damaged, behind all that was acknowledged");
+            tracing::warn!(
+                detail,
+                "the end of the write-ahead log is damaged, behind all that was acknowledged"
+            );
             open_for_writing(directory, tuning, trims, DBRecoveryMode::PointInTime)
         }
         opened => opened,
@@ -283,8 +286,9 @@ fn cover(db: &DB, loaded: &Loaded) -> Result<(), OpenError> {
             .get_pinned_cf(family, keys::log(*id, last))
             .map_err(|error| OpenError::rocksdb("cannot read the end of a topic", error))?
             .ok_or_else(|| missing("it is not there".into()))?;
-        let header = Header::read(&row)
-            .map_err(|detail| OpenError::Corrupt { detail: format!("the last event of topic {}, offset {last}: {detail}", record.name) })?;
+        let header = Header::read(&row).map_err(|detail| OpenError::Corrupt {
+            detail: format!("the last event of topic {}, offset {last}: {detail}", record.name),
+        })?;
         if header.position != end.position || header.topic_bytes != end.bytes {
             return Err(missing("it is another one than was written last".into()));
         }

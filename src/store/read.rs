@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use rocksdb::{DBRawIterator, Direction, ReadOptions};
 
 use super::{
-    Family, ReadError, Store, StorageError, keys,
+    Family, ReadError, StorageError, Store, keys,
     row::Header,
     tail::{Bounds, TailRead},
     topics::Topic,
@@ -321,7 +321,7 @@ impl Store {
         let end = topic.extent().next;
         self.readable_behind(topic, damaged, end)
             .map(|(_, header)| Position(header.position.0 - 1))
-            .or_else(|| (damaged.0 + 1 >= end.0).then(|| self.watermark()))
+            .or_else(|| (damaged.0 + 1 >= end.0).then_some(self.watermark()))
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 use tidings::{
     broker::{
         Broker, Limits, Wanted,
@@ -294,7 +294,12 @@ async fn run(steps: Vec<Step>) {
             }
             Step::Trim { topic, part } => {
                 let events = model.topics[topic].events.len();
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "small")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    clippy::cast_precision_loss,
+                    reason = "small"
+                )]
                 let before = ((events as f64 * part) as usize).min(events);
                 let place = Start { place: At::Offset(Offset(before as u64)), or_earliest: true };
                 let first = model.topics[topic].first;
@@ -322,9 +327,13 @@ async fn run(steps: Vec<Step>) {
             }
             Step::ReadFlow { content } => {
                 let correlation = Some(format!("flow-{content}"));
-                let got = log.read(Read { topics: Vec::new(), correlation, ..all(Way::Forward) }).await;
-                let expected: Vec<_> =
-                    model.retained().into_iter().filter(|at| model.fact(*at).content == content).collect();
+                let got =
+                    log.read(Read { topics: Vec::new(), correlation, ..all(Way::Forward) }).await;
+                let expected: Vec<_> = model
+                    .retained()
+                    .into_iter()
+                    .filter(|at| model.fact(*at).content == content)
+                    .collect();
                 assert_eq!(got.iter().map(|one| back(one).0).collect::<Vec<_>>(), expected);
             }
             Step::Reopen { in_order } => {
@@ -387,7 +396,12 @@ async fn publish(
 /// From a cursor somewhere, one way or the other.
 async fn read(log: &Log, model: &Model, from: f64, is_back: bool, most: u64) {
     let forward = log.read(all(Way::Forward)).await;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "small")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "small"
+    )]
     let at = (forward.len() as f64 * from) as usize;
     let Some(pivot) = forward.get(at) else { return };
     let horizon = log.store.watermark();
@@ -397,8 +411,11 @@ async fn read(log: &Log, model: &Model, from: f64, is_back: bool, most: u64) {
     let events_max = (most > 0).then_some(most);
     let got = log.read(Read { start, events_max, ..all(way) }).await;
     let retained = model.retained();
-    let mut expected: Vec<_> =
-        if is_back { retained[..at].iter().rev().copied().collect() } else { retained[at + 1..].to_vec() };
+    let mut expected: Vec<_> = if is_back {
+        retained[..at].iter().rev().copied().collect()
+    } else {
+        retained[at + 1..].to_vec()
+    };
     if most > 0 {
         expected.truncate(usize::try_from(most).expect("small"));
     }

@@ -72,7 +72,11 @@ impl Writer {
             let one = match self.recorded(group, topic, event.identity)? {
                 Some((offset, content)) => {
                     let place = Place { duplicate: true, ..self.place(group, topic, offset)? };
-                    if content == event.content { Found::Before(place) } else { conflict(Some(place)) }
+                    if content == event.content {
+                        Found::Before(place)
+                    } else {
+                        conflict(Some(place))
+                    }
                 }
                 None if events.len() == 1 => Found::New,
                 None => match within.get(&event.identity) {
