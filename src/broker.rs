@@ -19,7 +19,7 @@ use crate::{
     model::{
         cursor::ServerId,
         name::{TopicName, TopicPattern},
-        numbers::{AppendTime, TopicId},
+        numbers::AppendTime,
     },
     store::{Store, topics::Topic},
     telemetry::Metrics,
@@ -120,10 +120,6 @@ impl Broker {
     /// A topic by name.
     fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, TopicNotFound> {
         self.store().catalog().get(name.as_str()).ok_or_else(|| self.not_found(name.as_str()))
-    }
-
-    fn topic_by_id(&self, id: TopicId) -> Option<Arc<Topic>> {
-        self.store().catalog().all().values().find(|topic| topic.id == id).cloned()
     }
 
     fn not_found(&self, name: &str) -> TopicNotFound {

@@ -1,6 +1,9 @@
 //! A finite read, forwards or backwards, of topics, of a key, or of a flow; and one event by itself.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use super::{
     Broker,
@@ -15,9 +18,9 @@ use crate::{
         event::{Delivered, IdentityHash, Recorded},
         fault::{FaultKind, Faults},
         name::{TopicName, TopicPattern},
-        numbers::{Offset, Position},
+        numbers::{Offset, Position, TopicId},
     },
-    store::{ReadError, Store, read::Way, tail::Bounds},
+    store::{ReadError, Store, read::Way, tail::Bounds, topics::Topic},
 };
 
 /// Bounds of one message of a read.
@@ -76,7 +79,7 @@ enum Events {
 struct Flow {
     correlation: String,
     /// Whatever the flow has in other topics is left out. None: all topics.
-    topics: Option<Vec<crate::model::numbers::TopicId>>,
+    topics: Option<Vec<TopicId>>,
     at: Position,
     buffer: VecDeque<Delivered>,
     done: bool,
@@ -325,12 +328,15 @@ impl Flow {
         if self.buffer.is_empty() && !self.done {
             let (store, correlation, at) =
                 (Arc::clone(broker.store()), self.correlation.clone(), self.at);
-            let (broker, topics, wanted) = (broker.clone(), self.topics.clone(), wanted.clone());
+            let (topics, wanted) = (self.topics.clone(), wanted.clone());
             let most = bounds.events;
             let (found, at, done) = blocking(move || {
                 let places = store.correlated(&correlation, at, way, most)?;
                 let mut done = places.len() < most;
                 let mut events = Vec::with_capacity(places.len());
+                let all = store.catalog().all();
+                let by_id: HashMap<TopicId, &Arc<Topic>> =
+                    all.values().map(|topic| (topic.id, topic)).collect();
                 let mut at = at;
                 for (position, topic, offset) in places {
                     if way == Way::Forward && position > upto {
@@ -338,10 +344,10 @@ impl Flow {
                         break;
                     }
                     at = position;
-                    if topics.as_ref().is_some_and(|topics| !topics.contains(&topic)) {
-                        continue;
+                    let is_read = topics.as_ref().is_none_or(|topics| topics.contains(&topic));
+                    if let Some(topic) = by_id.get(&topic).filter(|_| is_read) {
+                        events.extend(event(&store, topic, offset, &wanted)?);
                     }
-                    events.extend(event(&broker, &store, topic, offset, &wanted)?);
                 }
                 Ok((events, at, done))
             })
@@ -365,17 +371,15 @@ impl Flow {
 
 /// An event of a flow, where it is retained and wanted.
 fn event(
-    broker: &Broker,
     store: &Store,
-    topic: crate::model::numbers::TopicId,
+    topic: &Topic,
     offset: Offset,
     wanted: &Wanted,
 ) -> Result<Option<Delivered>, ReadError> {
-    let Some(topic) = broker.topic_by_id(topic) else { return Ok(None) };
     if topic.extent().first > offset {
         return Ok(None);
     }
-    let recorded = store.event(&topic, offset)?;
+    let recorded = store.event(topic, offset)?;
     let name = Arc::clone(&topic.name);
     Ok(wanted.takes(&recorded).then_some(Delivered { topic: name, recorded }))
 }

@@ -1,7 +1,11 @@
 //! A subscription: what is recorded, then what is published, without end. Pulled by its reader: where that one stalls,
 //! nothing is read, and what was read for it is a small batch.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{Notify, watch},
@@ -20,7 +24,7 @@ use crate::{
         cursor::Cursor,
         event::Delivered,
         name::TopicPattern,
-        numbers::{AppendTime, Position},
+        numbers::{AppendTime, Position, TopicId},
     },
     store::{
         ReadError,
@@ -266,11 +270,12 @@ impl Subscription {
                 }
             }
         }
-        let is_gone = |id| all.values().all(|topic| topic.id != id);
-        self.merge.leave(|topic| topic.is_deleted() || is_gone(topic.id));
+        let there: HashSet<TopicId> = all.values().map(|topic| topic.id).collect();
+        self.merge.leave(|topic| !there.contains(&topic.id));
+        let own: HashSet<TopicId> = self.merge.topics().map(|topic| topic.id).collect();
         for topic in all.values() {
             let is_wanted = self.request.topics.iter().any(|one| one.matches(&topic.name));
-            if is_wanted && self.merge.topics().all(|own| own.id != topic.id) {
+            if is_wanted && !own.contains(&topic.id) {
                 self.following.push(topic.follow(&self.wake));
                 self.merge.join(Arc::clone(topic));
             }
