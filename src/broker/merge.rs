@@ -5,9 +5,11 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
+use tokio::task::JoinHandle;
+
 use super::{
     error::Damage,
-    source::{Rank, Source, Wanted},
+    source::{Job, Part, Rank, Source, Wanted},
     start::{Begin, Missing},
 };
 use crate::{
@@ -24,6 +26,9 @@ const DELIVERY_BYTES: usize = 120;
 /// Bytes that a read of one topic takes at least, however many are merged.
 const CHUNK_BYTES_MIN: usize = 16 << 10;
 
+/// Chunks from this size on are read ahead: who takes less has just begun, or has stalled.
+const AHEAD_BYTES_MIN: usize = 32 << 10;
+
 /// The topics of a stream.
 pub(super) struct Merge {
     store: Arc<Store>,
@@ -31,6 +36,8 @@ pub(super) struct Merge {
     sources: Vec<Source>,
     wanted: Arc<Wanted>,
     at: Rank,
+    /// A read of the disk that is under way.
+    reading: Option<JoinHandle<Vec<(Job, Part)>>>,
 }
 
 /// What one step brought.
@@ -54,7 +61,7 @@ impl Merge {
             .zip(&begin.offsets)
             .map(|(topic, offset)| Source::new(Arc::clone(topic), *offset, at))
             .collect();
-        Self { store, way, sources, wanted: Arc::new(wanted), at }
+        Self { store, way, sources, wanted: Arc::new(wanted), at, reading: None }
     }
 
     /// Everything up to here was delivered or is not wanted.
@@ -83,6 +90,8 @@ impl Merge {
 
     /// Leaves out topics that are gone.
     pub fn leave(&mut self, gone: impl Fn(&Topic) -> bool) {
+        // A read under way knows sources by their place.
+        self.reading = None;
         self.sources.retain(|source| !gone(&source.topic));
     }
 
@@ -135,50 +144,81 @@ impl Merge {
                 return Err(damage);
             }
         }
+        // The next chunk is read while this one is on its way, for a reader that drains.
+        let is_from_disk = self.sources.iter().any(|source| source.is_from_disk);
+        if is_from_disk && self.reading.is_none() && bounds.bytes >= AHEAD_BYTES_MIN {
+            self.start_reading(upto, end, bounds);
+        }
         Ok(Step { events, from_disk })
     }
 
+    /// Reads on where little is buffered; waits only where nothing is. Whether the disk was waited for.
     async fn read_on(&mut self, upto: Position, end: Rank, bounds: Bounds) -> bool {
+        if self.reading.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.finish_reading().await;
+        }
         let wants = |source: &Source| source.known < end && source.damage.is_none();
-        let is_low =
-            |source: &Source| source.buffer.is_empty() || source.buffer.len() * 2 < source.chunk;
-        // One topic reads on before it is empty, so that no batch is the small rest of a chunk. Of many, one that is
-        // low can wait until another one has to be read.
-        let is_due =
-            |source: &Source| source.buffer.is_empty() || self.sources.len() == 1 && is_low(source);
-        if !self.sources.iter().any(|source| is_due(source) && wants(source)) {
+        let is_starved = |merge: &Self| {
+            merge.sources.iter().any(|source| source.buffer.is_empty() && wants(source))
+        };
+        if !is_starved(self) {
             return false;
         }
-        let share = bounds.bytes / self.sources.len().max(1);
-        let bounds = Bounds { events: bounds.events, bytes: share.max(CHUNK_BYTES_MIN) };
+        if self.reading.is_none() {
+            self.start_reading(upto, end, bounds);
+        }
+        if self.reading.is_none() || !is_starved(self) {
+            return false;
+        }
+        self.finish_reading().await;
+        true
+    }
+
+    /// Reads what is low: from the tail at once, from the disk on another thread. One wait serves many topics.
+    fn start_reading(&mut self, upto: Position, end: Rank, bounds: Bounds) {
+        let share = match self.sources.len() {
+            1 => bounds.bytes,
+            count => (bounds.bytes / count.max(1)).max(CHUNK_BYTES_MIN),
+        };
+        let bounds = Bounds { events: bounds.events, bytes: share };
         let mut jobs = Vec::new();
         for (index, source) in self.sources.iter_mut().enumerate() {
-            // Those that are nearly empty are read along: one wait for the disk serves many.
+            let wants = source.known < end && source.damage.is_none();
+            let is_low = source.buffer.is_empty() || source.buffer.len() * 2 < source.chunk;
             let is_overtaken =
                 self.way == Way::Forward && source.next < source.topic.extent().first;
-            if wants(source) && is_low(source) && !is_overtaken {
+            if wants && is_low && !is_overtaken {
                 jobs.extend(source.read(index, &self.store, self.way, upto, &self.wanted, bounds));
             }
         }
         if jobs.is_empty() {
-            return false;
+            return;
         }
         let (store, wanted) = (Arc::clone(&self.store), Arc::clone(&self.wanted));
-        let parts = tokio::task::spawn_blocking(move || {
-            jobs.into_iter().map(|job| (job.source, job.run(&store, &wanted))).collect::<Vec<_>>()
-        })
-        .await;
+        self.reading = Some(tokio::task::spawn_blocking(move || {
+            jobs.into_iter()
+                .map(|job| {
+                    let part = job.run(&store, &wanted);
+                    (job, part)
+                })
+                .collect()
+        }));
+    }
+
+    async fn finish_reading(&mut self) {
+        let Some(reading) = &mut self.reading else { return };
+        let parts = reading.await;
+        self.reading = None;
         match parts {
             Ok(parts) => {
-                for (index, part) in parts {
-                    if let Some(source) = self.sources.get_mut(index) {
-                        source.take(part);
+                for (job, part) in parts {
+                    if let Some(source) = self.sources.get_mut(job.source) {
+                        source.take(&job, part);
                     }
                 }
             }
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
-        true
     }
 
     /// Takes what stands up to a bound, merged; whether the bounds of a delivery cut it short.

@@ -75,6 +75,8 @@ pub(super) struct Source {
     pub damage: Option<Damage>,
     /// Events that the last read brought.
     pub chunk: usize,
+    /// The last read was one of the disk.
+    pub is_from_disk: bool,
 }
 
 /// What to read from the disk.
@@ -98,7 +100,15 @@ pub(super) struct Part {
 
 impl Source {
     pub fn new(topic: Arc<Topic>, next: Offset, known: Rank) -> Self {
-        Self { topic, next, buffer: VecDeque::new(), known, damage: None, chunk: 0 }
+        Self {
+            topic,
+            next,
+            buffer: VecDeque::new(),
+            known,
+            damage: None,
+            chunk: 0,
+            is_from_disk: false,
+        }
     }
 
     /// Reads on: from the tail at once, or by a job for the disk.
@@ -119,6 +129,7 @@ impl Source {
         match store.read_tail(&self.topic, self.next, upto, bounds) {
             TailRead::Below => Some(job),
             TailRead::Events(events) => {
+                self.is_from_disk = false;
                 match events.last() {
                     None => self.known = self.known.max(Rank::of(way, upto)),
                     Some(last) => {
@@ -133,8 +144,12 @@ impl Source {
         }
     }
 
-    /// Takes what a job brought.
-    pub fn take(&mut self, part: Part) {
+    /// Takes what a job brought, unless a trim has moved the source on since.
+    pub fn take(&mut self, job: &Job, part: Part) {
+        if job.from != self.next {
+            return;
+        }
+        self.is_from_disk = true;
         self.buffer.extend(part.events);
         self.chunk = part.read;
         self.next = part.next.unwrap_or(self.next);

@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Bytes of the first batch, and of the first behind a stall. A reader that stalls at once costs no more than this.
-const BATCH_BYTES_MIN: usize = 8 << 10;
+const BATCH_BYTES_MIN: usize = 4 << 10;
 /// A batch has at most this part of what the reader has taken since it stalled last.
 const PACE: usize = 8;
 /// A reader that did not ask for this long has stalled.

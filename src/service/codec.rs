@@ -13,7 +13,7 @@ use super::status;
 
 /// Bytes of answers that are gathered before they go to the transport. It is what a stream whose reader has stalled
 /// holds at least: with tonic's own 32 KiB, 1,000 of them took 106 KiB each.
-const BUFFER_BYTES: usize = 8 << 10;
+const BUFFER_BYTES: usize = 4 << 10;
 
 /// The codec of our services. The only difference to tonic's own: a request that does not decode is the client's
 /// fault, INVALID_ARGUMENT, and not an internal error.

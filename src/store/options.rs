@@ -73,8 +73,6 @@ fn options(
             options.set_write_buffer_size(tuning.write_buffer_bytes);
             options.set_target_file_size_base(64 << 20);
             options.set_max_bytes_for_level_base(512 << 20);
-            // Cold data is read rarely and kept long.
-            options.set_bottommost_compression_type(DBCompressionType::Zstd);
         }
         Family::Ids | Family::Keys | Family::Correlation => {
             table.set_block_size(4 << 10);
