@@ -1,7 +1,12 @@
 //! The log against a model in memory: random publishes, conditions, repetitions, reads, trims, and reopens in order and
 //! out of it. A failure found once stays as a named scenario at the end.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use proptest::prelude::*;
 use prost::Message as _;
@@ -23,7 +28,7 @@ use tidings::{
         topic::TopicConfig,
     },
     proto::events::v1::{Event, event::Payload},
-    store::{self, OpenOptions, Store, options::Tuning, read::Way},
+    store::{self, OpenError, OpenOptions, Store, options::Tuning, read::Way},
     telemetry::Metrics,
 };
 
@@ -197,7 +202,16 @@ impl Log {
             Tuning { block_cache_bytes: 1 << 20, write_buffer_bytes: 1 << 20, wal_bytes: 4 << 20 };
         // A small tail, so that reads go to the disk too.
         let options = OpenOptions { tuning, tail_bytes: 2_000 };
-        let writer = store::open(directory, &options).expect("the store opens");
+        // A process that another test starts has our files open, and locked, until it becomes another program.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let writer = loop {
+            match store::open(directory, &options) {
+                Err(OpenError::Locked { .. }) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                opened => break opened.expect("the store opens"),
+            }
+        };
         let store = Arc::clone(writer.store());
         let options = Options { waiting_bytes: 1 << 20, disk_reserve_bytes: 0 };
         let journal = Journal::start(writer, options, Metrics::new()).expect("a journal");
