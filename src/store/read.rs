@@ -17,8 +17,8 @@ use crate::model::{
     numbers::{KeyVersion, Offset, Position, TopicId},
 };
 
-/// What an iterator over a log reads ahead, in bytes: rows are read in order, and a disk likes large reads.
-const READAHEAD_BYTES: usize = 1 << 20;
+/// Reads of so many bytes are part of a scan: they read ahead what they will use, and leave the cache to others.
+const SCAN_BYTES_MIN: usize = 64 << 10;
 
 /// Which way to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +62,10 @@ impl Store {
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(keys::log(topic.id, extent.first));
         options.set_iterate_upper_bound(keys::log(topic.id, extent.next));
-        if bounds.bytes >= READAHEAD_BYTES / 8 {
-            options.set_readahead_size(READAHEAD_BYTES);
+        if bounds.bytes >= SCAN_BYTES_MIN {
+            // Compressed it is less; RocksDB would read the whole of a larger readahead for each chunk again.
+            options.set_readahead_size(bounds.bytes / 2);
+            options.fill_cache(false);
         }
         let mut rows = self.db.raw_iterator_cf_opt(self.family(Family::Log), options);
         let mut next = match way {
