@@ -7,6 +7,8 @@ set -euo pipefail
 tidings=$(realpath "${1:?"where is the binary?"}")
 cd "$(dirname "$0")/../examples/orders"
 PATH="$(dirname "$tidings"):$PATH"
+# A developer's settings are not the demo's, and the Makefile's are none of the server's.
+unset "${!TIDINGS_@}"
 
 readonly FORMAT='{topic} {offset} {key} {type} {data}'
 readonly PATIENCE=15   # seconds that anything may take

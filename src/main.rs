@@ -1,28 +1,14 @@
-//! The `tidings` command.
+//! The `tidings` command: arguments to a command, a command's end to an exit code.
+
+mod cli;
 
 use std::process::ExitCode;
 
-use tidings::{config, server, telemetry};
+// Many threads allocate and free buffers of all sizes for weeks; the system's allocator keeps more of it than is in use.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let flags = std::env::args().skip(2).collect::<Vec<_>>();
-    let flags = flags
-        .chunks(2)
-        .map(|pair| {
-            (pair[0].trim_start_matches("--").to_owned(), pair.get(1).cloned().unwrap_or_default())
-        })
-        .collect();
-    let sources = config::Sources { flags, ..Default::default() }.with_environment();
-    let config = match config::resolve(&sources) {
-        Ok(resolved) => resolved.config,
-        Err(_) => return ExitCode::from(2),
-    };
-    let _ = telemetry::init_log(&config.log_filter, config.log_format);
-    match server::run(config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(%error, "cannot serve");
-            ExitCode::from(error.exit_code())
-        }
-    }
+    cli::main()
 }

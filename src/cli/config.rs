@@ -1,0 +1,54 @@
+//! `tidings config`.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{printer::table, serve::SettingArgs};
+
+/// Look at the server's configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show every setting, its value, and who set it
+    Show(ShowArgs),
+}
+
+/// Show what `tidings serve` would run with, given the same flags.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A table on a terminal, JSON lines in a pipe.
+
+Examples:
+  tidings config show
+  tidings config show --config tidings.toml | jq 'select(.origin != \"default\")'")]
+pub struct ShowArgs {
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+/// Runs the command.
+pub fn run(command: ConfigCommand) -> anyhow::Result<()> {
+    let ConfigCommand::Show(args) = command;
+    let resolved = args.settings.resolve()?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    if io::stdout().is_terminal() {
+        let rows = resolved.entries().map(|(setting, value, origin)| {
+            [setting.name.to_owned(), value, origin.to_string(), setting.doc.to_owned()]
+        });
+        writeln!(out, "{}", table(["SETTING", "VALUE", "FROM", "WHAT IT DOES"], rows))?;
+    } else {
+        for (setting, value, origin) in resolved.entries() {
+            let line = json!({
+                "name": setting.name,
+                "value": value,
+                "origin": origin.to_string(),
+                "variable": setting.variable(),
+                "description": setting.doc,
+            });
+            writeln!(out, "{line}")?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! How an error is told: the fact, the details that the server sent, and what to try.
+
+use std::{collections::BTreeMap, error::Error, fmt};
+
+use tidings::config::Faults;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::positions::quote;
+
+/// Something failed, told to a person.
+#[derive(Debug)]
+pub struct Failure {
+    /// What the process ends with.
+    pub exit_code: u8,
+    message: String,
+    details: Vec<String>,
+    remedy: Option<String>,
+}
+
+impl Failure {
+    /// An error that its user can do something about.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { exit_code: 1, message: message.into(), details: Vec::new(), remedy: None }
+    }
+
+    /// The command itself is not right.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { exit_code: 2, ..Self::new(message) }
+    }
+
+    /// What failed, in a line.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Adds a line below the message.
+    pub fn detail(mut self, line: impl Into<String>) -> Self {
+        self.details.push(line.into());
+        self
+    }
+
+    /// Adds what may help.
+    pub fn try_this(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Ends with this code instead.
+    pub fn exit_with(mut self, exit_code: u8) -> Self {
+        self.exit_code = exit_code;
+        self
+    }
+
+    /// What the server answered, with what was being done.
+    pub fn from_status(doing: &str, status: &Status) -> Self {
+        let details = status.get_error_details();
+        let empty = BTreeMap::new();
+        let (reason, metadata) = match details.error_info() {
+            Some(info) => (
+                info.reason.as_str(),
+                info.metadata.clone().into_iter().collect::<BTreeMap<_, _>>(),
+            ),
+            None => ("", empty),
+        };
+        let kind = if reason.is_empty() { code_name(status.code()) } else { reason };
+        let message = if status.message().is_empty() { kind } else { status.message() };
+        let mut failure = Self::new(if message == kind {
+            format!("{doing}: {kind}")
+        } else {
+            format!("{doing}: {message} ({kind})")
+        });
+        if let Some(bad) = details.bad_request() {
+            for violation in &bad.field_violations {
+                failure = failure.detail(format!("{}: {}", violation.field, violation.description));
+            }
+        }
+        if let Some(unmet) = details.precondition_failure() {
+            for violation in &unmet.violations {
+                failure =
+                    failure.detail(format!("{}: {}", violation.subject, violation.description));
+            }
+        }
+        for (name, value) in &metadata {
+            failure = failure.detail(format!("{name}: {value}"));
+        }
+        let wait = details.retry_info().and_then(|retry| retry.retry_delay);
+        if let Some(wait) = wait {
+            failure = failure.detail(format!("retry after: {}", humantime::format_duration(wait)));
+        }
+        failure.remedy = Some(remedy(reason, status, &metadata));
+        failure
+    }
+
+    /// Tells it on stderr.
+    pub fn print(&self) {
+        use std::io::Write;
+        // Where stderr is gone there is nobody to tell.
+        let _ = writeln!(std::io::stderr().lock(), "{self}");
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        for line in &self.details {
+            write!(f, "\n  {line}")?;
+        }
+        write!(f, "\ntry: {}", self.remedy.as_deref().unwrap_or("tidings --help"))
+    }
+}
+
+impl Error for Failure {}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<Failure>() {
+            Ok(failure) => return failure,
+            Err(error) => error,
+        };
+        if let Some(status) = error.downcast_ref::<Status>() {
+            return Self::from_status("the server answered", status);
+        }
+        if let Some(Faults(faults)) = error.downcast_ref::<Faults>() {
+            let failure = Self::usage("the configuration is not right")
+                .try_this("tidings config show, tidings serve --help");
+            return faults.iter().fold(failure, |failure, fault| failure.detail(fault.to_string()));
+        }
+        Self::new(format!("{error:#}"))
+    }
+}
+
+/// What to try, by the reason that the server gave.
+fn remedy(reason: &str, status: &Status, metadata: &BTreeMap<String, String>) -> String {
+    let get = |name: &str| metadata.get(name).map_or("", String::as_str);
+    match reason {
+        "TOPIC_NOT_FOUND" if !get("nearest").is_empty() => {
+            format!("{}, or tidings topic create {}", quote(get("nearest")), quote(get("topic")))
+        }
+        "TOPIC_NOT_FOUND" if !get("topic").is_empty() => {
+            format!("tidings topic create {}", quote(get("topic")))
+        }
+        "TOPIC_NOT_FOUND" => "tidings topic list".to_owned(),
+        "TOPIC_EXISTS" => format!("tidings topic get {}", quote(get("topic"))),
+        "EVENT_NOT_FOUND" => "tidings read TOPIC --from earliest".to_owned(),
+        "EVENT_ID_CONFLICT" => {
+            "a new id; this one is taken by an event with other content".to_owned()
+        }
+        "KEY_VERSION_MISMATCH" | "TOPIC_END_MISMATCH" => {
+            "read what came in between, decide again, and publish with the actual version"
+                .to_owned()
+        }
+        "ETAG_MISMATCH" => "read the topic again: tidings topic get".to_owned(),
+        "POSITION_LOST" if !get("earliest_cursor").is_empty() => {
+            format!("--cursor {}, or --on-lost earliest", get("earliest_cursor"))
+        }
+        "POSITION_LOST" => "--from earliest, or --on-lost earliest".to_owned(),
+        "POSITION_IN_FUTURE" => "--from latest".to_owned(),
+        "INVALID_CURSOR" => {
+            "a cursor of this server, whole and quoted; or --from earliest".to_owned()
+        }
+        "CORRUPT_EVENT" if !get("resume_cursor").is_empty() => {
+            format!("--cursor {} to go on behind the damage", get("resume_cursor"))
+        }
+        "EVENT_TOO_LARGE" | "BATCH_TOO_LARGE" => {
+            "smaller events or a smaller --batch; limits are the server's --max-event-bytes and \
+             --max-batch-bytes"
+                .to_owned()
+        }
+        "TYPE_NOT_ALLOWED" => "tidings topic get TOPIC, which lists the types allowed".to_owned(),
+        "STORAGE_FULL" => "free space on the server's disk, or shorten retention".to_owned(),
+        "OVERLOADED" => "again in a moment, with a smaller --in-flight".to_owned(),
+        "DRAINING" => "again in a moment: the server is stopping".to_owned(),
+        "COMMIT_AMBIGUOUS" => {
+            "the same again with the same ids: what was recorded is recognised".to_owned()
+        }
+        "NOT_IMPLEMENTED" => "without that field: this server does not know it yet".to_owned(),
+        "INTERNAL" => "the server's log, which has the whole story".to_owned(),
+        _ => remedy_by_code(status),
+    }
+}
+
+fn remedy_by_code(status: &Status) -> String {
+    match status.code() {
+        Code::Unavailable => "tidings serve, or another --server".to_owned(),
+        Code::DeadlineExceeded => "a longer --timeout".to_owned(),
+        Code::Unimplemented => "a server of this version: is --server a Tidings server?".to_owned(),
+        Code::InvalidArgument => "the same with the fields above put right".to_owned(),
+        Code::ResourceExhausted => "again in a moment".to_owned(),
+        _ if status.source().is_some() => "again; the connection broke".to_owned(),
+        _ => "the server's log".to_owned(),
+    }
+}
+
+/// The name that the gRPC documents give a code.
+pub fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn the_servers_details_are_told_with_a_remedy() {
+        let mut details = ErrorDetails::new();
+        let metadata = [("topic", "ordes"), ("nearest", "orders")];
+        let metadata: HashMap<_, _> =
+            metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        details.set_error_info("TOPIC_NOT_FOUND", "tidings", metadata);
+        let status = Status::with_error_details(Code::NotFound, "no topic ordes", details);
+        assert_eq!(
+            Failure::from_status("publish to ordes", &status).to_string(),
+            "error: publish to ordes: no topic ordes (TOPIC_NOT_FOUND)\n  nearest: orders\n  \
+             topic: ordes\ntry: orders, or tidings topic create ordes"
+        );
+    }
+
+    #[test]
+    fn every_field_violation_is_told() {
+        let mut details = ErrorDetails::new();
+        details.set_error_info("INVALID_EVENT", "tidings", HashMap::<String, String>::new());
+        details.add_bad_request_violation("events[0].id", "is empty");
+        details.add_bad_request_violation("events[2].type", "is empty");
+        let status = Status::with_error_details(Code::InvalidArgument, "2 faults", details);
+        let text = Failure::from_status("publish", &status).to_string();
+        assert!(text.contains("\n  events[0].id: is empty\n  events[2].type: is empty\ntry: "));
+    }
+}

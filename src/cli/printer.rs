@@ -1,0 +1,218 @@
+//! Events on stdout: a table for people, JSON lines for programs, or what `--format` says.
+
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+
+use clap::{Args, ValueEnum};
+use comfy_table::{ContentArrangement, Row, Table, presets};
+use tidings::proto::events::v1::{Event, RecordedEvent};
+
+use super::{
+    event_json,
+    positions::{quote, show_time},
+    template::Template,
+};
+
+/// Flags that say how events are printed.
+#[derive(Debug, Clone, Args)]
+pub struct OutputArgs {
+    /// How events are printed; by default a table on a terminal and JSON lines in a pipe
+    #[arg(short, long, value_enum)]
+    pub output: Option<Output>,
+    /// A line per event of text and fields, such as '{offset}\t{key} {type} {data}'
+    ///
+    /// Fields: topic, offset, position, key, key_version, append_time, cursor, id, source, type, subject, time,
+    /// datacontenttype, correlationid, causationid, data (as JSON), event (the CloudEvents document), json (the document with
+    /// its place). Escapes: \t \n \r \0 \\, and {{ }} for braces.
+    #[arg(long, value_name = "FORMAT", conflicts_with = "output", value_parser = Template::parse)]
+    pub format: Option<Template>,
+}
+
+/// How events are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Aligned columns
+    Table,
+    /// One JSON object per line: the place, and the CloudEvents document in `event`
+    Json,
+    /// One CloudEvents document per line
+    Cloudevents,
+}
+
+impl OutputArgs {
+    /// The flags that say the same again.
+    pub fn flags(&self) -> Vec<String> {
+        if let Some(format) = &self.format {
+            return vec![format!("--format {}", quote(format.written()))];
+        }
+        self.output
+            .and_then(|output| output.to_possible_value())
+            .map(|output| format!("--output {}", output.get_name()))
+            .into_iter()
+            .collect()
+    }
+}
+
+/// Prints events.
+pub struct Printer {
+    out: BufWriter<Stdout>,
+    form: Form,
+}
+
+enum Form {
+    Table(Columns),
+    Json,
+    CloudEvents,
+    Template(Template),
+}
+
+impl Printer {
+    /// As the flags say, or as stdout asks for.
+    pub fn new(args: &OutputArgs) -> Self {
+        let form = match (&args.format, args.output) {
+            (Some(template), _) => Form::Template(template.clone()),
+            (None, Some(Output::Json)) => Form::Json,
+            (None, Some(Output::Cloudevents)) => Form::CloudEvents,
+            (None, Some(Output::Table)) => Form::Table(Columns::default()),
+            (None, None) if io::stdout().is_terminal() => Form::Table(Columns::default()),
+            (None, None) => Form::Json,
+        };
+        Self { out: BufWriter::with_capacity(64 * 1024, io::stdout()), form }
+    }
+
+    /// Prints one event; it is there for sure after [`Self::flush`].
+    pub fn event(&mut self, recorded: &RecordedEvent) -> io::Result<()> {
+        let line = match &mut self.form {
+            Form::Table(columns) => columns.line(recorded),
+            Form::Json => event_json::recorded(recorded),
+            Form::CloudEvents => {
+                recorded.event.as_ref().map(event_json::cloud_event).unwrap_or_default()
+            }
+            Form::Template(template) => template.fill(recorded),
+        };
+        writeln!(self.out, "{line}")
+    }
+
+    /// Hands over what was printed.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Columns that grow with what they have to hold: a stream is not known in advance.
+struct Columns {
+    header_printed: bool,
+    widths: [usize; 5],
+    /// Of the terminal, where stdout is one.
+    width: Option<usize>,
+}
+
+/// Wider values are told in full, and only push their own line.
+const COLUMN_WIDTH_MAX: usize = 40;
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self {
+            header_printed: false,
+            widths: [8, 8, 24, 12, 24],
+            width: Table::new().width().map(usize::from),
+        }
+    }
+}
+
+impl Columns {
+    fn line(&mut self, recorded: &RecordedEvent) -> String {
+        let header = if self.header_printed {
+            String::new()
+        } else {
+            self.header_printed = true;
+            format!("{}\n", self.align(["TOPIC", "OFFSET", "APPENDED", "KEY", "TYPE"], "DATA"))
+        };
+        let empty = Event::default();
+        let event = recorded.event.as_ref().unwrap_or(&empty);
+        let cells = [
+            printable(&recorded.topic),
+            recorded.offset.to_string(),
+            show_time(recorded.append_time.as_ref()),
+            printable(&recorded.key),
+            printable(&event.r#type),
+        ];
+        for (width, cell) in self.widths.iter_mut().zip(&cells) {
+            *width = cell.chars().count().clamp(*width, COLUMN_WIDTH_MAX.max(*width));
+        }
+        let data = if event.payload.is_some() {
+            printable(&event_json::data(event))
+        } else {
+            String::new()
+        };
+        header + &self.align([&cells[0], &cells[1], &cells[2], &cells[3], &cells[4]], &data)
+    }
+
+    fn align(&self, cells: [&str; 5], data: &str) -> String {
+        let [topic, offset, time, key, kind] = self.widths;
+        let line = format!(
+            "{:<topic$}  {:>offset$}  {:<time$}  {:<key$}  {:<kind$}  {data}",
+            cells[0], cells[1], cells[2], cells[3], cells[4],
+        );
+        match self.width {
+            Some(width) => shorten(&line, width),
+            None => line.trim_end().to_owned(),
+        }
+    }
+}
+
+/// Cut to fit, with a sign that it was.
+fn shorten(line: &str, width: usize) -> String {
+    let line = line.trim_end();
+    if line.chars().count() <= width || width == 0 {
+        return line.to_owned();
+    }
+    let mut cut: String = line.chars().take(width - 1).collect();
+    cut.push('…');
+    cut
+}
+
+/// Without control characters: what an event says must not steer somebody's terminal.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Bidirectional overrides are as good as control characters at showing what is not there.
+        if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A table of few rows, as wide as the terminal at most.
+pub fn table<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(Row::from(header));
+    for row in rows {
+        table.add_row(Row::from(row.map(|cell| printable(&cell))));
+    }
+    table.trim_fmt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_cannot_steer_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\u{202e}"), "a\\u{1b}[2Jb\\u{202e}");
+    }
+
+    #[test]
+    fn long_lines_are_cut_where_there_is_a_width() {
+        assert_eq!(shorten("abcdef", 4), "abc…");
+        assert_eq!(shorten("äöü", 3), "äöü");
+    }
+}

@@ -1,0 +1,113 @@
+//! `tidings subscribe`.
+
+use clap::Args;
+use jiff::Timestamp;
+use tidings::proto::events::v1::SubscribeRequest;
+
+use super::{
+    client::ServerArgs,
+    follow::{Follow, Progress},
+    interrupt::Interrupt,
+    positions::{SelectArgs, StartArgs, parse_time, quote},
+    printer::{OutputArgs, Printer},
+};
+
+/// Follow topics: what is there from the start on, then what comes, without end.
+///
+/// Starts at the latest event where nothing else is said. Reconnects by itself, behind the last event printed.
+/// Ctrl-C prints the command that goes on where this one stopped.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidings subscribe orders --from earliest
+  tidings subscribe 'orders.*' --from -10 --filter 'type=shop.*'
+  tidings subscribe orders --from 15m --format '{offset}\\t{key} {type} {data}'
+  tidings subscribe orders --from earliest --exit-at-end | jq .event.data
+
+Patterns: * is one segment of a name, ** one or more at its end. Quote them: shells have their own idea of *.")]
+pub struct SubscribeArgs {
+    /// Topics, or patterns of them
+    #[arg(required = true, value_name = "TOPIC")]
+    topics: Vec<String>,
+    #[command(flatten)]
+    start: StartArgs,
+    #[command(flatten)]
+    select: SelectArgs,
+    /// Stop after so many events
+    #[arg(short = 'n', long, value_name = "N")]
+    limit: Option<u64>,
+    /// Stop before the first event recorded at or after this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<Timestamp>,
+    /// Stop when everything that is there was printed
+    #[arg(long)]
+    exit_at_end: bool,
+    /// End with an error where the connection breaks
+    #[arg(long)]
+    no_reconnect: bool,
+    /// Name of the reading application
+    #[arg(long, value_name = "NAME")]
+    consumer: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Runs the command.
+pub async fn run(args: SubscribeArgs) -> anyhow::Result<()> {
+    let mut interrupt = Interrupt::new()?;
+    let mut printer = Printer::new(&args.output);
+    let mut progress = Progress::default();
+    let follow = Follow {
+        server: args.server.clone(),
+        request: SubscribeRequest {
+            topics: args.topics.clone(),
+            start: args.start.position(),
+            filters: args.select.filters(),
+            key: args.select.key.clone().unwrap_or_default(),
+            view: args.select.view().into(),
+            consumer: args.consumer.clone().unwrap_or_default(),
+            ..SubscribeRequest::default()
+        },
+        start: args.start.clone(),
+        limit: args.limit,
+        until: args.until,
+        exit_at_end: args.exit_at_end,
+        reconnect: !args.no_reconnect,
+    };
+    let outcome = follow.run(&mut printer, &mut progress, &mut interrupt).await;
+    if let Ok(true) = outcome {
+        tell_end("subscribe", &progress, &args.resume_flags());
+    }
+    outcome.map(drop)
+}
+
+impl SubscribeArgs {
+    fn resume_flags(&self) -> Vec<String> {
+        let mut flags: Vec<String> = self.topics.iter().map(|topic| quote(topic)).collect();
+        flags.extend(self.server.flags());
+        flags.extend(self.select.flags());
+        flags.extend(self.consumer.iter().map(|name| format!("--consumer {}", quote(name))));
+        flags.extend(self.output.flags());
+        flags
+    }
+}
+
+/// Says on stderr how far a stream came, and how to go on.
+pub fn tell_end(command: &str, progress: &Progress, flags: &[String]) {
+    let events = match progress.events {
+        1 => "1 event".to_owned(),
+        events => format!("{events} events"),
+    };
+    match &progress.cursor {
+        Some(cursor) => {
+            let flags = flags.join(" ");
+            eprintln!(
+                "{events}; to go on:\n  tidings {command} {flags} --cursor {}",
+                quote(cursor)
+            );
+        }
+        None => eprintln!("{events}"),
+    }
+}
