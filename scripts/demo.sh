@@ -97,7 +97,7 @@ say "4. A subscriber comes late, catches up from the beginning, over all topics 
 show "tidings subscribe 'shop.*' --from earliest --format '$FORMAT'"
 : > "$folder/seen"
 tidings subscribe 'shop.*' --from earliest --format "$FORMAT" \
-  > >(tee "$folder/seen" | cut -c -150 | sed -u 's/^/    │ /') 2>"$folder/subscriber.log" &
+  > >(tee "$folder/seen" | sed -u -E 's/^(.{150}).*/\1/; s/^/    │ /') 2>"$folder/subscriber.log" &
 subscriber=$!
 eventually "the subscriber has caught up with $past events" has_lines "$folder/seen" "$past"
 
