@@ -155,8 +155,21 @@ pub struct Hole {
 pub const HOLES_KEY: &[u8] = b"holes";
 
 impl Hole {
-    /// Whether a position was lost in it.
+    /// Whether a position was lost in it. The last one is nobody's: it is where a reader stands that has everything.
     pub fn contains(&self, position: Position) -> bool {
-        position.0 > self.after && position.0 <= self.until
+        position.0 > self.after && position.0 < self.until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hole_is_open_at_both_ends() {
+        let hole = Hole { after: 5, until: 5 + POSITION_JUMP };
+        assert!(!hole.contains(Position(5)), "the last event that was found");
+        assert!(hole.contains(Position(6)));
+        assert!(!hole.contains(Position(5 + POSITION_JUMP)), "the watermark after the start");
     }
 }
