@@ -34,7 +34,7 @@ struct Args {
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     pairs: u16,
     /// Events of the catch-up figures
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     events: u64,
     /// See whether everything runs: small numbers, figures without meaning
     #[arg(long)]
