@@ -154,6 +154,7 @@ pub fn subscribe(
     let start = request.start.map_or(Some(Start::at(Place::Latest)), |start| {
         start_of("start", start, Place::Latest, server, &mut faults)
     });
+    in_one_topic(&topics, start.as_ref(), &mut faults);
     let filters = filters_of(request.filters, &mut faults);
     let bound = |field: &str, asked: u32, default: usize, most: u32, faults: &mut Faults| {
         if asked > most {
@@ -230,6 +231,7 @@ pub fn read(request: proto::ReadRequest, server: ServerId) -> Result<Read, Statu
     };
     let start =
         request.start.and_then(|start| start_of("start", start, default, server, &mut faults));
+    in_one_topic(&topics, start.as_ref(), &mut faults);
     let filters = filters_of(request.filters, &mut faults);
     let until = request.until_time.map(|time| AppendTime::at_or_after(time.seconds, time.nanos));
     let wanted = Wanted { key: key(request.key), filters, until, ..Default::default() };
@@ -281,6 +283,16 @@ pub fn start_of(
         }
     };
     place.map(|place| Start { place, or_earliest })
+}
+
+/// An offset is a place in one topic, and a pattern may match another one tomorrow.
+fn in_one_topic(topics: &[TopicPattern], start: Option<&Start>, faults: &mut Faults) {
+    let is_offset = start.is_some_and(|start| matches!(start.place, Place::Offset(_)));
+    if is_offset && !matches!(topics, [TopicPattern::Name(_)]) {
+        let description =
+            "is a place in one topic: name exactly one, or start at a cursor or a time";
+        faults.add(FaultKind::Request, "start.offset", description);
+    }
 }
 
 fn patterns(topics: &[String], faults: &mut Faults) -> Vec<TopicPattern> {
