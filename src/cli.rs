@@ -13,7 +13,6 @@ mod interrupt;
 mod positions;
 mod printer;
 mod publish;
-mod publish_input;
 mod read;
 mod serve;
 mod subscribe;

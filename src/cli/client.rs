@@ -6,7 +6,10 @@ use clap::Args;
 use tidings::proto::events::v1::{
     event_service_client::EventServiceClient, topic_service_client::TopicServiceClient,
 };
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint},
+};
 
 use super::{failure::Failure, positions::quote};
 
@@ -81,6 +84,11 @@ impl ServerArgs {
         request.set_timeout(self.timeout);
         request
     }
+}
+
+/// Whether trying again may help. What has a source is not the server's word but the connection's end.
+pub fn may_pass(status: &Status) -> bool {
+    status.code() == Code::Unavailable || Error::source(status).is_some()
 }
 
 /// The cause that says something: what stands around it is "transport error".

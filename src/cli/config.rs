@@ -3,9 +3,8 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
-use super::{printer::table, serve::SettingArgs};
+use super::{event_json::Object, printer::table, serve::SettingArgs};
 
 /// Look at the server's configuration.
 #[derive(Debug, Subcommand)]
@@ -39,14 +38,13 @@ pub fn run(command: ConfigCommand) -> anyhow::Result<()> {
         writeln!(out, "{}", table(["SETTING", "VALUE", "FROM", "WHAT IT DOES"], rows))?;
     } else {
         for (setting, value, origin) in resolved.entries() {
-            let line = json!({
-                "name": setting.name,
-                "value": value,
-                "origin": origin.to_string(),
-                "variable": setting.variable(),
-                "description": setting.doc,
-            });
-            writeln!(out, "{line}")?;
+            let mut line = Object::new();
+            line.text("name", setting.name);
+            line.text("value", &value);
+            line.text("origin", &origin.to_string());
+            line.text("variable", &setting.variable());
+            line.text("description", setting.doc);
+            writeln!(out, "{}", line.finish())?;
         }
     }
     out.flush()?;

@@ -70,15 +70,22 @@ impl Failure {
         } else {
             format!("{doing}: {message} ({kind})")
         });
+        // A single fault is the message already.
+        let said = |line: &str| message.contains(line);
         if let Some(bad) = details.bad_request() {
             for violation in &bad.field_violations {
-                failure = failure.detail(format!("{}: {}", violation.field, violation.description));
+                let line = format!("{}: {}", violation.field, violation.description);
+                if !said(&line) {
+                    failure = failure.detail(line);
+                }
             }
         }
         if let Some(unmet) = details.precondition_failure() {
             for violation in &unmet.violations {
-                failure =
-                    failure.detail(format!("{}: {}", violation.subject, violation.description));
+                if !said(&violation.description) {
+                    let line = format!("{}: {}", violation.subject, violation.description);
+                    failure = failure.detail(line);
+                }
             }
         }
         for (name, value) in &metadata {
@@ -126,7 +133,18 @@ impl From<anyhow::Error> for Failure {
                 .try_this("tidings config show, tidings serve --help");
             return faults.iter().fold(failure, |failure, fault| failure.detail(fault.to_string()));
         }
-        Self::new(format!("{error:#}"))
+        // The outermost context may say what to try, on a line of its own.
+        let outermost = error.to_string();
+        match outermost.split_once("\ntry: ") {
+            Some((message, remedy)) => {
+                let failure = Self::new(message).try_this(remedy);
+                error
+                    .chain()
+                    .skip(1)
+                    .fold(failure, |failure, cause| failure.detail(cause.to_string()))
+            }
+            None => Self::new(format!("{error:#}")),
+        }
     }
 }
 

@@ -8,10 +8,13 @@ use tidings::proto::events::v1::{
     Gap, GapReason, RecordedEvent, SubscribeRequest, SubscribeResponse, subscribe_response::Message,
 };
 use tokio::time::{sleep, timeout};
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::{
-    client::ServerArgs, failure::Failure, interrupt::Interrupt, positions::StartArgs,
+    client::{ServerArgs, may_pass},
+    failure::Failure,
+    interrupt::Interrupt,
+    positions::StartArgs,
     printer::Printer,
 };
 
@@ -228,11 +231,6 @@ fn keep(progress: &mut Progress, cursor: String) {
     if !cursor.is_empty() {
         progress.cursor = Some(cursor);
     }
-}
-
-/// Whether trying again may help. What has a source is not the server's word but the connection's end.
-fn may_pass(status: &Status) -> bool {
-    status.code() == Code::Unavailable || std::error::Error::source(status).is_some()
 }
 
 fn error_line(error: &anyhow::Error) -> String {

@@ -113,7 +113,7 @@ impl Default for Columns {
     fn default() -> Self {
         Self {
             header_printed: false,
-            widths: [8, 8, 24, 12, 24],
+            widths: [8, 8, 27, 12, 24],
             width: Table::new().width().map(usize::from),
         }
     }

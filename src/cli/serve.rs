@@ -82,6 +82,8 @@ impl Args for SettingArgs {
             let mut arg = Arg::new(setting.name)
                 .long(setting.name)
                 .value_name(setting.unit())
+                // Scripts put their flags behind those of a wrapper: the last one counts.
+                .overrides_with(setting.name)
                 .help(format!("{} [default: {}{bounds}]", setting.doc, setting.show(&defaults)));
             if setting.is_switch() {
                 arg = arg.num_args(0..=1).require_equals(true).default_missing_value("true");

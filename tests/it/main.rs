@@ -3,6 +3,7 @@
 
 mod abuse;
 mod checker;
+mod cli;
 mod clients;
 mod corruption;
 mod drain;

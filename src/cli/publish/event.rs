@@ -13,7 +13,7 @@ use serde_json::{Value, value::RawValue};
 use tidings::proto::events::v1::{AttributeValue, Event, attribute_value::Attr, event::Payload};
 use uuid::Uuid;
 
-use super::{
+use crate::cli::{
     event_json::holds_json,
     positions::{parse_pair, to_proto},
 };
