@@ -214,7 +214,7 @@ async fn errors_end_with_what_to_try_and_codes_tell_usage_from_failure() {
 async fn an_interrupted_subscriber_says_how_to_go_on() {
     let server = Server::start(Options::default()).await;
     server.create("shop.orders").await;
-    server.publish("shop.orders", (0..5).map(|n| event(&n.to_string()))).await.unwrap();
+    server.publish("shop.orders", (0..5).map(|n| event(n.to_string()))).await.unwrap();
     let format = "{offset}\\t{id} it's {type}";
     let args = ["subscribe", "shop.*", "--from", "-3", "--format", format];
     let mut subscriber = Running::start(&mut tidings(&server), &args);
@@ -277,7 +277,7 @@ async fn subscribers_and_publishers_outlive_a_server() {
 async fn streams_go_on_stop_and_turn_around_as_told() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
-    server.publish("orders", (0..2_000).map(|n| event(&n.to_string()))).await.unwrap();
+    server.publish("orders", (0..2_000).map(|n| event(n.to_string()))).await.unwrap();
     let ids = |args: &[&str]| prints(&server, &[args, &["--format", "{id}"]].concat());
 
     assert_eq!(ids(&["read", "orders", "--reverse", "-n", "2"]), "1999\n1998\n");
