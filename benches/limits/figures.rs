@@ -19,12 +19,12 @@ use tidings::proto::events::v1::{
 };
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     count::Count,
     load::{
-        self, histogram, latency, micros,
+        histogram, latency, micros,
         publish::{self, Plan, Way},
         subscribe::{self, Subscription},
         workload::Workload,
@@ -79,7 +79,7 @@ struct Server {
 impl Server {
     async fn start(data: &Path, args: &[String]) -> Result<Self> {
         let process = Process::server(data, args)?;
-        let channel = load::connect(&process.url).await?;
+        let channel = connect(&process.url).await?;
         Ok(Self { process, channel })
     }
 
@@ -124,7 +124,7 @@ impl Limits {
         );
         if self.wants("a") {
             let net = Process::net(&self.dir, 1_000, self.threads)?;
-            let echo = load::connect(&net.url).await?;
+            let echo = connect(&net.url).await?;
             let topic: Arc<[String]> = Arc::new([ONE.to_owned()]);
             let pairs = interleave(
                 "a",
@@ -218,7 +218,7 @@ impl Limits {
         let events = 5_000 / self.scale;
         let (mut p50, mut p99, mut sync50, mut sync99, mut ratios) =
             (vec![], vec![], vec![], vec![], vec![]);
-        let subscriber = load::connect(&server.process.url).await?;
+        let subscriber = connect(&server.process.url).await?;
         for pair in 0..self.pairs {
             let topics = self.create_fresh(&server.channel, 1).await?;
             let plan = latency::Plan {
@@ -282,7 +282,7 @@ impl Limits {
         publish::publish(&server.channel, workload()?, plan(BATCHES, one, self.events)).await?;
 
         let net = Process::net(&self.dir, self.events, self.threads)?;
-        let memory = load::connect(&net.url).await?;
+        let memory = connect(&net.url).await?;
         if self.wants("g") {
             server = self.starts(server, &data).await?;
         }
@@ -371,7 +371,7 @@ impl Limits {
     async fn fan_out(&self, server: &Server) -> Result<()> {
         let events = 10_000 / self.scale;
         let net = Process::net(&self.dir, events, self.threads)?;
-        let memory = load::connect(&net.url).await?;
+        let memory = connect(&net.url).await?;
         let pairs = interleave(
             "f",
             self.pairs,
@@ -401,7 +401,7 @@ impl Limits {
     ) -> Result<Sample> {
         let mut readers = JoinSet::new();
         for _ in 0..SUBSCRIBERS {
-            let channel = load::connect(&process.url).await?;
+            let channel = connect(&process.url).await?;
             let request = subscribe::request(&topics, Edge::Latest);
             let mut subscription = Subscription::open(&channel, request).await?;
             let mut count = Count::new(!process.serves);
@@ -490,7 +490,7 @@ impl Limits {
         let mut channels = Vec::new();
         for _ in 0..connections {
             // Each stream's own window is what stops it, not one that it shares.
-            let endpoint = load::endpoint(&server.process.url)?
+            let endpoint = endpoint(&server.process.url)?
                 .initial_stream_window_size(65_535)
                 .initial_connection_window_size(1 << 27);
             channels.push(endpoint.connect().await?);
@@ -537,6 +537,18 @@ fn plan(shape: Shape, topics: Arc<[String]>, events: u64) -> Plan {
         stop: CancellationToken::new(),
         ledger: false,
     }
+}
+
+/// Connects with the windows that a busy reader wants, those of `tidings bench`.
+async fn connect(url: &str) -> Result<Channel> {
+    Ok(endpoint(url)?.connect().await?)
+}
+
+fn endpoint(url: &str) -> Result<Endpoint> {
+    Ok(Endpoint::from_shared(url.to_owned())?
+        .tcp_nodelay(true)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20))
 }
 
 /// Every run's events are its own: ids are known for good.

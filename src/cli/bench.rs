@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
+use super::{client::ServerArgs, failure::Failure};
+
 /// How long a subscriber waits for the next event before the bench gives up.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
@@ -61,9 +63,8 @@ enum Bench {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Address of the server
-    #[arg(long, env = "TIDINGS_SERVER", default_value = "http://127.0.0.1:7171")]
-    server: String,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Bytes of every payload: a sequence, a checksum, and text
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(PAYLOAD_BYTES_MIN as i64..=1_000_000))]
     payload_bytes: u32,
@@ -186,7 +187,25 @@ pub async fn run(args: BenchArgs) -> Result<()> {
         Bench::Latency(args) => bench_latency(args, stop).await,
     };
     signal.abort();
-    measured
+    measured.map_err(told)
+}
+
+/// The facts of an error in a line, and the first remedy that one of them has.
+fn told(error: anyhow::Error) -> anyhow::Error {
+    let error = match error.downcast::<Failure>() {
+        Ok(failure) => return failure.into(),
+        Err(error) => error,
+    };
+    let (mut facts, mut remedy) = (Vec::new(), None);
+    for cause in error.chain().map(ToString::to_string) {
+        let (fact, tried) = cause.split_once(load::TRY).unwrap_or((&cause, ""));
+        facts.push(fact.to_owned());
+        if !tried.is_empty() && remedy.is_none() {
+            remedy = Some(tried.to_owned());
+        }
+    }
+    let remedy = remedy.unwrap_or_else(|| "the same again; then the server's log".to_owned());
+    Failure::new(facts.join(": ")).try_this(remedy).into()
 }
 
 async fn bench_publish(args: PublishArgs, stop: CancellationToken) -> Result<()> {
@@ -252,7 +271,7 @@ async fn bench_subscribe(args: SubscribeArgs, stop: CancellationToken) -> Result
     run.with_topics(&topics, args.common.keep, async {
         let mut channels = Vec::new();
         for _ in 0..args.subscribers {
-            channels.push(load::connect(&args.common.server).await?);
+            channels.push(args.common.server.connect().await?);
         }
         let fill = publish::publish(&run.channel, Arc::clone(&run.workload), plan);
         let (published, began, readers) = if args.live {
@@ -301,7 +320,7 @@ async fn bench_latency(args: LatencyArgs, stop: CancellationToken) -> Result<()>
     run.with_topics(&topics, args.common.keep, async {
         let mut channels = Vec::new();
         for _ in 0..args.subscribers {
-            channels.push(load::connect(&args.common.server).await?);
+            channels.push(args.common.server.connect().await?);
         }
         let plan = latency::Plan {
             topic: topics[0].clone(),
@@ -381,6 +400,7 @@ async fn read_on(
 #[derive(Clone)]
 struct Run {
     name: String,
+    server: ServerArgs,
     channel: Channel,
     workload: Arc<Workload>,
 }
@@ -389,14 +409,10 @@ impl Run {
     async fn new(common: &Common) -> Result<Self> {
         let id = Uuid::new_v4();
         let payload_bytes = usize::try_from(common.payload_bytes)?;
-        let channel = load::connect(&common.server).await.with_context(|| {
-            format!(
-                "cannot measure {}\ntry: `tidings serve` in another terminal, or --server with where it listens",
-                common.server
-            )
-        })?;
+        let channel = common.server.connect().await?;
         let workload = Arc::new(Workload::new(id.as_fields().0, payload_bytes)?);
-        Ok(Self { name: format!("bench.{}", id.simple()), channel, workload })
+        let (name, server) = (format!("bench.{}", id.simple()), common.server.clone());
+        Ok(Self { name, server, channel, workload })
     }
 
     fn names(&self, topics: u16) -> Arc<[String]> {
@@ -421,7 +437,8 @@ impl Run {
         let mut created = Ok(());
         for name in topics {
             let topic = Some(Topic { name: name.clone(), ..Topic::default() });
-            created = client.create_topic(CreateTopicRequest { topic }).await.map(|_| ());
+            let request = self.server.request(CreateTopicRequest { topic });
+            created = client.create_topic(request).await.map(|_| ());
             if created.is_err() {
                 break;
             }
@@ -433,6 +450,7 @@ impl Run {
         if !keep {
             for name in topics {
                 let request = DeleteTopicRequest { name: name.clone(), ..Default::default() };
+                let request = self.server.request(request);
                 if let Err(status) = client.delete_topic(request).await
                     && measured.is_ok()
                 {

@@ -12,28 +12,11 @@ pub mod workload;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use hdrhistogram::Histogram;
-use tonic::transport::{Channel, Endpoint};
 
-/// Connects with the windows that a busy reader wants.
-pub async fn connect(server: &str) -> Result<Channel> {
-    endpoint(server)?
-        .connect()
-        .await
-        .with_context(|| format!("no Tidings server answers at {server}"))
-}
-
-/// How [`connect`] connects.
-pub fn endpoint(server: &str) -> Result<Endpoint> {
-    let endpoint = Endpoint::from_shared(server.to_owned())
-        .with_context(|| format!("{server} is not an address like http://127.0.0.1:7171"))?;
-    Ok(endpoint
-        .connect_timeout(Duration::from_secs(5))
-        .tcp_nodelay(true)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20))
-}
+/// Stands between what went wrong and what to try, in the text of an error.
+pub const TRY: &str = "\ntry: ";
 
 /// Microseconds from 1 to a minute, three digits.
 pub fn histogram() -> Result<Histogram<u64>> {
@@ -60,5 +43,5 @@ pub fn refused(what: &str, status: &tonic::Status) -> anyhow::Error {
         Code::Unimplemented => "use a server of this version",
         _ => "read the server's log",
     };
-    anyhow::anyhow!("{what}: {} ({:?})\ntry: {remedy}", status.message(), status.code())
+    anyhow::anyhow!("{what}: {} ({:?}){TRY}{remedy}", status.message(), status.code())
 }
