@@ -176,7 +176,13 @@ impl Writer {
         events: Vec<NewEvent>,
         found: &[Found],
     ) -> Result<Vec<Place>, Rejected> {
-        // Everything that may fail comes first: a commit is applied whole or not at all.
+        // Everything that may fail comes first: a commit is applied whole or not at all. Versions that are looked up here
+        // are remembered, so that none is counted on before all of them are known.
+        for (event, found) in events.iter().zip(found) {
+            if let (Found::New, Some(key)) = (found, event.key()) {
+                self.key_version(topic, key)?;
+            }
+        }
         let mut versions = Vec::with_capacity(events.len());
         for (event, found) in events.iter().zip(found) {
             versions.push(match (found, event.key()) {
