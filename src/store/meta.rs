@@ -25,19 +25,28 @@ pub struct State {
     pub topic: TopicId,
     /// Events ever appended.
     pub events: u64,
+    /// What every other row of `meta` adds up to, modulo 2^64: a row that is missing, or older than it should be, is
+    /// noticed at a start. A MANIFEST that was cut leaves such rows, and nothing else tells of it.
+    pub rows: u64,
 }
 
 /// Key of [`State`].
 pub const STATE_KEY: &[u8] = b"state";
 
 impl State {
-    /// `position: u64 | time: u64 | topic: u32 | events: u64`.
-    pub fn encode(&self) -> [u8; 28] {
-        let mut bytes = [0; 28];
+    /// A row went from one weight to another. One that is not there weighs nothing.
+    pub fn weigh(&mut self, before: u64, after: u64) {
+        self.rows = self.rows.wrapping_sub(before).wrapping_add(after);
+    }
+
+    /// `position: u64 | time: u64 | topic: u32 | events: u64 | rows: u64`.
+    pub fn encode(&self) -> [u8; 36] {
+        let mut bytes = [0; 36];
         bytes[..8].copy_from_slice(&self.position.0.to_be_bytes());
         bytes[8..16].copy_from_slice(&self.time.0.to_be_bytes());
         bytes[16..20].copy_from_slice(&self.topic.0.to_be_bytes());
-        bytes[20..].copy_from_slice(&self.events.to_be_bytes());
+        bytes[20..28].copy_from_slice(&self.events.to_be_bytes());
+        bytes[28..].copy_from_slice(&self.rows.to_be_bytes());
         bytes
     }
 
@@ -48,6 +57,7 @@ impl State {
             time: AppendTime(u64_at(bytes, 8)?),
             topic: TopicId(super::keys::u32_at(bytes, 16)?),
             events: u64_at(bytes, 20)?,
+            rows: u64_at(bytes, 28)?,
         })
     }
 }
@@ -86,6 +96,11 @@ fn prefixed(prefix: [u8; 4], topic: TopicId) -> [u8; 8] {
 }
 
 impl End {
+    /// What it adds to [`State::rows`]: grows with every event.
+    pub fn weight(&self) -> u64 {
+        self.position.0
+    }
+
     /// `next: u64 | bytes: u64 | time: u64 | position: u64`.
     pub fn encode(&self) -> [u8; 32] {
         let mut bytes = [0; 32];
@@ -142,6 +157,13 @@ pub struct TopicRecord {
     pub config: TopicConfig,
 }
 
+impl TopicRecord {
+    /// What it adds to [`State::rows`]: grows with every change and every trim.
+    pub fn weight(&self) -> u64 {
+        self.revision.wrapping_add(self.first)
+    }
+}
+
 /// Positions that an unclean stop may have taken from BUFFERED events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hole {
@@ -155,6 +177,11 @@ pub struct Hole {
 pub const HOLES_KEY: &[u8] = b"holes";
 
 impl Hole {
+    /// What it adds to [`State::rows`].
+    pub fn weight(&self) -> u64 {
+        self.until
+    }
+
     /// Whether a position was lost in it. The last one is nobody's: it is where a reader stands that has everything.
     pub fn contains(&self, position: Position) -> bool {
         position.0 > self.after && position.0 < self.until

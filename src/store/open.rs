@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{
     Family, OpenError, StorageError, Store, Writer,
     directory::Directory,
-    keys,
+    keys, logfile,
     meta::{self, End, Hole, POSITION_JUMP, State, TopicRecord},
     options::{self, Tuning},
     row::Header,
@@ -165,6 +165,14 @@ fn preflight(
     tuning: &Tuning,
     trims: &Arc<TrimPoints>,
 ) -> Result<Position, OpenError> {
+    match logfile::damage(&directory.database()) {
+        Ok(None) => {}
+        Ok(Some(detail)) => return Err(OpenError::Corrupt { detail }),
+        Err(error) => {
+            let doing = "cannot look through the logs of the database".into();
+            return Err(OpenError::Io { doing, source: error.into() });
+        }
+    }
     let options = options::database(tuning, DBRecoveryMode::PointInTime);
     let families = options::families(tuning, trims);
     let db = DB::open_cf_descriptors_read_only(&options, directory.database(), families, false)
@@ -268,9 +276,18 @@ pub(super) fn topic(id: TopicId, record: &TopicRecord, end: End) -> Arc<Topic> {
     Arc::new(Topic::new(id, Arc::new(name), record, end))
 }
 
-/// Checks that the log covers what it should: the last row of each topic is there, and there are at least as many rows
+/// Checks that `meta` is whole, and that the log covers what it should: the last row of each topic is there, and there are at least as many rows
 /// as events are retained. A MANIFEST that was cut opens without a word as an older state; this is where it is noticed.
 fn cover(db: &DB, loaded: &Loaded) -> Result<(), OpenError> {
+    let topics =
+        loaded.topics.iter().map(|(_, record, end)| record.weight().wrapping_add(end.weight()));
+    let rows = topics.chain(loaded.holes.iter().map(Hole::weight)).fold(0, u64::wrapping_add);
+    if rows != loaded.state.rows {
+        return Err(OpenError::AcknowledgedMissing {
+            detail: "topics are not as they were written last: a MANIFEST that was cut reads so"
+                .into(),
+        });
+    }
     let family = Family::Log.of(db);
     let mut retained = 0;
     for (id, record, end) in loaded.topics.iter().filter(|(_, record, _)| !record.deleted) {
@@ -321,7 +338,9 @@ fn cover(db: &DB, loaded: &Loaded) -> Result<(), OpenError> {
 fn jump(db: &DB, loaded: &mut Loaded) -> Result<(), StorageError> {
     let after = loaded.state.position.0;
     let until = after + POSITION_JUMP;
-    loaded.holes.push(Hole { after, until });
+    let hole = Hole { after, until };
+    loaded.holes.push(hole);
+    loaded.state.weigh(0, hole.weight());
     loaded.state.position = Position(until);
     let json = serde_json::to_vec(&loaded.holes).unwrap_or_default();
     assert!(!json.is_empty(), "a list of numbers has a JSON form");

@@ -235,6 +235,7 @@ impl Writer {
             group.appended.insert(topic, appended);
         }
         if let Some(state) = self.topics.get_mut(&topic) {
+            group.state.weigh(state.end.weight(), end.weight());
             state.end = end;
         }
         Ok(places)

@@ -148,6 +148,8 @@ impl Writer {
         let json = serde_json::to_vec(record).unwrap_or_default();
         assert!(!json.is_empty(), "a topic's record has no value that JSON cannot hold");
         group.batch.put_cf(self.store.family(Family::Meta), meta::topic_key(topic), json);
+        let before = self.topics.get(&topic).map_or(0, |state| state.record.weight());
+        group.state.weigh(before, record.weight());
         group.changed(1);
     }
 }
