@@ -1,4 +1,23 @@
-//! The schema registry of Tidings.
+//! The schema registry of Tidings: versions that mean something, rejections that teach.
 //!
-//! For now this crate holds only its place in the workspace: the event service will ask it which schema governs an
-//! event type, and it will know nothing of streams.
+//! It runs by itself (`tidings-registry`) or inside `tidings serve`, and knows nothing of streams. Data flows one way:
+//!
+//! ```text
+//! service -> catalog -> compatibility -> protobuf, json, avro -> definition, finding
+//!               └-> store
+//! ```
+//!
+//! - [`definition`]: what an author hands in, and what is wrong with it.
+//! - [`finding`]: what a comparison finds, and what follows: verdicts and the bump.
+//! - [`protobuf`], [`json`], [`avro`]: one format each: parse, canonical form, compare, validate.
+//! - [`format`]: a schema of any of the three.
+//!
+//! Deliberately absent: validation of JSON, parsing of Avro, linking of Protobuf. Libraries do that.
+
+pub mod avro;
+pub mod definition;
+pub mod finding;
+pub mod format;
+pub mod json;
+pub mod proto;
+pub mod protobuf;
