@@ -11,13 +11,18 @@
 //! - [`finding`]: what a comparison finds, and what follows: verdicts and the bump.
 //! - [`protobuf`], [`json`], [`avro`]: one format each: parse, canonical form, compare, validate.
 //! - [`format`]: a schema of any of the three.
+//! - [`version`], [`compatibility`]: lines, bumps and levels; the report.
+//! - [`convert`]: between these values and the messages of the contract.
 //!
 //! Deliberately absent: validation of JSON, parsing of Avro, linking of Protobuf. Libraries do that.
 
 pub mod avro;
+pub mod compatibility;
+pub mod convert;
 pub mod definition;
 pub mod finding;
 pub mod format;
 pub mod json;
 pub mod proto;
 pub mod protobuf;
+pub mod version;

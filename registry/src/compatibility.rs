@@ -1,0 +1,141 @@
+//! What a new version is held to: which versions it is compared with, and what the findings make of it.
+
+use semver::Version;
+
+use crate::{
+    finding::{Comparison, Direction, Finding, Severity, Verdict},
+    version::Bump,
+};
+
+/// What a new version is held to within its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Level {
+    /// Nothing.
+    None,
+    /// New readers read what the version before wrote.
+    Backward,
+    /// New readers read what every version of the line wrote.
+    BackwardTransitive,
+    /// Readers of the version before read what the new one writes.
+    Forward,
+    /// Readers of every version of the line read what the new one writes.
+    ForwardTransitive,
+    /// Both, with the version before.
+    Full,
+    /// Both, with every version of the line: what "^1" promises.
+    #[default]
+    FullTransitive,
+}
+
+impl Level {
+    /// The direction that breaks it.
+    pub fn direction(self) -> Option<Direction> {
+        match self {
+            Self::None => None,
+            Self::Backward | Self::BackwardTransitive => Some(Direction::Backward),
+            Self::Forward | Self::ForwardTransitive => Some(Direction::Forward),
+            Self::Full | Self::FullTransitive => Some(Direction::Both),
+        }
+    }
+
+    /// Whether it is every version of the line that counts.
+    pub fn is_transitive(self) -> bool {
+        matches!(self, Self::BackwardTransitive | Self::ForwardTransitive | Self::FullTransitive)
+    }
+
+    /// The least bump that what was found asks for.
+    pub fn bump(self, comparison: &Comparison) -> Bump {
+        let breaks = |direction| comparison.verdict(direction) > Verdict::Compatible;
+        match self.direction() {
+            Some(direction) if breaks(direction) => Bump::Major,
+            Some(_) | None => comparison.change.into(),
+        }
+    }
+}
+
+/// What the comparison of a proposed schema with registered ones found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Whose it is; empty for files.
+    pub subject: String,
+    /// Every version it was compared with, the oldest first.
+    pub compared: Vec<Version>,
+    /// New readers, old data.
+    pub backward: Verdict,
+    /// Old readers, new data.
+    pub forward: Verdict,
+    /// The least that semantic versioning allows.
+    pub required: Bump,
+    /// The version that a registration without one would be given, or for a major change would need.
+    pub next: Option<Version>,
+    /// All findings, errors first, each with the version that it was found against.
+    pub findings: Vec<Found>,
+    /// The registered version with the same canonical form.
+    pub identical: Option<Version>,
+}
+
+/// A finding, and what it was compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// None for files, and for what concerns no version in particular.
+    pub against: Option<Version>,
+    /// The finding.
+    pub finding: Finding,
+}
+
+impl Report {
+    /// Of nothing: a first version.
+    pub fn empty(subject: &str) -> Self {
+        Self {
+            subject: subject.into(),
+            compared: Vec::new(),
+            backward: Verdict::Compatible,
+            forward: Verdict::Compatible,
+            required: Bump::None,
+            next: None,
+            findings: Vec::new(),
+            identical: None,
+        }
+    }
+
+    /// Of two files.
+    pub fn of_files(level: Level, comparison: Comparison) -> Self {
+        let mut report = Self::empty("");
+        report.add(level, None, comparison);
+        report.order();
+        report
+    }
+
+    /// Takes in what was found against one version.
+    pub fn add(&mut self, level: Level, against: Option<&Version>, comparison: Comparison) {
+        self.backward = self.backward.max(comparison.verdict(Direction::Backward));
+        self.forward = self.forward.max(comparison.verdict(Direction::Forward));
+        self.required = self.required.max(level.bump(&comparison));
+        self.compared.extend(against.cloned());
+        let found = |finding| Found { against: against.cloned(), finding };
+        self.findings.extend(comparison.findings.into_iter().map(found));
+    }
+
+    /// Takes in findings about the whole line, such as those of the ledger.
+    pub fn add_findings(&mut self, level: Level, findings: Vec<Finding>) {
+        let comparison = Comparison { change: crate::finding::Change::None, findings };
+        self.add(level, None, comparison);
+    }
+
+    /// Errors first; then by place, and the newest version first.
+    pub fn order(&mut self) {
+        self.findings.sort_by(|one, other| {
+            (other.finding.severity.cmp(&one.finding.severity))
+                .then_with(|| one.finding.place.cmp(&other.finding.place))
+                .then_with(|| one.finding.rule.cmp(other.finding.rule))
+                .then_with(|| one.finding.old_path.cmp(&other.finding.old_path))
+                .then_with(|| one.finding.new_path.cmp(&other.finding.new_path))
+                .then_with(|| other.against.cmp(&one.against))
+        });
+    }
+
+    /// The errors.
+    pub fn errors(&self) -> impl Iterator<Item = &Found> {
+        self.findings.iter().filter(|found| found.finding.severity == Severity::Error)
+    }
+}

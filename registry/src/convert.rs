@@ -1,0 +1,235 @@
+//! Between the values of this crate and the messages of its contract.
+
+use std::collections::BTreeMap;
+
+use prost_types::Timestamp;
+use semver::Version;
+
+use crate::{
+    compatibility::{Found, Level, Report},
+    definition::{Definition, Form},
+    finding::{ContentModel, Direction, Severity, Surface, Verdict},
+    format::Format,
+    proto::v1,
+    version::Bump,
+};
+
+impl From<Format> for v1::SchemaFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Protobuf => Self::Protobuf,
+            Format::Json => Self::Json,
+            Format::Avro => Self::Avro,
+        }
+    }
+}
+
+impl Format {
+    /// None: not said. A number that is not known is an error.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn from_proto(number: i32) -> Result<Option<Self>, String> {
+        Ok(match known::<v1::SchemaFormat>(number)? {
+            v1::SchemaFormat::Unspecified => None,
+            v1::SchemaFormat::Protobuf => Some(Self::Protobuf),
+            v1::SchemaFormat::Json => Some(Self::Json),
+            v1::SchemaFormat::Avro => Some(Self::Avro),
+        })
+    }
+}
+
+impl From<Level> for v1::Compatibility {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::None => Self::None,
+            Level::Backward => Self::Backward,
+            Level::BackwardTransitive => Self::BackwardTransitive,
+            Level::Forward => Self::Forward,
+            Level::ForwardTransitive => Self::ForwardTransitive,
+            Level::Full => Self::Full,
+            Level::FullTransitive => Self::FullTransitive,
+        }
+    }
+}
+
+impl Level {
+    /// None: not said.
+    ///
+    /// # Errors
+    /// In words, where the number is not known.
+    pub fn from_proto(number: i32) -> Result<Option<Self>, String> {
+        Ok(match known::<v1::Compatibility>(number)? {
+            v1::Compatibility::Unspecified => None,
+            v1::Compatibility::None => Some(Self::None),
+            v1::Compatibility::Backward => Some(Self::Backward),
+            v1::Compatibility::BackwardTransitive => Some(Self::BackwardTransitive),
+            v1::Compatibility::Forward => Some(Self::Forward),
+            v1::Compatibility::ForwardTransitive => Some(Self::ForwardTransitive),
+            v1::Compatibility::Full => Some(Self::Full),
+            v1::Compatibility::FullTransitive => Some(Self::FullTransitive),
+        })
+    }
+}
+
+impl From<ContentModel> for v1::ContentModel {
+    fn from(model: ContentModel) -> Self {
+        match model {
+            ContentModel::Lenient => Self::Lenient,
+            ContentModel::Strict => Self::Strict,
+        }
+    }
+}
+
+impl ContentModel {
+    /// None: not said.
+    ///
+    /// # Errors
+    /// In words, where the number is not known.
+    pub fn from_proto(number: i32) -> Result<Option<Self>, String> {
+        Ok(match known::<v1::ContentModel>(number)? {
+            v1::ContentModel::Unspecified => None,
+            v1::ContentModel::Lenient => Some(Self::Lenient),
+            v1::ContentModel::Strict => Some(Self::Strict),
+        })
+    }
+}
+
+impl From<Surface> for v1::Surface {
+    fn from(surface: Surface) -> Self {
+        match surface {
+            Surface::WireJson => Self::WireJson,
+            Surface::Wire => Self::Wire,
+        }
+    }
+}
+
+impl Surface {
+    /// None: not said.
+    ///
+    /// # Errors
+    /// In words, where the number is not known.
+    pub fn from_proto(number: i32) -> Result<Option<Self>, String> {
+        Ok(match known::<v1::Surface>(number)? {
+            v1::Surface::Unspecified => None,
+            v1::Surface::WireJson => Some(Self::WireJson),
+            v1::Surface::Wire => Some(Self::Wire),
+        })
+    }
+}
+
+impl From<Bump> for v1::Bump {
+    fn from(bump: Bump) -> Self {
+        match bump {
+            Bump::None => Self::None,
+            Bump::Patch => Self::Patch,
+            Bump::Minor => Self::Minor,
+            Bump::Major => Self::Major,
+        }
+    }
+}
+
+impl From<Verdict> for v1::Verdict {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Compatible => Self::Compatible,
+            Verdict::Unproven => Self::Unproven,
+            Verdict::Incompatible => Self::Incompatible,
+        }
+    }
+}
+
+impl From<Severity> for v1::Severity {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Info => Self::Info,
+            Severity::Warning => Self::Warning,
+            Severity::Error => Self::Error,
+        }
+    }
+}
+
+impl From<Direction> for v1::Direction {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Backward => Self::Backward,
+            Direction::Forward => Self::Forward,
+            Direction::Both => Self::Both,
+        }
+    }
+}
+
+impl From<Found> for v1::Finding {
+    fn from(Found { against, finding }: Found) -> Self {
+        Self {
+            rule: finding.rule.into(),
+            severity: v1::Severity::from(finding.severity).into(),
+            direction: v1::Direction::from(finding.direction).into(),
+            old_path: finding.old_path,
+            new_path: finding.new_path,
+            old_value: finding.old_value,
+            new_value: finding.new_value,
+            compared_version: text(against.as_ref()),
+            message: finding.message,
+            suggestion: finding.suggestion,
+            witness: finding.witness,
+            line: finding.place.line,
+            column: finding.place.column,
+        }
+    }
+}
+
+impl From<Report> for v1::CompatibilityReport {
+    fn from(report: Report) -> Self {
+        Self {
+            subject: report.subject,
+            compared_versions: report.compared.iter().map(Version::to_string).collect(),
+            backward: v1::Verdict::from(report.backward).into(),
+            forward: v1::Verdict::from(report.forward).into(),
+            required_bump: v1::Bump::from(report.required).into(),
+            next_version: text(report.next.as_ref()),
+            total_findings: u32::try_from(report.findings.len()).unwrap_or(u32::MAX),
+            findings: report.findings.into_iter().map(v1::Finding::from).collect(),
+            affected_consumers: Vec::new(),
+            identical_version: text(report.identical.as_ref()),
+        }
+    }
+}
+
+impl From<Definition> for v1::Definition {
+    fn from(definition: Definition) -> Self {
+        Self {
+            form: Some(match definition.form {
+                Form::Text(text) => v1::definition::Form::Text(text),
+                Form::DescriptorSet(bytes) => v1::definition::Form::DescriptorSet(bytes),
+            }),
+            files: definition.files,
+            message_name: definition.message_name,
+        }
+    }
+}
+
+impl Definition {
+    /// None: there is neither a text nor a descriptor set.
+    pub fn from_proto(definition: v1::Definition) -> Option<Self> {
+        let form = match definition.form? {
+            v1::definition::Form::Text(text) => Form::Text(text),
+            v1::definition::Form::DescriptorSet(bytes) => Form::DescriptorSet(bytes),
+        };
+        let files = definition.files.into_iter().collect::<BTreeMap<_, _>>();
+        Some(Self { form, files, message_name: definition.message_name })
+    }
+}
+
+/// A time as the contract has it.
+pub fn timestamp(time: jiff::Timestamp) -> Timestamp {
+    Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
+}
+
+fn known<E: TryFrom<i32>>(number: i32) -> Result<E, String> {
+    E::try_from(number).map_err(|_| format!("{number} is none of the values that are known"))
+}
+
+fn text(version: Option<&Version>) -> String {
+    version.map(Version::to_string).unwrap_or_default()
+}

@@ -1,0 +1,172 @@
+//! Versions that mean something: which line one belongs to, which is next, and which a requirement means.
+
+use semver::{BuildMetadata, Prerelease, Version, VersionReq};
+
+use crate::finding::Change;
+
+/// The least step that a change asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bump {
+    /// The same canonical form.
+    None,
+    /// Nothing that a reader or a writer could notice.
+    Patch,
+    /// Compatible, as the subject's compatibility asks.
+    Minor,
+    /// Not compatible.
+    Major,
+}
+
+impl From<Change> for Bump {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::None => Self::None,
+            Change::Unnoticeable => Self::Patch,
+            Change::Noticeable => Self::Minor,
+        }
+    }
+}
+
+/// The versions that `^` holds together: a major version, or a minor one of 0.x.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Line {
+    major: u64,
+    /// 0 but in the lines of 0.x.
+    minor: u64,
+}
+
+impl Line {
+    /// The line of a version.
+    pub fn of(version: &Version) -> Self {
+        let minor = if version.major == 0 { version.minor } else { 0 };
+        Self { major: version.major, minor }
+    }
+}
+
+/// The version of a subject's first schema, where none is declared.
+pub const FIRST: Version = Version::new(1, 0, 0);
+
+/// The version behind another one that a bump asks for. In a 0.x line a compatible change is the last number, and a
+/// breaking one the middle.
+pub fn next(last: &Version, bump: Bump) -> Version {
+    let Version { major, minor, patch, .. } = *last;
+    // A release of which pre-releases are registered is still to come.
+    if !last.pre.is_empty() {
+        return release(last);
+    }
+    match bump {
+        Bump::None => last.clone(),
+        Bump::Patch => Version::new(major, minor, patch + 1),
+        Bump::Minor if major == 0 => Version::new(0, minor, patch + 1),
+        Bump::Minor => Version::new(major, minor + 1, 0),
+        Bump::Major if major == 0 => Version::new(0, minor + 1, 0),
+        Bump::Major => Version::new(major + 1, 0, 0),
+    }
+}
+
+/// The release that a pre-release comes before.
+pub fn release(version: &Version) -> Version {
+    Version { pre: Prerelease::EMPTY, build: BuildMetadata::EMPTY, ..version.clone() }
+}
+
+/// Parses a version that somebody declares.
+///
+/// # Errors
+/// In words, where it is not one.
+pub fn parse(text: &str) -> Result<Version, String> {
+    let version = Version::parse(text).map_err(|error| {
+        format!("\"{text}\" is not a semantic version such as 1.4.0: {error}")
+    })?;
+    if !version.build.is_empty() {
+        return Err(format!(
+            "\"{text}\" has build metadata, which orders nothing: declare {}",
+            Version { build: BuildMetadata::EMPTY, ..version }
+        ));
+    }
+    // Behind the largest number there would be no next one.
+    if [version.major, version.minor, version.patch].iter().any(|part| *part > NUMBER_MAX) {
+        return Err(format!("a number in \"{text}\" is larger than {NUMBER_MAX}"));
+    }
+    Ok(version)
+}
+
+/// Largest number in a version.
+const NUMBER_MAX: u64 = 1 << 32;
+
+/// What somebody asks for: one version, or the best of those that satisfy a requirement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// The newest.
+    Newest,
+    /// Exactly this one.
+    Exactly(Version),
+    /// The highest that satisfies it.
+    Best(VersionReq),
+}
+
+impl Selector {
+    /// Parses what is asked for: nothing, a full version, or a requirement of the `semver` crate.
+    ///
+    /// # Errors
+    /// In words, where it is none of them.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self::Newest);
+        }
+        if let Ok(version) = Version::parse(text) {
+            return Ok(Self::Exactly(version));
+        }
+        VersionReq::parse(text).map(Self::Best).map_err(|error| {
+            format!(
+                "\"{text}\" is neither a version such as 1.4.0 nor a requirement such as ^1.2: {error}"
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v(text: &str) -> Version {
+        parse(text).expect("a version")
+    }
+
+    #[test]
+    fn the_next_version_is_what_the_bump_says() {
+        let rows = [
+            ("1.2.3", Bump::None, "1.2.3"),
+            ("1.2.3", Bump::Patch, "1.2.4"),
+            ("1.2.3", Bump::Minor, "1.3.0"),
+            ("1.2.3", Bump::Major, "2.0.0"),
+            ("0.2.4", Bump::Patch, "0.2.5"),
+            ("0.2.4", Bump::Minor, "0.2.5"),
+            ("0.2.4", Bump::Major, "0.3.0"),
+            ("2.0.0-rc.1", Bump::Minor, "2.0.0"),
+        ];
+        for (last, bump, expected) in rows {
+            assert_eq!(next(&v(last), bump), v(expected), "{last} {bump:?}");
+        }
+    }
+
+    #[test]
+    fn lines_are_what_a_caret_holds_together() {
+        for (one, other) in [("1.0.0", "1.9.3"), ("0.2.0", "0.2.9"), ("2.0.0-rc.1", "2.4.0")] {
+            assert_eq!(Line::of(&v(one)), Line::of(&v(other)));
+        }
+        for (one, other) in [("1.0.0", "2.0.0"), ("0.2.0", "0.3.0"), ("0.1.0", "1.1.0")] {
+            assert_ne!(Line::of(&v(one)), Line::of(&v(other)));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_version_is_told_in_words() {
+        for text in ["", "1", "1.2", "v1.2.3", "1.2.3+build", "01.2.3", "99999999999.0.0"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert!(matches!(Selector::parse("1.4.0"), Ok(Selector::Exactly(_))));
+        assert!(matches!(Selector::parse("1.4"), Ok(Selector::Best(_))));
+        assert!(matches!(Selector::parse(""), Ok(Selector::Newest)));
+        assert!(Selector::parse("newest").is_err());
+    }
+}
