@@ -52,3 +52,9 @@ impl Schema {
         Ok(())
     }
 }
+
+/// What comes back as something else than it was in the line.
+pub fn ledger(history: &[&Schema], new: &Schema, options: Options) -> Vec<crate::finding::Finding> {
+    let _ = (history, new, options);
+    Vec::new()
+}
