@@ -2,3 +2,11 @@
 
 #[path = "protobuf/golden.rs"]
 mod golden;
+#[path = "protobuf/hostile.rs"]
+mod hostile;
+#[path = "protobuf/ledger.rs"]
+mod ledger;
+#[path = "protobuf/parsing.rs"]
+mod parsing;
+#[path = "protobuf/payloads.rs"]
+mod payloads;

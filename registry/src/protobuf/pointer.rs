@@ -91,7 +91,7 @@ mod tests {
     fn places_become_pointers() {
         let json = "{\"a\": 1,\n \"b/c\": [1, {\"d\": tru}]}";
         assert_eq!(at(json, 1, 7), "/a");
-        assert_eq!(at(json, 2, 23), "/b~1c/1/d");
+        assert_eq!(at(json, 2, 22), "/b~1c/1/d");
         assert_eq!(at(json, 2, 10), "/b~1c/0");
         assert_eq!(at("", 1, 0), "");
         assert_eq!(at("7", 1, 1), "");

@@ -22,8 +22,11 @@ impl Walk<'_> {
     /// Queues the pairs that the comparison begins with, and judges what is called otherwise or gone.
     pub(in super::super) fn begin(&mut self, old: &Roots, new: &Roots) {
         match (old, new) {
-            (Roots::Event { message: from, addressed }, Roots::Event { message: to, .. }) => {
-                self.compare_roots(*from, *to, *addressed);
+            (
+                Roots::Event { message: from, addressed: was },
+                Roots::Event { message: to, addressed: is },
+            ) => {
+                self.compare_roots(*from, *to, *was || *is);
                 self.meet(*from, *to);
             }
             _ => self.compare_files(old, new),
@@ -35,10 +38,10 @@ impl Walk<'_> {
         if a.name == b.name {
             return;
         }
-        let (rule, what) = if last(&a.name) == last(&b.name) {
-            ("PROTOBUF_PACKAGE_CHANGED", "the package of the event's message")
+        let rule = if last(&a.name) == last(&b.name) {
+            "PROTOBUF_PACKAGE_CHANGED"
         } else {
-            ("PROTOBUF_MESSAGE_RENAMED", "the event's message")
+            "PROTOBUF_MESSAGE_RENAMED"
         };
         if let Some(direction) = self.replaced(from, to) {
             self.report.add(
@@ -67,10 +70,10 @@ impl Walk<'_> {
             "the bytes are the same, but type URLs of google.protobuf.Any and generated code are not"
         };
         self.report.add(
-            note.at(&a.name, &b.name).place(&b.place).values(&a.name, &b.name).says(format!(
-                "{} changed {what}: {hurt}.",
-                format_args!("{} to {}", a.name, b.name)
-            )),
+            note.at(&a.name, &b.name)
+                .place(&b.place)
+                .values(&a.name, &b.name)
+                .says(format!("The event's message is {} instead of {}: {hurt}.", b.name, a.name)),
         );
     }
 
