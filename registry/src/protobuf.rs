@@ -23,6 +23,8 @@ mod types;
 mod well_known;
 mod wire;
 
+use std::fmt;
+
 use prost_reflect::{DescriptorPool, FileDescriptor, MessageDescriptor};
 
 use crate::{
@@ -39,13 +41,11 @@ use self::{
 };
 
 /// A schema: linked files, and where in them the event begins.
-#[derive(Debug)]
 pub struct Schema {
     // Behind a pointer: a schema of any format is as large as the largest.
     parts: Box<Parts>,
 }
 
-#[derive(Debug)]
 struct Parts {
     pool: DescriptorPool,
     types: Types,
@@ -170,6 +170,15 @@ pub fn messages(definition: &Definition, imports: &[Import]) -> Result<Vec<Strin
 pub fn ledger(history: &[&Schema], new: &Schema, options: Options) -> Vec<Finding> {
     let history: Vec<_> = history.iter().map(|it| (&it.parts.types, &it.parts.roots)).collect();
     ledger::ledger(&history, (&new.parts.types, &new.parts.roots), options.surface)
+}
+
+/// Without the descriptors: those of a type that contains itself print themselves for ever.
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let types = &self.parts.types;
+        let names = self.parts.roots.messages().iter().filter_map(|it| types.message(*it));
+        f.debug_tuple("Schema").field(&names.map(|it| &it.name).collect::<Vec<_>>()).finish()
+    }
 }
 
 fn main_file(linked: &Linked) -> Result<FileDescriptor, InvalidSchema> {

@@ -18,7 +18,6 @@ use super::{
 };
 
 /// What a definition links to.
-#[derive(Debug)]
 pub(super) struct Linked {
     pub(super) pool: DescriptorPool,
     pub(super) types: Types,

@@ -188,7 +188,28 @@ impl Types {
                 .unwrap_or_else(|| features_of_file(&kind.parent_file()));
             types.enums.push(read_enum(&kind, above, places));
         }
+        types.name_entries();
         types
+    }
+
+    /// Nobody wrote the entry of a map: its key and its value are called by the map, and stand where it does.
+    fn name_entries(&mut self) {
+        let maps: Vec<(usize, String, Place)> = self
+            .messages
+            .iter()
+            .flat_map(|message| message.fields.values())
+            .filter(|field| field.cardinality == Cardinality::Map)
+            .filter_map(|it| Some((it.kind.message()?, it.full_name.clone(), it.place.clone())))
+            .collect();
+        for (entry, map, place) in maps {
+            if let Some(entry) = self.messages.get_mut(entry) {
+                entry.place.clone_from(&place);
+                for field in entry.fields.values_mut() {
+                    field.full_name = format!("{map}.{}", field.name);
+                    field.place.clone_from(&place);
+                }
+            }
+        }
     }
 
     pub(super) fn message_index(&self, name: &str) -> Option<usize> {

@@ -227,7 +227,8 @@ fn descriptor_sets_of_strangers_do_not_panic() {
         ..Default::default()
     };
     let uninterpreted = || prost_types::UninterpretedOption::default();
-    let bad: Vec<Box<dyn Fn(&mut FileDescriptorProto)>> = vec![
+    type Change = Box<dyn Fn(&mut FileDescriptorProto)>;
+    let bad: Vec<Change> = vec![
         Box::new(|it| it.syntax = Some("proto4".to_owned())),
         Box::new(|it| it.package = Some("a..b".to_owned())),
         Box::new(|it| it.message_type[0].name = None),

@@ -29,7 +29,9 @@ const NAME: &str = "PROTOBUF_FIELD_NAME_REUSED";
 
 #[test]
 fn a_number_or_a_name_does_not_come_back_as_something_else() {
-    let cases: [(&[&str], &str, &[&str], &[&str]); 13] = [
+    // The history, the new version, and what is found on each surface.
+    type Case<'a> = (&'a [&'a str], &'a str, &'a [&'a str], &'a [&'a str]);
+    let cases: [Case<'_>; 13] = [
         (
             &["string a = 1; string b = 2;", "string a = 1;"],
             "string a = 1; string c = 2;",

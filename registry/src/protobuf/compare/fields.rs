@@ -187,18 +187,30 @@ impl<'a> Walk<'a> {
                 .values(was, is)
                 .advises(if direction.is_some() { ADD_ANOTHER } else { "" }),
         );
-        let integer =
-            |kind| matches!(kind, Kind::Scalar(scalar) if scalar != Scalar::Bool && scalar.packs());
+        self.note_bool(old, new);
+    }
+
+    /// The rules go by the binary form here, in which true is 1.
+    fn note_bool(&mut self, old: &Field, new: &Field) {
         let boolean = |kind| kind == Kind::Scalar(Scalar::Bool);
-        if self.json() && boolean(old.kind) && integer(new.kind) && backward.is_none() {
+        let integer = |kind| match kind {
+            Kind::Scalar(scalar) => wire::harm(Scalar::Bool, scalar).is_none(),
+            Kind::Enum(_) | Kind::Message(_) | Kind::Group(_) => false,
+        };
+        let direction = match (boolean(old.kind), boolean(new.kind)) {
+            (true, false) if integer(new.kind) => Direction::Backward,
+            (false, true) if integer(old.kind) => Direction::Forward,
+            _ => return,
+        };
+        if self.json() {
             self.report.add(
-                Note::warning("PROTOBUF_BOOL_JSON", Direction::Backward)
+                Note::warning("PROTOBUF_BOOL_JSON", direction)
                     .at(&old.full_name, &new.full_name)
                     .place(&new.place)
-                    .values("bool", self.new.kind_name(new.kind))
+                    .values(self.old.kind_name(old.kind), self.new.kind_name(new.kind))
                     .says(format!(
-                        "{} was a bool: JSON that was kept as text says true or false, which JSON parsers of integers \
-                         refuse; binary data is read as 1 or 0.",
+                        "{} is a bool on the one side and an integer on the other: binary data is read as 1 or 0, but \
+                         JSON that was kept as text says true or false, which parsers of integers refuse.",
                         described(old)
                     )),
             );
