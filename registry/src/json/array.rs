@@ -19,8 +19,13 @@ impl Solver<'_> {
     pub(crate) fn item_lits(&self, branch: &Branch, index: usize) -> Vec<Lit> {
         let mut lits = Vec::new();
         for lit in &branch.arrays {
-            if let Some(arrays) = &self.sides.node(*lit).arrays {
-                lits.extend(arrays.prefix.get(index).copied().or(arrays.rest).map(|id| lit.of(id)));
+            let node = self.sides.node(*lit);
+            if let Some(arrays) = &node.arrays {
+                let own = arrays.prefix.get(index).copied().or(arrays.rest);
+                // Where other keywords may evaluate the item, nothing is taken from this one.
+                let alone = arrays.contains.is_none() && node.in_place().is_empty();
+                let left = arrays.unevaluated.filter(|_| alone);
+                lits.extend(own.or(left).map(|id| lit.of(id)));
             }
         }
         // `maxContains: 0` and what the like of it becomes: no item is of these.
@@ -105,8 +110,34 @@ impl Solver<'_> {
                 wanted.push((*lit, *count, 0));
             }
         }
+        if self.counts_conflict(branch, alike, depth) {
+            return Outcome::None;
+        }
         wanted.extend(branch.some_items.iter().map(|(from, lit)| (*lit, 1, *from)));
         self.build_array(branch, &wanted, alike, (min, max), unsure, depth)
+    }
+
+    /// Whether more items must be of one node than may be of another that takes all of those.
+    fn counts_conflict(&mut self, branch: &Branch, alike: usize, depth: usize) -> bool {
+        for (many, min, _) in &branch.counts {
+            for (few, _, max) in &branch.counts {
+                if max.is_none_or(|max| max >= *min) || many == few {
+                    if many == few && max.is_some_and(|max| max < *min) {
+                        return true;
+                    }
+                    continue;
+                }
+                let included = (0..=alike).all(|index| {
+                    let mut lits = self.item_lits(branch, index);
+                    lits.extend([*many, few.negated()]);
+                    self.lits(&lits, depth + 1).is_none()
+                });
+                if included {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     fn build_array(

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     branch::{Atom, Branch, Lit, Piece, Side, Sides},
-    model::{NodeId, Types, Values},
+    model::{Arrays, Logic, NodeId, Objects, Types, Values},
     solve::{Outcome, Solver},
 };
 
@@ -24,6 +24,8 @@ pub(crate) const FAILURES_MAX: usize = 200;
 pub(crate) const WITNESS_BYTES_MAX: usize = 2 << 10;
 /// Candidate witnesses that the validators are asked about.
 const CHECKS_MAX: usize = 100;
+/// Alternatives among which the nearest is looked for.
+const ALTERNATIVES_MAX: usize = 100;
 /// Work for the last resort, the question as a whole.
 const WHOLE_WORK: u64 = 40_000;
 
@@ -108,6 +110,8 @@ pub(crate) struct Finder<'a> {
     validators: (&'a Validator, &'a Validator),
     frames: Vec<Frame>,
     visited: HashSet<(Vec<Lit>, NodeId)>,
+    /// The reader's nodes that are being asked about, with how far down the instance.
+    within: Vec<(usize, NodeId)>,
     failures: Vec<Failure>,
     checks: usize,
 }
@@ -124,6 +128,7 @@ impl<'a> Finder<'a> {
             validators,
             frames: Vec::new(),
             visited: HashSet::new(),
+            within: Vec::new(),
             failures: Vec::new(),
             checks: 0,
         }
@@ -221,8 +226,19 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// Asks about every keyword of a node.
     fn within(&mut self, branch: &Branch, reader: NodeId, depth: usize) {
+        // A node that refers to itself at the same place says nothing new.
+        let here = (self.frames.len(), reader);
+        if self.within.contains(&here) {
+            return;
+        }
+        self.within.push(here);
+        self.keywords(branch, reader, depth);
+        self.within.pop();
+    }
+
+    /// Asks about every keyword of a node.
+    fn keywords(&mut self, branch: &Branch, reader: NodeId, depth: usize) {
         if self.failures.len() >= FAILURES_MAX || self.known(&branch.seen.clone(), reader) {
             return;
         }
@@ -349,6 +365,16 @@ impl<'a> Finder<'a> {
             self.within(branch, *only, depth + 1);
             return;
         }
+        if alive.is_empty() {
+            // Nothing takes it. What is nearest tells best why.
+            let before = self.failures.len();
+            if let Some(nearest) = self.nearest(branch, ids) {
+                self.within(branch, nearest, depth + 1);
+            }
+            if self.failures.len() > before {
+                return;
+            }
+        }
         let none: Vec<_> = alive.iter().map(|id| Piece::Lit(lit.of(*id).negated())).collect();
         self.ask(&question, branch, &none);
         if exclusive {
@@ -362,6 +388,42 @@ impl<'a> Finder<'a> {
                 }
             }
         }
+    }
+
+    /// The alternative that shares the most properties and contradicts no constant.
+    fn nearest(&mut self, branch: &Branch, ids: &[NodeId]) -> Option<NodeId> {
+        if let [only] = ids {
+            return Some(*only);
+        }
+        let sides = self.solver.sides;
+        let mut best: Option<(usize, NodeId)> = None;
+        for id in ids.iter().take(ALTERNATIVES_MAX) {
+            let mut chosen = Branch::of(sides, &[Lit::reader(*id)]);
+            if chosen.types.and(branch.types).is_none() {
+                continue;
+            }
+            chosen.required.extend(branch.required.iter().cloned());
+            let names = self.solver.known_names(&chosen);
+            let (mut shared, mut clash) = (1, false);
+            for name in &names {
+                let mut lits = self.solver.property_lits(branch, name);
+                let theirs = self.solver.property_lits(&chosen, name);
+                if lits.is_empty() || theirs.is_empty() {
+                    continue;
+                }
+                shared += 1;
+                let constant = theirs.iter().any(|lit| {
+                    let node = sides.node(*lit);
+                    node.constant.is_some() || node.values.is_some()
+                });
+                lits.extend(theirs);
+                clash |= constant && self.solver.clash(&lits);
+            }
+            if !clash && best.is_none_or(|(most, _)| shared > most) {
+                best = Some((shared, *id));
+            }
+        }
+        best.map(|(_, id)| id)
     }
 
     /// Whether the writer has the same alternatives here.
@@ -419,7 +481,8 @@ impl<'a> Finder<'a> {
             }
         }
         let alike = self.solver.items_alike_from(branch).max(arrays.prefix.len());
-        let rest = arrays.rest.or(arrays.unevaluated);
+        let same = arrays.unevaluated.is_some() && self.evaluates_alike(branch, reader);
+        let rest = arrays.rest.or(arrays.unevaluated.filter(|_| !same));
         for index in 0..=alike {
             let Some(id) = arrays.prefix.get(index).copied().or(rest) else { continue };
             if branch.max_items.is_some_and(|max| max <= index as u64) {
@@ -436,6 +499,86 @@ impl<'a> Finder<'a> {
             let lits = self.solver.item_lits(branch, index);
             self.descend(branch, Step::Item(index), &lits, id, depth);
         }
+    }
+
+    /// Whether a node of the writer's leaves the same unevaluated, and says the same of it.
+    pub(super) fn evaluates_alike(&mut self, branch: &Branch, reader: NodeId) -> bool {
+        let written = branch.seen.iter().filter(|lit| lit.side == Side::Writer);
+        written.map(|lit| lit.node).any(|id| self.alike(id, reader, 0))
+    }
+
+    fn alike(&mut self, writer: NodeId, reader: NodeId, depth: usize) -> bool {
+        let sides = self.solver.sides;
+        let (one, other) = (sides.writer.node(writer), sides.reader.node(reader));
+        if depth > DEPTH_MAX || !self.solver.spend(1) || !one.opaque.is_empty() {
+            return false;
+        }
+        let mut pairs: Vec<(Option<NodeId>, Option<NodeId>)> = Vec::new();
+        let (left, right) = (one.objects.as_deref(), other.objects.as_deref());
+        let keys = |objects: Option<&Objects>| {
+            let objects = objects?;
+            let names: Vec<_> = objects.properties.keys().cloned().collect();
+            let patterns: Vec<_> =
+                objects.patterns.iter().map(|(pattern, _)| pattern.text.clone()).collect();
+            Some((names, patterns, objects.additional.is_some()))
+        };
+        let (left_keys, right_keys) =
+            (keys(left).unwrap_or_default(), keys(right).unwrap_or_default());
+        let dependent = |objects: Option<&Objects>| {
+            objects.map(|it| it.dependent_schemas.clone()).unwrap_or_default()
+        };
+        let (left_dependent, right_dependent) = (dependent(left), dependent(right));
+        let unevaluated = |objects: Option<&Objects>| objects.and_then(|it| it.unevaluated);
+        pairs.push((unevaluated(left), unevaluated(right)));
+        let items = |arrays: Option<&Arrays>| {
+            arrays.map(|it| (it.prefix.len(), it.rest.is_some())).unwrap_or_default()
+        };
+        let (left, right) = (one.arrays.as_deref(), other.arrays.as_deref());
+        let (left_items, right_items) = (items(left), items(right));
+        pairs.push((left.and_then(|it| it.unevaluated), right.and_then(|it| it.unevaluated)));
+        let contains = |arrays: Option<&Arrays>| Some(arrays?.contains?.node);
+        pairs.push((contains(left), contains(right)));
+        let empty = Default::default();
+        let left = one.logic.as_deref().unwrap_or(&empty);
+        let right = other.logic.as_deref().unwrap_or(&empty);
+        for (left, right) in
+            [(&left.any_of, &right.any_of), (&left.one_of, &right.one_of)]
+        {
+            if left.len() != right.len() {
+                return false;
+            }
+            pairs.extend(left.iter().map(|id| Some(*id)).zip(right.iter().map(|id| Some(*id))));
+        }
+        let parts = |logic: &Logic| {
+            let condition = logic.condition;
+            [
+                logic.not,
+                condition.map(|it| it.when),
+                condition.and_then(|it| it.then),
+                condition.and_then(|it| it.otherwise),
+            ]
+        };
+        pairs.extend(parts(left).into_iter().zip(parts(right)));
+        left_keys == right_keys
+            && left_items == right_items
+            && left_dependent.len() == right_dependent.len()
+            && left_dependent.iter().zip(&right_dependent).all(|(left, right)| {
+                left.0 == right.0 && self.solver.same(left.1, right.1)
+            })
+            // What depends on the instance must be the same; what always holds, only as far as it evaluates.
+            && pairs.into_iter().all(|pair| match pair {
+                (None, None) => true,
+                (Some(left), Some(right)) => self.solver.same(left, right),
+                _ => false,
+            })
+            && one.refs.len() == other.refs.len()
+            && left.all_of.len() == right.all_of.len()
+            && one
+                .refs
+                .iter()
+                .chain(&left.all_of)
+                .zip(other.refs.iter().chain(&right.all_of))
+                .all(|(left, right)| self.alike(*left, *right, depth + 1))
     }
 
     pub(super) fn descend_property(
@@ -569,15 +712,15 @@ impl<'a> Finder<'a> {
                 Step::Item(index) => path.push_str(&format!("/{index}")),
             }
         }
-        let writer = self.counterpart(branch, kind);
+        let writer = self.counterpart(branch, kind, &name);
         self.failures.push(Failure { kind, reader, writer, name, refused, proven, witness, path });
     }
 
     /// The writer's node at a place: the one that has the keyword, if one has.
-    fn counterpart(&self, branch: &Branch, kind: Kind) -> Option<NodeId> {
+    fn counterpart(&self, branch: &Branch, kind: Kind, name: &str) -> Option<NodeId> {
         let model = self.solver.sides.writer;
         let mut written = branch.seen.iter().filter(|lit| lit.side == Side::Writer);
-        let has = |lit: &&Lit| super::report::value_of(model, lit.node, kind, "").is_some();
+        let has = |lit: &&Lit| super::report::value_of(model, lit.node, kind, name).is_some();
         let first = branch.seen.iter().find(|lit| lit.side == Side::Writer);
         written.find(has).or(first).map(|lit| lit.node)
     }

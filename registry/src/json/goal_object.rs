@@ -66,24 +66,32 @@ impl Finder<'_> {
                 self.spread(case, *id, depth + 1);
             }
         }
-        self.properties(branch, lit, objects, depth);
+        let same = objects.unevaluated.is_some() && self.evaluates_alike(branch, reader);
+        let unevaluated = objects.unevaluated.filter(|_| !same);
+        self.properties(branch, lit, (objects, unevaluated), depth);
     }
 
-    fn properties(&mut self, branch: &Branch, lit: Lit, objects: &Objects, depth: usize) {
+    fn properties(
+        &mut self,
+        branch: &Branch,
+        lit: Lit,
+        (objects, unevaluated): (&Objects, Option<NodeId>),
+        depth: usize,
+    ) {
         let mut known: BTreeSet<Arc<str>> = self.solver().known_names(branch);
         known.extend(objects.properties.keys().cloned());
         for name in &known {
-            self.property(branch, lit, objects, name, true, depth);
+            self.property(branch, lit, (objects, unevaluated), (name, true), depth);
         }
         // Names that nobody speaks of.
         let model = self.solver().sides.reader;
         let says = |id: Option<NodeId>| id.is_some_and(|id| !model.node(id).is_true());
-        if objects.patterns.is_empty() && !says(objects.additional) && !says(objects.unevaluated) {
+        if objects.patterns.is_empty() && !says(objects.additional) && !says(unevaluated) {
             return;
         }
         let fresh = self.solver().fresh_names(branch, &[lit], &known, &[]);
         for name in &fresh.names {
-            self.property(branch, lit, objects, name, false, depth);
+            self.property(branch, lit, (objects, unevaluated), (name, false), depth);
         }
         if !fresh.complete {
             let mut parts: Vec<_> = objects
@@ -93,7 +101,7 @@ impl Finder<'_> {
                 .map(|(index, (_, id))| (Part::Pattern(index), *id))
                 .collect();
             parts.extend(objects.additional.map(|id| (Part::Additional, id)));
-            parts.extend(objects.unevaluated.map(|id| (Part::Unevaluated, id)));
+            parts.extend(unevaluated.map(|id| (Part::Unevaluated, id)));
             for (part, id) in parts {
                 if model.node(id).is_true() || self.same_part(branch, lit, part, id) {
                     continue;
@@ -141,9 +149,8 @@ impl Finder<'_> {
         &mut self,
         branch: &Branch,
         lit: Lit,
-        objects: &Objects,
-        name: &Arc<str>,
-        known: bool,
+        (objects, unevaluated): (&Objects, Option<NodeId>),
+        (name, known): (&Arc<str>, bool),
         depth: usize,
     ) {
         if branch.absent.contains(name) || !self.solver().allowed(branch, name) {
@@ -154,7 +161,7 @@ impl Finder<'_> {
         let declared = objects.properties.contains_key(name)
             || objects.patterns.iter().any(|(pattern, _)| pattern.matches(name));
         if nodes.is_empty()
-            && let Some(id) = objects.unevaluated
+            && let Some(id) = unevaluated
             && self.solver().falls_to(lit, Part::Unevaluated, name)
         {
             nodes.push(id);

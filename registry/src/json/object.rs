@@ -181,7 +181,7 @@ impl Solver<'_> {
     }
 
     /// Whether what is said of a value cannot be true of any, at first sight.
-    fn clash(&mut self, lits: &[Lit]) -> bool {
+    pub(super) fn clash(&mut self, lits: &[Lit]) -> bool {
         self.spend(1);
         let branch = Branch::of(self.sides, lits);
         if branch.impossible {

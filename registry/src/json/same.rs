@@ -92,15 +92,15 @@ fn children(node: &Node) -> Vec<NodeId> {
 /// Whether two nodes are alike but for their subschemas, which then pair up in order.
 fn alike(left: &Node, right: &Node) -> bool {
     let types = |node: &Node| node.types.unwrap_or(Types::ALL);
-    let values = |node: &Node| match (&node.values, &node.constant) {
-        (Some(_), Some(_)) => None,
-        (values, constant) => Some(values.clone().or_else(|| constant.clone())),
+    // `const` is an `enum` of one.
+    let values = |node: &Node| {
+        let mut both: Vec<_> = node.values.iter().chain(&node.constant).cloned().collect();
+        both.sort_by_key(|values| values.list.len());
+        both
     };
-    let values = match (values(left), values(right)) {
-        (Some(Some(left)), Some(Some(right))) => left.same(&right),
-        (Some(None), Some(None)) => true,
-        _ => false,
-    };
+    let (lefts, rights) = (values(left), values(right));
+    let values = lefts.len() == rights.len()
+        && lefts.iter().zip(&rights).all(|(left, right)| left.same(right));
     values
         && types(left) == types(right)
         // Keywords that are not understood are not compared either.

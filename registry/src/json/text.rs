@@ -260,7 +260,7 @@ mod tests {
         };
         assert_eq!(at(""), (1, 1));
         assert_eq!(at("/a~1b"), (2, 10));
-        assert_eq!(at("/a~1b/1/cd"), (2, 24));
+        assert_eq!(at("/a~1b/1/cd"), (2, 26));
         assert_eq!(at("/e/f"), (3, 14));
         assert_eq!(at("/e/missing"), (3, 8));
     }
