@@ -15,6 +15,7 @@ use tidings_registry::proto::v1::{
 };
 use tokio::task::JoinSet;
 use tonic::{Code, Status, transport::Channel};
+use tonic_types::StatusExt as _;
 
 use crate::harness::{Options, PATIENCE, Server, assert_refused, metadata, reason, within};
 
@@ -453,16 +454,17 @@ async fn what_is_not_a_request_is_refused_with_every_fault() {
     let refused =
         register(&mut client, SchemaDraft { definition: None, ..draft }).await.unwrap_err();
     assert_refused(&refused, Code::InvalidArgument, "INVALID_NAME");
-    for field in [
+    let told = refused.get_details_bad_request().unwrap().field_violations;
+    let told: Vec<&str> = told.iter().map(|it| it.field.as_str()).collect();
+    let expected = [
         "schema.subject",
-        "schema.version",
         "schema.format",
+        "schema.version",
         "schema.definition",
-        "references[0].name",
-        "references[0].subject",
-    ] {
-        assert!(refused.message().contains(field), "{field} in {}", refused.message());
-    }
+        "schema.references[0].name",
+        "schema.references[0].subject",
+    ];
+    assert_eq!(told, expected);
     let large = json("large", &format!("{{\"title\": \"{}\"}}", "x".repeat(1 << 20)));
     assert_refused(
         &register(&mut client, large).await.unwrap_err(),
@@ -556,4 +558,57 @@ async fn ids_are_dense_under_load() {
     let mut ids = running.join_all().await;
     ids.sort_unstable();
     assert_eq!(ids, (1..=64).collect::<Vec<_>>());
+}
+
+/// Every schema of GitHub's webhooks, one release and then the next: a deploy of 58 subjects in one call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_schemas_register_and_their_evolution_is_told() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/data/github-webhooks/schemas");
+    if !folder.exists() {
+        eprintln!("skipped: there are no schemas beside the project");
+        return;
+    }
+    let drafts = |release: &str| {
+        let mut files: Vec<_> =
+            std::fs::read_dir(folder.join(release)).unwrap().map(|it| it.unwrap().path()).collect();
+        files.sort();
+        let draft = |path: &std::path::PathBuf| {
+            json(
+                path.file_stem().unwrap().to_str().unwrap(),
+                &std::fs::read_to_string(path).unwrap(),
+            )
+        };
+        files.iter().map(draft).collect::<Vec<_>>()
+    };
+    let server = Server::start(Options::default()).await;
+    let mut client = client(&server);
+    let first = ApplySchemasRequest { schemas: drafts("6.11.0"), ..Default::default() };
+    assert_eq!(apply(&mut client, first).await.unwrap().results.len(), 57);
+    let second = drafts("7.6.1");
+    let plan =
+        ApplySchemasRequest { schemas: second.clone(), validate_only: true, ..Default::default() };
+    let planned = apply(&mut client, plan).await.unwrap();
+    assert_eq!(planned.results.len(), 58);
+    assert!(!planned.acceptable, "the second release breaks some types");
+    for (draft, result) in second.iter().zip(&planned.results) {
+        let report = result.report.as_ref().unwrap();
+        let breaks = report.required_bump() == v1::Bump::Major;
+        let errors = report.findings.iter().filter(|it| it.severity() == v1::Severity::Error);
+        assert_eq!(breaks, errors.count() > 0, "{}: a break has its reasons", draft.subject);
+    }
+    // What breaks begins a new major line; everything registers then.
+    let declared = second.into_iter().zip(&planned.results).map(|(draft, result)| {
+        let report = result.report.as_ref().unwrap();
+        let breaks = report.required_bump() == v1::Bump::Major;
+        if breaks { declared(&report.next_version, draft) } else { draft }
+    });
+    let request = ApplySchemasRequest {
+        schemas: declared.collect(),
+        expected_revision: planned.revision,
+        ..Default::default()
+    };
+    let applied = apply(&mut client, request).await.unwrap();
+    assert_eq!(applied.results.len(), 58);
+    server.assert_calm();
 }
