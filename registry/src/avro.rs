@@ -10,6 +10,8 @@ mod build;
 mod canonical;
 mod changes;
 mod compare;
+mod convert;
+mod cursor;
 mod default;
 mod document;
 mod encoded;
@@ -68,5 +70,14 @@ impl Schema {
     /// The first thing that is wrong with it: what follows cannot be told.
     pub fn validate_binary(&self, bytes: &[u8]) -> Result<(), Vec<Violation>> {
         binary::validate(&self.model, bytes).map_err(|violation| vec![violation])
+    }
+
+    /// Reads a payload in the binary encoding that was written with this schema, and writes it as another schema has it:
+    /// the specification's schema resolution. Where the two compare as compatible, it succeeds.
+    ///
+    /// # Errors
+    /// Where the payload is not of this schema, or the other one cannot read it.
+    pub fn convert(&self, reader: &Self, bytes: &[u8]) -> Result<Vec<u8>, Violation> {
+        convert::convert(&self.model, &reader.model, bytes)
     }
 }

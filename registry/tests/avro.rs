@@ -2,5 +2,11 @@
 
 #[path = "avro/cases.rs"]
 mod cases;
+#[path = "avro/generate.rs"]
+mod generate;
+#[path = "avro/libraries.rs"]
+mod libraries;
+#[path = "avro/pairs.rs"]
+mod pairs;
 #[path = "avro/validity.rs"]
 mod validity;

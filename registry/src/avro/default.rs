@@ -36,8 +36,15 @@ pub fn settle(model: &mut Model, documents: &[Document], pending: &[Pending<'_>]
         check.relies.clear();
         match check.literal(of, it.node, &mut out) {
             Ok(()) => {
-                settled.push(((it.record, it.field), Literal(out)));
-                relies.insert((it.record, it.field), check.relies.clone());
+                let mut on = std::mem::take(&mut check.relies);
+                on.sort_unstable();
+                on.dedup();
+                relies.insert((it.record, it.field), on);
+                let first = match check.model.get(of).branches() {
+                    Some([first, ..]) => check.literal(*first, it.node, &mut String::new()).is_ok(),
+                    _ => true,
+                };
+                settled.push(((it.record, it.field), Literal(out), first));
             }
             Err(Mismatch { at, message }) => faults.push(fault(it, at, message)),
         }
@@ -51,8 +58,8 @@ pub fn settle(model: &mut Model, documents: &[Document], pending: &[Pending<'_>]
         let message = "the default contains itself without end: a record in it takes its own default for a field";
         faults.push(fault(it, it.node.at, message.into()));
     }
-    for ((record, field), literal) in settled {
-        model.set_default(record, field, literal);
+    for (field, literal, first) in settled {
+        model.set_default(field, literal, first);
     }
     faults
 }

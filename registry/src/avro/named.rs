@@ -134,7 +134,16 @@ impl<'t> Parser<'t> {
         let keys = ["name", "type", "doc", "default", "order", "aliases"];
         let at = At { document: scope.document, byte: node.at };
         let name = name.to_owned();
-        Some(Field { name, aliases, of, default: None, order, notes: notes(node, &keys), at })
+        Some(Field {
+            name,
+            aliases,
+            of,
+            default: None,
+            default_first: true,
+            order,
+            notes: notes(node, &keys),
+            at,
+        })
     }
 
     /// An enum.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::{
     logical::Logical,
-    model::{Enum, Fixed, Kind, Model, Primitive, Record, Type, TypeId},
+    model::{Enum, Field, Fixed, Kind, Model, Primitive, Record, Type, TypeId},
     path::{Paths, Step},
 };
 
@@ -47,6 +47,11 @@ pub enum Issue {
         name: String,
         fields: Vec<String>,
     },
+    /// A field found by its alias, in a record whose full name is another: Java looks for aliases under the full name.
+    AliasElsewhere {
+        field: usize,
+        name: String,
+    },
     /// Symbols that the reader does not have (the first few, and how many); with a default in their place, or without.
     Symbols {
         unknown: Vec<String>,
@@ -73,6 +78,8 @@ pub enum Issue {
     BytesAsString,
     /// The names match, their namespaces do not.
     Namespace,
+    /// Likewise, of an enum or a fixed in a reader's union: Java finds no branch for it.
+    NamespaceInUnion,
     /// Libraries disagree on which branch of the reader's union takes it.
     Choice {
         first: TypeId,
@@ -88,6 +95,7 @@ impl Issue {
         match self {
             Self::Type | Self::Name | Self::FixedSize | Self::FieldMissing { .. } => true,
             Self::FieldAmbiguous { .. } | Self::FieldShared { .. } | Self::Branch { .. } => true,
+            Self::AliasElsewhere { .. } | Self::NamespaceInUnion => true,
             Self::Logical { .. } | Self::LogicalNarrows | Self::Bound => true,
             Self::Symbols { default, .. } => default.is_none(),
             Self::LogicalOneSided | Self::LogicalCustom | Self::Lossy => false,
@@ -99,7 +107,9 @@ impl Issue {
     pub fn proven(&self) -> bool {
         match self {
             Self::Logical { proven } => *proven,
-            Self::FieldShared { .. } | Self::LogicalNarrows | Self::Bound => false,
+            Self::FieldShared { .. } | Self::AliasElsewhere { .. } => false,
+            Self::NamespaceInUnion => false,
+            Self::LogicalNarrows | Self::Bound => false,
             _ => true,
         }
     }
@@ -115,6 +125,7 @@ impl Issue {
                 | Self::LogicalOneSided
                 | Self::LogicalCustom
                 | Self::Namespace
+                | Self::NamespaceInUnion
                 | Self::Bound
         )
     }
@@ -226,6 +237,57 @@ fn matches(writer: &Type, reader: &Type) -> Match {
     }
 }
 
+/// The branch of a reader's union that takes a value.
+pub struct Choice {
+    /// The one that fits best.
+    pub taken: TypeId,
+    /// The first that fits at all.
+    pub first: TypeId,
+}
+
+/// The branch of a reader's union that a writer's type goes to: the same type if there is one, as the libraries have it,
+/// else the first that takes it.
+pub fn choose(writer: &Type, reader: &Model, branches: &[TypeId]) -> Option<Choice> {
+    let mut best = Match::None;
+    let mut choice: Option<Choice> = None;
+    for branch in branches {
+        let how = matches(writer, reader.get(*branch));
+        if how > best {
+            best = how;
+            let first = choice.map_or(*branch, |it| it.first);
+            choice = Some(Choice { taken: *branch, first });
+        }
+    }
+    choice
+}
+
+/// The fields of a writer's record that a reader's field stands for, by its name and aliases.
+pub fn sources(field: &Field, writer: &Record) -> Vec<usize> {
+    let names = std::iter::once(&field.name).chain(&field.aliases);
+    let mut sources: Vec<usize> = names.filter_map(|it| writer.by_name.get(it).copied()).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    sources
+}
+
+/// Whether two types of one kind match by name; none where they do not.
+pub fn same_name(writer: &Type, reader: &Type) -> Option<Nearness> {
+    match matches(writer, reader) {
+        Match::None | Match::Promotion => None,
+        Match::ShortName => Some(Nearness::ShortName),
+        Match::Alias | Match::Exact => Some(Nearness::Full),
+    }
+}
+
+/// How closely two names match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nearness {
+    /// In the full name, or by an alias.
+    Full,
+    /// But for the namespace.
+    ShortName,
+}
+
 impl Resolver<'_> {
     fn say(&mut self, issue: Issue, pair: Pair) {
         let count = if issue.breaks() { &mut self.errors } else { &mut self.others };
@@ -299,18 +361,7 @@ impl Resolver<'_> {
         let of = self.writer.get(branch);
         let Some(candidates) = self.reader.get(pair.reader).branches() else { return };
         self.steps += candidates.len();
-        let mut best = (Match::None, None);
-        let mut first = None;
-        for candidate in candidates {
-            let how = matches(of, self.reader.get(*candidate));
-            if how != Match::None && first.is_none() {
-                first = Some(*candidate);
-            }
-            if how > best.0 {
-                best = (how, Some(*candidate));
-            }
-        }
-        let (Some(taken), Some(first)) = (best.1, first) else {
+        let Some(Choice { taken, first }) = choose(of, self.reader, candidates) else {
             self.say(Issue::Branch { branch }, pair);
             return;
         };
@@ -323,6 +374,11 @@ impl Resolver<'_> {
         let union = self.reader.get(pair.reader);
         let reader_path = self.out.reader_paths.branch(pair.reader_path, union, taken, self.reader);
         let pair = Pair { writer: branch, reader: taken, writer_path, reader_path };
+        if !matches!(of.kind, Kind::Record(_))
+            && same_name(of, self.reader.get(taken)) == Some(Nearness::ShortName)
+        {
+            self.say(Issue::NamespaceInUnion, pair);
+        }
         if first != taken {
             self.say(Issue::Choice { first, same: taken }, pair);
         }
@@ -331,13 +387,13 @@ impl Resolver<'_> {
 
     /// Whether two types of one kind match by name.
     fn names(&mut self, writer: &Type, reader: &Type, pair: Pair) -> bool {
-        match matches(writer, reader) {
-            Match::None | Match::Promotion => {
+        match same_name(writer, reader) {
+            None => {
                 self.say(Issue::Name, pair);
                 return false;
             }
-            Match::ShortName => self.say(Issue::Namespace, pair),
-            Match::Alias | Match::Exact => {}
+            Some(Nearness::ShortName) => self.say(Issue::Namespace, pair),
+            Some(Nearness::Full) => {}
         }
         self.logical(pair);
         true
@@ -362,15 +418,19 @@ impl Resolver<'_> {
         let issue = match (&writer.logical, &reader.logical) {
             (None, None) => return,
             (Some(from), Some(to)) if from == to => return,
-            (Some(Logical::Custom(_)), _) | (_, Some(Logical::Custom(_))) => Issue::LogicalCustom,
-            (Some(from), Some(to)) => Issue::Logical { proven: !from.differs_in_zone(to) },
-            (None, Some(to)) if to.narrows(reader.base()) => Issue::LogicalNarrows,
+            // What is written with a logical type of somebody's own is as good as plain.
+            (None | Some(Logical::Custom(_)), Some(to)) if to.narrows(reader.base()) => {
+                Issue::LogicalNarrows
+            }
             // The bytes of a negative number are no UTF-8.
-            (Some(Logical::Decimal { .. } | Logical::BigDecimal), None)
-                if matches!(reader.kind, Kind::Primitive(Primitive::String)) =>
-            {
+            (
+                Some(Logical::Decimal { .. } | Logical::BigDecimal),
+                None | Some(Logical::Custom(_)),
+            ) if matches!(reader.kind, Kind::Primitive(Primitive::String)) => {
                 Issue::Logical { proven: true }
             }
+            (Some(Logical::Custom(_)), _) | (_, Some(Logical::Custom(_))) => Issue::LogicalCustom,
+            (Some(from), Some(to)) => Issue::Logical { proven: !from.differs_in_zone(to) },
             (None, Some(_)) | (Some(_), None) => Issue::LogicalOneSided,
         };
         self.say(issue, pair);
@@ -396,18 +456,22 @@ impl Resolver<'_> {
         let mut claims: HashMap<usize, Vec<usize>> = HashMap::new();
         for (index, field) in to.fields.iter().enumerate() {
             self.steps += 1 + field.aliases.len();
-            let mut sources: Vec<usize> = std::iter::once(&field.name)
-                .chain(&field.aliases)
-                .filter_map(|name| from.by_name.get(name).copied())
-                .collect();
-            sources.sort_unstable();
-            sources.dedup();
+            let sources = sources(field, from);
             match sources.as_slice() {
                 [] if field.default.is_some() => {}
                 [] => self.say(Issue::FieldMissing { field: index }, pair),
                 [source] => {
                     claims.entry(*source).or_default().push(index);
                     let Some(written) = from.fields.get(*source) else { continue };
+                    if written.name != field.name
+                        && from.name.namespace() != to.name.namespace()
+                        && !to.aliases.contains(&from.name)
+                    {
+                        self.say(
+                            Issue::AliasElsewhere { field: index, name: written.name.clone() },
+                            pair,
+                        );
+                    }
                     let writer_path = self
                         .out
                         .writer_paths

@@ -144,6 +144,7 @@ impl Teller<'_> {
             Issue::FieldMissing { field } => self.field_missing(*field),
             Issue::FieldAmbiguous { field, names } => self.field_ambiguous(*field, names),
             Issue::FieldShared { name, fields } => self.field_shared(name, fields),
+            Issue::AliasElsewhere { field, name } => self.alias_elsewhere(*field, name),
             Issue::Symbols { unknown, count, default } => {
                 self.symbols(unknown, *count, default.as_deref())
             }
@@ -155,6 +156,7 @@ impl Teller<'_> {
             Issue::Lossy => self.lossy(),
             Issue::BytesAsString => self.bytes_as_string(),
             Issue::Namespace => self.namespace(),
+            Issue::NamespaceInUnion => self.namespace_in_union(),
             Issue::Choice { first, same } => self.choice(*first, *same),
             Issue::Bound => self.told(
                 "AVRO_COMPARISON_BOUND",
@@ -273,6 +275,18 @@ impl Teller<'_> {
             fields.join(", ")
         );
         self.told("AVRO_FIELD_ALIAS_SHARED", message, "let one field alone have that name or alias")
+    }
+
+    fn alias_elsewhere(&self, field: usize, name: &str) -> Told {
+        let (model, record, other, written) = self.roles();
+        let reader = model.field((record, field)).map_or("", |it| &it.name);
+        let full = other.get(written).name().map_or("", |it| it.full());
+        let message = format!(
+            "the field {reader} of {} finds {name} by its alias, in a record that changed its namespace: libraries that look for aliases under the full name {full} miss it",
+            self.what()
+        );
+        let suggestion = format!("keep the namespace, or give the record the alias \"{full}\"");
+        self.told("AVRO_FIELD_ALIAS_IN_OTHER_NAMESPACE", message, suggestion)
     }
 
     fn symbols(&self, unknown: &[String], count: usize, default: Option<&str>) -> Told {
@@ -461,6 +475,17 @@ impl Teller<'_> {
             message,
             format!("give the new type the alias \"{name}\""),
         )
+    }
+
+    fn namespace_in_union(&self) -> Told {
+        let (old, new) = self.labels();
+        let message = format!(
+            "{} changed from {old} to {new} in a union: the specification matches names without their namespaces, and Avro's library for Java finds no branch for it",
+            self.what()
+        );
+        let name = self.sides.old.get(self.it.old).name().map_or("", |it| it.full());
+        let suggestion = format!("keep the name {name}; an alias would help new readers alone");
+        self.told("AVRO_NAMESPACE_CHANGED_IN_UNION", message, suggestion)
     }
 
     fn choice(&self, first: TypeId, same: TypeId) -> Told {

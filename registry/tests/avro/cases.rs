@@ -40,7 +40,7 @@ fn bump(comparison: &Comparison) -> &'static str {
 fn cases() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/avro");
     let folders = |path: &Path| -> Vec<PathBuf> {
-        let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+        let entries = fs::read_dir(path).expect("a folder").map(|it| it.expect("an entry").path());
         entries.filter(|path| path.is_dir()).collect()
     };
     let mut cases: Vec<_> = folders(&root).iter().flat_map(|topic| folders(topic)).collect();
