@@ -4,6 +4,8 @@
 mod cases;
 #[path = "avro/generate.rs"]
 mod generate;
+#[path = "avro/hostile.rs"]
+mod hostile;
 #[path = "avro/libraries.rs"]
 mod libraries;
 #[path = "avro/pairs.rs"]

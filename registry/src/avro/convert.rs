@@ -1,5 +1,7 @@
 //! Data of one schema, written again as data of another: schema resolution, done.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::{
@@ -16,8 +18,15 @@ const BYTES_MAX: usize = 16 << 20;
 
 /// Reads one value of the writer's schema and writes it as the reader's.
 pub fn convert(writer: &Model, reader: &Model, bytes: &[u8]) -> Result<Vec<u8>, Violation> {
-    let mut converter =
-        Converter { writer, reader, cursor: Cursor::new(bytes), depth: 0, values: 0, written: 0 };
+    let mut converter = Converter {
+        writer,
+        reader,
+        cursor: Cursor::new(bytes),
+        depth: 0,
+        values: 0,
+        written: 0,
+        choices: HashMap::new(),
+    };
     let mut out = Vec::new();
     let done = converter.value(writer.root, reader.root, &mut out);
     let done = done.and_then(|()| match converter.cursor.left() {
@@ -41,6 +50,8 @@ struct Converter<'c> {
     values: u64,
     /// Bytes of all buffers so far.
     written: usize,
+    /// Which branch of a union takes a type, where that was asked before: its index and its type.
+    choices: HashMap<(TypeId, TypeId), Option<(usize, TypeId)>>,
 }
 
 impl Converter<'_> {
@@ -65,11 +76,16 @@ impl Converter<'_> {
     }
 
     fn value(&mut self, from: TypeId, to: TypeId, out: &mut Vec<u8>) -> Result<(), String> {
+        self.count()?;
+        self.nested(from, to, out)
+    }
+
+    fn count(&mut self) -> Result<(), String> {
         self.values += 1;
         if self.values > VALUES_MAX {
             return Err(format!("the payload has more than {VALUES_MAX} values"));
         }
-        self.nested(from, to, out)
+        Ok(())
     }
 
     /// Enters a record, an array or a map: what recursion is bounded by.
@@ -90,10 +106,11 @@ impl Converter<'_> {
                 self.value(*branch, to, out)
             }
             (_, Kind::Union(branches)) => {
-                let Some(taken) = choose(source, reader, branches).map(|it| it.taken) else {
-                    return Err(self.refusal(from, to));
-                };
-                let index = branches.iter().position(|it| *it == taken).unwrap_or(0);
+                let chosen = *self.choices.entry((from, to)).or_insert_with(|| {
+                    let taken = choose(source, reader, branches)?.taken;
+                    Some((branches.iter().position(|it| *it == taken)?, taken))
+                });
+                let Some((index, taken)) = chosen else { return Err(self.refusal(from, to)) };
                 self.put_long(out, i64::try_from(index).unwrap_or(i64::MAX))?;
                 self.value(from, taken, out)
             }
@@ -263,6 +280,7 @@ impl Converter<'_> {
 
     /// The default of a field of the reader's.
     fn default(&mut self, field: (TypeId, usize), out: &mut Vec<u8>) -> Result<(), String> {
+        self.count()?;
         let reader = self.reader;
         let Some(field) = reader.field(field) else { return Ok(()) };
         let Some(default) = &field.default else {

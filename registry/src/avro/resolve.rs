@@ -4,7 +4,10 @@
 //! data came there, so recursive types end by themselves. Of a reader's union the specification and the libraries pick a
 //! branch by kind and name before they look inside, and so do we: nothing is tried and taken back.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    mem::{Discriminant, discriminant},
+};
 
 use super::{
     logical::Logical,
@@ -18,6 +21,9 @@ const PAIRS_MAX: usize = 200_000;
 
 /// Names looked up in unions and records, likewise.
 const STEPS_MAX: usize = 2_000_000;
+
+/// Branches of a reader's union that are looked through one by one.
+const INDEXED_FROM: usize = 16;
 
 /// Errors kept, and as many other issues. Hostile schemas have an issue in every pair.
 const ISSUES_MAX: usize = 10_000;
@@ -261,6 +267,50 @@ pub fn choose(writer: &Type, reader: &Model, branches: &[TypeId]) -> Option<Choi
     choice
 }
 
+/// The branches of a large union by name, so that another large one is not looked through for each of its branches.
+struct Index<'m> {
+    /// With their positions.
+    named: HashMap<(Discriminant<Kind>, &'m str), Vec<(usize, TypeId)>>,
+    nameless: Vec<TypeId>,
+}
+
+impl<'m> Index<'m> {
+    fn new(model: &'m Model, branches: &[TypeId]) -> Self {
+        let mut index = Self { named: HashMap::new(), nameless: Vec::new() };
+        for (position, branch) in branches.iter().enumerate() {
+            let of = model.get(*branch);
+            let Some(name) = of.name() else {
+                index.nameless.push(*branch);
+                continue;
+            };
+            let kind = discriminant(&of.kind);
+            let mut keys = vec![name.full(), name.short()];
+            keys.extend(of.aliases().iter().map(|it| it.full()));
+            keys.dedup();
+            for key in keys {
+                let with = index.named.entry((kind, key)).or_default();
+                // Of those that share a short name the first counts, and the one of the full name, which is here too.
+                if with.len() < 2 || key != name.short() {
+                    with.push((position, *branch));
+                }
+            }
+        }
+        index
+    }
+
+    /// The branches that may take a type, in their order where it matters.
+    fn candidates(&self, of: &Type) -> Vec<TypeId> {
+        let Some(name) = of.name() else { return self.nameless.clone() };
+        let kind = discriminant(&of.kind);
+        let with = |key| self.named.get(&(kind, key)).cloned().unwrap_or_default();
+        let mut candidates = with(name.short());
+        candidates.extend(with(name.full()));
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates.into_iter().map(|(_, branch)| branch).collect()
+    }
+}
+
 /// The fields of a writer's record that a reader's field stands for, by its name and aliases.
 pub fn sources(field: &Field, writer: &Record) -> Vec<usize> {
     let names = std::iter::once(&field.name).chain(&field.aliases);
@@ -307,8 +357,18 @@ impl Resolver<'_> {
     fn pair(&mut self, pair: Pair) {
         let (writer, reader) = (self.writer.get(pair.writer), self.reader.get(pair.reader));
         match (&writer.kind, &reader.kind) {
-            (Kind::Union(branches), Kind::Union(_)) => {
-                branches.iter().for_each(|branch| self.branch(*branch, pair));
+            (Kind::Union(branches), Kind::Union(others)) => {
+                let index = (others.len() > INDEXED_FROM).then(|| Index::new(self.reader, others));
+                self.steps += branches.len() + others.len();
+                for branch in branches {
+                    match &index {
+                        Some(index) => {
+                            let candidates = index.candidates(self.writer.get(*branch));
+                            self.branch(*branch, &candidates, pair);
+                        }
+                        None => self.branch(*branch, others, pair),
+                    }
+                }
             }
             // The reader expects one type, and data may hold any of the branches.
             (Kind::Union(branches), _) => {
@@ -326,7 +386,7 @@ impl Resolver<'_> {
                     }
                 }
             }
-            (_, Kind::Union(_)) => self.branch(pair.writer, pair),
+            (_, Kind::Union(branches)) => self.branch(pair.writer, branches, pair),
             (Kind::Primitive(from), Kind::Primitive(to)) => self.primitives(*from, *to, pair),
             (Kind::Array(from), Kind::Array(to)) => self.inside(*from, *to, Step::Items, pair),
             (Kind::Map(from), Kind::Map(to)) => self.inside(*from, *to, Step::Values, pair),
@@ -357,9 +417,8 @@ impl Resolver<'_> {
     }
 
     /// One branch of the writer's (or its only type) against the reader's union.
-    fn branch(&mut self, branch: TypeId, pair: Pair) {
+    fn branch(&mut self, branch: TypeId, candidates: &[TypeId], pair: Pair) {
         let of = self.writer.get(branch);
-        let Some(candidates) = self.reader.get(pair.reader).branches() else { return };
         self.steps += candidates.len();
         let Some(Choice { taken, first }) = choose(of, self.reader, candidates) else {
             self.say(Issue::Branch { branch }, pair);
