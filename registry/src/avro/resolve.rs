@@ -267,10 +267,12 @@ pub fn choose(writer: &Type, reader: &Model, branches: &[TypeId]) -> Option<Choi
     choice
 }
 
-/// The branches of a large union by name, so that another large one is not looked through for each of its branches.
+/// A kind of named types, and a name.
+type Key<'m> = (Discriminant<Kind>, &'m str);
+
+/// The branches of a large union by name, with their positions, so that another large one is not looked through for each of its branches.
 struct Index<'m> {
-    /// With their positions.
-    named: HashMap<(Discriminant<Kind>, &'m str), Vec<(usize, TypeId)>>,
+    named: HashMap<Key<'m>, Vec<(usize, TypeId)>>,
     nameless: Vec<TypeId>,
 }
 
