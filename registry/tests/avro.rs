@@ -1,5 +1,7 @@
 //! The engine for Avro, from outside.
 
+#[path = "avro/apache.rs"]
+mod apache;
 #[path = "avro/cases.rs"]
 mod cases;
 #[path = "avro/generate.rs"]

@@ -239,17 +239,7 @@ impl Finder<'_> {
             field.name,
             super::wording::short(&default.0)
         );
-        if field.default_first {
-            self.say("AVRO_FIELD_ADDED", Severity::Info, spot, (String::new(), label), message);
-            return;
-        }
-        let message = format!(
-            "{message}; the default is not of the first branch, and libraries for versions of Avro before 1.12 take it for that"
-        );
-        self.say("AVRO_FIELD_ADDED", Severity::Warning, spot, (String::new(), label), message);
-        if let Some(last) = self.out.last_mut() {
-            last.suggestion = "put the branch of the default first".into();
-        }
+        self.say("AVRO_FIELD_ADDED", Severity::Info, spot, (String::new(), label), message);
     }
 
     fn removed(&mut self, field: &Field, added: &[&Field], pair: Pair) {

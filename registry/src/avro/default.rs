@@ -40,11 +40,11 @@ pub fn settle(model: &mut Model, documents: &[Document], pending: &[Pending<'_>]
                 on.sort_unstable();
                 on.dedup();
                 relies.insert((it.record, it.field), on);
-                let first = match check.model.get(of).branches() {
-                    Some([first, ..]) => check.literal(*first, it.node, &mut String::new()).is_ok(),
-                    _ => true,
-                };
-                settled.push(((it.record, it.field), Literal(out), first));
+                let branches = check.model.get(of).branches().unwrap_or_default();
+                let taken = branches
+                    .iter()
+                    .position(|it_of| check.literal(*it_of, it.node, &mut String::new()).is_ok());
+                settled.push(((it.record, it.field), Literal(out), taken.unwrap_or(0)));
             }
             Err(Mismatch { at, message }) => faults.push(fault(it, at, message)),
         }
@@ -58,8 +58,8 @@ pub fn settle(model: &mut Model, documents: &[Document], pending: &[Pending<'_>]
         let message = "the default contains itself without end: a record in it takes its own default for a field";
         faults.push(fault(it, it.node.at, message.into()));
     }
-    for (field, literal, first) in settled {
-        model.set_default(field, literal, first);
+    for (field, literal, branch) in settled {
+        model.set_default(field, literal, branch);
     }
     faults
 }

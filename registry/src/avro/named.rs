@@ -139,7 +139,7 @@ impl<'t> Parser<'t> {
             aliases,
             of,
             default: None,
-            default_first: true,
+            default_branch: 0,
             order,
             notes: notes(node, &keys),
             at,

@@ -43,6 +43,11 @@ pub enum Issue {
     FieldMissing {
         field: usize,
     },
+    /// Likewise, with a default that is not of the first branch of its union; risky where Java is known to misread it.
+    DefaultElsewhere {
+        field: usize,
+        risky: bool,
+    },
     /// A field of the reader's that its name and aliases find several times.
     FieldAmbiguous {
         field: usize,
@@ -104,6 +109,7 @@ impl Issue {
             Self::AliasElsewhere { .. } | Self::NamespaceInUnion => true,
             Self::Logical { .. } | Self::LogicalNarrows | Self::Bound => true,
             Self::Symbols { default, .. } => default.is_none(),
+            Self::DefaultElsewhere { risky, .. } => *risky,
             Self::LogicalOneSided | Self::LogicalCustom | Self::Lossy => false,
             Self::BytesAsString | Self::Namespace | Self::Choice { .. } => false,
         }
@@ -114,7 +120,7 @@ impl Issue {
         match self {
             Self::Logical { proven } => *proven,
             Self::FieldShared { .. } | Self::AliasElsewhere { .. } => false,
-            Self::NamespaceInUnion => false,
+            Self::NamespaceInUnion | Self::DefaultElsewhere { .. } => false,
             Self::LogicalNarrows | Self::Bound => false,
             _ => true,
         }
@@ -513,13 +519,30 @@ impl Resolver<'_> {
         }
     }
 
+    /// Java 1.12 looks for the branch of a default by its JSON alone, and takes null for a record, an enum, an array or a map
+    /// that comes first; and an empty array for nothing.
+    fn risky_default(&self, field: &Field) -> bool {
+        let branches = self.reader.get(field.of).branches().unwrap_or_default();
+        let parts = |at: usize| match branches.get(at).map(|it| &self.reader.get(*it).kind) {
+            Some(Kind::Primitive(_) | Kind::Fixed(_)) | None => false,
+            Some(Kind::Array(_) | Kind::Map(_) | Kind::Union(_)) => true,
+            Some(Kind::Record(_) | Kind::Enum(_)) => true,
+        };
+        parts(0) || parts(field.default_branch)
+    }
+
     fn records(&mut self, from: &Record, to: &Record, pair: Pair) {
         let mut claims: HashMap<usize, Vec<usize>> = HashMap::new();
         for (index, field) in to.fields.iter().enumerate() {
             self.steps += 1 + field.aliases.len();
             let sources = sources(field, from);
             match sources.as_slice() {
-                [] if field.default.is_some() => {}
+                [] if field.default.is_some() => {
+                    if field.default_branch > 0 {
+                        let risky = self.risky_default(field);
+                        self.say(Issue::DefaultElsewhere { field: index, risky }, pair);
+                    }
+                }
                 [] => self.say(Issue::FieldMissing { field: index }, pair),
                 [source] => {
                     claims.entry(*source).or_default().push(index);

@@ -142,6 +142,7 @@ impl Teller<'_> {
             Issue::Name => self.name_changed(),
             Issue::FixedSize => self.fixed_size(),
             Issue::FieldMissing { field } => self.field_missing(*field),
+            Issue::DefaultElsewhere { field, risky } => self.default_elsewhere(*field, *risky),
             Issue::FieldAmbiguous { field, names } => self.field_ambiguous(*field, names),
             Issue::FieldShared { name, fields } => self.field_shared(name, fields),
             Issue::AliasElsewhere { field, name } => self.alias_elsewhere(*field, name),
@@ -249,6 +250,29 @@ impl Teller<'_> {
                 suggestion,
                 field: Some((Side::Old, name)),
             }
+        }
+    }
+
+    fn default_elsewhere(&self, field: usize, risky: bool) -> Told {
+        let (model, record, ..) = self.roles();
+        let (name, label, default) = match model.field((record, field)) {
+            Some(field) => {
+                let default = field.default.as_ref().map_or("", |it| &it.0);
+                (field.name.clone(), short(&model.label(field.of)), short(default))
+            }
+            None => (String::new(), String::new(), String::new()),
+        };
+        let fate =
+            if risky { "take it for a value of that branch, or fail" } else { "may refuse it" };
+        let message = format!(
+            "{} have no data for the field {name} of {}, and its default {default} is not of the first branch of {label}: libraries that follow the specification before 1.12 {fate}",
+            readers(self.it.direction),
+            self.what()
+        );
+        let suggestion = "put the branch of the default first";
+        Told {
+            new_value: label,
+            ..self.told("AVRO_DEFAULT_NOT_OF_FIRST_BRANCH", message, suggestion)
         }
     }
 

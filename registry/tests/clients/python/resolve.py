@@ -40,11 +40,12 @@ def read(data, writer, reader):
 
 def same(one, other):
     """Whether two values are one, but for what defaults look like: it takes them from the schema as they are, bytes as
-    text, whole numbers in place of floating ones, and records without the names that branches have."""
+    text, whole numbers in place of floating ones, records without the names that branches have and without fields that
+    have defaults of their own."""
     if isinstance(one, tuple) != isinstance(other, tuple):
         one, other = (it[1] if isinstance(it, tuple) else it for it in (one, other))
     if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[it], other[it]) for it in one)
+        return isinstance(other, dict) and all(it in other and same(one[it], other[it]) for it in one)
     if isinstance(one, (list, tuple)):
         return isinstance(other, type(one)) and len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, bytes) and isinstance(other, str):
