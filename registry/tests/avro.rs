@@ -12,5 +12,7 @@ mod hostile;
 mod libraries;
 #[path = "avro/pairs.rs"]
 mod pairs;
+#[path = "avro/payloads.rs"]
+mod payloads;
 #[path = "avro/validity.rs"]
 mod validity;

@@ -34,13 +34,10 @@ fn convert(writer: &Library, reader: &Library, payload: &[u8]) -> Result<Vec<u8>
 fn alike(of: &Value) -> bool {
     match of {
         Value::Array(items) => {
-            let kinds: Vec<_> = items.iter().filter_map(|it| it.get("type")?.as_str()).collect();
-            let twice = kinds.iter().enumerate().any(|(at, it)| kinds[..at].contains(it));
-            // Fields are an array as well; too many pairs are left out, and that is fine.
-            (twice
-                && items
-                    .iter()
-                    .all(|it| it.get("name").is_none_or(|_| it.get("default").is_none())))
+            let named = |it: &&str| matches!(*it, "record" | "enum" | "fixed");
+            let kinds = items.iter().filter_map(|it| it.get("type")?.as_str()).filter(named);
+            let kinds: Vec<_> = kinds.collect();
+            kinds.iter().enumerate().any(|(at, it)| kinds[..at].contains(it))
                 || items.iter().any(alike)
         }
         Value::Object(entries) => entries.values().any(alike),
@@ -73,7 +70,9 @@ fn the_rust_library_reads_what_is_compatible_as_we_do() {
         ];
         for (direction, writer, from, to, wrote, reads) in sides {
             let mut found = comparison.findings.iter();
-            let choice = found.any(|it| it.rule == "AVRO_BRANCH_CHOICE");
+            // A default of a later branch is read as null, or not at all.
+            let known = ["AVRO_BRANCH_CHOICE", "AVRO_DEFAULT_NOT_OF_FIRST_BRANCH"];
+            let choice = found.any(|it| known.contains(&it.rule));
             if comparison.verdict(direction) != Verdict::Compatible || choice {
                 continue;
             }

@@ -98,6 +98,12 @@ fn findings_are_whole_and_short() {
         let (old, new) = (schema(&read("previous.avsc")), schema(&read("current.avsc")));
         for it in old.compare(&new).findings {
             let name = format!("{}: {it:?}", case.display());
+            // To be read: cargo test --test avro findings -- --nocapture
+            println!("{} {:?} {:?}", it.rule, it.severity, it.direction);
+            println!("    {} -> {}: {}", it.old_path, it.new_path, it.message);
+            if !it.suggestion.is_empty() {
+                println!("    help: {}", it.suggestion);
+            }
             assert!(it.rule.starts_with("AVRO_"), "{name}");
             assert!(!it.message.is_empty() && !it.message.ends_with('.'), "{name}");
             assert!(it.old_value.chars().count() <= 200, "{name}");
