@@ -1,9 +1,10 @@
 //! Schemas of Avro.
 //!
 //! The specification's schema resolution says what a reader makes of data that another schema wrote; a comparison is that
-//! resolution in both directions. The parser, the comparison and the checks of payloads are ours: the `apache-avro` crate
-//! drops what readers notice (sort order, invalid logical types), copies a named type for every type around it, calls
-//! partial matches compatible, and decodes without a bound on recursion. It is the tests' oracle instead.
+//! resolution in both directions, and a conversion is the same done to data. All of it is ours: the `apache-avro` crate
+//! copies every named type into each type around it, calls partial matches compatible, reads a default of a later
+//! branch of a union as null, knows no aliases when it resolves, and decodes without a bound on recursion. It is an
+//! oracle of the tests instead, beside the libraries for Java and Python.
 
 mod binary;
 mod build;

@@ -449,11 +449,26 @@ impl Teller<'_> {
         let (old, new) = self.labels();
         let added = self.sides.old.get(self.it.old).logical.is_none();
         let rule = if added { "AVRO_LOGICAL_TYPE_ADDED" } else { "AVRO_LOGICAL_TYPE_REMOVED" };
-        let message = format!(
-            "{} changed from {old} to {new}: the bytes stay the same, and {} see the plain value where the other side means the logical one",
-            self.what(),
-            readers(self.it.direction)
-        );
+        // Who reads plain values as logical ones, and who the other way round.
+        let hurt = match (self.it.direction, added) {
+            (Direction::Backward, true) => {
+                format!("new readers take the plain values of old data for {new}")
+            }
+            (Direction::Forward, true) => {
+                format!("readers that run now see plain values where {new} is meant")
+            }
+            (Direction::Backward, false) => {
+                format!("new readers see plain values where old data means {old}")
+            }
+            (Direction::Forward, false) => {
+                format!("readers that run now take the plain values of new data for {old}")
+            }
+            (Direction::Both, _) => {
+                "the one side sees plain values, and the other takes plain values for logical ones"
+                    .into()
+            }
+        };
+        let message = format!("{} changed from {old} to {new}: {hurt}", self.what());
         self.told(rule, message, "see that both sides mean the same, unit and zone included")
     }
 
@@ -494,11 +509,14 @@ impl Teller<'_> {
             self.what()
         );
         let name = self.sides.old.get(self.it.old).name().map_or("", |it| it.full());
-        self.told(
-            "AVRO_NAMESPACE_CHANGED",
-            message,
-            format!("give the new type the alias \"{name}\""),
-        )
+        // An alias is for readers of data that is older than they are.
+        let suggestion = match self.it.direction {
+            Direction::Forward => String::new(),
+            Direction::Backward | Direction::Both => {
+                format!("give the new type the alias \"{name}\"")
+            }
+        };
+        self.told("AVRO_NAMESPACE_CHANGED", message, suggestion)
     }
 
     fn namespace_in_union(&self) -> Told {

@@ -70,8 +70,10 @@ fn the_rust_library_reads_what_is_compatible_as_we_do() {
         ];
         for (direction, writer, from, to, wrote, reads) in sides {
             let mut found = comparison.findings.iter();
-            // A default of a later branch is read as null, or not at all.
-            let known = ["AVRO_BRANCH_CHOICE", "AVRO_DEFAULT_NOT_OF_FIRST_BRANCH"];
+            // It takes a long for an int where it is small enough, before it takes it for a float; and reads a default of
+            // a later branch as null, or not at all.
+            let known =
+                ["AVRO_BRANCH_CHOICE", "AVRO_PROMOTION_LOSSY", "AVRO_DEFAULT_NOT_OF_FIRST_BRANCH"];
             let choice = found.any(|it| known.contains(&it.rule));
             if comparison.verdict(direction) != Verdict::Compatible || choice {
                 continue;

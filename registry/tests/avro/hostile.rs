@@ -69,7 +69,7 @@ fn deep_and_large_definitions_are_refused_with_a_place() {
 
 #[test]
 fn many_mistakes_are_told_a_hundred_at_a_time() {
-    refused(&format!("[{}]", list(200_000, |_| "0".into())), "a type is a name");
+    refused(&format!("[{}]", list(500_000, |_| "0".into())), "a type is a name");
     refused(&format!("[{}]", list(80_000, |it| format!("\"N{it}\""))), "there is no type N0");
     refused(&format!("[{}]", list(100_000, |_| "\"int\"".into())), "two branches of int");
     let unknown = format!("\"{}\"", "n".repeat(1_000_000));

@@ -163,3 +163,43 @@ fn compatible_data_converts_into_data_of_the_reader() {
     );
     assert!(defaults_off * 100 <= payloads_read, "{defaults_off} of {payloads_read}");
 }
+
+#[test]
+fn damaged_schemas_and_payloads_are_judged_and_nothing_breaks() {
+    for seed in 0..count() {
+        let mut rng = Rng::new(seed);
+        let made = generate::schema(&mut rng);
+        let text = made.to_string();
+        for _ in 0..10 {
+            let mut bytes = text.clone().into_bytes();
+            for _ in 0..1 + rng.below(3) {
+                let at = rng.below(bytes.len());
+                match rng.below(3) {
+                    0 => bytes[at] = *rng.pick(b"\"[]{}:,0n\\ -."),
+                    1 => drop(bytes.remove(at)),
+                    _ => bytes.insert(at, *rng.pick(b"\"[]{}:,0n\\ -.")),
+                }
+            }
+            let Ok(damaged) = String::from_utf8(bytes) else { continue };
+            match Schema::parse(&Definition::text(&damaged), &[]) {
+                Ok(schema) => drop(schema.canonical()),
+                Err(error) => assert!(error.faults.iter().all(|it| it.place.line > 0), "{error}"),
+            }
+        }
+        let schema = parse(&made).unwrap_or_else(|| panic!("{seed}: {made}"));
+        let Some(payload) = Payloads::new(&made).make(&mut rng) else { continue };
+        for _ in 0..10 {
+            let mut bytes = payload.clone();
+            bytes.truncate(rng.below(bytes.len() + 1));
+            bytes.extend((0..rng.below(6)).map(|_| rng.next().to_le_bytes()[0]));
+            let valid = schema.validate_binary(&bytes);
+            let converted = schema.convert(&schema, &bytes);
+            // What is valid converts into itself, but for the shape of blocks and the spelling of numbers.
+            if valid.is_ok() {
+                let converted =
+                    converted.unwrap_or_else(|error| panic!("{seed}: {error:?}: {made}"));
+                assert_eq!(schema.validate_binary(&converted), Ok(()), "{seed}: {made}");
+            }
+        }
+    }
+}
