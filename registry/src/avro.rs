@@ -24,6 +24,7 @@ mod parse;
 mod path;
 mod resolve;
 mod value;
+mod witness;
 mod wording;
 
 use crate::{

@@ -399,7 +399,7 @@ fn latin(text: &str) -> Vec<u8> {
 }
 
 /// Writes a number in zigzag, base 128, the least significant first.
-fn write_long(number: i64, out: &mut Vec<u8>) {
+pub fn write_long(number: i64, out: &mut Vec<u8>) {
     let mut left = ((number << 1) ^ (number >> 63)).cast_unsigned();
     while left > 0x7f {
         out.push(u8::try_from(left & 0x7f).unwrap_or(0) | 0x80);

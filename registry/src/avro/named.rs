@@ -166,6 +166,8 @@ impl<'t> Parser<'t> {
         }
         let default = match node.get("default").map(|it| (it, it.text())) {
             None => None,
+            // What some generators write for no default.
+            Some((Node { json: Json::Null, .. }, _)) => None,
             Some((_, Some(symbol))) if by_symbol.contains_key(symbol) => Some(symbol.to_owned()),
             Some((default, _)) => {
                 let message = format!(

@@ -104,6 +104,14 @@ fn findings_are_whole_and_short() {
             if !it.suggestion.is_empty() {
                 println!("    help: {}", it.suggestion);
             }
+            if !it.witness.is_empty() {
+                println!("    witness: {}", it.witness);
+                let writer = match it.direction {
+                    Direction::Backward | Direction::Both => &old,
+                    Direction::Forward => &new,
+                };
+                assert_eq!(writer.validate_json(&it.witness), Ok(()), "{name}");
+            }
             assert!(it.rule.starts_with("AVRO_"), "{name}");
             assert!(!it.message.is_empty() && !it.message.ends_with('.'), "{name}");
             assert!(it.old_value.chars().count() <= 200, "{name}");

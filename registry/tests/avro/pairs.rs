@@ -73,6 +73,10 @@ fn swapped_pairs_swap_the_directions() {
     for seed in 0..count() {
         let Some((old, new, before, after)) = pair(seed) else { continue };
         let (there, back) = (before.compare(&after), after.compare(&before));
+        for it in there.findings.iter().filter(|it| !it.witness.is_empty()) {
+            let writer = if it.direction == Direction::Forward { &after } else { &before };
+            assert_eq!(writer.validate_json(&it.witness), Ok(()), "{seed}: {it:?}: {old} -> {new}");
+        }
         for direction in [Direction::Backward, Direction::Forward] {
             assert_eq!(
                 there.verdict(direction),
