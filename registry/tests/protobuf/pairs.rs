@@ -173,7 +173,15 @@ fn a_chain_never_needs_more_than_its_steps() {
         let (first, second) = (bump(a, b, &[a]), bump(b, c, &[a, b]));
         if first.max(second) < 3 {
             let texts: Vec<String> = files.iter().map(File::text).collect();
-            assert!(bump(a, c, &[a]) <= first.max(second), "{}", texts.join("\n"));
+            // That one type was renamed and another took its place look alike, unless each step is seen by itself.
+            let comparison = a.compare(c, Options::default());
+            let replaced = comparison.findings.iter().any(|it| it.rule.ends_with("_REPLACED"));
+            let direct = bump(a, c, &[a]);
+            assert!(
+                direct <= first.max(second) || replaced,
+                "{}\n{comparison:#?}",
+                texts.join("\n")
+            );
         }
     });
 }

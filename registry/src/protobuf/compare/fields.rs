@@ -71,7 +71,11 @@ impl<'a> Walk<'a> {
                     "Field {} (\"{}\", now \"{}\") is called \"{}\" instead of \"{}\" in JSON: {whom}.",
                     new.number, old.name, new.name, new.json_name, old.json_name
                 ))
-                .advises(format!("Keep the name in JSON: [json_name = \"{}\"].", old.json_name)),
+                .advises(if self.json() {
+                    format!("Keep the name in JSON: [json_name = \"{}\"].", old.json_name)
+                } else {
+                    String::new()
+                }),
         );
     }
 
@@ -294,13 +298,21 @@ impl<'a> Walk<'a> {
     }
 
     fn compare_defaults(&mut self, old: &Field, new: &Field) {
-        let (Some(was), Some(is)) = (&old.default, &new.default) else { return };
         // Where the layouts differ nothing of the one is read by the other, and that is said already.
-        if was == is || old.kind.layout() != new.kind.layout() {
+        if old.kind.layout() != new.kind.layout() {
             return;
         }
         let numeric = |kind| !matches!(kind, Kind::Scalar(Scalar::String | Scalar::Bytes));
-        if numeric(old.kind) != numeric(new.kind) {
+        let (was, is) = match (&old.default, &new.default) {
+            (Some(was), Some(is)) if numeric(old.kind) == numeric(new.kind) => {
+                (was.as_str(), is.as_str())
+            }
+            // What a list reads as nothing was a value of its own.
+            (Some(was), None) if self.old.means_something(old) => (was.as_str(), "nothing"),
+            (None, Some(is)) if self.new.means_something(new) => ("nothing", is.as_str()),
+            _ => return,
+        };
+        if was == is {
             return;
         }
         self.report.add(
