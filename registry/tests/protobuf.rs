@@ -1,5 +1,7 @@
 //! Protobuf, from the outside: what the engine says about pairs of schemas, and whether decoders agree.
 
+#[path = "protobuf/buf.rs"]
+mod buf;
 #[path = "protobuf/decoding.rs"]
 mod decoding;
 #[path = "protobuf/golden.rs"]
