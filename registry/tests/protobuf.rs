@@ -6,6 +6,8 @@ mod buf;
 mod decoding;
 #[path = "protobuf/golden.rs"]
 mod golden;
+#[path = "protobuf/google.rs"]
+mod google;
 #[path = "protobuf/hostile.rs"]
 mod hostile;
 #[path = "protobuf/ledger.rs"]

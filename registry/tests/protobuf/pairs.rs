@@ -26,7 +26,7 @@ const PAIRS: u32 = 1_500;
 /// Payloads for each direction of a pair.
 const PAYLOADS: usize = 16;
 
-fn pairs() -> u32 {
+pub fn pairs() -> u32 {
     std::env::var("TIDINGS_PAIRS").ok().and_then(|it| it.parse().ok()).unwrap_or(PAIRS)
 }
 
@@ -48,7 +48,7 @@ fn run(test: impl Fn(u64)) {
     }
 }
 
-fn parse(file: &File) -> Option<Schema> {
+pub fn parse(file: &File) -> Option<Schema> {
     let mut definition = Definition::text(file.text());
     definition.message_name = format!("t.{}", file.messages[0].name);
     Schema::parse("", &definition, &[]).ok()
@@ -94,7 +94,7 @@ fn refutation(
 }
 
 /// What the rules call compatible, with a warning, though a strict parser of JSON refuses it.
-fn warned(comparison: &Comparison) -> bool {
+pub fn warned(comparison: &Comparison) -> bool {
     let known = ["PROTOBUF_ENUM_VALUE_ADDED", "PROTOBUF_BOOL_JSON"];
     comparison.findings.iter().any(|it| known.contains(&it.rule))
 }
