@@ -18,12 +18,13 @@ mod places;
 mod pointer;
 mod ranges;
 mod report;
+mod rules;
 mod source;
 mod types;
 mod well_known;
 mod wire;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use prost_reflect::{DescriptorPool, FileDescriptor, MessageDescriptor};
 
@@ -31,6 +32,8 @@ use crate::{
     definition::{Definition, Import, InvalidSchema, Violation},
     finding::{Change, Comparison, Finding, Options},
 };
+
+pub use self::rules::RULES;
 
 use self::{
     compare::{Roots, Walk},
@@ -99,16 +102,25 @@ impl Schema {
 
     /// What changed from this schema to a newer one.
     pub fn compare(&self, new: &Self, options: Options) -> Comparison {
-        let change = if self.parts.form.noticeable != new.parts.form.noticeable {
-            Change::Noticeable
-        } else if self.parts.form.rest != new.parts.form.rest {
+        let change = if self.parts.form == new.parts.form {
+            Change::None
+        } else if self.shared_with(new).noticeable == new.shared_with(self).noticeable {
             Change::Unnoticeable
         } else {
-            Change::None
+            Change::Noticeable
         };
         let mut walk = Walk::new(&self.parts.types, &new.parts.types, options.surface);
         walk.begin(&self.parts.roots, &new.parts.roots);
         Comparison { change, findings: walk.finish() }
+    }
+
+    /// The form of what both begin with. A message that only one of two files has is none that the other's readers know.
+    fn shared_with(&self, other: &Self) -> Cow<'_, CanonicalForm> {
+        let Parts { pool, types, roots, form } = &*self.parts;
+        match roots.shared(types, &other.parts.roots, &other.parts.types) {
+            Some(shared) => Cow::Owned(CanonicalForm::of(pool, types, &shared)),
+            None => Cow::Borrowed(form),
+        }
     }
 
     /// The full name of the event's message. None: the schema is a file of several.

@@ -65,7 +65,8 @@ fn lineages<'a>(
         for (index, kind) in types.enums.iter().enumerate() {
             kinds.extend(old.enum_index(&kind.name).map(|from| (from, index)));
         }
-        for (from, to) in pairs {
+        // In the order of the texts: what is said first does not depend on a hash.
+        for (from, to) in pairs.into_iter().collect::<BTreeSet<_>>() {
             let (Some(was), Some(is)) = (old.message(from), types.message(to)) else { continue };
             kinds.extend(is.fields.values().filter_map(|field| {
                 match (was.fields.get(&field.number)?.kind, field.kind) {
@@ -75,7 +76,7 @@ fn lineages<'a>(
             }));
             messages.add(at, to, was, history.len());
         }
-        for (from, to) in kinds {
+        for (from, to) in kinds.into_iter().collect::<BTreeSet<_>>() {
             if let Some(was) = old.enumeration(from) {
                 enums.add(at, to, was, history.len());
             }

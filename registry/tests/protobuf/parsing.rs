@@ -198,3 +198,12 @@ fn findings_point_into_the_new_text() {
     let place = &comparison.findings[0].place;
     assert_eq!((place.line, place.column), (4, 11));
 }
+
+#[test]
+fn features_of_languages_and_of_2024_are_read() {
+    let text = "edition = \"2024\";\npackage shop;\nimport option \"google/protobuf/cpp_features.proto\";\n\
+        export message Order { string a = 1 [features.(pb.cpp).string_type = VIEW]; reserved b, c; }\nlocal enum E { X = 0; }";
+    let schema = parse(text).expect("it parses");
+    let form = String::from_utf8(schema.canonical()).expect("it is a text");
+    assert!(form.contains("reserved shop.Order  {\"b\", \"c\"}"), "{form}");
+}

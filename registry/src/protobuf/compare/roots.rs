@@ -105,13 +105,30 @@ impl Walk<'_> {
         };
         let there: HashSet<usize> = new_messages.iter().copied().collect();
         let mut removed = Vec::new();
+        let mut kept = HashSet::new();
         for from in &old_messages {
             let Some(message) = self.old.message(*from) else { continue };
             let name = if moved { renamed(&message.name) } else { message.name.clone() };
             match self.new.message_index(&name).filter(|it| there.contains(it)) {
-                Some(to) => self.meet(*from, to),
+                Some(to) => {
+                    kept.insert(to);
+                    self.meet(*from, to);
+                }
                 None => removed.push(*from),
             }
+        }
+        for to in new_messages.iter().filter(|it| !kept.contains(it)) {
+            let Some(message) = self.new.message(*to) else { continue };
+            self.report.add(
+                Note::info("PROTOBUF_MESSAGE_ADDED", Direction::Both)
+                    .at("", &message.name)
+                    .place(&message.place)
+                    .values("", &message.name)
+                    .says(format!(
+                        "The message {} was added to the file: nobody reads or writes it yet.",
+                        message.name
+                    )),
+            );
         }
         let parts = self.parts_of_others(&old_messages, &removed);
         for from in removed {
@@ -188,6 +205,31 @@ impl Roots {
                 (package.clone(), messages.clone(), enums.clone())
             }
         }
+    }
+
+    /// Of a file the types that another one begins with, too. None: it is no file, or has no others.
+    pub(in super::super) fn shared(
+        &self,
+        types: &Types,
+        other: &Self,
+        of_other: &Types,
+    ) -> Option<Self> {
+        let Self::File { package, messages, enums } = self else { return None };
+        let message = |index: &usize| {
+            let name = &types.message(*index)?.name;
+            of_other.message_index(name).filter(|it| other.messages().contains(it))
+        };
+        let kind = |index: &usize| {
+            let name = &types.enumeration(*index)?.name;
+            of_other.enum_index(name).filter(|it| other.enums().contains(it))
+        };
+        let shared = Self::File {
+            package: package.clone(),
+            messages: messages.iter().copied().filter(|it| message(it).is_some()).collect(),
+            enums: enums.iter().copied().filter(|it| kind(it).is_some()).collect(),
+        };
+        let all = shared.messages().len() == messages.len() && shared.enums().len() == enums.len();
+        (!all).then_some(shared)
     }
 
     /// The messages that it begins with.
