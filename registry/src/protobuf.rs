@@ -74,17 +74,25 @@ impl Schema {
         Ok(Self::new(linked, Roots::Event { message, addressed }))
     }
 
-    /// Parses a definition for a comparison of two files, without a choice of one message: all top-level messages count.
-    /// A message that is missing later breaks those who read or write it; one that is new breaks nobody.
+    /// Parses a definition for a comparison of two files, without a choice of one message: all messages of its file
+    /// count. One at the top level that is missing later breaks those who read or write it; one that is new breaks
+    /// nobody.
     ///
     /// # Errors
     /// Where it is not a schema, or it is beyond the limits.
     pub fn parse_file(definition: &Definition, imports: &[Import]) -> Result<Self, InvalidSchema> {
         let linked = link::link(Sources::load(definition, imports)?)?;
         let file = main_file(&linked)?;
-        let messages =
-            file.messages().map(|it| index(&linked.types, &it)).collect::<Result<_, _>>()?;
-        let enums = file.enums().filter_map(|it| linked.types.enum_index(it.full_name())).collect();
+        let mut messages = Vec::new();
+        let mut enums: Vec<_> = file.enums().collect();
+        let mut queue: Vec<_> = file.messages().filter(|it| !it.is_map_entry()).collect();
+        while let Some(message) = queue.pop() {
+            messages.push(index(&linked.types, &message)?);
+            enums.extend(message.child_enums());
+            queue.extend(message.child_messages().filter(|it| !it.is_map_entry()));
+        }
+        messages.sort_unstable();
+        let enums = enums.iter().filter_map(|it| linked.types.enum_index(it.full_name())).collect();
         let package = file.package_name().to_owned();
         Ok(Self::new(linked, Roots::File { package, messages, enums }))
     }

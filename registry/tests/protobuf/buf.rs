@@ -224,7 +224,7 @@ fn every_difference_to_buf_has_its_reason() {
             assert_eq!(broken, !ours.is_empty());
             let none = BTreeSet::new();
             let theirs = theirs.get(&at).unwrap_or(&none);
-            if broken == !theirs.is_empty() {
+            if broken != theirs.is_empty() {
                 alike += 1;
                 continue;
             }

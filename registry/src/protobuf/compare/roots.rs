@@ -14,7 +14,7 @@ use super::{
 pub(in super::super) enum Roots {
     /// The event's message. `addressed`: the subject is its full name.
     Event { message: usize, addressed: bool },
-    /// All top-level messages of a file, and the top-level enums.
+    /// All messages and enums that a file declares.
     File { package: String, messages: Vec<usize>, enums: Vec<usize> },
 }
 
@@ -133,7 +133,12 @@ impl Walk<'_> {
         let parts = self.parts_of_others(&old_messages, &removed);
         for from in removed {
             let Some(message) = self.old.message(from) else { continue };
-            let part = parts.contains(&from);
+            // What is declared in another message is no event by itself.
+            let nested = message
+                .name
+                .strip_prefix(old_package.as_str())
+                .is_some_and(|it| it.trim_start_matches('.').contains('.'));
+            let part = nested || parts.contains(&from);
             let note = if part {
                 Note::warning("PROTOBUF_MESSAGE_REMOVED", Direction::Both)
             } else {
@@ -142,7 +147,7 @@ impl Walk<'_> {
                 )
             };
             let hurt = if part {
-                "it was a part of other messages, which are compared by themselves"
+                "it was a part of other messages, and those that hold it are compared by themselves"
             } else {
                 "its readers and its writers have no type any more"
             };
