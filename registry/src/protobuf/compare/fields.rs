@@ -51,9 +51,8 @@ impl<'a> Walk<'a> {
                 self.about("PROTOBUF_FIELD_RENAMED", None, old, new)
                     .values(&old.name, &new.name)
                     .says(format!(
-                        "Field {} is called \"{}\" instead of \"{}\"; its name in JSON is still \"{}\", so only source \
-                         code notices.",
-                        new.number, new.name, old.name, new.json_name
+                        "{} is called \"{}\" now; its name in JSON is still \"{}\", so only source code notices.",
+                        described(old), new.name, new.json_name
                     )),
             );
             return;
@@ -252,47 +251,26 @@ impl<'a> Walk<'a> {
         let (Some(a), Some(b)) = (self.old.message(from), self.new.message(to)) else { return };
         let maps = [old.cardinality, new.cardinality] == [Cardinality::Map; 2];
         if a.name != b.name && !maps {
+            self.compare_type_names(old, new, from, to);
             let (was, is) = (json_form(&a.name), json_form(&b.name));
-            if let (Some(was), Some(is)) = (was, is)
-                && was != is
-            {
-                // Two types that each have a meaning of their own are never one renamed, whatever their bytes are.
+            if was != is && self.json() {
+                let form = |form: Option<&'static str>| form.unwrap_or("an object of its fields");
+                let rule = "PROTOBUF_FIELD_JSON_FORM_CHANGED";
                 self.report.add(
-                    self.about("PROTOBUF_FIELD_TYPE_REPLACED", Some(Direction::Both), old, new)
-                        .values(&a.name, &b.name)
+                    self.about(rule, Some(Direction::Both), old, new)
+                        .values(form(was), form(is))
                         .says(format!(
-                            "{} changed its type from {} to {}, which means something else: its JSON is {is} instead \
-                             of {was}.",
+                            "{} changed its type from {} to {}, whose JSON is {} instead of {}: readers of the one \
+                             refuse the other.",
                             described(old),
                             a.name,
-                            b.name
+                            b.name,
+                            form(is),
+                            form(was)
                         ))
                         .advises(ADD_ANOTHER),
                 );
-            } else if was != is && self.json() {
-                let form =
-                    |form: Option<&str>| form.unwrap_or("an object of its fields").to_owned();
-                self.report.add(
-                    self.about(
-                        "PROTOBUF_FIELD_JSON_FORM_CHANGED",
-                        Some(Direction::Both),
-                        old,
-                        new,
-                    )
-                    .values(&a.name, &b.name)
-                    .says(format!(
-                        "{} changed its type from {} to {}, whose JSON is {} instead of {}: readers of the one refuse \
-                         the other.",
-                        described(old),
-                        a.name,
-                        b.name,
-                        form(is),
-                        form(was)
-                    ))
-                    .advises(ADD_ANOTHER),
-                );
             }
-            self.compare_type_names(old, new, from, to);
         }
         self.meet(from, to);
     }
@@ -364,7 +342,11 @@ impl<'a> Walk<'a> {
 
 /// How a sentence begins.
 pub(super) fn described(field: &Field) -> String {
-    format!("Field {} (\"{}\")", field.number, field.name)
+    if field.extension {
+        return format!("Extension {} ({})", field.number, field.full_name);
+    }
+    let owner = field.full_name.rsplit_once('.').map_or("", |(owner, _)| owner);
+    format!("Field {} (\"{}\") of {owner}", field.number, field.name)
 }
 
 fn many(field: &Field) -> &'static str {

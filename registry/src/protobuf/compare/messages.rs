@@ -322,14 +322,14 @@ impl<'a> Walk<'a> {
             Some(direction) => self
                 .about("PROTOBUF_FIELD_TYPE_REPLACED", Some(direction), old, new)
                 .says(format!(
-                    "{} changed its type from {was} to {is}, which has other fields: what the one holds is set aside \
-                     by readers of the other.",
+                    "{} changed its type from {was} to {is}, which is another type and not that one renamed: what the \
+                     one holds is set aside by readers of the other, or means something else.",
                     described(old)
                 ))
                 .advises("Keep the type, or add another field for the new one."),
             None => self.about("PROTOBUF_FIELD_TYPE_RENAMED", None, old, new).says(format!(
-                "{} changed its type from {was} to {is}: the bytes are the same, and only source code and the type \
-                 URLs of google.protobuf.Any notice.",
+                "{} changed its type from {was} to {is}: only source code and the type URLs of google.protobuf.Any \
+                 have that name, so what counts is their fields.",
                 described(old)
             )),
         };
@@ -349,9 +349,14 @@ impl<'a> Walk<'a> {
             // Moved to another package, and changed like any type.
             return (apart && common == 0).then_some(Direction::Both);
         }
-        // A type with a meaning of its own never grows, so what has other fields is none of its versions.
-        let known = json_form(&a.name).or(json_form(&b.name)).is_some();
-        if apart || (common > 0 && alike == 0) || (known && old_only + new_only > 0) {
+        // A type with a meaning of its own never grows: what has other fields, or another such meaning, is none of its
+        // versions.
+        let other_meaning = match (json_form(&a.name), json_form(&b.name)) {
+            (Some(was), Some(is)) => was != is || old_only + new_only > 0,
+            (None, None) => false,
+            (Some(_), None) | (None, Some(_)) => old_only + new_only > 0,
+        };
+        if apart || other_meaning || (common > 0 && alike == 0) {
             return Some(Direction::Both);
         }
         match (common, old_only, new_only) {
