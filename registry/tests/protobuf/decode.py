@@ -94,7 +94,7 @@ def check(job, writer, reader):
             if not why and job["json"]:
                 text = json_format.MessageToJson(written, indent=None)
                 why = difference(written, json_format.Parse(text, reader(), ignore_unknown_fields=True))
-        except (DecodeError, json_format.ParseError) as error:
+        except (DecodeError, json_format.ParseError, ValueError) as error:
             why = str(error)
         if why:
             return why

@@ -109,6 +109,8 @@ fn payloads_never_contradict_a_compatible() {
             (old.descriptor().expect("one message"), new.descriptor().expect("one message"));
         for surface in [Surface::Wire, Surface::WireJson] {
             let comparison = old.compare(&new, Options { surface, ..Options::default() });
+            let broken = comparison.verdict(Direction::Both) != Verdict::Compatible;
+            assert!(!broken || comparison.change == Change::Noticeable, "{comparison:#?}");
             for (direction, writer, reader) in
                 [(Direction::Backward, &a, &b), (Direction::Forward, &b, &a)]
             {

@@ -89,6 +89,8 @@ fn faults_have_their_places() {
     let edition = "edition = \"2023\";\nmessage Order {\n  string a = 1; strin b = 2;\n}";
     let edition = faults(&Definition::text(edition));
     assert!(edition[0].starts_with("3:17: "), "{edition:?}");
+    let marked = Definition::text(format!("\u{feff}{P3}message Order {{}}"));
+    Schema::parse("shop.Order", &marked, &[]).expect("the mark is skipped");
     let unknown = faults(&Definition::text("edition = \"2099\";"));
     assert!(unknown[0].starts_with("1:11: "), "{unknown:?}");
 }

@@ -158,7 +158,7 @@ impl<'a> Walk<'a> {
         );
     }
 
-    fn compare_kinds(&mut self, old: &'a Field, new: &'a Field) {
+    pub(super) fn compare_kinds(&mut self, old: &'a Field, new: &'a Field) {
         match (old.kind, new.kind) {
             (Kind::Message(from), Kind::Message(to)) | (Kind::Group(from), Kind::Group(to)) => {
                 self.compare_message_types(old, new, from, to);
