@@ -29,38 +29,27 @@ use clap::Subcommand;
 ///
 /// Nothing is needed to begin with: `tidings schema diff` compares two files.
 #[derive(Debug, Subcommand)]
-#[command(after_help = LEVELS, after_long_help = LEVELS)]
+#[command(after_help = LEVELS)]
 pub enum SchemaCommand {
-    // Whatever it does is in its own help.
-    /// Compare two files: what would the new one break? Needs no server
+    // What they do stands with their arguments.
     Diff(diff::DiffArgs),
-    /// Ask what would happen if a file were registered, and change nothing
     Check(check::CheckArgs),
-    /// Register a file as the next version of a subject
     Register(check::RegisterArgs),
-    /// Show what apply would do with all schemas of a manifest
     Plan(plan::PlanArgs),
-    /// Register all schemas of a manifest: all of them or none
     Apply(plan::ApplyArgs),
-    /// Print a registered schema
     Get(get::GetArgs),
-    /// List subjects
     List(get::ListArgs),
-    /// List the versions of a subject
     Versions(get::VersionsArgs),
-    /// Say that a version should not be used any more, and what instead
     Deprecate(subject::DeprecateArgs),
-    /// Take a version out of use; events that it wrote stay readable
+    /// Take a version out of use; events that it wrote stay readable by its id.
+    #[command(after_help = subject::RETIRE_EXAMPLE)]
     Retire(subject::StateArgs),
-    /// Take a version into use again
+    /// Take a version into use again.
+    #[command(after_help = subject::ACTIVATE_EXAMPLE)]
     Activate(subject::StateArgs),
-    /// Check a payload against a version
     Validate(validate::ValidateArgs),
-    /// Change what is promised of a subject, its owner, description and labels
     Update(subject::UpdateArgs),
-    /// Delete a subject with all its versions
     Delete(subject::DeleteArgs),
-    /// Follow every change of the registry
     Watch(watch::WatchArgs),
 }
 

@@ -104,14 +104,18 @@ pub struct DeprecateArgs {
     state: StateArgs,
 }
 
-/// A version and its state.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Retired: not chosen for anything new, readable by id for the events that it wrote. Active: as it was when it was registered.
+/// What `retire --help` ends with.
+pub const RETIRE_EXAMPLE: &str = "\
+Example:
+  tidings schema retire shop.OrderPlaced 1.0.0";
 
-Examples:
-  tidings schema retire shop.OrderPlaced 1.0.0
-  tidings schema activate shop.OrderPlaced 1.0.0")]
+/// What `activate --help` ends with.
+pub const ACTIVATE_EXAMPLE: &str = "\
+Example:
+  tidings schema activate shop.OrderPlaced 1.0.0";
+
+/// A version of a subject.
+#[derive(Debug, Args)]
 pub struct StateArgs {
     /// The subject
     subject: String,
