@@ -3,7 +3,7 @@
 use semver::Version;
 
 use crate::{
-    finding::{Comparison, Direction, Finding, Severity, Verdict},
+    finding::{Change, Comparison, Direction, Finding, Severity, Verdict},
     version::Bump,
 };
 
@@ -101,16 +101,26 @@ impl Report {
     /// Of two files.
     pub fn of_files(level: Level, comparison: Comparison) -> Self {
         let mut report = Self::empty("");
-        report.add(level, None, comparison);
+        report.add(level, None, true, comparison);
         report.order();
         report
     }
 
-    /// Takes in what was found against one version.
-    pub fn add(&mut self, level: Level, against: Option<&Version>, comparison: Comparison) {
+    /// Takes in what was found against one version. Each can show a break; how far an unbroken step goes is told by the
+    /// version that it goes on from, the `base`.
+    pub fn add(
+        &mut self,
+        level: Level,
+        against: Option<&Version>,
+        is_base: bool,
+        comparison: Comparison,
+    ) {
         self.backward = self.backward.max(comparison.verdict(Direction::Backward));
         self.forward = self.forward.max(comparison.verdict(Direction::Forward));
-        self.required = self.required.max(level.bump(&comparison));
+        let bump = level.bump(&comparison);
+        if is_base || bump == Bump::Major {
+            self.required = self.required.max(bump);
+        }
         self.compared.extend(against.cloned());
         let found = |finding| Found { against: against.cloned(), finding };
         self.findings.extend(comparison.findings.into_iter().map(found));
@@ -118,8 +128,7 @@ impl Report {
 
     /// Takes in findings about the whole line, such as those of the ledger.
     pub fn add_findings(&mut self, level: Level, findings: Vec<Finding>) {
-        let comparison = Comparison { change: crate::finding::Change::None, findings };
-        self.add(level, None, comparison);
+        self.add(level, None, false, Comparison { change: Change::None, findings });
     }
 
     /// Errors first; then by place, and the newest version first.

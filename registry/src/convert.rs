@@ -11,6 +11,8 @@ use crate::{
     finding::{ContentModel, Direction, Severity, Surface, Verdict},
     format::Format,
     proto::v1,
+    schema::{Reference, Registered, State},
+    subject::Subject,
     version::Bump,
 };
 
@@ -125,6 +127,91 @@ impl From<Bump> for v1::Bump {
             Bump::Patch => Self::Patch,
             Bump::Minor => Self::Minor,
             Bump::Major => Self::Major,
+        }
+    }
+}
+
+impl Bump {
+    /// None: not said.
+    ///
+    /// # Errors
+    /// In words, where the number is not known.
+    pub fn from_proto(number: i32) -> Result<Option<Self>, String> {
+        Ok(match known::<v1::Bump>(number)? {
+            v1::Bump::Unspecified => None,
+            v1::Bump::None => Some(Self::None),
+            v1::Bump::Patch => Some(Self::Patch),
+            v1::Bump::Minor => Some(Self::Minor),
+            v1::Bump::Major => Some(Self::Major),
+        })
+    }
+}
+
+impl From<State> for v1::VersionState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Active => Self::Active,
+            State::Deprecated => Self::Deprecated,
+            State::Retired => Self::Retired,
+        }
+    }
+}
+
+impl State {
+    /// None: not said.
+    ///
+    /// # Errors
+    /// In words, where the number is not known.
+    pub fn from_proto(number: i32) -> Result<Option<Self>, String> {
+        Ok(match known::<v1::VersionState>(number)? {
+            v1::VersionState::Unspecified => None,
+            v1::VersionState::Active => Some(Self::Active),
+            v1::VersionState::Deprecated => Some(Self::Deprecated),
+            v1::VersionState::Retired => Some(Self::Retired),
+        })
+    }
+}
+
+impl From<&Registered> for v1::Schema {
+    fn from(it: &Registered) -> Self {
+        let reference = |it: &Reference| v1::Reference {
+            name: it.name.clone(),
+            subject: it.subject.to_string(),
+            version: it.version.to_string(),
+        };
+        Self {
+            subject: it.subject.to_string(),
+            version: it.version.to_string(),
+            id: it.id,
+            format: v1::SchemaFormat::from(it.format).into(),
+            definition: Some(it.definition.clone().into()),
+            references: it.references.iter().map(reference).collect(),
+            fingerprint: it.fingerprint.to_string(),
+            state: v1::VersionState::from(it.state).into(),
+            deprecation: it.deprecation.clone(),
+            labels: it.labels.clone(),
+            create_time: Some(timestamp(it.created)),
+            bump: it.bump.map_or(v1::Bump::Unspecified, v1::Bump::from).into(),
+        }
+    }
+}
+
+impl From<&Subject> for v1::Subject {
+    fn from(it: &Subject) -> Self {
+        let settings = &it.settings;
+        Self {
+            name: it.name.to_string(),
+            format: v1::SchemaFormat::from(it.format).into(),
+            compatibility: v1::Compatibility::from(settings.level).into(),
+            content_model: v1::ContentModel::from(settings.content_model).into(),
+            latest_version: it.newest().map(|it| it.version.to_string()).unwrap_or_default(),
+            versions: it.versions.keys().map(Version::to_string).collect(),
+            owner: settings.owner.clone(),
+            description: settings.description.clone(),
+            labels: settings.labels.clone(),
+            etag: it.etag(),
+            create_time: Some(timestamp(it.created)),
+            surface: v1::Surface::from(settings.surface).into(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A schema of any format.
 
+use std::fmt;
+
 use crate::{
     avro,
     definition::{Definition, Import, InvalidSchema, Violation},
@@ -96,5 +98,15 @@ impl Schema {
             },
             Self::Avro(schema) => schema.validate_binary(bytes),
         }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Protobuf => "Protobuf",
+            Self::Json => "JSON Schema",
+            Self::Avro => "Avro",
+        })
     }
 }

@@ -1,50 +1,202 @@
-//! Schemas of one format.
+//! Schemas in JSON Schema, drafts 4 to 2020-12.
+//!
+//! A [`Schema`] is compared by meaning: is every payload that is valid for the one valid for the other? The answer is a
+//! proof, a payload that shows the contrary and that the validators have confirmed, or that neither was found.
+//!
+//! ```text
+//! text -> source -> graph -> model        reading: JSON, documents and their names, nodes
+//!                              │
+//!          goal -> solve -> branch        comparing: questions, searches, facts
+//!            └──> report                  telling
+//! ```
+//!
+//! Regular expressions may look around: real schemas do. They run on an engine whose steps back are counted
+//! ([`pattern`]); automata decide whether one includes another, and where there is no automaton the answer is UNPROVEN.
 
+use std::{sync::OnceLock, thread};
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+use self::{
+    branch::Sides,
+    drift::Drift,
+    goal::{Failure, Finder},
+    model::Model,
+    source::Source,
+};
 use crate::{
     definition::{Definition, Import, InvalidSchema, Violation},
-    finding::{Change, Comparison, Options},
+    finding::{Change, Comparison, ContentModel, Finding, Options, Severity},
 };
 
-/// A schema.
+mod array;
+mod branch;
+mod drift;
+mod evaluate;
+mod goal;
+mod goal_object;
+mod graph;
+mod model;
+mod number;
+mod object;
+mod pattern;
+mod report;
+mod same;
+mod scalar;
+mod solve;
+mod source;
+mod text;
+
+/// Steps that one direction of a comparison may take: about a quarter of a second.
+const WORK_MAX: u64 = 150_000;
+/// Room for recursion, which all is bounded, but not by what is left of a caller's stack.
+const STACK_BYTES: usize = 64 << 20;
+/// Violations that one answer lists.
+const VIOLATIONS_MAX: usize = 100;
+
+/// A schema with everything it refers to.
 #[derive(Debug)]
-pub struct Schema;
+pub struct Schema {
+    source: Source,
+    model: Model,
+    validator: OnceLock<Result<Validator, String>>,
+}
 
 impl Schema {
-    /// Parses a definition.
+    /// Parses a JSON Schema document. A `$ref` without its fragment is the name of an import or the path of a file;
+    /// nothing is fetched.
     ///
     /// # Errors
-    /// Where it is not a schema.
+    /// Where it is not a schema of its dialect, refers to what is not supplied, or would take more work than is
+    /// bounded.
     pub fn parse(definition: &Definition, imports: &[Import]) -> Result<Self, InvalidSchema> {
-        let _ = (definition, imports);
-        Err(InvalidSchema::new("this format is not built yet"))
+        deep(|| {
+            let source = Source::read(definition, imports)?;
+            let faults = source.check_dialects();
+            if !faults.is_empty() {
+                return Err(InvalidSchema { faults });
+            }
+            let model = graph::build(&source)?;
+            let validator = source.validator().map_err(InvalidSchema::new)?;
+            Ok(Self { source, model, validator: OnceLock::from(Ok(validator)) })
+        })
+        .unwrap_or_else(|| Err(InvalidSchema::new("the schema could not be read for lack of threads")))
     }
 
-    /// The form in which the same schemas are the same bytes.
+    /// The document with its files in one spelling: no spaces, keys in order, equal numbers alike. Annotations are part
+    /// of it, and so is the order of arrays.
     pub fn canonical(&self) -> Vec<u8> {
-        Vec::new()
+        let mut out = Vec::new();
+        for document in self.source.documents.iter().filter(|document| document.own) {
+            if !document.name.is_empty() {
+                out.push(b'\n');
+                text::write_canonical(&Value::from(document.name.as_str()), &mut out);
+                out.push(b':');
+            }
+            text::write_canonical(&document.value, &mut out);
+        }
+        out
     }
 
     /// What changed from this schema to a newer one.
     pub fn compare(&self, new: &Self, options: Options) -> Comparison {
-        let _ = (new, options);
-        Comparison { change: Change::None, findings: Vec::new() }
+        deep(|| compare(self, new, options)).unwrap_or_else(|| Comparison {
+            change: Change::Noticeable,
+            findings: vec![report::not_compared()],
+        })
     }
 
-    /// Checks a payload that is JSON.
+    /// Checks a payload. `format` and content keywords describe and do not refuse.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Everything that is wrong with it, by JSON pointer.
     pub fn validate_json(&self, json: &str) -> Result<(), Vec<Violation>> {
-        let _ = json;
-        Ok(())
+        let violation = |path: &str, message: String| Violation { path: path.to_owned(), message };
+        let value = text::read("", json).map_err(|fault| vec![violation("", fault.to_string())])?;
+        let Some(validator) = self.validator() else {
+            return Err(vec![violation("", "the schema has no validator".to_owned())]);
+        };
+        if validator.is_valid(&value) {
+            return Ok(());
+        }
+        let errors = validator.iter_errors(&value).take(VIOLATIONS_MAX);
+        Err(errors
+            .map(|error| {
+                let message: String = error.to_string().chars().take(500).collect();
+                violation(error.instance_path().as_str(), message)
+            })
+            .collect())
     }
 
-    /// Checks a payload in the encoding of the format.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it.
-    pub fn validate_binary(&self, bytes: &[u8]) -> Result<(), Vec<Violation>> {
-        let _ = bytes;
-        Ok(())
+    fn validator(&self) -> Option<&Validator> {
+        self.validator.get_or_init(|| self.source.validator()).as_ref().ok()
     }
+
+    /// That everything is the same, referenced documents included.
+    fn same_text(&self, other: &Self) -> bool {
+        let documents = |schema: &Self| {
+            let mut all = Vec::new();
+            for document in &schema.source.documents {
+                let mut text = Vec::new();
+                text::write_canonical(&document.value, &mut text);
+                all.push((document.name.clone(), text));
+            }
+            all.sort();
+            all
+        };
+        self.canonical() == other.canonical() && documents(self) == documents(other)
+    }
+}
+
+/// Runs on a stack of its own, since schemas nest.
+fn deep<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        thread.ok()?.join().ok()
+    })
+}
+
+/// One direction: what of the reader's schema fails.
+fn failures(writer: &Schema, reader: &Schema, strict: bool) -> Option<Vec<Failure>> {
+    let validators = (writer.validator()?, reader.validator()?);
+    let sides = Sides { writer: &writer.model, reader: &reader.model };
+    Some(Finder::new(sides, validators, strict, WORK_MAX).run())
+}
+
+fn compare(old: &Schema, new: &Schema, options: Options) -> Comparison {
+    if old.same_text(new) {
+        return Comparison { change: Change::None, findings: Vec::new() };
+    }
+    let strict = options.content_model == ContentModel::Strict;
+    let mut findings: Vec<Finding> = Vec::new();
+    for backward in [true, false] {
+        let (writer, reader) = if backward { (old, new) } else { (new, old) };
+        let Some(failures) = failures(writer, reader, strict) else {
+            findings.push(report::not_compared());
+            continue;
+        };
+        let models = (&writer.model, &reader.model);
+        findings.extend(failures.iter().map(|failure| {
+            report::finding(failure, models, backward, |path| new.source.place(0, path))
+        }));
+    }
+    let drift = Drift::between(old, new);
+    let same = findings.is_empty()
+        && !(drift.declares && !strict)
+        && [(old, new), (new, old)].iter().all(|(writer, reader)| {
+            // Under LENIENT nothing was found; whether nothing at all changed is the stricter question.
+            strict || failures(writer, reader, true).is_some_and(|failures| failures.is_empty())
+        });
+    findings.extend(drift.findings);
+    findings.sort_by_key(|finding| {
+        let weight = match finding.severity {
+            Severity::Error if finding.proven => 0,
+            Severity::Error => 1,
+            Severity::Warning => 2,
+            Severity::Info => 3,
+        };
+        weight
+    });
+    Comparison { change: if same { Change::Unnoticeable } else { Change::Noticeable }, findings }
 }

@@ -3,8 +3,8 @@
 //! It runs by itself (`tidings-registry`) or inside `tidings serve`, and knows nothing of streams. Data flows one way:
 //!
 //! ```text
-//! service -> catalog -> compatibility -> protobuf, json, avro -> definition, finding
-//!               └-> store
+//! service -> registry -> catalog -> compatibility -> format -> protobuf, json, avro -> definition, finding
+//!                └-> store
 //! ```
 //!
 //! - [`definition`]: what an author hands in, and what is wrong with it.
@@ -12,17 +12,27 @@
 //! - [`protobuf`], [`json`], [`avro`]: one format each: parse, canonical form, compare, validate.
 //! - [`format`]: a schema of any of the three.
 //! - [`version`], [`compatibility`]: lines, bumps and levels; the report.
+//! - [`subject`], [`schema`]: what is registered; [`catalog`]: all of it at one revision, and what a draft would become.
+//! - [`registry`]: the one writer; [`store`]: RocksDB; [`service`]: the wire.
 //! - [`convert`]: between these values and the messages of the contract.
 //!
 //! Deliberately absent: validation of JSON, parsing of Avro, linking of Protobuf. Libraries do that.
 
 pub mod avro;
+pub mod catalog;
+pub mod client;
 pub mod compatibility;
 pub mod convert;
 pub mod definition;
+pub mod error;
 pub mod finding;
 pub mod format;
 pub mod json;
 pub mod proto;
 pub mod protobuf;
+pub mod registry;
+pub mod schema;
+pub mod service;
+pub mod store;
+pub mod subject;
 pub mod version;

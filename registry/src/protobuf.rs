@@ -1,54 +1,264 @@
-//! Schemas of one format.
+//! Protobuf: `.proto` texts and descriptor sets of proto2, proto3 and the editions 2023 and 2024.
+//!
+//! ```text
+//! limits -> source -> link -> types -> compare, ledger, form
+//!              └─ editions, descriptor_set, well_known
+//! ```
+
+mod compare;
+mod descriptor_set;
+mod editions;
+mod features;
+mod form;
+mod ledger;
+mod limits;
+mod link;
+mod payload;
+mod places;
+mod pointer;
+mod ranges;
+mod report;
+mod source;
+mod types;
+mod well_known;
+mod wire;
+
+use std::fmt;
+
+use prost_reflect::{DescriptorPool, FileDescriptor, MessageDescriptor};
 
 use crate::{
     definition::{Definition, Import, InvalidSchema, Violation},
-    finding::{Change, Comparison, Options},
+    finding::{Change, Comparison, Finding, Options},
 };
 
-/// A schema.
-#[derive(Debug)]
-pub struct Schema;
+use self::{
+    compare::{Roots, Walk},
+    form::CanonicalForm,
+    link::Linked,
+    source::Sources,
+    types::Types,
+};
+
+/// A schema: linked files, and where in them the event begins.
+pub struct Schema {
+    // Behind a pointer: a schema of any format is as large as the largest.
+    parts: Box<Parts>,
+}
+
+struct Parts {
+    pool: DescriptorPool,
+    types: Types,
+    roots: Roots,
+    form: CanonicalForm,
+}
 
 impl Schema {
-    /// Parses a definition.
+    /// Parses a definition. Its message is the one that it names, else the one that the subject names, else the only one
+    /// at the top level of its file.
     ///
     /// # Errors
-    /// Where it is not a schema.
+    /// Where it is not a schema, it is beyond the limits, or its message is not clear.
     pub fn parse(
         subject: &str,
         definition: &Definition,
         imports: &[Import],
     ) -> Result<Self, InvalidSchema> {
-        let _ = (subject, definition, imports);
-        Err(InvalidSchema::new("this format is not built yet"))
+        let linked = link::link(Sources::load(definition, imports)?)?;
+        let message = choose(&linked, subject, &definition.message_name)?;
+        let addressed = message.full_name() == subject;
+        let message = index(&linked.types, &message)?;
+        Ok(Self::new(linked, Roots::Event { message, addressed }))
+    }
+
+    /// Parses a definition for a comparison of two files, without a choice of one message: all top-level messages count.
+    /// A message that is missing later breaks those who read or write it; one that is new breaks nobody.
+    ///
+    /// # Errors
+    /// Where it is not a schema, or it is beyond the limits.
+    pub fn parse_file(definition: &Definition, imports: &[Import]) -> Result<Self, InvalidSchema> {
+        let linked = link::link(Sources::load(definition, imports)?)?;
+        let file = main_file(&linked)?;
+        let messages =
+            file.messages().map(|it| index(&linked.types, &it)).collect::<Result<_, _>>()?;
+        let enums = file.enums().filter_map(|it| linked.types.enum_index(it.full_name())).collect();
+        let package = file.package_name().to_owned();
+        Ok(Self::new(linked, Roots::File { package, messages, enums }))
+    }
+
+    fn new(linked: Linked, roots: Roots) -> Self {
+        let form = CanonicalForm::of(&linked.pool, &linked.types, &roots);
+        let Linked { pool, types, .. } = linked;
+        Self { parts: Box::new(Parts { pool, types, roots, form }) }
     }
 
     /// The form in which the same schemas are the same bytes.
     pub fn canonical(&self) -> Vec<u8> {
-        Vec::new()
+        self.parts.form.bytes()
     }
 
     /// What changed from this schema to a newer one.
     pub fn compare(&self, new: &Self, options: Options) -> Comparison {
-        let _ = (new, options);
-        Comparison { change: Change::None, findings: Vec::new() }
+        let change = if self.parts.form.noticeable != new.parts.form.noticeable {
+            Change::Noticeable
+        } else if self.parts.form.rest != new.parts.form.rest {
+            Change::Unnoticeable
+        } else {
+            Change::None
+        };
+        let mut walk = Walk::new(&self.parts.types, &new.parts.types, options.surface);
+        walk.begin(&self.parts.roots, &new.parts.roots);
+        Comparison { change, findings: walk.finish() }
+    }
+
+    /// The full name of the event's message. None: the schema is a file of several.
+    pub fn message_name(&self) -> Option<&str> {
+        Some(self.message()?.name.as_str())
     }
 
     /// Checks a payload that is JSON.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Where the JSON mapping of the message does not take it.
     pub fn validate_json(&self, json: &str) -> Result<(), Vec<Violation>> {
-        let _ = json;
-        Ok(())
+        payload::validate_json(&self.descriptor()?, json)
     }
 
-    /// Checks a payload in the encoding of the format.
+    /// Checks a payload in the binary form. Fields that the schema does not have are fine.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Where it does not decode, or something required is missing.
     pub fn validate_binary(&self, bytes: &[u8]) -> Result<(), Vec<Violation>> {
-        let _ = bytes;
-        Ok(())
+        payload::validate_binary(&self.descriptor()?, bytes)
     }
+
+    fn message(&self) -> Option<&types::Message> {
+        match &self.parts.roots {
+            Roots::Event { message, .. } => self.parts.types.message(*message),
+            Roots::File { .. } => None,
+        }
+    }
+
+    /// The descriptor of the event's message.
+    ///
+    /// # Errors
+    /// Where the schema is a file of several messages.
+    pub fn descriptor(&self) -> Result<MessageDescriptor, Vec<Violation>> {
+        let message = self.message().and_then(|it| self.parts.pool.get_message_by_name(&it.name));
+        message.ok_or_else(|| {
+            vec![Violation {
+                path: String::new(),
+                message:
+                    "the schema is a file of several messages; name the one that the payload is"
+                        .to_owned(),
+            }]
+        })
+    }
+}
+
+/// The full names of the top-level messages of a definition's file, in its order.
+///
+/// # Errors
+/// Where it is not a schema, or it is beyond the limits.
+pub fn messages(definition: &Definition, imports: &[Import]) -> Result<Vec<String>, InvalidSchema> {
+    let linked = link::link(Sources::load(definition, imports)?)?;
+    Ok(main_file(&linked)?.messages().map(|it| it.full_name().to_owned()).collect())
+}
+
+/// What `new` brings back as something else: numbers and names that had a meaning in a version of its major line.
+/// `history` has all versions of the line, oldest first.
+pub fn ledger(history: &[&Schema], new: &Schema, options: Options) -> Vec<Finding> {
+    let history: Vec<_> = history.iter().map(|it| (&it.parts.types, &it.parts.roots)).collect();
+    ledger::ledger(&history, (&new.parts.types, &new.parts.roots), options.surface)
+}
+
+/// Without the descriptors: those of a type that contains itself print themselves for ever.
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let types = &self.parts.types;
+        let names = self.parts.roots.messages().iter().filter_map(|it| types.message(*it));
+        f.debug_tuple("Schema").field(&names.map(|it| &it.name).collect::<Vec<_>>()).finish()
+    }
+}
+
+fn main_file(linked: &Linked) -> Result<FileDescriptor, InvalidSchema> {
+    let file = linked.pool.get_file_by_name(&linked.main);
+    file.ok_or_else(|| InvalidSchema::new("the definition has no files"))
+}
+
+fn index(types: &Types, message: &MessageDescriptor) -> Result<usize, InvalidSchema> {
+    let index = types.message_index(message.full_name());
+    index.ok_or_else(|| InvalidSchema::new(format!("{} is not linked", message.full_name())))
+}
+
+/// Chooses the event's message.
+fn choose(linked: &Linked, subject: &str, name: &str) -> Result<MessageDescriptor, InvalidSchema> {
+    let file = main_file(linked)?;
+    let message = |name: &str| {
+        let message = linked.pool.get_message_by_name(name)?;
+        (!message.is_map_entry()).then_some(message)
+    };
+    let own = |message: &MessageDescriptor| {
+        linked.own.iter().any(|it| it == message.parent_file().name())
+    };
+    let candidates: Vec<String> = file.messages().map(|it| it.full_name().to_owned()).collect();
+    if !name.is_empty() {
+        return message(name).ok_or_else(|| {
+            let nearest = nearest(name, &candidates)
+                .map(|it| format!("did you mean {it}? "))
+                .unwrap_or_default();
+            InvalidSchema::new(format!(
+                "the message {name:?} is not there; {nearest}The file defines {}",
+                listed(&candidates)
+            ))
+        });
+    }
+    if let Some(message) = message(subject).filter(own) {
+        return Ok(message);
+    }
+    match candidates.as_slice() {
+        [only] => message(only).ok_or_else(|| InvalidSchema::new("the file defines no message")),
+        [] => Err(InvalidSchema::new("the file defines no message; an event needs one")),
+        _ => {
+            let nearest = nearest(subject, &candidates)
+                .map(|it| format!(" {it} is nearest to the subject."))
+                .unwrap_or_default();
+            Err(InvalidSchema::new(format!(
+                "which message is the event? The file defines {}, and none of them is called {subject:?} as the subject \
+                 is.{nearest} Set message_name",
+                listed(&candidates)
+            )))
+        }
+    }
+}
+
+/// The candidate that a name may be a slip of.
+fn nearest<'a>(name: &str, candidates: &'a [String]) -> Option<&'a String> {
+    // The distance costs the product of the lengths.
+    let names = candidates.iter().filter(|it| it.len() <= 200 && name.len() <= 200).take(100);
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    names
+        .map(|it| {
+            let whole = strsim::damerau_levenshtein(name, it);
+            (whole.min(strsim::damerau_levenshtein(&last(name), &last(it)) + 1), it)
+        })
+        .min()
+        .filter(|(distance, _)| *distance <= 3)
+        .map(|(_, it)| it)
+}
+
+fn listed(candidates: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let shown = candidates.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match candidates.len() {
+        0 => "no message".to_owned(),
+        count if count > SHOWN => format!("{shown} and {} more", count - SHOWN),
+        _ => shown,
+    }
+}
+
+/// What comes back as something else than it was in the line.
+pub fn ledger(history: &[&Schema], new: &Schema, options: Options) -> Vec<crate::finding::Finding> {
+    let _ = (history, new, options);
+    Vec::new()
 }

@@ -74,9 +74,8 @@ pub fn release(version: &Version) -> Version {
 /// # Errors
 /// In words, where it is not one.
 pub fn parse(text: &str) -> Result<Version, String> {
-    let version = Version::parse(text).map_err(|error| {
-        format!("\"{text}\" is not a semantic version such as 1.4.0: {error}")
-    })?;
+    let version = Version::parse(text)
+        .map_err(|error| format!("\"{text}\" is not a semantic version such as 1.4.0: {error}"))?;
     if !version.build.is_empty() {
         return Err(format!(
             "\"{text}\" has build metadata, which orders nothing: declare {}",

@@ -1,0 +1,85 @@
+//! The registry as others use it: in the same process, or elsewhere. Both are the generated client, so the two cannot
+//! drift apart: it runs over any tower service, and the generated server is one.
+
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tonic::{
+    body::Body,
+    codegen::http,
+    transport::{Channel, Endpoint},
+};
+use tower::{Service as _, util::BoxCloneSyncService};
+
+use crate::{
+    proto::v1::schema_registry_service_client::SchemaRegistryServiceClient, service::Service,
+};
+
+/// Largest answer in bytes: a list of a thousand schemas.
+const RESPONSE_BYTES_MAX: usize = 64 << 20;
+/// How long a remote registry has for an answer's beginning.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The generated client, over either.
+pub type Client = SchemaRegistryServiceClient<Transport>;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Calls of the same process, or over a channel.
+#[derive(Clone)]
+pub struct Transport(BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>);
+
+/// A client of a registry in this process.
+pub fn embedded(service: Service) -> Client {
+    let mut server = service.server();
+    let call = tower::service_fn(move |request| {
+        let answer = server.call(request);
+        async { answer.await.map_err(|never| match never {}) }
+    });
+    client(Transport(BoxCloneSyncService::new(call)))
+}
+
+/// A client of a registry elsewhere. Connects when it is first used, and again whenever the connection is lost.
+///
+/// # Errors
+/// Where the address is not one.
+pub fn remote(address: &str) -> Result<Client, String> {
+    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|error| {
+        format!(
+            "\"{address}\" is not the address of a registry, such as http://127.0.0.1:7173: {error}"
+        )
+    })?;
+    let channel: Channel = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TIMEOUT)
+        .http2_keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_while_idle(true)
+        .connect_lazy();
+    let call = tower::ServiceBuilder::new().map_err(BoxError::from).service(channel);
+    Ok(client(Transport(BoxCloneSyncService::new(call))))
+}
+
+fn client(transport: Transport) -> Client {
+    SchemaRegistryServiceClient::new(transport).max_decoding_message_size(RESPONSE_BYTES_MAX)
+}
+
+impl tower::Service<http::Request<Body>> for Transport {
+    type Response = http::Response<Body>;
+    type Error = BoxError;
+    type Future =
+        <BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError> as tower::Service<
+            http::Request<Body>,
+        >>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        self.0.call(request)
+    }
+}

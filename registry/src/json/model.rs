@@ -1,0 +1,341 @@
+//! A schema as a graph of nodes: what its keywords assert, in the dialect that it is written in.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+use serde_json::Value;
+
+use super::{
+    number::{Decimal, value_key},
+    pattern::Pattern,
+};
+
+/// A subschema of one model.
+pub(crate) type NodeId = u32;
+
+/// All that can be reached from the root.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    pub nodes: Vec<Node>,
+    pub spots: Vec<Spot>,
+    pub root: NodeId,
+}
+
+/// Where a value is, as a link to what holds it: a pointer each would be a megabyte for a hostile text.
+#[derive(Debug)]
+pub(crate) struct Spot {
+    pub document: u32,
+    pub parent: Option<u32>,
+    pub token: Box<str>,
+}
+
+/// One subschema.
+#[derive(Debug, Default)]
+pub(crate) struct Node {
+    pub spot: u32,
+    /// `true` and `false` as schemas.
+    pub always: Option<bool>,
+    pub types: Option<Types>,
+    /// `enum`.
+    pub values: Option<Arc<Values>>,
+    /// `const`.
+    pub constant: Option<Arc<Values>>,
+    pub numbers: Option<Box<Numbers>>,
+    pub strings: Option<Box<Strings>>,
+    pub arrays: Option<Box<Arrays>>,
+    pub objects: Option<Box<Objects>>,
+    /// `$ref` and its kin.
+    pub refs: Vec<NodeId>,
+    pub logic: Option<Box<Logic>>,
+    /// Keywords that validate and that are not understood here.
+    pub opaque: Vec<&'static str>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    pub minimum: Option<Bound>,
+    pub maximum: Option<Bound>,
+    pub multiple_of: Option<Decimal>,
+}
+
+/// A bound and whether it is itself out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bound {
+    pub at: Decimal,
+    pub exclusive: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Strings {
+    pub min: Option<u64>,
+    pub max: Option<u64>,
+    pub pattern: Option<Arc<Pattern>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Arrays {
+    pub prefix: Vec<NodeId>,
+    /// Whether the prefix is spelled `items`.
+    pub prefix_is_items: bool,
+    pub rest: Option<NodeId>,
+    pub contains: Option<Contains>,
+    pub unique: bool,
+    pub min: Option<u64>,
+    pub max: Option<u64>,
+    pub unevaluated: Option<NodeId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Contains {
+    pub node: NodeId,
+    pub min: u64,
+    pub max: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Objects {
+    pub properties: BTreeMap<Arc<str>, NodeId>,
+    pub patterns: Vec<(Arc<Pattern>, NodeId)>,
+    pub additional: Option<NodeId>,
+    pub required: Vec<Arc<str>>,
+    pub dependent_required: Vec<(Arc<str>, Vec<Arc<str>>)>,
+    pub dependent_schemas: Vec<(Arc<str>, NodeId)>,
+    pub names: Option<NodeId>,
+    pub min: Option<u64>,
+    pub max: Option<u64>,
+    pub unevaluated: Option<NodeId>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Logic {
+    pub all_of: Vec<NodeId>,
+    pub any_of: Vec<NodeId>,
+    pub one_of: Vec<NodeId>,
+    pub not: Option<NodeId>,
+    pub condition: Option<Condition>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Condition {
+    pub when: NodeId,
+    pub then: Option<NodeId>,
+    pub otherwise: Option<NodeId>,
+}
+
+/// A set of values, in the order of the text.
+#[derive(Debug)]
+pub(crate) struct Values {
+    pub list: Vec<Value>,
+    keys: HashSet<String>,
+}
+
+impl Values {
+    pub(crate) fn new(values: Vec<Value>) -> Self {
+        let mut keys = HashSet::new();
+        let list = values.into_iter().filter(|value| keys.insert(value_key(value))).collect();
+        Self { list, keys }
+    }
+
+    pub(crate) fn contains(&self, value: &Value) -> bool {
+        self.keys.contains(&value_key(value))
+    }
+
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.keys == other.keys
+    }
+
+    pub(crate) fn subset_of(&self, other: &Self) -> bool {
+        self.keys.is_subset(&other.keys)
+    }
+}
+
+/// A set of the types of an instance. An integer is a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Types(u8);
+
+impl Types {
+    pub(crate) const NONE: Self = Self(0);
+    pub(crate) const NULL: Self = Self(1);
+    pub(crate) const BOOLEAN: Self = Self(2);
+    pub(crate) const INTEGER: Self = Self(4);
+    /// A number that is not an integer.
+    pub(crate) const FRACTION: Self = Self(8);
+    pub(crate) const NUMBER: Self = Self(12);
+    pub(crate) const STRING: Self = Self(16);
+    pub(crate) const ARRAY: Self = Self(32);
+    pub(crate) const OBJECT: Self = Self(64);
+    pub(crate) const ALL: Self = Self(127);
+    pub(crate) const EACH: [Self; 7] = [
+        Self::OBJECT,
+        Self::STRING,
+        Self::INTEGER,
+        Self::FRACTION,
+        Self::BOOLEAN,
+        Self::ARRAY,
+        Self::NULL,
+    ];
+
+    pub(crate) fn of(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::NULL,
+            Value::Bool(_) => Self::BOOLEAN,
+            Value::Number(number) if Decimal::of(number).is_integer() => Self::INTEGER,
+            Value::Number(_) => Self::FRACTION,
+            Value::String(_) => Self::STRING,
+            Value::Array(_) => Self::ARRAY,
+            Value::Object(_) => Self::OBJECT,
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "null" => Self::NULL,
+            "boolean" => Self::BOOLEAN,
+            "integer" => Self::INTEGER,
+            "number" => Self::NUMBER,
+            "string" => Self::STRING,
+            "array" => Self::ARRAY,
+            "object" => Self::OBJECT,
+            _ => return None,
+        })
+    }
+
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    #[must_use]
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    #[must_use]
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn includes(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl std::fmt::Display for Types {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let named = [
+            (Self::NULL, "null"),
+            (Self::BOOLEAN, "boolean"),
+            (Self::NUMBER, "number"),
+            (Self::INTEGER, "integer"),
+            (Self::FRACTION, "number that is no integer"),
+            (Self::STRING, "string"),
+            (Self::ARRAY, "array"),
+            (Self::OBJECT, "object"),
+        ];
+        let mut rest = *self;
+        let mut names = Vec::new();
+        for (types, name) in named {
+            if rest.includes(types) {
+                rest = rest.without(types);
+                names.push(name);
+            }
+        }
+        f.write_str(&if names.is_empty() { "none".to_owned() } else { names.join(", ") })
+    }
+}
+
+impl Node {
+    /// Whether it takes every instance, as far as one can see.
+    pub(crate) fn is_true(&self) -> bool {
+        self.always != Some(false)
+            && self.types.is_none_or(|types| types == Types::ALL)
+            && self.values.is_none()
+            && self.constant.is_none()
+            && self.numbers.is_none()
+            && self.strings.is_none()
+            && self.arrays.is_none()
+            && self.objects.is_none()
+            && self.refs.is_empty()
+            && self.logic.is_none()
+            && self.opaque.is_empty()
+    }
+
+    /// The subschemas that see the same instance.
+    pub(crate) fn in_place(&self) -> Vec<NodeId> {
+        let mut nodes = self.refs.clone();
+        if let Some(logic) = &self.logic {
+            nodes.extend(logic.all_of.iter().chain(&logic.any_of).chain(&logic.one_of));
+            nodes.extend(logic.not);
+            if let Some(Condition { when, then, otherwise }) = logic.condition {
+                nodes.push(when);
+                nodes.extend(then.into_iter().chain(otherwise));
+            }
+        }
+        if let Some(objects) = &self.objects {
+            nodes.extend(objects.dependent_schemas.iter().map(|(_, node)| *node));
+        }
+        nodes
+    }
+
+    /// The subschemas that see a part of it.
+    pub(crate) fn inside(&self) -> Vec<NodeId> {
+        let mut nodes = Vec::new();
+        if let Some(arrays) = &self.arrays {
+            nodes.extend(&arrays.prefix);
+            nodes.extend(arrays.rest.into_iter().chain(arrays.unevaluated));
+            nodes.extend(arrays.contains.map(|contains| contains.node));
+        }
+        if let Some(objects) = &self.objects {
+            nodes.extend(objects.properties.values());
+            nodes.extend(objects.patterns.iter().map(|(_, node)| *node));
+            nodes.extend([objects.additional, objects.names, objects.unevaluated].iter().flatten());
+        }
+        nodes
+    }
+}
+
+impl Model {
+    /// A node. Every id comes from this model.
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        static NOTHING: Node = Node {
+            spot: 0,
+            always: None,
+            types: None,
+            values: None,
+            constant: None,
+            numbers: None,
+            strings: None,
+            arrays: None,
+            objects: None,
+            refs: Vec::new(),
+            logic: None,
+            opaque: Vec::new(),
+        };
+        debug_assert!((id as usize) < self.nodes.len(), "a node of another model");
+        self.nodes.get(id as usize).unwrap_or(&NOTHING)
+    }
+
+    /// The document and the JSON pointer of a node.
+    pub(crate) fn pointer(&self, id: NodeId) -> (u32, String) {
+        self.spot_pointer(self.node(id).spot)
+    }
+
+    pub(crate) fn spot_pointer(&self, spot: u32) -> (u32, String) {
+        let mut tokens = Vec::new();
+        let mut at = self.spots.get(spot as usize);
+        let document = at.map_or(0, |spot| spot.document);
+        while let Some(spot) = at {
+            let Some(parent) = spot.parent else { break };
+            tokens.push(spot.token.replace('~', "~0").replace('/', "~1"));
+            at = self.spots.get(parent as usize);
+        }
+        let pointer = tokens.iter().rev().map(|token| format!("/{token}")).collect();
+        (document, pointer)
+    }
+}

@@ -1,0 +1,259 @@
+//! Exact decimal numbers: 0.1 is a tenth here, so that 0.3 is a multiple of it.
+
+use std::cmp::Ordering;
+
+use serde_json::{Number, Value};
+
+/// `±digits · 10^exponent`, without trailing zeros, so that equal numbers have equal parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Decimal {
+    negative: bool,
+    digits: u128,
+    exponent: i32,
+}
+
+impl Decimal {
+    pub(crate) const ZERO: Self = Self { negative: false, digits: 0, exponent: 0 };
+    pub(crate) const ONE: Self = Self { negative: false, digits: 1, exponent: 0 };
+
+    /// `value · 10^exponent`.
+    pub(crate) fn new(value: i128, exponent: i32) -> Self {
+        let (mut digits, mut exponent) = (value.unsigned_abs(), exponent);
+        if digits == 0 {
+            return Self::ZERO;
+        }
+        while digits % 10 == 0 {
+            digits /= 10;
+            exponent = exponent.saturating_add(1);
+        }
+        Self { negative: value < 0, digits, exponent }
+    }
+
+    /// The number as it was written, as far as a double keeps it.
+    pub(crate) fn of(number: &Number) -> Self {
+        if let Some(integer) = number.as_i64() {
+            return Self::new(i128::from(integer), 0);
+        }
+        if let Some(integer) = number.as_u64() {
+            return Self::new(i128::from(integer), 0);
+        }
+        // The shortest text that reads back as the same double has at most 17 digits.
+        let text = format!("{:e}", number.as_f64().unwrap_or_default());
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let fraction = mantissa.split_once('.').map_or(0, |(_, digits)| digits.len());
+        let digits: i128 = mantissa.replace('.', "").parse().unwrap_or_default();
+        let exponent: i32 = exponent.parse().unwrap_or_default();
+        Self::new(digits, exponent - i32::try_from(fraction).unwrap_or_default())
+    }
+
+    pub(crate) fn is_integer(self) -> bool {
+        self.exponent >= 0
+    }
+
+    pub(crate) fn exponent(self) -> i32 {
+        self.exponent
+    }
+
+    /// In units of `10^exponent`, if it is a whole number of those that arithmetic has room for.
+    pub(crate) fn scaled(self, exponent: i32) -> Option<i128> {
+        if self.digits == 0 {
+            return Some(0);
+        }
+        let shift = u32::try_from(self.exponent.checked_sub(exponent)?).ok()?;
+        let factor = 10_i128.checked_pow(shift)?;
+        let value = i128::try_from(self.digits).ok()?.checked_mul(factor)?;
+        // Room for sums and for the next multiple.
+        (value < i128::MAX / 1000).then_some(if self.negative { -value } else { value })
+    }
+
+    /// Whether it is a whole number of `step`s.
+    pub(crate) fn is_multiple_of(self, step: Self) -> bool {
+        if self.digits == 0 {
+            return true;
+        }
+        if step.digits == 0 {
+            return false;
+        }
+        let shift = self.exponent.saturating_sub(step.exponent);
+        if shift >= 0 {
+            // digits · 10^shift mod step, one power at a time: shift is at most 650.
+            let mut rest = self.digits % step.digits;
+            for _ in 0..shift {
+                match rest.checked_mul(10) {
+                    Some(next) => rest = next % step.digits,
+                    None => return false,
+                }
+                if rest == 0 {
+                    return true;
+                }
+            }
+            return rest == 0;
+        }
+        let factor = shift.unsigned_abs();
+        10_u128
+            .checked_pow(factor)
+            .and_then(|factor| step.digits.checked_mul(factor))
+            // A step beyond 2^128 is larger than the number.
+            .is_some_and(|step| self.digits % step == 0)
+    }
+
+    /// As JSON, written as an integer where it is one that fits.
+    pub(crate) fn to_value(self) -> Option<Value> {
+        if self.exponent >= 0
+            && let Some(integer) = self.scaled(0)
+        {
+            if let Ok(integer) = i64::try_from(integer) {
+                return Some(Value::from(integer));
+            }
+            if let Ok(integer) = u64::try_from(integer) {
+                return Some(Value::from(integer));
+            }
+        }
+        let double: f64 = self.to_string().parse().ok()?;
+        let value = Value::Number(Number::from_f64(double)?);
+        // A double that is another number shows nothing.
+        (Self::of(value.as_number()?) == self).then_some(value)
+    }
+
+    fn adjusted(self) -> i64 {
+        i64::from(self.exponent) + i64::from(self.digits.checked_ilog10().unwrap_or(0))
+    }
+}
+
+impl Ord for Decimal {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let sign = |it: &Self| match (it.digits, it.negative) {
+            (0, _) => 0,
+            (_, true) => -1,
+            (_, false) => 1,
+        };
+        let ordering = sign(self).cmp(&sign(other));
+        if ordering != Ordering::Equal || sign(self) == 0 {
+            return ordering;
+        }
+        let magnitude = self.adjusted().cmp(&other.adjusted()).then_with(|| {
+            // The same size: at most 38 digits each, so the longer one bounds both.
+            let shift = |it: &Self, by: i32| {
+                it.digits.checked_mul(10_u128.checked_pow(u32::try_from(by).unwrap_or(0))?)
+            };
+            let difference = self.exponent.saturating_sub(other.exponent);
+            let (left, right) = if difference >= 0 {
+                (shift(self, difference), Some(other.digits))
+            } else {
+                (Some(self.digits), shift(other, -difference))
+            };
+            left.cmp(&right)
+        });
+        if self.negative { magnitude.reverse() } else { magnitude }
+    }
+}
+
+impl PartialOrd for Decimal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl std::fmt::Display for Decimal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.to_short() {
+            Some(text) => f.write_str(&text),
+            None => {
+                let sign = if self.negative { "-" } else { "" };
+                write!(f, "{sign}{}e{}", self.digits, self.exponent)
+            }
+        }
+    }
+}
+
+impl Decimal {
+    /// Plainly, unless that takes a row of zeros.
+    fn to_short(self) -> Option<String> {
+        let sign = if self.negative { "-" } else { "" };
+        let digits = self.digits.to_string();
+        if (0..=20).contains(&self.exponent) {
+            let zeros = "0".repeat(usize::try_from(self.exponent).ok()?);
+            return Some(format!("{sign}{digits}{zeros}"));
+        }
+        if (-20..0).contains(&self.exponent) {
+            let point = usize::try_from(-self.exponent).ok()?;
+            let digits = format!("{digits:0>width$}", width = point + 1);
+            let (whole, fraction) = digits.split_at(digits.len() - point);
+            return Some(format!("{sign}{whole}.{fraction}"));
+        }
+        None
+    }
+}
+
+/// A text that is the same for equal values: 1 and 1.0 are equal, and so are objects in any order.
+pub(crate) fn value_key(value: &Value) -> String {
+    let mut key = String::new();
+    write_key(value, &mut key);
+    key
+}
+
+fn write_key(value: &Value, key: &mut String) {
+    match value {
+        Value::Null => key.push('n'),
+        Value::Bool(value) => key.push(if *value { 't' } else { 'f' }),
+        Value::Number(number) => {
+            let Decimal { negative, digits, exponent } = Decimal::of(number);
+            key.push_str(&format!("{}{digits}e{exponent}", if negative { "-" } else { "" }));
+        }
+        Value::String(text) => key.push_str(&Value::String(text.clone()).to_string()),
+        Value::Array(items) => {
+            key.push('[');
+            for item in items {
+                write_key(item, key);
+                key.push(',');
+            }
+            key.push(']');
+        }
+        Value::Object(members) => {
+            let mut names: Vec<_> = members.keys().collect();
+            names.sort();
+            key.push('{');
+            for name in names {
+                key.push_str(&Value::String(name.clone()).to_string());
+                key.push(':');
+                if let Some(value) = members.get(name) {
+                    write_key(value, key);
+                }
+                key.push(',');
+            }
+            key.push('}');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn decimal(value: Value) -> Decimal {
+        Decimal::of(value.as_number().expect("a number"))
+    }
+
+    #[test]
+    fn numbers_are_exact() {
+        assert_eq!(decimal(json!(1.0)), decimal(json!(1)));
+        assert_eq!(decimal(json!(1e2)), decimal(json!(100)));
+        assert!(decimal(json!(0.3)).is_multiple_of(decimal(json!(0.1))));
+        assert!(!decimal(json!(0.35)).is_multiple_of(decimal(json!(0.1))));
+        assert!(decimal(json!(1e300)).is_multiple_of(decimal(json!(2))));
+        assert!(!decimal(json!(1)).is_multiple_of(decimal(json!(1e300))));
+        assert!(decimal(json!(-5)) < decimal(json!(-4.5)));
+        assert!(decimal(json!(1e300)) > decimal(json!(u64::MAX)));
+        assert!(decimal(json!(1e-300)) > Decimal::ZERO);
+        assert!(decimal(json!(-1e-300)) < Decimal::ZERO);
+        assert_eq!(decimal(json!(-12.5)).to_string(), "-12.5");
+        assert_eq!(decimal(json!(0.05)).to_string(), "0.05");
+        assert_eq!(decimal(json!(1e300)).to_string(), "1e300");
+        assert_eq!(decimal(json!(u64::MAX)).to_value(), Some(json!(u64::MAX)));
+        assert_eq!(decimal(json!(2.5)).to_value(), Some(json!(2.5)));
+        assert_eq!(value_key(&json!({"b": 1.0, "a": [1]})), value_key(&json!({"a": [1.0], "b": 1})));
+        assert_ne!(value_key(&json!("1")), value_key(&json!(1)));
+    }
+}

@@ -1,0 +1,425 @@
+//! Searches for an instance with given facts, or shows that there is none.
+//!
+//! The answer [`Outcome::None`] is a proof: everything that is left out on the way only widens what is searched. An
+//! instance that is found is a candidate; whoever shows it to somebody lets the validators check it first.
+
+use std::{
+    collections::{HashMap, HashSet},
+    rc::Rc,
+    sync::Arc,
+};
+
+use serde_json::Value;
+
+use super::{
+    branch::{Atom, Branch, Lit, Piece, Side, Sides},
+    evaluate,
+    model::{NodeId, Types, Values},
+    number::Decimal,
+    same::Sameness,
+};
+
+/// Instances in instances that a search goes into.
+const DEPTH_MAX: usize = 60;
+/// Values of an `enum` that are tried.
+const VALUES_MAX: usize = 200_000;
+/// Values in an instance that is built.
+pub(crate) const SIZE_MAX: usize = 2_000;
+/// Work that one evaluation of a candidate may take.
+const EVALUATION_MAX: u64 = 20_000;
+
+/// What a search finds.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Outcome {
+    /// An instance.
+    Instance(Value),
+    /// There is one, too large to build.
+    Large,
+    /// There is none.
+    None,
+    /// It gave up.
+    Unknown,
+}
+
+impl Outcome {
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+/// The state of all searches for one question.
+pub(crate) struct Solver<'a> {
+    pub sides: Sides<'a>,
+    /// That undeclared properties may be anything. Otherwise they are seen as absent.
+    pub strict: bool,
+    /// Steps left.
+    pub work: u64,
+    pub sameness: Sameness,
+    memo: HashMap<Vec<Lit>, Outcome>,
+    open: HashSet<Vec<Lit>>,
+    /// That an answer rests on a question that is still open.
+    tainted: bool,
+    declared: HashMap<NodeId, Rc<HashSet<Arc<str>>>>,
+    pub(super) strings: HashMap<String, Outcome>,
+}
+
+impl<'a> Solver<'a> {
+    pub(crate) fn new(sides: Sides<'a>, strict: bool, work: u64) -> Self {
+        Self {
+            sides,
+            strict,
+            work,
+            sameness: Sameness::default(),
+            memo: HashMap::new(),
+            open: HashSet::new(),
+            tainted: false,
+            declared: HashMap::new(),
+            strings: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn spend(&mut self, steps: u64) -> bool {
+        self.work = self.work.saturating_sub(steps);
+        self.work > 0
+    }
+
+    /// Whether two nodes of the two sides say the same.
+    pub(crate) fn same(&mut self, writer: NodeId, reader: NodeId) -> bool {
+        self.spend(1);
+        self.sameness.same((self.sides.writer, writer), (self.sides.reader, reader))
+    }
+
+    /// An instance of which all of these hold.
+    pub(crate) fn lits(&mut self, lits: &[Lit], depth: usize) -> Outcome {
+        let mut key = lits.to_vec();
+        key.sort_unstable();
+        key.dedup();
+        if let Some(known) = self.memo.get(&key) {
+            return known.clone();
+        }
+        if depth > DEPTH_MAX || !self.spend(1) {
+            return Outcome::Unknown;
+        }
+        if !self.open.insert(key.clone()) {
+            // Instances are finite: the smallest one does not need itself as a part.
+            self.tainted = true;
+            return Outcome::None;
+        }
+        let outer = std::mem::replace(&mut self.tainted, false);
+        let branch = Branch::of(self.sides, &key);
+        let outcome = self.branch(branch, depth);
+        self.open.remove(&key);
+        let rests = self.tainted && !matches!(outcome, Outcome::Instance(_));
+        if !rests && self.work > 0 {
+            self.memo.insert(key, outcome.clone());
+        }
+        self.tainted |= outer;
+        outcome
+    }
+
+    /// An instance that a branch describes.
+    pub(crate) fn branch(&mut self, mut branch: Branch, depth: usize) -> Outcome {
+        if branch.impossible {
+            return Outcome::None;
+        }
+        if depth > DEPTH_MAX || !self.spend(1 + branch.seen.len() as u64 / 4) {
+            return Outcome::Unknown;
+        }
+        if let Some(values) = branch.values.iter().min_by_key(|values| values.list.len()) {
+            let values = Arc::clone(values);
+            return self.among(&values, &branch);
+        }
+        // The choice with the fewest ways left first.
+        let sides = self.sides;
+        let mut fewest: Option<(usize, usize)> = None;
+        let mut index = 0;
+        while index < branch.pending.len() {
+            let mut ways = std::mem::take(&mut branch.pending[index]);
+            self.work = self.work.saturating_sub(ways.len() as u64 / 8);
+            ways.retain(|way| !branch.is_dead(sides, way));
+            let count = ways.len();
+            branch.pending[index] = ways;
+            if count == 0 {
+                return Outcome::None;
+            }
+            if fewest.is_none_or(|(_, least)| count < least) {
+                fewest = Some((index, count));
+            }
+            index += 1;
+        }
+        let Some((index, _)) = fewest else {
+            return self.leaf(&branch, depth);
+        };
+        let ways = branch.pending.swap_remove(index);
+        let mut outcome = Outcome::None;
+        for way in ways {
+            if self.work == 0 {
+                return Outcome::Unknown;
+            }
+            let mut chosen = branch.clone();
+            for piece in &way {
+                chosen.add(sides, piece);
+            }
+            match self.branch(chosen, depth) {
+                Outcome::Instance(value) => return Outcome::Instance(value),
+                Outcome::None => {}
+                Outcome::Large => outcome = Outcome::Large,
+                Outcome::Unknown if outcome == Outcome::None => outcome = Outcome::Unknown,
+                Outcome::Unknown => {}
+            }
+        }
+        outcome
+    }
+
+    /// One of these values.
+    fn among(&mut self, values: &Values, branch: &Branch) -> Outcome {
+        let mut outcome = Outcome::None;
+        for (index, value) in values.list.iter().enumerate() {
+            if index >= VALUES_MAX || !self.spend(1) {
+                return Outcome::Unknown;
+            }
+            match self.holds(branch, value) {
+                Some(true) => return Outcome::Instance(value.clone()),
+                Some(false) => {}
+                None => outcome = Outcome::Unknown,
+            }
+        }
+        outcome
+    }
+
+    fn evaluate(&mut self, lit: Lit, value: &Value) -> Option<bool> {
+        let mut work = EVALUATION_MAX.min(self.work * 4 + 100);
+        let before = work;
+        let valid = evaluate::valid(self.sides.model(lit.side), lit.node, value, &mut work);
+        self.work = self.work.saturating_sub((before - work) / 8);
+        valid.map(|valid| valid == lit.positive)
+    }
+
+    /// Whether a value has all facts.
+    pub(crate) fn holds(&mut self, branch: &Branch, value: &Value) -> Option<bool> {
+        let mut all = (!branch.unknown).then_some(true);
+        for lit in branch.roots.iter().chain(&branch.passive) {
+            match self.evaluate(*lit, value) {
+                Some(false) => return Some(false),
+                Some(true) => {}
+                None => all = None,
+            }
+        }
+        for atom in &branch.atoms {
+            match self.atom_holds(atom, value) {
+                Some(false) => return Some(false),
+                Some(true) => {}
+                None => all = None,
+            }
+        }
+        all
+    }
+
+    fn piece_holds(&mut self, piece: &Piece, value: &Value) -> Option<bool> {
+        match piece {
+            Piece::Lit(lit) => self.evaluate(*lit, value),
+            Piece::Atom(atom) => self.atom_holds(atom, value),
+            Piece::OneOf(..) | Piece::Unknown => None,
+        }
+    }
+
+    fn atom_holds(&mut self, atom: &Atom, value: &Value) -> Option<bool> {
+        let number = || value.as_number().map(Decimal::of);
+        let length = || value.as_str().map(|text| text.chars().count() as u64);
+        let items = || value.as_array().map(|items| items.len() as u64);
+        let members = value.as_object();
+        Some(match atom {
+            Atom::Types(types) => types.includes(Types::of(value)),
+            Atom::Lower(bound) => number().is_none_or(|it| {
+                if bound.exclusive { it > bound.at } else { it >= bound.at }
+            }),
+            Atom::Upper(bound) => number().is_none_or(|it| {
+                if bound.exclusive { it < bound.at } else { it <= bound.at }
+            }),
+            Atom::Multiple(step) => number().is_none_or(|it| it.is_multiple_of(*step)),
+            Atom::NotMultiple(step) => number().is_none_or(|it| !it.is_multiple_of(*step)),
+            Atom::MinLength(min) => length().is_none_or(|it| it >= *min),
+            Atom::MaxLength(max) => length().is_none_or(|it| it <= *max),
+            Atom::Pattern(pattern) => value.as_str().is_none_or(|it| pattern.matches(it)),
+            Atom::NotPattern(pattern) => value.as_str().is_none_or(|it| !pattern.matches(it)),
+            Atom::Values(values) => values.contains(value),
+            Atom::NotValues(values) => !values.contains(value),
+            Atom::MinItems(min) => items().is_none_or(|it| it >= *min),
+            Atom::MaxItems(max) => items().is_none_or(|it| it <= *max),
+            Atom::MinProperties(min) => members.is_none_or(|it| it.len() as u64 >= *min),
+            Atom::MaxProperties(max) => members.is_none_or(|it| it.len() as u64 <= *max),
+            Atom::Required(name) => members.is_none_or(|it| it.contains_key(&**name)),
+            Atom::Absent(name) => members.is_none_or(|it| !it.contains_key(&**name)),
+            Atom::Property(name, piece) => {
+                let Some(value) = members.and_then(|it| it.get(&**name)) else { return Some(true) };
+                return self.piece_holds(piece, value);
+            }
+            Atom::Item(index, piece) => {
+                let Some(items) = value.as_array() else { return Some(true) };
+                let Some(item) = items.get(*index) else { return Some(false) };
+                return self.piece_holds(piece, item);
+            }
+            Atom::SomeItem(from, lit) => {
+                let Some(items) = value.as_array() else { return Some(true) };
+                let mut any = Some(false);
+                for item in items.iter().skip(*from) {
+                    match self.evaluate(*lit, item) {
+                        Some(true) => return Some(true),
+                        Some(false) => {}
+                        None => any = None,
+                    }
+                }
+                return any;
+            }
+            Atom::Count(lit, min, max) => {
+                let Some(items) = value.as_array() else { return Some(true) };
+                let mut count = 0_u64;
+                for item in items {
+                    count += u64::from(self.evaluate(*lit, item)?);
+                }
+                count >= *min && max.is_none_or(|max| count <= max)
+            }
+            Atom::Unique | Atom::Repeats => {
+                let Some(items) = value.as_array() else { return Some(true) };
+                let keys: HashSet<_> = items.iter().map(super::number::value_key).collect();
+                (keys.len() == items.len()) == matches!(atom, Atom::Unique)
+            }
+            Atom::SomeName(lit) => {
+                let Some(members) = members else { return Some(true) };
+                let mut any = Some(false);
+                for name in members.keys() {
+                    match self.evaluate(*lit, &Value::from(name.as_str())) {
+                        Some(true) => return Some(true),
+                        Some(false) => {}
+                        None => any = None,
+                    }
+                }
+                return any;
+            }
+            Atom::SomeProperty(of, part, lit) => {
+                let Some(members) = members else { return Some(true) };
+                let mut any = Some(false);
+                for (name, value) in members {
+                    if !self.falls_to(*of, *part, name) {
+                        continue;
+                    }
+                    match self.evaluate(*lit, value) {
+                        Some(true) => return Some(true),
+                        Some(false) => {}
+                        None => any = None,
+                    }
+                }
+                return any;
+            }
+        })
+    }
+
+    /// An instance of a branch without open choices: type by type.
+    fn leaf(&mut self, branch: &Branch, depth: usize) -> Outcome {
+        let mut outcome = Outcome::None;
+        for types in Types::EACH {
+            if !branch.types.includes(types) {
+                continue;
+            }
+            let found = match types {
+                Types::NULL => self.listed(branch, vec![Value::Null]),
+                Types::BOOLEAN => self.listed(branch, vec![true.into(), false.into()]),
+                Types::INTEGER => self.number(branch, false),
+                Types::FRACTION => self.number(branch, true),
+                Types::STRING => self.string(branch),
+                Types::ARRAY => self.array(branch, depth),
+                _ => self.object(branch, depth),
+            };
+            let found = match found {
+                Outcome::Instance(_) if branch.unknown => Outcome::Unknown,
+                Outcome::Instance(value) => self.checked(branch, value, depth),
+                found => found,
+            };
+            match found {
+                Outcome::Instance(value) => return Outcome::Instance(value),
+                Outcome::None => {}
+                Outcome::Large => outcome = Outcome::Large,
+                Outcome::Unknown if outcome == Outcome::None => outcome = Outcome::Unknown,
+                Outcome::Unknown => {}
+            }
+        }
+        outcome
+    }
+
+    /// A candidate that offends what was not looked at makes it part of the search.
+    fn checked(&mut self, branch: &Branch, value: Value, depth: usize) -> Outcome {
+        let mut offended = Vec::new();
+        for lit in &branch.passive {
+            if self.evaluate(*lit, &value) == Some(false) {
+                offended.push(*lit);
+            }
+        }
+        if !offended.is_empty() {
+            let mut branch = branch.clone();
+            branch.passive.retain(|lit| !offended.contains(lit));
+            for lit in offended {
+                branch.add(self.sides, &Piece::Lit(lit));
+            }
+            return self.branch(branch, depth);
+        }
+        match self.holds(branch, &value) {
+            Some(false) => Outcome::Unknown,
+            Some(true) | None => Outcome::Instance(value),
+        }
+    }
+
+    fn listed(&mut self, branch: &Branch, values: Vec<Value>) -> Outcome {
+        let free = |value: &Value| !branch.not_values.iter().any(|values| values.contains(value));
+        let free = values.into_iter().filter(free).find(|value| {
+            branch.passive.iter().all(|lit| self.evaluate(*lit, value) != Some(false))
+        });
+        free.map_or(Outcome::None, Outcome::Instance)
+    }
+
+    /// Whether a writer's node speaks of a name.
+    pub(crate) fn declares(&mut self, lit: Lit, name: &str) -> bool {
+        self.declared(lit).contains(name)
+    }
+
+    /// The names that a writer's node speaks of, at the place of the node.
+    pub(crate) fn declared(&mut self, lit: Lit) -> Rc<HashSet<Arc<str>>> {
+        if lit.side != Side::Writer || !lit.positive {
+            return Rc::default();
+        }
+        if let Some(names) = self.declared.get(&lit.node) {
+            return Rc::clone(names);
+        }
+        let model = self.sides.model(lit.side);
+        let (mut names, mut met, mut open) = (HashSet::new(), HashSet::new(), vec![lit.node]);
+        while let Some(id) = open.pop() {
+            if !met.insert(id) {
+                continue;
+            }
+            let node = model.node(id);
+            if let Some(objects) = &node.objects {
+                names.extend(objects.properties.keys().cloned());
+                names.extend(objects.required.iter().cloned());
+                for (name, others) in &objects.dependent_required {
+                    names.insert(Arc::clone(name));
+                    names.extend(others.iter().cloned());
+                }
+                names.extend(objects.dependent_schemas.iter().map(|(name, _)| Arc::clone(name)));
+            }
+            open.extend(node.in_place());
+        }
+        self.work = self.work.saturating_sub(names.len() as u64 / 16);
+        let names = Rc::new(names);
+        self.declared.insert(lit.node, Rc::clone(&names));
+        names
+    }
+}
+
+/// How many values an instance has, up to a limit.
+pub(crate) fn size(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
+        Value::Object(members) => 1 + members.values().map(size).sum::<usize>(),
+        Value::String(text) => 1 + text.len() / 100,
+        _ => 1,
+    }
+}

@@ -1,0 +1,288 @@
+//! JSON text with places: read strictly, found again by pointer, and written canonically.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use super::number::Decimal;
+use crate::definition::{Fault, Place};
+
+/// How deep a definition may nest. The JSON parser itself would go to 127, and a schema that nests by 100 is a bomb.
+pub(crate) const DEPTH_MAX: usize = 100;
+
+/// Reads a text: one JSON value, no key twice, not too deep.
+pub(crate) fn read(file: &str, text: &str) -> Result<Value, Fault> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let read = Strict { depth: 0 }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value));
+    read.map_err(|error| {
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let message = error.to_string();
+        let said = message.rsplit_once(" at line ").map_or(message.as_str(), |(said, _)| said);
+        Fault {
+            place: Place {
+                file: file.to_owned(),
+                line: number(error.line()),
+                column: number(error.column()),
+                path: String::new(),
+            },
+            message: format!("not a JSON document: {said}"),
+        }
+    })
+}
+
+struct Strict {
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Strict {
+    fn inner<E: Error>(&self) -> Result<Self, E> {
+        if self.depth >= DEPTH_MAX {
+            return Err(E::custom(format_args!("it nests deeper than {DEPTH_MAX} levels")));
+        }
+        Ok(Self { depth: self.depth + 1 })
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(self.inner()?)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if members.contains_key(&key) {
+                let key: String = key.chars().take(100).collect();
+                return Err(A::Error::custom(format_args!("the key {key:?} is there twice")));
+            }
+            let value = map.next_value_seed(self.inner()?)?;
+            members.insert(key, value);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+/// The place that a JSON pointer leads to in a text that was read before. Found by reading along, which takes
+/// milliseconds where it is asked for; a table of all places would outweigh the schema.
+pub(crate) fn place(file: &str, text: &str, pointer: &str) -> Place {
+    let mut cursor = Cursor { text, at: 0 };
+    cursor.spaces();
+    let mut best = cursor.at;
+    for token in pointer.split('/').skip(1) {
+        let token = token.replace("~1", "/").replace("~0", "~");
+        if cursor.enter(&token).is_none() {
+            break;
+        }
+        best = cursor.at;
+    }
+    Place { file: file.to_owned(), path: pointer.to_owned(), ..Place::of_byte(text, best) }
+}
+
+/// Walks over JSON that is known to be well-formed.
+struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn spaces(&mut self) {
+        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
+            self.at += 1;
+        }
+    }
+
+    /// Goes to the member or item that a token names.
+    fn enter(&mut self, token: &str) -> Option<()> {
+        let open = self.peek()?;
+        let mut index = 0_usize;
+        self.at += 1;
+        loop {
+            self.spaces();
+            if matches!(self.peek()?, b'}' | b']') {
+                return None;
+            }
+            let found = if open == b'{' {
+                let from = self.at;
+                self.skip();
+                let key = self.text.get(from..self.at)?;
+                let same = serde_json::from_str::<String>(key).is_ok_and(|key| key == token);
+                self.spaces();
+                self.at += 1; // ':'
+                self.spaces();
+                same
+            } else {
+                index.to_string() == token
+            };
+            if found {
+                return Some(());
+            }
+            self.skip();
+            self.spaces();
+            if self.peek()? == b',' {
+                self.at += 1;
+            }
+            index += 1;
+        }
+    }
+
+    /// Passes one value.
+    fn skip(&mut self) {
+        let mut depth = 0_usize;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' => {
+                    self.at += 1;
+                    while let Some(byte) = self.peek() {
+                        self.at += if byte == b'\\' { 2 } else { 1 };
+                        if byte == b'"' {
+                            break;
+                        }
+                    }
+                    if depth == 0 {
+                        return;
+                    }
+                }
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.at += 1;
+                }
+                b'}' | b']' => {
+                    if depth <= 1 {
+                        self.at += depth;
+                        return;
+                    }
+                    depth -= 1;
+                    self.at += 1;
+                }
+                b',' if depth == 0 => return,
+                byte if depth == 0 && byte.is_ascii_whitespace() => return,
+                _ => self.at += 1,
+            }
+        }
+    }
+}
+
+/// Writes a value as RFC 8785 does, but for numbers, which are written exactly: equal numbers alike.
+pub(crate) fn write_canonical(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => {
+            out.extend_from_slice(value.to_string().as_bytes());
+        }
+        Value::Number(number) => {
+            out.extend_from_slice(Decimal::of(number).to_string().as_bytes());
+        }
+        Value::Array(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_canonical(item, out);
+            }
+            out.push(b']');
+        }
+        Value::Object(members) => {
+            let mut sorted: Vec<_> = members.iter().collect();
+            sorted.sort_by(|(left, _), (right, _)| left.encode_utf16().cmp(right.encode_utf16()));
+            out.push(b'{');
+            for (index, (name, value)) in sorted.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(Value::from(name.as_str()).to_string().as_bytes());
+                out.push(b':');
+                write_canonical(value, out);
+            }
+            out.push(b'}');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_found_by_pointer() {
+        let text = "{\n  \"a/b\": [1, {\"c\\u0064\": \"}\"}],\n  \"e\": {\"f\": 2}\n}";
+        let at = |pointer: &str| {
+            let place = place("", text, pointer);
+            (place.line, place.column)
+        };
+        assert_eq!(at(""), (1, 1));
+        assert_eq!(at("/a~1b"), (2, 10));
+        assert_eq!(at("/a~1b/1/cd"), (2, 26));
+        assert_eq!(at("/e/f"), (3, 14));
+        assert_eq!(at("/e/missing"), (3, 8));
+    }
+
+    #[test]
+    fn strict_reading_says_where() {
+        let fault = read("", "{\"a\": 1,\n \"a\": 2}").expect_err("twice");
+        assert_eq!(fault.place.line, 2);
+        assert!(fault.message.contains("\"a\" is there twice"), "{fault}");
+        assert!(read("", &"[".repeat(200)).is_err());
+        assert!(read("", "1e400").is_err());
+        assert!(read("", "{} x").is_err());
+    }
+
+    #[test]
+    fn canonical_text_has_one_spelling() {
+        let canonical = |text: &str| {
+            let mut out = Vec::new();
+            write_canonical(&read("", text).expect("JSON"), &mut out);
+            String::from_utf8(out).expect("UTF-8")
+        };
+        assert_eq!(canonical("{\"b\": 1.0, \"a\": [1e2, \"\\u00e9\"]}"), "{\"a\":[100,\"é\"],\"b\":1}");
+        assert_ne!(canonical("[1, 2]"), canonical("[2, 1]"));
+    }
+}

@@ -1,0 +1,132 @@
+//! `tidings-registry`: the registry as a service of its own.
+
+use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::Parser;
+use tidings_registry::{
+    error::OpenError,
+    proto::{DESCRIPTORS, v1::schema_registry_service_server::SERVICE_NAME},
+    registry::Registry,
+    service::Service,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tracing_subscriber::EnvFilter;
+
+/// How long open calls have to end after a signal.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Keeps versions of schemas, refuses changes that would break somebody, and says which version means what.
+///
+/// `tidings serve` has a registry inside; this program is for one that several servers share. Point them at it with
+/// `tidings serve --registry http://127.0.0.1:7173`, and your pipelines with `tidings schema --server http://127.0.0.1:7173 ...`.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Where to listen.
+    #[arg(long, env = "TIDINGS_REGISTRY_LISTEN", default_value = "127.0.0.1:7173")]
+    listen: SocketAddr,
+    /// Where the schemas are kept [default: tidings-registry in the user's data folder].
+    #[arg(long, env = "TIDINGS_REGISTRY_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// What is logged: trace, debug, info, warn, error, or directives such as `info,h2=warn`.
+    #[arg(long, env = "TIDINGS_LOG", default_value = "info")]
+    log: String,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match serve(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// The exit codes of `tidings serve`.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<OpenError>() {
+        Some(OpenError::Corrupt(_)) => 4,
+        Some(OpenError::NewerFormat { .. }) => 5,
+        Some(OpenError::Locked(_)) => 6,
+        Some(OpenError::Io { .. }) => 7,
+        None => 1,
+    }
+}
+
+fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder().parse(&arguments.log).context("--log")?;
+    let colour = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .init();
+    let directory = match arguments.data_dir {
+        Some(directory) => directory,
+        None => dirs::data_dir()
+            .context("there is no data folder of this user: give --data-dir")?
+            .join("tidings-registry"),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let registry = Registry::open(&directory)?;
+    runtime.block_on(listen(arguments.listen, registry))
+}
+
+#[expect(clippy::print_stdout, reason = "scripts read the port from here")]
+async fn listen(address: SocketAddr, registry: Registry) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let address = listener.local_addr()?;
+    let (drain, draining) = watch::channel(false);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    for service in ["", SERVICE_NAME] {
+        reporter.set_service_status(service, ServingStatus::Serving).await;
+    }
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let mut stopped = draining.clone();
+    let serving = Server::builder()
+        .max_concurrent_streams(1000)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(Service::new(registry, draining).server())
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            // An error is the end too.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        });
+    println!("listening on {address}");
+    tracing::info!(%address, "serving");
+    let mut serving = tokio::spawn(serving);
+    tokio::select! {
+        ended = &mut serving => return Ok(ended??),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("draining");
+    for service in ["", SERVICE_NAME] {
+        reporter.set_service_status(service, ServingStatus::NotServing).await;
+    }
+    drain.send_replace(true);
+    // Whoever holds a connection open and takes nothing is not waited for.
+    let _ = tokio::time::timeout(DRAIN, serving).await;
+    Ok(())
+}

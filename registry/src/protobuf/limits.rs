@@ -1,0 +1,217 @@
+//! How large a definition may be: counted before anything slow looks at it.
+
+use prost_types::{
+    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
+};
+
+use crate::definition::Place;
+
+/// Messages, fields, oneofs, enums, values, services and methods of a definition. 50,000 fields take 10 s to link, and
+/// that grows with their square.
+pub(super) const DEFINITIONS_MAX: usize = 10_000;
+
+/// The same for a definition and everything it imports from other subjects.
+pub(super) const LINKED_DEFINITIONS_MAX: usize = 30_000;
+
+/// Fields of one message.
+const FIELDS_MAX: usize = 5_000;
+
+/// Reserved ranges and names, extension ranges and options: each is compared with each field of its message.
+const ATTRIBUTES_MAX: usize = 20_000;
+
+/// Statements of a text that are no definitions, such as options and imports.
+const STATEMENTS_MAX: usize = DEFINITIONS_MAX + 5_000;
+
+/// Files of a definition with its imports.
+pub(super) const FILES_MAX: usize = 500;
+
+/// Nested braces and brackets. The parser takes 31 nested messages, and options nest in them.
+const DEPTH_MAX: usize = 200;
+
+/// A limit that a text exceeds, and where.
+#[derive(Debug)]
+pub(super) struct TooLarge {
+    pub(super) place: Place,
+    pub(super) message: String,
+}
+
+/// Counts the statements of a text, roughly and fast, before it is parsed.
+pub(super) fn scan(text: &str) -> Result<(), TooLarge> {
+    let (mut statements, mut commas, mut depth) = (0_usize, 0_usize, 0_usize);
+    let too_large =
+        |at: usize, message: String| Err(TooLarge { place: Place::of_byte(text, at), message });
+    for (at, token) in Tokens::new(text) {
+        match token {
+            b";" => statements += 1,
+            b"," => commas += 1,
+            b"{" | b"[" => {
+                statements += usize::from(token == b"{");
+                depth += 1;
+            }
+            b"}" | b"]" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if statements > STATEMENTS_MAX {
+            return too_large(
+                at,
+                format!("more than {DEFINITIONS_MAX} definitions; split the schema over subjects"),
+            );
+        }
+        if commas > ATTRIBUTES_MAX {
+            return too_large(
+                at,
+                format!("more than {ATTRIBUTES_MAX} reserved numbers and options"),
+            );
+        }
+        if depth > DEPTH_MAX {
+            return too_large(at, format!("braces and brackets nested more than {DEPTH_MAX} deep"));
+        }
+    }
+    Ok(())
+}
+
+/// Counts the definitions of a file exactly, before it is linked.
+pub(super) fn count(file: &FileDescriptorProto) -> Result<usize, String> {
+    let mut count = Count::default();
+    count.fields("the file", &file.extension)?;
+    for message in &file.message_type {
+        count.message(message)?;
+    }
+    file.enum_type.iter().for_each(|it| count.enumeration(it));
+    for service in &file.service {
+        count.definitions += 1 + service.method.len();
+        for method in &service.method {
+            count.attributes +=
+                method.options.as_ref().map_or(0, |it| it.uninterpreted_option.len());
+        }
+    }
+    if count.attributes > ATTRIBUTES_MAX {
+        return Err(format!(
+            "{} reserved numbers and options; {ATTRIBUTES_MAX} are the most",
+            count.attributes
+        ));
+    }
+    Ok(count.definitions)
+}
+
+#[derive(Default)]
+struct Count {
+    definitions: usize,
+    attributes: usize,
+}
+
+impl Count {
+    // Messages nest 31 deep in texts and, in descriptor sets, as deep as prost decodes: 100.
+    fn message(&mut self, message: &DescriptorProto) -> Result<(), String> {
+        self.definitions += 1 + message.oneof_decl.len();
+        self.attributes += message.reserved_range.len()
+            + message.reserved_name.len()
+            + message.extension_range.len()
+            + message.options.as_ref().map_or(0, |it| it.uninterpreted_option.len());
+        self.fields(message.name(), &message.field)?;
+        self.fields(message.name(), &message.extension)?;
+        message.enum_type.iter().for_each(|it| self.enumeration(it));
+        message.nested_type.iter().try_for_each(|it| self.message(it))
+    }
+
+    fn fields(&mut self, owner: &str, fields: &[FieldDescriptorProto]) -> Result<(), String> {
+        self.definitions += fields.len();
+        for field in fields {
+            self.attributes += field.options.as_ref().map_or(0, |it| it.uninterpreted_option.len());
+        }
+        if fields.len() > FIELDS_MAX {
+            return Err(format!(
+                "{owner} has {} fields; {FIELDS_MAX} are the most a message may have",
+                fields.len()
+            ));
+        }
+        Ok(())
+    }
+
+    fn enumeration(&mut self, kind: &EnumDescriptorProto) {
+        self.definitions += 1 + kind.value.len();
+        self.attributes += kind.reserved_range.len() + kind.reserved_name.len();
+        for value in &kind.value {
+            self.attributes += value.options.as_ref().map_or(0, |it| it.uninterpreted_option.len());
+        }
+    }
+}
+
+/// The tokens of a text with their first bytes, without comments: words, strings and single marks.
+pub(super) struct Tokens<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Tokens<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text: text.as_bytes(), at: 0 }
+    }
+
+    fn peek(&self, ahead: usize) -> u8 {
+        self.text.get(self.at + ahead).copied().unwrap_or(0)
+    }
+
+    fn until(&mut self, end: impl Fn(u8) -> bool) {
+        while self.at < self.text.len() && !end(self.peek(0)) {
+            self.at += 1;
+        }
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = (usize, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let start = self.at;
+            let first = *self.text.get(start)?;
+            match first {
+                b'/' if self.peek(1) == b'/' => self.until(|byte| byte == b'\n'),
+                b'/' if self.peek(1) == b'*' => {
+                    self.at += 2;
+                    while self.at < self.text.len()
+                        && !(self.peek(0) == b'*' && self.peek(1) == b'/')
+                    {
+                        self.at += 1;
+                    }
+                    self.at += 2;
+                }
+                b'"' | b'\'' => {
+                    self.at += 1;
+                    while self.at < self.text.len() && self.peek(0) != first {
+                        self.at += if self.peek(0) == b'\\' { 2 } else { 1 };
+                    }
+                    self.at += 1;
+                    let end = self.at.min(self.text.len());
+                    return Some((start, self.text.get(start..end)?));
+                }
+                byte if byte.is_ascii_whitespace() => self.at += 1,
+                byte if word(byte) => {
+                    self.until(|byte| !word(byte));
+                    return Some((start, self.text.get(start..self.at)?));
+                }
+                _ => {
+                    self.at += 1;
+                    return Some((start, self.text.get(start..self.at)?));
+                }
+            }
+        }
+    }
+}
+
+fn word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.' || byte >= 0x80
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_have_no_comments_and_whole_strings() {
+        let text = "a.b/*;*/ = 'x;\\'' // ;\n;\"";
+        let tokens: Vec<_> = Tokens::new(text).map(|(_, it)| String::from_utf8_lossy(it)).collect();
+        assert_eq!(tokens, ["a.b", "=", "'x;\\''", ";", "\""]);
+    }
+}

@@ -1,0 +1,10 @@
+//! JSON Schema: golden cases, generated pairs, hostile input, and the webhooks of GitHub.
+
+#[path = "json/generate.rs"]
+mod generate;
+#[path = "json/github.rs"]
+mod github;
+#[path = "json/golden.rs"]
+mod golden;
+#[path = "json/properties.rs"]
+mod properties;

@@ -1,0 +1,18 @@
+//! Protobuf, from the outside: what the engine says about pairs of schemas, and whether decoders agree.
+
+#[path = "protobuf/decoding.rs"]
+mod decoding;
+#[path = "protobuf/golden.rs"]
+mod golden;
+#[path = "protobuf/hostile.rs"]
+mod hostile;
+#[path = "protobuf/ledger.rs"]
+mod ledger;
+#[path = "protobuf/model.rs"]
+mod model;
+#[path = "protobuf/pairs.rs"]
+mod pairs;
+#[path = "protobuf/parsing.rs"]
+mod parsing;
+#[path = "protobuf/payloads.rs"]
+mod payloads;
