@@ -273,7 +273,7 @@ impl Told<'_> {
             writeln!(out, "compared with nothing: it is the first version")?;
         } else {
             writeln!(out, "compared with {}", printable(&compared.join(", ")))?;
-            writeln!(out, "{}", meaning(self.report.required_bump()))?;
+            writeln!(out, "{}", meaning(self.report))?;
         }
         if let Some(done) = done {
             writeln!(out, "{}", printable(done))?;

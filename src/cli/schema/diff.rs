@@ -10,10 +10,11 @@ use std::{
 use clap::Args;
 use tidings_registry::{
     compatibility::{Level, Report},
-    definition::Place,
+    definition::{InvalidSchema, Place},
     finding::{Direction, Options},
-    format::Schema,
+    format::{Format, Schema},
     proto::v1::{Bump, CompatibilityReport},
+    protobuf,
 };
 
 use super::{
@@ -65,8 +66,11 @@ pub fn run(args: DiffArgs) -> anyhow::Result<()> {
     let (old, new) = args.read()?;
     let level = Level::from(args.compatibility);
     let output = args.report.output;
-    let old_schema = parse(&old, output)?;
-    let new_schema = parse(&new, output)?;
+    if old.format != new.format {
+        return Err(different_formats(&old, &new).into());
+    }
+    let (old_schema, new_schema) =
+        parse(&old, &new).map_err(|(source, invalid)| not_a_schema(source, &invalid, output))?;
     let options =
         Options { content_model: args.content_model.into(), surface: args.surface.into() };
     let Some(comparison) = old_schema.compare(&new_schema, options) else {
@@ -98,7 +102,7 @@ pub fn run(args: DiffArgs) -> anyhow::Result<()> {
             let verdict =
                 if accepted { paint.green(&entry.summary) } else { paint.red(&entry.summary) };
             writeln!(out, "{} -> {}: {verdict}", old.name, new.name)?;
-            writeln!(out, "{}", meaning(report.required_bump()))?;
+            writeln!(out, "{}", meaning(&report))?;
             out.flush()?;
         } else {
             machine::print(output, &[entry])?;
@@ -139,15 +143,34 @@ impl DiffArgs {
     }
 }
 
-fn parse(source: &Source, output: ReportFormat) -> anyhow::Result<Schema> {
-    Schema::parse(source.format, "", &source.definition, &[]).map_err(|invalid| {
-        let entry = Entry::invalid("", source, &invalid.faults);
-        let failure = entry.failure(source.remedy());
-        match machine::print(output, &[entry]) {
-            Ok(()) => failure.into(),
-            Err(error) => error,
+/// Both schemas. Files of Protobuf that have several messages, of which none is named, are compared as a whole.
+fn parse<'a>(
+    old: &'a Source,
+    new: &'a Source,
+) -> Result<(Schema, Schema), (&'a Source, InvalidSchema)> {
+    let one = |source: &'a Source| {
+        Schema::parse(source.format, "", &source.definition, &[]).map_err(|error| (source, error))
+    };
+    let whole = |source: &'a Source| {
+        let schema = protobuf::Schema::parse_file(&source.definition, &[]);
+        schema.map(Schema::Protobuf).map_err(|error| (source, error))
+    };
+    match (one(old), one(new)) {
+        (Ok(old), Ok(new)) => Ok((old, new)),
+        _ if old.format == Format::Protobuf && old.definition.message_name.is_empty() => {
+            Ok((whole(old)?, whole(new)?))
         }
-    })
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
+}
+
+fn not_a_schema(source: &Source, invalid: &InvalidSchema, output: ReportFormat) -> anyhow::Error {
+    let entry = Entry::invalid("", source, &invalid.faults);
+    let failure = entry.failure(source.remedy());
+    match machine::print(output, &[entry]) {
+        Ok(()) => failure.into(),
+        Err(error) => error,
+    }
 }
 
 /// Lines of the contract are those of the text itself: places in imported files are kept apart.

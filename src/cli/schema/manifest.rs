@@ -306,7 +306,8 @@ impl Reader {
         let is_plain = Path::new(path)
             .components()
             .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        let joined = self.directory.join(path);
+        let named = Path::new(path).components().filter(|part| *part != Component::CurDir);
+        let joined = self.directory.join(named.collect::<PathBuf>());
         let root = match self.directory.as_os_str() {
             empty if empty.is_empty() => Path::new("."),
             _ => &self.directory,

@@ -34,8 +34,10 @@ pub fn failure(
     let violations = details.bad_request().map(|bad| bad.field_violations.as_slice());
     let mut faults: Vec<Vec<Fault>> = vec![Vec::new(); schemas.len()];
     for violation in violations.unwrap_or_default() {
-        let index = index_of(&violation.field);
-        if is_invalid && let Some(faults) = faults.get_mut(index) {
+        // Of several schemas it has to be said which.
+        let index = index_of(&violation.field).or((schemas.len() == 1).then_some(0));
+        let faults = index.and_then(|index| faults.get_mut(index));
+        if is_invalid && let Some(faults) = faults {
             faults.push(fault_of(&violation.description));
         }
     }
@@ -60,10 +62,9 @@ pub fn failure(
     }
 }
 
-/// Which of the schemas a field belongs to: `schemas[2].definition` to the third; `schema.definition` to the only one.
-fn index_of(field: &str) -> usize {
-    let index = field.strip_prefix("schemas[").and_then(|rest| rest.split(']').next());
-    index.and_then(|index| index.parse().ok()).unwrap_or_default()
+/// Which of the schemas a field belongs to: `schemas[2].definition` to the third.
+fn index_of(field: &str) -> Option<usize> {
+    field.strip_prefix("schemas[")?.split(']').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn fields_say_which_schema() {
-        assert_eq!(index_of("schemas[12].definition.text"), 12);
-        assert_eq!(index_of("schema.definition"), 0);
+        assert_eq!(index_of("schemas[12].definition.text"), Some(12));
+        assert_eq!(index_of("schema.definition"), None);
     }
 }

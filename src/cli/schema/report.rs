@@ -7,7 +7,7 @@ use tidings_registry::{
     compatibility::Level,
     definition::{Fault, Place},
     finding::Direction,
-    proto::v1::{self, CompatibilityReport, Finding},
+    proto::v1::{self, AffectedConsumer, CompatibilityReport, Consumer, Finding},
 };
 
 use super::{
@@ -28,6 +28,9 @@ const WITNESS_MAX: usize = 400;
 
 /// The rule under which a text that is no schema is told.
 const INVALID: &str = "INVALID_SCHEMA";
+
+/// The rule of consumers that declared what they need and would not get it any more.
+const LEFT_BEHIND: &str = "CONSUMERS_LEFT_BEHIND";
 
 /// Says how a report is printed.
 #[derive(Debug, Clone, Copy, Args)]
@@ -149,6 +152,7 @@ impl Case<'_> {
                 note
             })
             .collect();
+        notes.extend(self.report.affected_consumers.iter().map(|it| self.left_behind(it)));
         notes.sort_by_key(|note| note.weight);
         let summary = self.summary(&notes);
         Entry {
@@ -191,6 +195,26 @@ impl Case<'_> {
             line: place.line,
             column: place.column,
             path: path.clone(),
+            snippet: None,
+        }
+    }
+
+    fn left_behind(&self, affected: &AffectedConsumer) -> Note {
+        let consumer = affected.consumer.clone().unwrap_or_default();
+        let connected = if consumer.connected { ", connected now" } else { "" };
+        let Consumer { name, requirement, .. } = consumer;
+        Note {
+            weight: if self.accepted { Weight::Warning } else { Weight::Error },
+            rule: LEFT_BEHIND.to_owned(),
+            message: format!(
+                "consumer {name}, which needs {requirement}{connected}, would be left behind: {}",
+                affected.reason
+            ),
+            details: Vec::new(),
+            file: self.source.name.clone(),
+            line: 0,
+            column: 0,
+            path: String::new(),
             snippet: None,
         }
     }
@@ -244,26 +268,21 @@ fn key(finding: &Finding) -> (&str, &str, &str, u32, u32, &str) {
 
 /// Whom it hurts, what to do, and what shows it.
 fn details(finding: &Finding, weight: Weight, versions: &[String]) -> Vec<(&'static str, String)> {
-    let old = match versions {
-        [] => "the old schema".to_owned(),
-        versions => versions.join(", "),
-    };
-    let replays = format!("replays: new readers of what {old} wrote");
-    let running = format!("readers of {old} that run now, once the new schema writes");
-    let whom = match finding.direction() {
-        v1::Direction::Backward => replays,
-        v1::Direction::Forward => running,
-        v1::Direction::Both => format!("{replays}; and {running}"),
-        v1::Direction::Unspecified => String::new(),
-    };
     let is_error = finding.severity() == v1::Severity::Error;
-    let title = match (is_error, weight) {
-        (true, Weight::Error) => "breaks",
-        (true, _) => "breaks, which is not asked for here",
-        (false, _) => "concerns",
+    let title =
+        if weight == Weight::Error { "breaks" } else { "breaks, though it is not asked for" };
+    let whom = match finding.direction() {
+        _ if !is_error => "",
+        v1::Direction::Backward => "replays, new code reading old events",
+        v1::Direction::Forward => "running readers, old code reading new events",
+        v1::Direction::Both => {
+            "replays, new code reading old events, and running readers, old code reading new ones"
+        }
+        v1::Direction::Unspecified => "",
     };
     [
-        (title, whom),
+        (title, whom.to_owned()),
+        ("against", versions.join(", ")),
         ("instead", finding.suggestion.clone()),
         ("payload", cut(&finding.witness, WITNESS_MAX)),
     ]
@@ -279,14 +298,20 @@ fn cut(text: &str, chars_max: usize) -> String {
     }
 }
 
-/// What a bump means, in words.
-pub fn meaning(bump: v1::Bump) -> &'static str {
-    match bump {
-        v1::Bump::Unspecified => "",
+/// What a report comes to, in words.
+pub fn meaning(report: &CompatibilityReport) -> &'static str {
+    let verdicts = [report.backward(), report.forward()];
+    match report.required_bump() {
+        v1::Bump::Unspecified => "not compared",
         v1::Bump::None => "NONE: it is the same schema",
         v1::Bump::Patch => "PATCH: nobody can notice, neither readers nor writers",
-        v1::Bump::Minor => "MINOR: everything that is promised still works",
-        v1::Bump::Major => "MAJOR: somebody would break; it needs a new major version",
+        v1::Bump::Minor => "MINOR: everything that is promised still holds",
+        v1::Bump::Major if verdicts.contains(&v1::Verdict::Incompatible) => {
+            "MAJOR: somebody would break; it needs a new major version"
+        }
+        v1::Bump::Major => {
+            "MAJOR: it could not be shown that nobody breaks, which counts as if somebody did"
+        }
     }
 }
 
