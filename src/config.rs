@@ -30,7 +30,14 @@ const TIB: u64 = 1024 * GIB;
 pub const ENV_PREFIX: &str = "TIDINGS_";
 
 /// Variables with our prefix that are not settings of the server.
-const OTHER_VARIABLES: [&str; 3] = ["TIDINGS_SERVER", "TIDINGS_CONFIG", "TIDINGS_FAULT"];
+const OTHER_VARIABLES: [&str; 6] = [
+    "TIDINGS_SERVER",
+    "TIDINGS_CONFIG",
+    "TIDINGS_FAULT",
+    "TIDINGS_REGISTRY_LISTEN",
+    "TIDINGS_REGISTRY_DATA_DIR",
+    "TIDINGS_REGISTRY_LOG",
+];
 
 /// What the server is told once, when it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +48,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where metrics and probes are served; `None` is "off".
     pub admin_listen: Option<SocketAddr>,
+    /// Which schema registry is used.
+    pub registry: RegistrySource,
     /// Whether a publish to a topic that does not exist creates it.
     pub auto_create_topics: bool,
     /// Largest event, encoded.
@@ -79,6 +88,17 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+/// Which schema registry is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistrySource {
+    /// One in this process, on the same port, kept in the folder `registry` of the data directory.
+    Embedded,
+    /// One that runs elsewhere, at this address. Calls of the registry on this server's port are passed on to it.
+    Remote(String),
+    /// None.
+    Off,
+}
+
 /// Form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -95,6 +115,7 @@ impl Default for Config {
                 .map_or_else(|| PathBuf::from("tidings-data"), |dir| dir.join("tidings")),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7171)),
             admin_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 7172))),
+            registry: RegistrySource::Embedded,
             auto_create_topics: false,
             max_event_bytes: 1 << 20,
             max_batch_bytes: 4 << 20,
@@ -139,6 +160,7 @@ enum Slot {
     Path(fn(&mut Config) -> &mut PathBuf),
     Address(fn(&mut Config) -> &mut SocketAddr),
     AddressOrOff(fn(&mut Config) -> &mut Option<SocketAddr>),
+    Registry(fn(&mut Config) -> &mut RegistrySource),
     Switch(fn(&mut Config) -> &mut bool),
     Size(fn(&mut Config) -> &mut usize, RangeInclusive<u64>),
     Space(fn(&mut Config) -> &mut u64, RangeInclusive<u64>),
@@ -168,6 +190,11 @@ pub const SETTINGS: &[Setting] = &[
         name: "admin-listen",
         doc: "Address of /metrics, /healthz and /readyz",
         slot: Slot::AddressOrOff(|c| &mut c.admin_listen),
+    },
+    Setting {
+        name: "registry",
+        doc: "Schema registry: \"embedded\", the address of one that runs elsewhere, or \"off\"",
+        slot: Slot::Registry(|c| &mut c.registry),
     },
     Setting {
         name: "auto-create-topics",
@@ -275,6 +302,7 @@ impl Setting {
             Slot::Path(_) => "DIR",
             Slot::Address(_) => "ADDR",
             Slot::AddressOrOff(_) => "ADDR|off",
+            Slot::Registry(_) => "embedded|URL|off",
             Slot::Switch(_) => "true|false",
             Slot::Size(..) | Slot::Space(..) => "SIZE",
             Slot::Count(..) | Slot::SmallCount(..) => "N",
@@ -304,6 +332,7 @@ impl Setting {
             Slot::Path(_)
             | Slot::Address(_)
             | Slot::AddressOrOff(_)
+            | Slot::Registry(_)
             | Slot::Switch(_)
             | Slot::Filter(_)
             | Slot::Format(_) => None,
@@ -320,6 +349,11 @@ impl Setting {
             Slot::AddressOrOff(at) => {
                 at(config).map_or_else(|| "off".to_owned(), |address| address.to_string())
             }
+            Slot::Registry(at) => match at(config) {
+                RegistrySource::Embedded => "embedded".to_owned(),
+                RegistrySource::Remote(address) => address.clone(),
+                RegistrySource::Off => "off".to_owned(),
+            },
             Slot::Switch(at) => at(config).to_string(),
             Slot::Size(at, _) => show_size(*at(config) as u64),
             Slot::Space(at, _) => show_size(*at(config)),
@@ -352,6 +386,19 @@ impl Setting {
                         parse_address(text)
                             .map_err(|expected| format!("{expected}, or \"off\""))?,
                     )
+                };
+            }
+            Slot::Registry(at) => {
+                *at(config) = match text {
+                    "embedded" => RegistrySource::Embedded,
+                    "off" => RegistrySource::Off,
+                    _ if text.starts_with("http://") => RegistrySource::Remote(text.to_owned()),
+                    _ => {
+                        return Err(
+                            "expected embedded, off, or an address such as http://127.0.0.1:7173"
+                                .to_owned(),
+                        );
+                    }
                 };
             }
             Slot::Switch(at) => {

@@ -4,6 +4,10 @@ mod connections;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use tidings_registry::{
+    client, error::OpenError as RegistryError, proto::v1::schema_registry_service_server,
+    registry::Registry, remote::Remote, service::Service,
+};
 use tokio::{
     net::TcpListener,
     runtime,
@@ -16,7 +20,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     broker::{Broker, Limits},
-    config::Config,
+    config::{Config, RegistrySource},
     journal::{Health, Journal, Options},
     model::numbers::AppendTime,
     proto::{
@@ -41,6 +45,12 @@ pub enum ServeError {
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The registry cannot be opened.
+    #[error("the schema registry: {0}")]
+    Registry(#[from] RegistryError),
+    /// The address of the registry is none.
+    #[error("{0}")]
+    RegistryAddress(String),
     /// The port cannot be had.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -75,7 +85,15 @@ impl ServeError {
             Self::Open(OpenError::NewerFormat { .. }) => 5,
             Self::Open(OpenError::Locked { .. }) => 6,
             Self::Open(OpenError::Io { .. }) | Self::Disk(_) | Self::Close(_) => 7,
-            Self::Listen { .. } | Self::Transport(_) | Self::Start(_) | Self::Reflection(_) => 1,
+            Self::Registry(RegistryError::Corrupt(_)) => 4,
+            Self::Registry(RegistryError::NewerFormat { .. }) => 5,
+            Self::Registry(RegistryError::Locked(_)) => 6,
+            Self::Registry(RegistryError::Io { .. }) => 7,
+            Self::RegistryAddress(_)
+            | Self::Listen { .. }
+            | Self::Transport(_)
+            | Self::Start(_)
+            | Self::Reflection(_) => 1,
         }
     }
 }
@@ -126,6 +144,7 @@ struct Opened {
     metrics: Metrics,
     journal: Journal,
     store: Arc<store::Store>,
+    registry: Option<Registry>,
 }
 
 impl Opened {
@@ -141,12 +160,17 @@ impl Opened {
             None => None,
         };
         let (journal, store) = open(config, &metrics).await?;
-        Ok(Self { terminate, interrupt, listener, admin, metrics, journal, store })
+        let registry = match config.registry {
+            RegistrySource::Embedded => Some(open_registry(config).await?),
+            RegistrySource::Remote(_) | RegistrySource::Off => None,
+        };
+        Ok(Self { terminate, interrupt, listener, admin, metrics, journal, store, registry })
     }
 }
 
 async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
-    let Opened { mut terminate, mut interrupt, listener, admin, metrics, journal, store } = opened;
+    let Opened { mut terminate, mut interrupt, listener, admin, metrics, journal, store, registry } =
+        opened;
     let limits = Limits {
         event_bytes_max: config.max_event_bytes,
         auto_create_topics: config.auto_create_topics,
@@ -157,7 +181,17 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
     tokio::spawn(broker.clone().retain());
 
     let (reporter, health) = tonic_health::server::health_reporter();
-    set_health(&reporter, ServingStatus::Serving).await;
+    let has_registry = config.registry != RegistrySource::Off;
+    set_health(&reporter, ServingStatus::Serving, has_registry).await;
+    let (drain_registry, draining) = watch::channel(false);
+    let registry = registry.map(|registry| Service::new(registry, draining).server());
+    let remote = match &config.registry {
+        RegistrySource::Remote(address) => {
+            let transport = client::remote(address).map_err(ServeError::RegistryAddress)?;
+            Some(Remote::new(transport))
+        }
+        RegistrySource::Embedded | RegistrySource::Off => None,
+    };
     let in_flight = Arc::new(InFlight::default());
     let settings = Settings {
         batch_events_max: config.max_batch_events,
@@ -183,6 +217,8 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
         .add_service(v1alpha)
         .add_service(events)
         .add_service(topics)
+        .add_optional_service(registry)
+        .add_optional_service(remote)
         .serve_with_incoming_shutdown(incoming, async {
             let _ = stopped.await;
         });
@@ -216,9 +252,10 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
         // Not an exit in order: that would take the database down under its own threads. What was acknowledged stays.
         let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
     });
-    set_health(&reporter, ServingStatus::NotServing).await;
+    set_health(&reporter, ServingStatus::NotServing, has_registry).await;
     let start = Instant::now();
     broker.drain();
+    drain_registry.send_replace(true);
     let _ = stop.send(());
     drain(&mut serving, &in_flight, config.drain_timeout).await;
     serving.abort();
@@ -263,6 +300,12 @@ async fn open(
     Ok((Journal::start(writer, options, metrics.clone())?, store))
 }
 
+async fn open_registry(config: &Config) -> Result<Registry, ServeError> {
+    let directory = config.data_dir.join("registry");
+    let opened = tokio::task::spawn_blocking(move || Registry::open(&directory));
+    Ok(opened.await.map_err(io::Error::other)??)
+}
+
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
 }
@@ -305,9 +348,13 @@ async fn failed(state: &mut watch::Receiver<Health>) -> String {
     }
 }
 
-async fn set_health(reporter: &HealthReporter, status: ServingStatus) {
+async fn set_health(reporter: &HealthReporter, status: ServingStatus, has_registry: bool) {
     for service in ["", event_service_server::SERVICE_NAME, topic_service_server::SERVICE_NAME] {
         reporter.set_service_status(service, status).await;
+    }
+    if has_registry {
+        let registry = schema_registry_service_server::SERVICE_NAME;
+        reporter.set_service_status(registry, status).await;
     }
 }
 
@@ -324,6 +371,7 @@ fn reflection() -> Reflection<(
     let builder = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tidings_registry::proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };

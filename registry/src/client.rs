@@ -33,21 +33,21 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone)]
 pub struct Transport(BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>);
 
-/// A client of a registry in this process.
-pub fn embedded(service: Service) -> Client {
+/// A registry in this process.
+pub fn embedded(service: Service) -> Transport {
     let mut server = service.server();
     let call = tower::service_fn(move |request| {
         let answer = server.call(request);
         async { answer.await.map_err(|never| match never {}) }
     });
-    client(Transport(BoxCloneSyncService::new(call)))
+    Transport(BoxCloneSyncService::new(call))
 }
 
-/// A client of a registry elsewhere. Connects when it is first used, and again whenever the connection is lost.
+/// A registry elsewhere. Connects when it is first used, and again whenever the connection is lost.
 ///
 /// # Errors
 /// Where the address is not one.
-pub fn remote(address: &str) -> Result<Client, String> {
+pub fn remote(address: &str) -> Result<Transport, String> {
     let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|error| {
         format!(
             "\"{address}\" is not the address of a registry, such as http://127.0.0.1:7173: {error}"
@@ -60,11 +60,13 @@ pub fn remote(address: &str) -> Result<Client, String> {
         .keep_alive_while_idle(true)
         .connect_lazy();
     let call = tower::ServiceBuilder::new().map_err(BoxError::from).service(channel);
-    Ok(client(Transport(BoxCloneSyncService::new(call))))
+    Ok(Transport(BoxCloneSyncService::new(call)))
 }
 
-fn client(transport: Transport) -> Client {
-    SchemaRegistryServiceClient::new(transport).max_decoding_message_size(RESPONSE_BYTES_MAX)
+impl From<Transport> for Client {
+    fn from(transport: Transport) -> Self {
+        Self::new(transport).max_decoding_message_size(RESPONSE_BYTES_MAX)
+    }
 }
 
 impl tower::Service<http::Request<Body>> for Transport {

@@ -81,7 +81,9 @@ impl Schema {
             let validator = source.validator().map_err(InvalidSchema::new)?;
             Ok(Self { source, model, validator: OnceLock::from(Ok(validator)) })
         })
-        .unwrap_or_else(|| Err(InvalidSchema::new("the schema could not be read for lack of threads")))
+        .unwrap_or_else(|| {
+            Err(InvalidSchema::new("the schema could not be read for lack of threads"))
+        })
     }
 
     /// The document with its files in one spelling: no spaces, keys in order, equal numbers alike. Annotations are part

@@ -31,6 +31,7 @@ pub mod json;
 pub mod proto;
 pub mod protobuf;
 pub mod registry;
+pub mod remote;
 pub mod schema;
 pub mod service;
 pub mod store;

@@ -37,7 +37,7 @@ struct Arguments {
     #[arg(long, env = "TIDINGS_REGISTRY_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// What is logged: trace, debug, info, warn, error, or directives such as `info,h2=warn`.
-    #[arg(long, env = "TIDINGS_LOG", default_value = "info")]
+    #[arg(long, env = "TIDINGS_REGISTRY_LOG", default_value = "info")]
     log: String,
 }
 

@@ -256,9 +256,3 @@ fn listed(candidates: &[String]) -> String {
         _ => shown,
     }
 }
-
-/// What comes back as something else than it was in the line.
-pub fn ledger(history: &[&Schema], new: &Schema, options: Options) -> Vec<crate::finding::Finding> {
-    let _ = (history, new, options);
-    Vec::new()
-}

@@ -12,6 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use self::decode::Faults;
+pub use self::status::unreachable;
 use crate::{
     catalog::plan::{Decision, Planned},
     compatibility::Level,

@@ -151,8 +151,9 @@ fn served() -> Vec<(String, String, MethodType)> {
         .map(|(service, method, kind)| ((*service).to_owned(), (*method).to_owned(), *kind))
         .collect();
     // They are compiled into the binary; a test sees that they decode.
-    let files = FileDescriptorSet::decode(DESCRIPTORS).unwrap_or_default();
-    for file in &files.file {
+    let files = [DESCRIPTORS, tidings_registry::proto::DESCRIPTORS]
+        .map(|set| FileDescriptorSet::decode(set).unwrap_or_default());
+    for file in files.iter().flat_map(|set| &set.file) {
         for service in &file.service {
             for method in &service.method {
                 methods.push((

@@ -440,17 +440,17 @@ impl Branch {
                 self.impossible |= self.types.is_none();
             }
             Atom::Lower(bound) => {
-                let tighter = self.lower.is_none_or(|it| {
-                    bound.at > it.at || bound.at == it.at && bound.exclusive
-                });
+                let tighter = self
+                    .lower
+                    .is_none_or(|it| bound.at > it.at || bound.at == it.at && bound.exclusive);
                 if tighter {
                     self.lower = Some(*bound);
                 }
             }
             Atom::Upper(bound) => {
-                let tighter = self.upper.is_none_or(|it| {
-                    bound.at < it.at || bound.at == it.at && bound.exclusive
-                });
+                let tighter = self
+                    .upper
+                    .is_none_or(|it| bound.at < it.at || bound.at == it.at && bound.exclusive);
                 if tighter {
                     self.upper = Some(*bound);
                 }

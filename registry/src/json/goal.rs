@@ -489,8 +489,7 @@ impl<'a> Finder<'a> {
                 break;
             }
             if self.solver.sides.reader.node(id).always == Some(false) {
-                let question =
-                    Question { kind: Kind::ItemClosed, reader, name: index.to_string() };
+                let question = Question { kind: Kind::ItemClosed, reader, name: index.to_string() };
                 let atom = Atom::MinItems(index as u64 + 1);
                 let pieces = [Piece::Atom(Atom::Types(array)), Piece::Atom(atom)];
                 self.ask(&question, branch, &pieces);
@@ -541,9 +540,7 @@ impl<'a> Finder<'a> {
         let empty = Default::default();
         let left = one.logic.as_deref().unwrap_or(&empty);
         let right = other.logic.as_deref().unwrap_or(&empty);
-        for (left, right) in
-            [(&left.any_of, &right.any_of), (&left.one_of, &right.one_of)]
-        {
+        for (left, right) in [(&left.any_of, &right.any_of), (&left.one_of, &right.one_of)] {
             if left.len() != right.len() {
                 return false;
             }
@@ -664,13 +661,15 @@ impl<'a> Finder<'a> {
 
     /// Which of the writer's values are refused.
     fn listed(&mut self, kind: Kind, case: &Branch) -> String {
-        let Some(values) = case.values.iter().min_by_key(|values| values.list.len()).cloned() else {
+        let Some(values) = case.values.iter().min_by_key(|values| values.list.len()).cloned()
+        else {
             return String::new();
         };
         if kind != Kind::Values && kind != Kind::Type || values.list.len() > 1_000 {
             return String::new();
         }
-        let refused = values.list.iter().filter(|value| self.solver.holds(case, value) == Some(true));
+        let refused =
+            values.list.iter().filter(|value| self.solver.holds(case, value) == Some(true));
         let refused: Vec<_> = refused.take(20).map(Value::to_string).collect();
         refused.join(", ")
     }

@@ -22,8 +22,7 @@ impl Finder<'_> {
         }
         for (name, others) in &objects.dependent_required {
             for other in others {
-                let pieces =
-                    [Atom::Required(Arc::clone(name)), Atom::Absent(Arc::clone(other))];
+                let pieces = [Atom::Required(Arc::clone(name)), Atom::Absent(Arc::clone(other))];
                 if self.solver().allowed(branch, name) {
                     self.ask_about(Kind::DependentRequired, reader, name, branch, &pieces);
                 }
@@ -129,11 +128,11 @@ impl Finder<'_> {
                 }
                 Part::Additional => {
                     // Everything that the reader's properties and patterns leave over, the writer's leave over too.
-                    let left = others.properties.keys().all(|name| {
-                        objects.properties.contains_key(name)
-                    }) && others.patterns.iter().all(|(pattern, _)| {
-                        objects.patterns.iter().any(|(it, _)| it.text == pattern.text)
-                    });
+                    let left =
+                        others.properties.keys().all(|name| objects.properties.contains_key(name))
+                            && others.patterns.iter().all(|(pattern, _)| {
+                                objects.patterns.iter().any(|(it, _)| it.text == pattern.text)
+                            });
                     left && others.additional.is_some_and(|other| self.solver().same(other, id))
                 }
                 Part::Unevaluated => false,
@@ -175,8 +174,7 @@ impl Finder<'_> {
             let there = Atom::Required(Arc::clone(name));
             let closed = model.node(id).always == Some(false);
             if closed {
-                let kind =
-                    if known { Kind::PropertyClosed } else { Kind::AdditionalProperties };
+                let kind = if known { Kind::PropertyClosed } else { Kind::AdditionalProperties };
                 let said = if known { name.as_ref() } else { "" };
                 self.ask_about(kind, lit.node, said, branch, &[there]);
             } else if lits.is_empty() {

@@ -230,12 +230,10 @@ impl<'a> Solver<'a> {
         let members = value.as_object();
         Some(match atom {
             Atom::Types(types) => types.includes(Types::of(value)),
-            Atom::Lower(bound) => number().is_none_or(|it| {
-                if bound.exclusive { it > bound.at } else { it >= bound.at }
-            }),
-            Atom::Upper(bound) => number().is_none_or(|it| {
-                if bound.exclusive { it < bound.at } else { it <= bound.at }
-            }),
+            Atom::Lower(bound) => number()
+                .is_none_or(|it| if bound.exclusive { it > bound.at } else { it >= bound.at }),
+            Atom::Upper(bound) => number()
+                .is_none_or(|it| if bound.exclusive { it < bound.at } else { it <= bound.at }),
             Atom::Multiple(step) => number().is_none_or(|it| it.is_multiple_of(*step)),
             Atom::NotMultiple(step) => number().is_none_or(|it| !it.is_multiple_of(*step)),
             Atom::MinLength(min) => length().is_none_or(|it| it >= *min),

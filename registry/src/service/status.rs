@@ -335,6 +335,20 @@ pub fn draining() -> Status {
     answer.status()
 }
 
+/// A registry elsewhere that does not answer.
+pub fn unreachable(mut cause: &(dyn std::error::Error + 'static)) -> Status {
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    tracing::warn!(%cause, "the registry does not answer");
+    let message = "the schema registry does not answer; it runs elsewhere and is not reached";
+    let mut details = ErrorDetails::new();
+    // The events' contract has this reason: to whoever asks, it is their server that cannot go on.
+    details.set_error_info("REGISTRY_UNAVAILABLE", DOMAIN, HashMap::new());
+    details.set_retry_info(Some(std::time::Duration::from_secs(1)));
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
 /// A fault of ours: the story is for the log.
 pub fn internal(error: impl std::fmt::Display) -> Status {
     tracing::error!(%error, "internal error");

@@ -80,7 +80,8 @@ impl<'a> Declared<'a> {
                 for (name, value) in members {
                     let (mut below, mut declared) = (Vec::new(), false);
                     for schema in &schemas {
-                        if let Some(property) = schema.get("properties").and_then(|it| it.get(name)) {
+                        if let Some(property) = schema.get("properties").and_then(|it| it.get(name))
+                        {
                             declared = true;
                             below.push(property);
                         }
@@ -161,7 +162,8 @@ fn no_payload_contradicts_a_verdict() {
         }
         let (Some(old), Some(new)) = (parse(&old_text), parse(&new_text)) else { continue };
         compared += 1;
-        for (model, name) in [(ContentModel::Strict, "STRICT"), (ContentModel::Lenient, "LENIENT")] {
+        for (model, name) in [(ContentModel::Strict, "STRICT"), (ContentModel::Lenient, "LENIENT")]
+        {
             let comparison = old.compare(&new, options(model));
             counts.witnesses += check_witnesses(&old, &new, &comparison);
             for direction in [Direction::Backward, Direction::Forward] {
@@ -227,7 +229,12 @@ fn no_payload_contradicts_a_verdict() {
         }
     }
     println!("{compared} pairs, {} contradicted: {counts:?}", wrong.len());
-    assert!(wrong.is_empty(), "{} contradicted\n{}", wrong.len(), wrong[..wrong.len().min(8)].join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} contradicted\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(8)].join("\n")
+    );
 }
 
 #[test]
@@ -263,7 +270,9 @@ fn bumps_along_a_chain_bound_the_bump_across_it() {
         let one = document(&mut choices);
         let two = changed(&mut choices, &one);
         let three = changed(&mut choices, &two);
-        let (Some(a), Some(b), Some(c)) = (parse(&one), parse(&two), parse(&three)) else { continue };
+        let (Some(a), Some(b), Some(c)) = (parse(&one), parse(&two), parse(&three)) else {
+            continue;
+        };
         let strict = options(ContentModel::Strict);
         let bumps = [a.compare(&b, strict), b.compare(&c, strict), a.compare(&c, strict)];
         let [first, second, across] = bumps.each_ref().map(bump);
