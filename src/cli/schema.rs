@@ -56,7 +56,7 @@ pub enum SchemaCommand {
 /// What somebody has to know who has never seen a registry.
 const LEVELS: &str = "\
 Versions mean something:
-  PATCH  1.4.0 -> 1.4.1  nobody can notice: comments, order, names that are not on the wire
+  PATCH  1.4.0 -> 1.4.1  nobody can notice: documentation, types that no event has in it
   MINOR  1.4.1 -> 1.5.0  what is promised still holds: everybody goes on as before
   MAJOR  1.5.0 -> 2.0.0  somebody would break: it has to be asked for, with --version 2.0.0
 
@@ -72,7 +72,10 @@ Examples:
   tidings schema diff old.proto new.proto
   tidings schema check shop.OrderPlaced order_placed.proto
   tidings schema register shop.OrderPlaced order_placed.proto
-  tidings schema plan schemas/ && tidings schema apply schemas/";
+  tidings schema plan schemas/ && tidings schema apply schemas/
+
+The registry runs inside tidings serve. One that runs by itself is named with --server, such as
+--server http://127.0.0.1:7173.";
 
 /// Runs the command.
 pub fn run(command: SchemaCommand) -> anyhow::Result<()> {

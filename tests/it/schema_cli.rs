@@ -18,6 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use self::{canned::Canned, files::FILES};
+use crate::harness::{Options, Server};
 
 /// A directory with the files of the tests, and commands that run in it.
 struct Place {
@@ -248,7 +249,7 @@ async fn every_command_tells_what_the_registry_answers() {
     place.tell("versions shop.OrderPlaced -o table", 0);
     place.tell("versions shop.OrderPlaced", 0);
     place.tell("deprecate shop.OrderPlaced 1.0.0 --because old -o table", 0);
-    place.tell("retire shop.OrderPlaced 1.0.0", 0);
+    place.tell("retire shop.OrderPlaced 1.0.0", 1);
     place.tell("update shop.OrderPlaced", 2);
     place.tell("update shop.OrderPlaced --compatibility backward -o table", 0);
     place.tell("delete shop.OrderPlaced", 2);
@@ -335,4 +336,39 @@ fn a_small_pair_takes_no_time() {
         })
         .min();
     assert!(fastest < Some(Duration::from_millis(200)), "{fastest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_lives_in_the_registry_of_the_server() {
+    let server = Server::start(Options::default()).await;
+    let place = Place::new(&format!("http://{}", server.address()));
+    let run = |args: &str, code: i32| {
+        let (found, stdout, stderr) = place.run(&mut place.command(), args, "");
+        assert_eq!(found, code, "tidings schema {args}\n{stdout}{stderr}");
+        (stdout, stderr)
+    };
+    let said = run("register shop.OrderPlaced order/v1.proto", 0).0;
+    assert!(said.contains("registered shop.OrderPlaced 1.0.0, id 1"), "{said}");
+    let said = run("check shop.OrderPlaced order/v2.proto", 100).0;
+    assert!(said.contains("7 |   string total = 2;\n    |   ^^^^^^"), "{said}");
+    assert!(said.contains("against: 1.0.0"), "{said}");
+    let (said, failed) = run("register shop.OrderPlaced order/v2.proto", 100);
+    assert!(said.contains("MAJOR, needs 2.0.0"), "{said}");
+    assert!(failed.contains("--version 2.0.0"), "{failed}");
+    let failed = run("register shop.OrderPlaced bad/unknown_type.proto", 1).1;
+    assert!(failed.contains("bad/unknown_type.proto:4:2"), "{failed}");
+    assert_eq!(run("get shop.OrderPlaced ^1", 0).0, files::ORDER);
+
+    // A plan of three subjects, of which one refers to another; then the same again, which changes nothing.
+    let plan = run("plan live/tidings.yaml", 0).0;
+    assert!(plan.contains("  ~ shop.OrderPlaced  1.1.0"), "{plan}");
+    assert!(plan.contains("2 new, 1 changed"), "{plan}");
+    run("apply live", 0);
+    let again = run("plan live", 0).0;
+    assert!(again.contains("3 unchanged") && !again.contains("owner"), "{again}");
+    let subject: Value = serde_json::from_str(&run("list shop.OrderPlaced", 0).0).unwrap();
+    assert_eq!((&subject["owner"], &subject["latestVersion"]), (&"checkout".into(), &"1.1.0".into()));
+    assert!(run("delete shop.Money --yes", 1).1.contains("(STILL_REFERENCED)"));
+    let (told, _) = run("retire shop.OrderPlaced 1.0.0", 0);
+    assert!(told.contains("VERSION_STATE_RETIRED"), "{told}");
 }

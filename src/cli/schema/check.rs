@@ -40,7 +40,7 @@ Exit codes: 0 it would be registered, 100 it would be refused, 1 error, 2 usage.
 Examples:
   tidings schema check shop.OrderPlaced order_placed.proto
   tidings schema check shop.OrderPlaced order_placed.proto --against 1.2.0
-  tidings schema check shop.OrderPlaced order_placed.proto -o github   # in a workflow: annotates the lines")]
+  tidings schema check shop.OrderPlaced order_placed.proto -o github")]
 pub struct CheckArgs {
     #[command(flatten)]
     draft: DraftArgs,
@@ -64,7 +64,7 @@ Exit codes: 0 registered, or it was already, 100 refused, 1 error, 2 usage.
 
 Examples:
   tidings schema register shop.OrderPlaced order_placed.proto
-  tidings schema register shop.OrderPlaced order_placed.proto --version 2.0.0   # it may break somebody
+  tidings schema register shop.OrderPlaced order_placed.proto --version 2.0.0
   tidings schema register shop.OrderPaid paid.json --compatibility backward
   tidings schema register shop.Order order.json --reference money.json=shop.Money@1.2.0")]
 pub struct RegisterArgs {
@@ -189,7 +189,12 @@ pub async fn register(args: RegisterArgs) -> anyhow::Result<()> {
             let answer =
                 RegisterSchemaResponse { report: Some(report.clone()), ..Default::default() };
             told.print(output, None, || json::line("RegisterSchemaResponse", &answer))?;
-            Err(told.refusal().detail(status.message()).into())
+            let failure = told.refusal();
+            // An incompatible schema is told already; a version that is too low is not.
+            Err(match refusal::reason(&status).as_str() {
+                "SCHEMA_INCOMPATIBLE" => failure.into(),
+                _ => failure.detail(status.message()).into(),
+            })
         }
     }
 }

@@ -61,7 +61,7 @@ fn github(entries: &[Entry]) -> String {
             let mut properties = vec![("file", note.file.clone())];
             if note.line > 0 {
                 properties.push(("line", note.line.to_string()));
-                properties.push(("col", note.column.to_string()));
+                properties.push(("col", note.column.max(1).to_string()));
             }
             properties.push(("title", format!("{}: {}", entry.name, note.rule)));
             let properties: Vec<String> = properties
@@ -224,8 +224,10 @@ fn junit(entries: &[Entry]) -> String {
 }
 
 fn told<'a>(notes: impl Iterator<Item = &'a Note>) -> String {
-    let told =
-        notes.map(|note| format!("{}:{}:{}\n{}", note.file, note.line, note.column, whole(note)));
+    let told = notes.map(|note| match note.line {
+        0 => format!("{}\n{}", note.file, whole(note)),
+        line => format!("{}:{line}:{}\n{}", note.file, note.column.max(1), whole(note)),
+    });
     told.collect::<Vec<_>>().join("\n\n")
 }
 

@@ -396,7 +396,7 @@ impl Reader {
                 .iter()
                 .filter_map(|word| Some(word.to_possible_value()?.get_name().to_owned()))
                 .collect();
-            self.fault(&place, format!("\"{text}\" is none of {}", words.join(", ")));
+            self.fault(&place, format!("expected {}, and there is \"{text}\"", words.join(", ")));
         }
         found.ok()
     }

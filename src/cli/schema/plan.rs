@@ -13,7 +13,6 @@ use tidings_registry::proto::v1::{
     schema_registry_service_client::SchemaRegistryServiceClient,
 };
 use tonic::{Status, transport::Channel};
-use tonic_types::StatusExt;
 
 use super::{
     super::{client::ServerArgs, failure::Failure, positions::quote, printer::printable},
@@ -35,12 +34,12 @@ const PLAN_BYTES_MAX: usize = 256 << 20;
 const MANIFEST_HELP: &str = "\
 The manifest, tidings.yaml:
 
-  import-paths: [proto]               # Protobuf: where imports are, besides beside the file
+  import-paths: [proto]               # where imports are looked up, beside the file's own directory
   schemas:
     - subject: shop.OrderPlaced       # for events, the event type
       file: proto/shop/orders.proto   # .proto, .json (JSON Schema) or .avsc; within this directory
       message: shop.OrderPlaced       # Protobuf: where the file has several
-      compatibility: full-transitive  # what is promised: none, backward, forward, full, ...-transitive
+      compatibility: full-transitive  # what is promised; tidings schema --help explains it
       owner: checkout
       description: An order was placed
     - subject: shop.OrderPaid
@@ -159,7 +158,7 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<()> {
 }
 
 fn has_moved(status: &Status) -> bool {
-    status.get_error_details().error_info().is_some_and(|info| info.reason == "REVISION_MOVED")
+    refusal::reason(status) == "REVISION_MOVED"
 }
 
 impl Manifest {

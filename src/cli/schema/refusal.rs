@@ -21,6 +21,11 @@ pub fn report(status: &Status) -> Option<CompatibilityReport> {
     CompatibilityReport::decode(any.value.as_slice()).ok()
 }
 
+/// The reason that a refusal gives; empty where it gives none.
+pub fn reason(status: &Status) -> String {
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}
+
 /// What to end with where a request was refused that had these schemas in it, in this order. A text that is no schema is
 /// told with its places.
 pub fn failure(
@@ -30,7 +35,7 @@ pub fn failure(
     output: ReportFormat,
 ) -> anyhow::Error {
     let details = status.get_error_details();
-    let is_invalid = details.error_info().is_some_and(|info| info.reason == "INVALID_SCHEMA");
+    let is_invalid = reason(status) == "INVALID_SCHEMA";
     let violations = details.bad_request().map(|bad| bad.field_violations.as_slice());
     let mut faults: Vec<Vec<Fault>> = vec![Vec::new(); schemas.len()];
     for violation in violations.unwrap_or_default() {

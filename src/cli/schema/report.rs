@@ -148,7 +148,7 @@ impl Case<'_> {
         let mut notes: Vec<Note> = notes
             .into_iter()
             .map(|(finding, versions, mut note)| {
-                note.details = details(finding, note.weight, &versions);
+                note.details = self.details(finding, note.weight, &versions);
                 note
             })
             .collect();
@@ -199,6 +199,31 @@ impl Case<'_> {
         }
     }
 
+    /// Whom it hurts, what to do, and what shows it.
+    fn details(&self, finding: &Finding, weight: Weight, versions: &[String]) -> Vec<(&'static str, String)> {
+        let is_error = finding.severity() == v1::Severity::Error;
+        let unasked = weight != Weight::Error && self.level.is_some();
+        let title = if unasked { "breaks, though it is not asked for" } else { "breaks" };
+        let whom = match finding.direction() {
+            _ if !is_error => "",
+            v1::Direction::Backward => "replays, new code reading old events",
+            v1::Direction::Forward => "running readers, old code reading new events",
+            v1::Direction::Both => {
+                "replays, new code reading old events, and running readers, old code reading new ones"
+            }
+            v1::Direction::Unspecified => "",
+        };
+        [
+            (title, whom.to_owned()),
+            ("against", versions.join(", ")),
+            ("instead", finding.suggestion.clone()),
+            ("payload", cut(&finding.witness, WITNESS_MAX)),
+        ]
+        .into_iter()
+        .filter(|(_, text)| !text.is_empty())
+        .collect()
+    }
+
     fn left_behind(&self, affected: &AffectedConsumer) -> Note {
         let consumer = affected.consumer.clone().unwrap_or_default();
         let connected = if consumer.connected { ", connected now" } else { "" };
@@ -221,6 +246,11 @@ impl Case<'_> {
 
     fn summary(&self, notes: &[Note]) -> String {
         let report = self.report;
+        if !self.subject.is_empty() && report.compared_versions.is_empty() && notes.is_empty() {
+            return format!("the first version, {}", report.next_version)
+                .trim_end_matches(", ")
+                .to_owned();
+        }
         let mut text = format!(
             "backward {}, forward {}",
             words::verdict(report.backward()),
@@ -243,8 +273,9 @@ impl Case<'_> {
         if !bump.is_empty() {
             let _ = write!(text, "; {bump}");
         }
-        if !report.next_version.is_empty() {
-            let word = if self.accepted { "next is" } else { "needs" };
+        let is_same = report.required_bump() == v1::Bump::None;
+        if !report.next_version.is_empty() && !is_same {
+            let word = if self.accepted { "as" } else { "needs" };
             let _ = write!(text, ", {word} {}", report.next_version);
         }
         if !counts.is_empty() {
@@ -264,31 +295,6 @@ fn key(finding: &Finding) -> (&str, &str, &str, u32, u32, &str) {
         finding.column,
         &finding.message,
     )
-}
-
-/// Whom it hurts, what to do, and what shows it.
-fn details(finding: &Finding, weight: Weight, versions: &[String]) -> Vec<(&'static str, String)> {
-    let is_error = finding.severity() == v1::Severity::Error;
-    let title =
-        if weight == Weight::Error { "breaks" } else { "breaks, though it is not asked for" };
-    let whom = match finding.direction() {
-        _ if !is_error => "",
-        v1::Direction::Backward => "replays, new code reading old events",
-        v1::Direction::Forward => "running readers, old code reading new events",
-        v1::Direction::Both => {
-            "replays, new code reading old events, and running readers, old code reading new ones"
-        }
-        v1::Direction::Unspecified => "",
-    };
-    [
-        (title, whom.to_owned()),
-        ("against", versions.join(", ")),
-        ("instead", finding.suggestion.clone()),
-        ("payload", cut(&finding.witness, WITNESS_MAX)),
-    ]
-    .into_iter()
-    .filter(|(_, text)| !text.is_empty())
-    .collect()
 }
 
 fn cut(text: &str, chars_max: usize) -> String {
@@ -326,7 +332,7 @@ impl Entry {
             name: if name.is_empty() { source.name.clone() } else { name.to_owned() },
             file: source.name.clone(),
             accepted: false,
-            summary: format!("is not a {} schema", words::format_name(source.format)),
+            summary: format!("is not {}", words::a_schema(source.format)),
             notes: faults.iter().map(note).collect(),
         }
     }
@@ -381,8 +387,8 @@ impl Note {
         match (self.line, path.as_str()) {
             (0, "") => format!("{arrow} {file}"),
             (0, path) => format!("{arrow} {file}: {path}"),
-            (line, "") => format!("{arrow} {file}:{line}:{}", self.column),
-            (line, path) => format!("{arrow} {file}:{line}:{} {path}", self.column),
+            (line, "") => format!("{arrow} {file}:{line}:{}", self.column.max(1)),
+            (line, path) => format!("{arrow} {file}:{line}:{} {path}", self.column.max(1)),
         }
     }
 

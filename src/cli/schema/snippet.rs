@@ -60,8 +60,13 @@ impl Paint {
 /// The line of a place with a caret below it, framed. None where the text has no such line.
 pub fn snippet(text: &str, line: u32, column: u32, paint: Paint) -> Option<Vec<String>> {
     let index = usize::try_from(line).ok()?.checked_sub(1)?;
+    let lines = text.lines().count();
+    // A text that ends too early is at fault behind its last line.
+    let (index, column) =
+        if index == lines && index > 0 { (index - 1, u32::MAX) } else { (index, column) };
     let source: Vec<char> = text.lines().nth(index)?.chars().collect();
     let at = usize::try_from(column).ok()?.saturating_sub(1).min(source.len());
+    let line = index + 1;
     let first = if source.len() > SHOWN_MAX { at.saturating_sub(BEFORE) } else { 0 };
     let last = source.len().min(first + SHOWN_MAX);
 
@@ -111,7 +116,7 @@ fn marked_length(line: &[char], at: usize) -> usize {
 }
 
 fn in_word(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '-' | '.')
+    c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/')
 }
 
 /// Without what would steer a terminal.
@@ -144,7 +149,8 @@ mod tests {
         );
         shows("\tä = 1", 1, 4, ["1 |     ä = 1", "  |       ^"]);
         shows("a = ", 1, 5, ["1 | a =", "  |     ^"]);
-        assert!(snippet("a", 2, 1, Paint::OFF).is_none());
+        shows("{\n", 2, 0, ["1 | {", "  |  ^"]);
+        assert!(snippet("a", 3, 1, Paint::OFF).is_none());
         assert!(snippet("a", 0, 0, Paint::OFF).is_none());
     }
 

@@ -18,7 +18,7 @@ use tidings_registry::{
 use super::{
     super::{failure::Failure, positions::quote},
     imports::imports,
-    words::{FormatWord, format_name},
+    words::{FormatWord, a_schema},
 };
 
 /// What `-` is called where a place in it is told.
@@ -129,7 +129,7 @@ impl Source {
 
     /// What would find an import that was not found: one of the file's ancestors may have it.
     fn import_advice(&self) -> Option<String> {
-        let missing = self.missing.first()?;
+        let missing = self.missing.iter().find(|path| is_plain(path))?;
         let own = Path::new(&self.name).parent()?;
         let root = own.ancestors().skip(1).find(|root| root.join(missing).is_file())?;
         let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
@@ -199,16 +199,20 @@ impl Roots {
 
     /// The file of an import. None also where a link leads out: what is outside of the roots is nobody's business.
     fn find(&self, import: &str) -> Option<PathBuf> {
-        let path = Path::new(import);
-        let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-        if import.is_empty() || !is_plain {
+        if !is_plain(import) {
             return None;
         }
+        let path = Path::new(import);
         self.0.iter().find_map(|(root, real)| {
             let file = real.join(path).canonicalize().ok()?;
             (file.starts_with(real) && file.is_file()).then(|| root.join(path))
         })
     }
+}
+
+/// Whether a path leads down only.
+fn is_plain(path: &str) -> bool {
+    !path.is_empty() && Path::new(path).components().all(|it| matches!(it, Component::Normal(_)))
 }
 
 /// What an extension says: the format, and whether it is a descriptor set.
@@ -298,9 +302,9 @@ pub fn different_formats(old: &Source, new: &Source) -> Failure {
     Failure::usage(format!(
         "{} is {} and {} is {}: schemas of one format are compared",
         old.name,
-        format_name(old.format),
+        a_schema(old.format),
         new.name,
-        format_name(new.format),
+        a_schema(new.format),
     ))
     .try_this("two files of one format, or --format where an extension is wrong")
 }

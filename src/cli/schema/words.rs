@@ -135,12 +135,12 @@ pub fn surface_number(word: Option<SurfaceWord>) -> i32 {
     number::<_, Surface, v1::Surface>(word)
 }
 
-/// A format as people call it.
-pub fn format_name(format: Format) -> &'static str {
+/// A schema of a format as people call it, with its article.
+pub fn a_schema(format: Format) -> &'static str {
     match format {
-        Format::Protobuf => "Protobuf",
-        Format::Json => "JSON Schema",
-        Format::Avro => "Avro",
+        Format::Protobuf => "a Protobuf schema",
+        Format::Json => "a JSON Schema",
+        Format::Avro => "an Avro schema",
     }
 }
 

@@ -110,6 +110,18 @@ pub const FILES: &[(&str, &str)] = &[
         "bad/default.avsc",
         "{\"type\": \"record\", \"name\": \"A\", \"fields\": [\n  {\"name\": \"n\", \"type\": \"int\", \"default\": \"one\"}\n]}\n",
     ),
+    (
+        "live/tidings.yaml",
+        "schemas:\n  - {subject: shop.OrderPlaced, file: order.proto, owner: checkout}\n  - subject: shop.Cart\n    \
+         file: cart.json\n    references: [{name: money.json, subject: shop.Money}]\n  - {subject: shop.Money, file: money.json}\n",
+    ),
+    (
+        "live/order.proto",
+        "syntax = \"proto3\";\npackage shop;\n\nmessage OrderPlaced {\n  string id = 1;\n  int32 total = 2;\n  \
+         string note = 3;\n  int64 placed_at = 4;\n}\n",
+    ),
+    ("live/cart.json", "{\"type\": \"object\", \"properties\": {\"sum\": {\"$ref\": \"money.json\"}}}\n"),
+    ("live/money.json", "{\"type\": \"object\", \"properties\": {\"cents\": {\"type\": \"integer\"}}}\n"),
     ("manifests/order.proto", ORDER),
     ("manifests/money.json", "{\"type\": \"object\"}\n"),
     (
@@ -153,5 +165,6 @@ pub const FILES: &[(&str, &str)] = &[
     ("manifests/empty.yaml", ""),
 ];
 
-const ORDER: &str = "syntax = \"proto3\";\npackage shop;\n\n// An order was placed.\nmessage OrderPlaced {\n  string id = 1;\n  \
+/// The order as it was first.
+pub const ORDER: &str = "syntax = \"proto3\";\npackage shop;\n\n// An order was placed.\nmessage OrderPlaced {\n  string id = 1;\n  \
                      int32 total = 2;\n  string note = 3;\n}\n";
