@@ -18,7 +18,7 @@
 //! | [`config`], [`telemetry`] | every knob; logs and metrics |
 //!
 //! Deliberately absent: partitions (order is per topic, parallel work by key), a consensus protocol (a distributed
-//! journal will order the same commits), an abstraction over RocksDB (the seam is the journal), and for now schemas,
+//! journal will order the same commits), an abstraction over RocksDB (the seam is the journal), and for now a schema gate,
 //! durable subscriptions, authentication and TLS.
 
 pub mod broker;

@@ -15,6 +15,7 @@ mod lost;
 mod model;
 mod power_cut;
 mod publishing;
+mod registry;
 mod schema_cli;
 mod streams;
 mod tidy;

@@ -200,7 +200,12 @@ impl Case<'_> {
     }
 
     /// Whom it hurts, what to do, and what shows it.
-    fn details(&self, finding: &Finding, weight: Weight, versions: &[String]) -> Vec<(&'static str, String)> {
+    fn details(
+        &self,
+        finding: &Finding,
+        weight: Weight,
+        versions: &[String],
+    ) -> Vec<(&'static str, String)> {
         let is_error = finding.severity() == v1::Severity::Error;
         let unasked = weight != Weight::Error && self.level.is_some();
         let title = if unasked { "breaks, though it is not asked for" } else { "breaks" };
