@@ -367,7 +367,10 @@ async fn a_schema_lives_in_the_registry_of_the_server() {
     let again = run("plan live", 0).0;
     assert!(again.contains("3 unchanged") && !again.contains("owner"), "{again}");
     let subject: Value = serde_json::from_str(&run("list shop.OrderPlaced", 0).0).unwrap();
-    assert_eq!((&subject["owner"], &subject["latestVersion"]), (&"checkout".into(), &"1.1.0".into()));
+    assert_eq!(
+        (&subject["owner"], &subject["latestVersion"]),
+        (&"checkout".into(), &"1.1.0".into())
+    );
     assert!(run("delete shop.Money --yes", 1).1.contains("(STILL_REFERENCED)"));
     let (told, _) = run("retire shop.OrderPlaced 1.0.0", 0);
     assert!(told.contains("VERSION_STATE_RETIRED"), "{told}");

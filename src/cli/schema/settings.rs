@@ -25,6 +25,9 @@ pub struct Drift {
     changes: Vec<Change>,
 }
 
+/// A field of a subject by its path, and how it is read.
+type Setting = (&'static str, fn(&Subject) -> String);
+
 #[derive(Debug)]
 struct Change {
     path: &'static str,
@@ -127,7 +130,7 @@ fn compare(planned: &Planned, registered: Option<Subject>) -> Drift {
             wanted.surface = surface_number(planned.surface);
         }
     }
-    let rows: [(&'static str, fn(&Subject) -> String); 5] = [
+    let rows: [Setting; 5] = [
         ("owner", |it| it.owner.clone()),
         ("description", |it| it.description.clone()),
         ("compatibility", |it| words::level(it.compatibility())),

@@ -120,8 +120,14 @@ pub const FILES: &[(&str, &str)] = &[
         "syntax = \"proto3\";\npackage shop;\n\nmessage OrderPlaced {\n  string id = 1;\n  int32 total = 2;\n  \
          string note = 3;\n  int64 placed_at = 4;\n}\n",
     ),
-    ("live/cart.json", "{\"type\": \"object\", \"properties\": {\"sum\": {\"$ref\": \"money.json\"}}}\n"),
-    ("live/money.json", "{\"type\": \"object\", \"properties\": {\"cents\": {\"type\": \"integer\"}}}\n"),
+    (
+        "live/cart.json",
+        "{\"type\": \"object\", \"properties\": {\"sum\": {\"$ref\": \"money.json\"}}}\n",
+    ),
+    (
+        "live/money.json",
+        "{\"type\": \"object\", \"properties\": {\"cents\": {\"type\": \"integer\"}}}\n",
+    ),
     ("manifests/order.proto", ORDER),
     ("manifests/money.json", "{\"type\": \"object\"}\n"),
     (
