@@ -14,6 +14,7 @@ mod positions;
 mod printer;
 mod publish;
 mod read;
+mod schema;
 mod serve;
 mod subscribe;
 mod template;
@@ -28,14 +29,15 @@ use self::failure::Failure;
 /// What `--help` says below the flags.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  all went well; also a stream that was interrupted or whose reader went away
-  1  something failed; the message ends with what to try
-  2  the command or the configuration is not right
-  3  serve: acknowledged events are missing from the data directory; nothing was changed
-  4  serve: the data directory is damaged
-  5  serve: the data directory was written by a newer version
-  6  serve: another process holds the data directory
-  7  serve: the disk failed";
+  0    all went well; also a stream that was interrupted or whose reader went away
+  1    something failed; the message ends with what to try
+  2    the command or the configuration is not right
+  3    serve: acknowledged events are missing from the data directory; nothing was changed
+  4    serve: the data directory is damaged
+  5    serve: the data directory was written by a newer version
+  6    serve: another process holds the data directory
+  7    serve: the disk failed
+  100  schema: incompatible, or a payload that does not fit";
 
 const EXAMPLES: &str = "\
 Start here:
@@ -77,7 +79,9 @@ enum Command {
     /// Create, look at, change and delete topics.
     #[command(subcommand)]
     Topic(topic::TopicCommand),
-    // Its help is with its arguments.
+    // Their help is with their arguments.
+    #[command(subcommand)]
+    Schema(schema::SchemaCommand),
     #[command(name = "bench")]
     Bench(bench::BenchArgs),
     /// Look at the server's configuration.
@@ -109,6 +113,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(args),
         Command::Config(command) => config::run(command),
         Command::Completions(args) => completions::run::<Cli>(args),
+        Command::Schema(command) => schema::run(command),
         Command::Publish(args) => block_on(publish::run(args)),
         Command::Subscribe(args) => block_on(subscribe::run(args)),
         Command::Read(args) => block_on(read::run(args)),

@@ -6,6 +6,7 @@ use clap::Args;
 use tidings::proto::events::v1::{
     event_service_client::EventServiceClient, topic_service_client::TopicServiceClient,
 };
+use tidings_registry::proto::v1::schema_registry_service_client::SchemaRegistryServiceClient;
 use tonic::{
     Code, Status,
     transport::{Channel, Endpoint},
@@ -75,6 +76,12 @@ impl ServerArgs {
     /// Opens a connection for topics.
     pub async fn topics(&self) -> anyhow::Result<TopicServiceClient<Channel>> {
         Ok(TopicServiceClient::new(self.connect().await?)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// Opens a connection for schemas.
+    pub async fn registry(&self) -> anyhow::Result<SchemaRegistryServiceClient<Channel>> {
+        Ok(SchemaRegistryServiceClient::new(self.connect().await?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 

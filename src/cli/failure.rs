@@ -168,6 +168,45 @@ fn remedy(reason: &str, status: &Status, metadata: &BTreeMap<String, String>) ->
             "read what came in between, decide again, and publish with the actual version"
                 .to_owned()
         }
+        "SUBJECT_NOT_FOUND" if !get("nearest").is_empty() => {
+            format!("{}; tidings schema list has them all", quote(get("nearest")))
+        }
+        "SUBJECT_NOT_FOUND" => "tidings schema list".to_owned(),
+        "VERSION_NOT_FOUND" if !get("nearest").is_empty() => {
+            format!("{}; tidings schema versions has them all", quote(get("nearest")))
+        }
+        "VERSION_NOT_FOUND" | "VERSION_TAKEN" | "SCHEMA_NOT_FOUND"
+            if !get("subject").is_empty() =>
+        {
+            format!("tidings schema versions {}", quote(get("subject")))
+        }
+        "VERSION_NOT_FOUND" | "VERSION_TAKEN" | "SCHEMA_NOT_FOUND" => {
+            "tidings schema list, tidings schema versions SUBJECT".to_owned()
+        }
+        "VERSION_TOO_LOW" => {
+            "no --version, so that the registry chooses; or a new major version, --version 2.0.0"
+                .to_owned()
+        }
+        "INVALID_VERSION" => "a semantic version such as 1.4.0".to_owned(),
+        "SCHEMA_TOO_LARGE" => "parts of it as subjects of their own that it refers to".to_owned(),
+        "REFERENCE_NOT_FOUND" => {
+            "register what it refers to first, or both with tidings schema apply".to_owned()
+        }
+        "FORMAT_MISMATCH" => "a subject of its own for the other format".to_owned(),
+        "SCHEMA_INCOMPATIBLE" => {
+            "tidings schema check, which says what to do instead; or a new major version".to_owned()
+        }
+        "CONSUMERS_LEFT_BEHIND" => {
+            "wait until these consumers understand more, or --force".to_owned()
+        }
+        "STILL_REFERENCED" => "first change what refers to it".to_owned(),
+        "REVISION_MOVED" => {
+            "tidings schema plan again: somebody changed the registry since".to_owned()
+        }
+        "REVISION_LOST" => "--after 0: so old changes are not kept".to_owned(),
+        "ETAG_MISMATCH" if !get("subject").is_empty() => {
+            "read the subject again: tidings schema list".to_owned()
+        }
         "ETAG_MISMATCH" => "read the topic again: tidings topic get".to_owned(),
         "POSITION_LOST" if !get("earliest_cursor").is_empty() => {
             format!("--cursor {}, or --on-lost earliest", get("earliest_cursor"))

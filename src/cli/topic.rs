@@ -424,7 +424,7 @@ async fn delete(args: DeleteArgs) -> anyhow::Result<()> {
 }
 
 /// Asks on the terminal; where there is none, nothing is deleted without a flag that says so.
-fn confirm(question: &str) -> anyhow::Result<()> {
+pub fn confirm(question: &str) -> anyhow::Result<()> {
     if !io::stdin().is_terminal() {
         return Err(Failure::usage("nobody is there to ask whether to delete it")
             .try_this("--yes")

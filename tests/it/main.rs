@@ -16,6 +16,7 @@ mod model;
 mod power_cut;
 mod publishing;
 mod registry;
+mod schema_cli;
 mod streams;
 mod tidy;
 mod topics;

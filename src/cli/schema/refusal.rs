@@ -1,0 +1,105 @@
+//! What the registry answers where it says no: a report, places in a text, or an error like any other.
+
+use prost::Message;
+use tidings_registry::{definition::Fault, proto::v1::CompatibilityReport};
+use tonic::Status;
+use tonic_types::{StatusExt, pb};
+
+use super::{
+    super::failure::Failure,
+    machine,
+    report::{Entry, ReportFormat, fault_of},
+    source::Source,
+};
+
+const REPORT: &str = "tidings.registry.v1.CompatibilityReport";
+
+/// The report that a refusal carries.
+pub fn report(status: &Status) -> Option<CompatibilityReport> {
+    let details = pb::Status::decode(status.details()).ok()?.details;
+    let any = details.iter().find(|any| any.type_url.rsplit('/').next() == Some(REPORT))?;
+    CompatibilityReport::decode(any.value.as_slice()).ok()
+}
+
+/// The reason that a refusal gives; empty where it gives none.
+pub fn reason(status: &Status) -> String {
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}
+
+/// What to end with where a request was refused that had these schemas in it, in this order. A text that is no schema is
+/// told with its places.
+pub fn failure(
+    doing: &str,
+    status: &Status,
+    schemas: &[(&str, &Source)],
+    output: ReportFormat,
+) -> anyhow::Error {
+    let details = status.get_error_details();
+    let is_invalid = reason(status) == "INVALID_SCHEMA";
+    let violations = details.bad_request().map(|bad| bad.field_violations.as_slice());
+    let mut faults: Vec<Vec<Fault>> = vec![Vec::new(); schemas.len()];
+    for violation in violations.unwrap_or_default() {
+        // Of several schemas it has to be said which.
+        let index = index_of(&violation.field).or((schemas.len() == 1).then_some(0));
+        let faults = index.and_then(|index| faults.get_mut(index));
+        if is_invalid && let Some(faults) = faults {
+            faults.push(fault_of(&violation.description));
+        }
+    }
+    let entries: Vec<(Entry, &Source)> = schemas
+        .iter()
+        .zip(&faults)
+        .filter(|(_, faults)| !faults.is_empty())
+        .map(|((name, source), faults)| (Entry::invalid(name, source, faults), *source))
+        .collect();
+    let Some(((last, source), others)) = entries.split_last() else {
+        return Failure::from_status(doing, status).into();
+    };
+    // All of them are told; the last one is what the command ends with.
+    for (entry, source) in others {
+        entry.failure(source.remedy()).print();
+    }
+    let failure = last.failure(source.remedy());
+    let entries: Vec<Entry> = entries.iter().map(|(entry, _)| entry.clone()).collect();
+    match machine::print(output, &entries) {
+        Ok(()) => failure.into(),
+        Err(error) => error,
+    }
+}
+
+/// Which of the schemas a field belongs to: `schemas[2].definition` to the third.
+fn index_of(field: &str) -> Option<usize> {
+    field.strip_prefix("schemas[")?.split(']').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::Any;
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_report_is_found_among_the_details() {
+        let sent = CompatibilityReport { total_findings: 3, ..CompatibilityReport::default() };
+        let any = |type_url: &str, value: Vec<u8>| Any { type_url: type_url.into(), value };
+        let details = pb::Status {
+            code: Code::FailedPrecondition.into(),
+            message: String::new(),
+            details: vec![
+                any("type.googleapis.com/google.rpc.ErrorInfo", Vec::new()),
+                any(&format!("type.googleapis.com/{REPORT}"), sent.encode_to_vec()),
+            ],
+        };
+        let bytes = details.encode_to_vec().into();
+        let status = Status::with_details(Code::FailedPrecondition, "no", bytes);
+        assert_eq!(report(&status), Some(sent));
+        assert_eq!(report(&Status::not_found("no")), None);
+    }
+
+    #[test]
+    fn fields_say_which_schema() {
+        assert_eq!(index_of("schemas[12].definition.text"), Some(12));
+        assert_eq!(index_of("schema.definition"), None);
+    }
+}

@@ -1,0 +1,314 @@
+//! `tidings schema update`, `delete`, `deprecate`, `retire` and `activate`: what changes of what is there.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use prost_types::FieldMask;
+use tidings_registry::proto::v1::{
+    DeleteSubjectRequest, GetSubjectRequest, SetVersionStateRequest, Subject, UpdateSubjectRequest,
+    VersionState,
+};
+
+use super::{
+    super::{
+        client::ServerArgs,
+        failure::Failure,
+        positions::{parse_pair, show_time},
+        printer::printable,
+        topic::confirm,
+    },
+    get::{ShowArgs, describe, failed, lines},
+    json,
+    words::{
+        self, ContentModelWord, LevelWord, SurfaceWord, content_model_number, level_number,
+        surface_number,
+    },
+};
+
+/// Change what is promised of a subject, its owner, description and labels; the rest stays.
+///
+/// A stricter compatibility counts from the next version on: versions that are there are not compared again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidings schema update shop.OrderPlaced --owner checkout --description 'An order was placed'
+  tidings schema update shop.OrderPlaced --compatibility backward
+  tidings schema update shop.OrderPlaced --label tier=1 --remove-label beta")]
+pub struct UpdateArgs {
+    /// The subject
+    subject: String,
+    /// What is promised of new versions
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    compatibility: Option<LevelWord>,
+    /// JSON Schema: how undeclared properties of an open object are seen
+    #[arg(long, value_enum)]
+    content_model: Option<ContentModelWord>,
+    /// Protobuf: what of a message is in use
+    #[arg(long, value_enum)]
+    surface: Option<SurfaceWord>,
+    /// Who answers for it
+    #[arg(long)]
+    owner: Option<String>,
+    /// What it is for
+    #[arg(long)]
+    description: Option<String>,
+    /// A label; repeatable
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_pair)]
+    labels: Vec<(String, String)>,
+    /// Remove a label; repeatable
+    #[arg(long, value_name = "NAME")]
+    remove_label: Vec<String>,
+    /// Only if nobody has changed it since it had this etag
+    #[arg(long)]
+    etag: Option<String>,
+    #[command(flatten)]
+    show: ShowArgs,
+}
+
+/// Delete a subject with all its versions.
+///
+/// Its ids and versions are never used again: registered anew, the subject goes on with the next major version. Refused while another subject
+/// refers to it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  tidings schema delete shop.Prototype --yes")]
+pub struct DeleteArgs {
+    /// The subject
+    subject: String,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Only if nobody has changed it since it had this etag
+    #[arg(long)]
+    etag: Option<String>,
+    /// Although consumers that declared what they need would be left behind
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Say that a version should not be used any more, and what instead.
+///
+/// It is still served; publishers and subscribers that use it are told.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  tidings schema deprecate shop.OrderPlaced 1.2.0 --because 'the total has no currency: use 1.3.0'")]
+pub struct DeprecateArgs {
+    /// Why, and what to move to
+    #[arg(long, value_name = "TEXT")]
+    because: Option<String>,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+/// What `retire --help` ends with.
+pub const RETIRE_EXAMPLE: &str = "\
+Example:
+  tidings schema retire shop.OrderPlaced 1.0.0";
+
+/// What `activate --help` ends with.
+pub const ACTIVATE_EXAMPLE: &str = "\
+Example:
+  tidings schema activate shop.OrderPlaced 1.0.0";
+
+/// A version of a subject.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// The subject
+    subject: String,
+    /// The version, such as 1.2.0
+    version: String,
+    /// Although consumers that declared what they need would be left behind
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    show: ShowArgs,
+}
+
+async fn read(server: &ServerArgs, name: &str) -> anyhow::Result<Subject> {
+    let request = server.request(GetSubjectRequest { name: name.to_owned() });
+    let response = server.registry().await?.get_subject(request).await;
+    let response = response.map_err(failed(format!("get subject {name}")))?.into_inner();
+    Ok(response.subject.unwrap_or_default())
+}
+
+/// Runs `update`.
+pub async fn update(args: UpdateArgs) -> anyhow::Result<()> {
+    let server = &args.show.server;
+    // What was not said stays: the subject is read, changed, and written back only if nobody came in between.
+    let mut subject = read(server, &args.subject).await?;
+    let mut paths = args.apply(&mut subject);
+    paths.sort_unstable();
+    paths.dedup();
+    if paths.is_empty() {
+        return Err(Failure::usage("nothing to change")
+            .try_this("a flag such as --owner checkout; tidings schema update --help lists them")
+            .into());
+    }
+    let paths = paths.into_iter().map(str::to_owned).collect();
+    let request = server.request(UpdateSubjectRequest {
+        subject: Some(subject),
+        update_mask: Some(FieldMask { paths }),
+    });
+    let response = server.registry().await?.update_subject(request).await;
+    let response = response.map_err(failed(format!("update subject {}", args.subject)))?;
+    let subject = response.into_inner().subject.unwrap_or_default();
+    let mut out = io::stdout().lock();
+    if args.show.json() {
+        writeln!(out, "{}", json::line("Subject", &subject)?)?;
+    } else {
+        write!(out, "{}", describe_subject(&subject))?;
+    }
+    Ok(out.flush()?)
+}
+
+impl UpdateArgs {
+    /// Puts what was said into the subject, and says which fields that were.
+    fn apply(&self, subject: &mut Subject) -> Vec<&'static str> {
+        let mut changed = Vec::new();
+        if self.compatibility.is_some() {
+            subject.compatibility = level_number(self.compatibility);
+            changed.push("compatibility");
+        }
+        if self.content_model.is_some() {
+            subject.content_model = content_model_number(self.content_model);
+            changed.push("content_model");
+        }
+        if self.surface.is_some() {
+            subject.surface = surface_number(self.surface);
+            changed.push("surface");
+        }
+        if let Some(owner) = &self.owner {
+            subject.owner.clone_from(owner);
+            changed.push("owner");
+        }
+        if let Some(description) = &self.description {
+            subject.description.clone_from(description);
+            changed.push("description");
+        }
+        for name in &self.remove_label {
+            subject.labels.remove(name);
+            changed.push("labels");
+        }
+        for (name, value) in &self.labels {
+            subject.labels.insert(name.clone(), value.clone());
+            changed.push("labels");
+        }
+        if let Some(etag) = &self.etag {
+            subject.etag.clone_from(etag);
+        }
+        changed
+    }
+}
+
+fn describe_subject(subject: &Subject) -> String {
+    let pairs: Vec<_> =
+        subject.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    lines([
+        ("subject", subject.name.clone()),
+        ("description", subject.description.clone()),
+        ("owner", subject.owner.clone()),
+        ("format", words::format(subject.format())),
+        ("compatibility", words::level(subject.compatibility())),
+        ("content model", words::content_model(subject.content_model())),
+        ("surface", words::surface(subject.surface())),
+        ("latest", subject.latest_version.clone()),
+        ("versions", subject.versions.join(", ")),
+        ("labels", pairs.join(", ")),
+        ("created", show_time(subject.create_time.as_ref())),
+        ("etag", subject.etag.clone()),
+    ])
+}
+
+/// Runs `delete`.
+pub async fn delete(args: DeleteArgs) -> anyhow::Result<()> {
+    if !args.yes {
+        let subject = read(&args.server, &args.subject).await?;
+        let versions = match subject.versions.len() {
+            1 => "1 version".to_owned(),
+            versions => format!("{versions} versions"),
+        };
+        confirm(&format!("delete subject {} with {versions}?", args.subject))?;
+    }
+    let request = args.server.request(DeleteSubjectRequest {
+        name: args.subject.clone(),
+        etag: args.etag.clone().unwrap_or_default(),
+        force: args.force,
+    });
+    let response = args.server.registry().await?.delete_subject(request).await;
+    response.map_err(failed(format!("delete subject {}", args.subject)))?;
+    writeln!(io::stderr(), "deleted {}", printable(&args.subject))?;
+    Ok(())
+}
+
+/// Runs `deprecate`.
+pub async fn deprecate(args: DeprecateArgs) -> anyhow::Result<()> {
+    let because = args.because.unwrap_or_default();
+    set("deprecate", args.state, VersionState::Deprecated, because).await
+}
+
+/// Runs `retire`.
+pub async fn retire(args: StateArgs) -> anyhow::Result<()> {
+    set("retire", args, VersionState::Retired, String::new()).await
+}
+
+/// Runs `activate`.
+pub async fn activate(args: StateArgs) -> anyhow::Result<()> {
+    set("activate", args, VersionState::Active, String::new()).await
+}
+
+async fn set(
+    doing: &str,
+    args: StateArgs,
+    state: VersionState,
+    deprecation: String,
+) -> anyhow::Result<()> {
+    let server = &args.show.server;
+    let request = server.request(SetVersionStateRequest {
+        subject: args.subject.clone(),
+        version: args.version.clone(),
+        state: state.into(),
+        deprecation,
+        force: args.force,
+    });
+    let response = server.registry().await?.set_version_state(request).await;
+    let doing = format!("{doing} {} {}", args.subject, args.version);
+    let schema = response.map_err(failed(doing))?.into_inner().schema.unwrap_or_default();
+    let mut out = io::stdout().lock();
+    if args.show.json() {
+        writeln!(out, "{}", json::line("Schema", &schema)?)?;
+    } else {
+        write!(out, "{}", describe(&schema))?;
+    }
+    Ok(out.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: UpdateArgs,
+    }
+
+    #[test]
+    fn only_what_was_said_changes() {
+        let line = ["x", "shop.A", "--owner", "me", "--label", "b=2", "--remove-label", "a"];
+        let args = Line::parse_from(line).args;
+        let mut subject = Subject { description: "kept".to_owned(), ..Subject::default() };
+        subject.labels.insert("a".to_owned(), "1".to_owned());
+        assert_eq!(args.apply(&mut subject), ["owner", "labels", "labels"]);
+        assert_eq!((subject.owner.as_str(), subject.description.as_str()), ("me", "kept"));
+        assert_eq!(
+            subject.labels.into_iter().collect::<Vec<_>>(),
+            [("b".to_owned(), "2".to_owned())]
+        );
+    }
+}
