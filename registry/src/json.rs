@@ -32,6 +32,7 @@ use crate::{
 
 mod array;
 mod branch;
+mod counterpart;
 mod drift;
 mod evaluate;
 mod goal;
@@ -81,7 +82,9 @@ impl Schema {
             let validator = source.validator().map_err(InvalidSchema::new)?;
             Ok(Self { source, model, validator: OnceLock::from(Ok(validator)) })
         })
-        .unwrap_or_else(|| Err(InvalidSchema::new("the schema could not be read for lack of threads")))
+        .unwrap_or_else(|| {
+            Err(InvalidSchema::new("the schema could not be read for lack of threads"))
+        })
     }
 
     /// The document with its files in one spelling: no spaces, keys in order, equal numbers alike. Annotations are part
@@ -183,20 +186,17 @@ fn compare(old: &Schema, new: &Schema, options: Options) -> Comparison {
     }
     let drift = Drift::between(old, new);
     let same = findings.is_empty()
-        && !(drift.declares && !strict)
+        && (strict || !drift.declares)
         && [(old, new), (new, old)].iter().all(|(writer, reader)| {
             // Under LENIENT nothing was found; whether nothing at all changed is the stricter question.
             strict || failures(writer, reader, true).is_some_and(|failures| failures.is_empty())
         });
     findings.extend(drift.findings);
-    findings.sort_by_key(|finding| {
-        let weight = match finding.severity {
-            Severity::Error if finding.proven => 0,
-            Severity::Error => 1,
-            Severity::Warning => 2,
-            Severity::Info => 3,
-        };
-        weight
+    findings.sort_by_key(|finding| match finding.severity {
+        Severity::Error if finding.proven => 0,
+        Severity::Error => 1,
+        Severity::Warning => 2,
+        Severity::Info => 3,
     });
     Comparison { change: if same { Change::Unnoticeable } else { Change::Noticeable }, findings }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -159,7 +160,7 @@ pub(crate) struct Branch {
     pub counts: Vec<(Lit, u64, Option<u64>)>,
     /// Nodes with keywords for objects.
     pub objects: Vec<Lit>,
-    pub required: BTreeSet<Arc<str>>,
+    pub required: Rc<BTreeSet<Arc<str>>>,
     pub absent: BTreeSet<Arc<str>>,
     pub properties: BTreeMap<Arc<str>, Vec<Piece>>,
     pub some_properties: Vec<(Lit, Part, Lit)>,
@@ -168,9 +169,10 @@ pub(crate) struct Branch {
     pub min_properties: u64,
     pub max_properties: Option<u64>,
     /// Of each of these, one alternative holds.
-    pub pending: Vec<Vec<Vec<Piece>>>,
-    /// What holds too, and is only looked at when a candidate offends it.
-    pub passive: Vec<Lit>,
+    pub pending: Vec<Rc<Vec<Vec<Piece>>>>,
+    /// Branches of a `oneOf` that were taken: none of the others holds, which is only looked at when a candidate
+    /// offends it.
+    pub passive: Vec<(Lit, usize)>,
     /// What was asserted from outside.
     pub roots: Vec<Lit>,
     pub atoms: Vec<Atom>,
@@ -206,7 +208,7 @@ impl Default for Branch {
             some_items: Vec::new(),
             counts: Vec::new(),
             objects: Vec::new(),
-            required: BTreeSet::new(),
+            required: Rc::default(),
             absent: BTreeSet::new(),
             properties: BTreeMap::new(),
             some_properties: Vec::new(),
@@ -260,16 +262,20 @@ impl Branch {
             }
             Piece::OneOf(lit, index) => {
                 let Some(logic) = &sides.node(*lit).logic else { return };
-                for (at, node) in logic.one_of.iter().enumerate() {
-                    if at == *index {
-                        self.lit(sides, lit.of(*node));
-                    } else {
-                        self.passive.push(Lit { positive: false, ..lit.of(*node) });
-                    }
+                if let Some(node) = logic.one_of.get(*index) {
+                    self.passive.push((*lit, *index));
+                    self.lit(sides, lit.of(*node));
                 }
             }
             Piece::Unknown => self.unknown = true,
         }
+    }
+
+    /// What a copy of it and a look at it cost, in steps.
+    pub(crate) fn weight(&self) -> u64 {
+        let ways: usize = self.pending.iter().map(|ways| ways.len()).sum();
+        let facts = self.seen.len() + self.met.len() + self.properties.len() + self.absent.len();
+        (1 + ways / 8 + facts / 4) as u64
     }
 
     fn lit(&mut self, sides: Sides<'_>, lit: Lit) {
@@ -300,7 +306,7 @@ impl Branch {
                     self.inner(sides, piece);
                 }
             }
-            _ => self.pending.push(alternatives),
+            _ => self.pending.push(Rc::new(alternatives)),
         }
     }
 
@@ -440,17 +446,17 @@ impl Branch {
                 self.impossible |= self.types.is_none();
             }
             Atom::Lower(bound) => {
-                let tighter = self.lower.is_none_or(|it| {
-                    bound.at > it.at || bound.at == it.at && bound.exclusive
-                });
+                let tighter = self
+                    .lower
+                    .is_none_or(|it| bound.at > it.at || bound.at == it.at && bound.exclusive);
                 if tighter {
                     self.lower = Some(*bound);
                 }
             }
             Atom::Upper(bound) => {
-                let tighter = self.upper.is_none_or(|it| {
-                    bound.at < it.at || bound.at == it.at && bound.exclusive
-                });
+                let tighter = self
+                    .upper
+                    .is_none_or(|it| bound.at < it.at || bound.at == it.at && bound.exclusive);
                 if tighter {
                     self.upper = Some(*bound);
                 }
@@ -476,7 +482,9 @@ impl Branch {
             Atom::Count(lit, min, max) => self.counts.push((*lit, *min, *max)),
             Atom::Required(name) => {
                 self.impossible |= self.absent.contains(name) && self.types == Types::OBJECT;
-                self.required.insert(Arc::clone(name));
+                if !self.required.contains(name) {
+                    Rc::make_mut(&mut self.required).insert(Arc::clone(name));
+                }
             }
             Atom::Absent(name) => {
                 self.impossible |= self.required.contains(name) && self.types == Types::OBJECT;

@@ -18,7 +18,7 @@ use crate::{
 /// Findings of this sort that one answer lists.
 const FINDINGS_MAX: usize = 100;
 /// Nodes that the walk looks at.
-const STEPS_MAX: usize = 100_000;
+const STEPS_MAX: usize = 20_000;
 
 /// What a walk over two schemas side by side found.
 #[derive(Debug, Default)]
@@ -114,7 +114,9 @@ impl Drift {
             }
             let said = |values: BTreeSet<String>| {
                 let values: Vec<_> = values.into_iter().collect();
-                short(if values.is_empty() { "none".to_owned() } else { values.join(", ") }.as_str())
+                short(
+                    if values.is_empty() { "none".to_owned() } else { values.join(", ") }.as_str(),
+                )
             };
             let (before, after) = (said(before), said(after));
             self.findings.push(Finding {

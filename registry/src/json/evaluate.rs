@@ -215,11 +215,13 @@ fn own(node: &Node, value: &Value) -> bool {
         && match (value, &node.numbers, &node.strings) {
             (Value::Number(number), Some(numbers), _) => {
                 let number = Decimal::of(number);
-                numbers.minimum.is_none_or(|it| {
-                    if it.exclusive { number > it.at } else { number >= it.at }
-                }) && numbers.maximum.is_none_or(|it| {
-                    if it.exclusive { number < it.at } else { number <= it.at }
-                }) && numbers.multiple_of.is_none_or(|step| number.is_multiple_of(step))
+                numbers
+                    .minimum
+                    .is_none_or(|it| if it.exclusive { number > it.at } else { number >= it.at })
+                    && numbers.maximum.is_none_or(|it| {
+                        if it.exclusive { number < it.at } else { number <= it.at }
+                    })
+                    && numbers.multiple_of.is_none_or(|step| number.is_multiple_of(step))
             }
             (Value::String(text), _, Some(strings)) => {
                 let length = text.chars().count() as u64;

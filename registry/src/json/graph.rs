@@ -521,9 +521,11 @@ fn explosion(source: &Source, model: &Model) -> Option<Fault> {
                     if let Some(state) = states.get_mut(id as usize) {
                         *state = State::Open;
                     }
-                    order.extend(node.in_place().iter().filter(|child| {
-                        matches!(states.get(**child as usize), Some(State::New))
-                    }));
+                    order.extend(
+                        node.in_place().iter().filter(|child| {
+                            matches!(states.get(**child as usize), Some(State::New))
+                        }),
+                    );
                 }
                 Some(State::Open) => {
                     order.pop();

@@ -94,7 +94,7 @@ impl Decimal {
             .checked_pow(factor)
             .and_then(|factor| step.digits.checked_mul(factor))
             // A step beyond 2^128 is larger than the number.
-            .is_some_and(|step| self.digits % step == 0)
+            .is_some_and(|step| self.digits.is_multiple_of(step))
     }
 
     /// As JSON, written as an integer where it is one that fits.
@@ -253,7 +253,10 @@ mod tests {
         assert_eq!(decimal(json!(1e300)).to_string(), "1e300");
         assert_eq!(decimal(json!(u64::MAX)).to_value(), Some(json!(u64::MAX)));
         assert_eq!(decimal(json!(2.5)).to_value(), Some(json!(2.5)));
-        assert_eq!(value_key(&json!({"b": 1.0, "a": [1]})), value_key(&json!({"a": [1.0], "b": 1})));
+        assert_eq!(
+            value_key(&json!({"b": 1.0, "a": [1]})),
+            value_key(&json!({"a": [1.0], "b": 1}))
+        );
         assert_ne!(value_key(&json!("1")), value_key(&json!(1)));
     }
 }

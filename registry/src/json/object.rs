@@ -166,8 +166,7 @@ impl Solver<'_> {
             for (index, pattern) in patterns.iter().enumerate() {
                 let pattern = Arc::clone(pattern);
                 let matches = combination >> index.min(PATTERNS_MAX) & 1 == 1;
-                let atom =
-                    if matches { Atom::Pattern(pattern) } else { Atom::NotPattern(pattern) };
+                let atom = if matches { Atom::Pattern(pattern) } else { Atom::NotPattern(pattern) };
                 pieces.push(Piece::Atom(atom));
             }
             let branch = Branch::default().with(self.sides, &pieces);
@@ -206,7 +205,8 @@ impl Solver<'_> {
         {
             return Outcome::None;
         }
-        for name in &branch.required {
+        for name in branch.required.iter() {
+            self.spend(1);
             if !self.allowed(branch, name) || !self.named(branch, name) {
                 return Outcome::None;
             }
@@ -273,9 +273,7 @@ impl Solver<'_> {
         for (of, part, lit) in branch.some_properties.clone() {
             let mut names: Vec<_> = known
                 .iter()
-                .filter(|name| {
-                    !branch.absent.contains(*name) && self.falls_to(of, part, name)
-                })
+                .filter(|name| !branch.absent.contains(*name) && self.falls_to(of, part, name))
                 .cloned()
                 .collect();
             // Those that are there anyway first.

@@ -140,7 +140,11 @@ pub(crate) fn outline(model: &Model, id: NodeId) -> String {
         (false, _) => said.join(", "),
         (true, Some(id)) => {
             let (_, pointer) = model.pointer(*id);
-            if pointer.is_empty() { "$ref to the root".to_owned() } else { format!("$ref {pointer}") }
+            if pointer.is_empty() {
+                "$ref to the root".to_owned()
+            } else {
+                format!("$ref {pointer}")
+            }
         }
         (true, None) => "a schema".to_owned(),
     }
@@ -415,18 +419,38 @@ fn turn(
     match (old, new) {
         (false, true) => Turn::Added,
         (true, false) => Turn::Removed,
-        (false, false) => if backward { Turn::Added } else { Turn::Removed },
+        (false, false) => {
+            if backward {
+                Turn::Added
+            } else {
+                Turn::Removed
+            }
+        }
         (true, true) => {
             let both = (failure.writer.map(|id| writer.node(id)), reader.node(failure.reader));
             let (Some(written), read) = both else { return Turn::Changed };
             match failure.kind {
-                Kind::Required => if backward { Turn::Added } else { Turn::Removed },
+                Kind::Required => {
+                    if backward {
+                        Turn::Added
+                    } else {
+                        Turn::Removed
+                    }
+                }
                 Kind::Type => match (written.types, read.types) {
                     (Some(written), Some(read)) if written.includes(read) => {
-                        if backward { Turn::Less } else { Turn::More }
+                        if backward {
+                            Turn::Less
+                        } else {
+                            Turn::More
+                        }
                     }
                     (Some(written), Some(read)) if read.includes(written) => {
-                        if backward { Turn::More } else { Turn::Less }
+                        if backward {
+                            Turn::More
+                        } else {
+                            Turn::Less
+                        }
                     }
                     _ => Turn::Changed,
                 },
@@ -436,23 +460,43 @@ fn turn(
                     };
                     match (values(written), values(read)) {
                         (Some(written), Some(read)) if read.subset_of(&written) => {
-                            if backward { Turn::Less } else { Turn::More }
+                            if backward {
+                                Turn::Less
+                            } else {
+                                Turn::More
+                            }
                         }
                         _ => Turn::Changed,
                     }
                 }
                 // The reader's lower bound is the higher one.
                 Kind::Minimum | Kind::MinLength | Kind::MinItems | Kind::MinProperties => {
-                    if backward { Turn::More } else { Turn::Less }
+                    if backward {
+                        Turn::More
+                    } else {
+                        Turn::Less
+                    }
                 }
                 Kind::Maximum | Kind::MaxLength | Kind::MaxItems | Kind::MaxProperties => {
-                    if backward { Turn::Less } else { Turn::More }
+                    if backward {
+                        Turn::Less
+                    } else {
+                        Turn::More
+                    }
                 }
                 Kind::AnyOf | Kind::OneOf | Kind::ItemClosed | Kind::False => {
-                    if backward { Turn::Less } else { Turn::More }
+                    if backward {
+                        Turn::Less
+                    } else {
+                        Turn::More
+                    }
                 }
                 Kind::AdditionalProperties => {
-                    if backward { Turn::Added } else { Turn::Removed }
+                    if backward {
+                        Turn::Added
+                    } else {
+                        Turn::Removed
+                    }
                 }
                 _ => Turn::Changed,
             }

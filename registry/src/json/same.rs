@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::model::{Model, Node, NodeId, Types};
 
 /// Nodes nested in nodes that one comparison follows.
-const DEPTH_MAX: usize = 400;
+const DEPTH_MAX: usize = 10_000;
 
 /// Remembers what was compared.
 #[derive(Debug, Default)]
@@ -54,9 +54,10 @@ impl Sameness {
         assumed.push(pair);
         let (ones, others) = (children(one), children(other));
         ones.len() == others.len()
-            && ones.into_iter().zip(others).all(|(one, other)| {
-                self.walk((left.0, one), (right.0, other), depth + 1, assumed)
-            })
+            && ones
+                .into_iter()
+                .zip(others)
+                .all(|(one, other)| self.walk((left.0, one), (right.0, other), depth + 1, assumed))
     }
 }
 
@@ -173,7 +174,11 @@ fn objects_alike(left: &Node, right: &Node) -> bool {
     left.properties.len() == right.properties.len()
         && left.properties.keys().eq(right.properties.keys())
         && left.patterns.len() == right.patterns.len()
-        && left.patterns.iter().zip(&right.patterns).all(|(left, right)| left.0.text == right.0.text)
+        && left
+            .patterns
+            .iter()
+            .zip(&right.patterns)
+            .all(|(left, right)| left.0.text == right.0.text)
         && left.additional.is_some() == right.additional.is_some()
         && sorted(&left.required) == sorted(&right.required)
         && left.dependent_required.len() == right.dependent_required.len()

@@ -20,8 +20,7 @@ impl Solver<'_> {
     /// An integer, or a number that is none.
     pub(super) fn number(&mut self, branch: &Branch, fraction: bool) -> Outcome {
         if let (Some(lower), Some(upper)) = (branch.lower, branch.upper)
-            && (lower.at > upper.at
-                || lower.at == upper.at && (lower.exclusive || upper.exclusive))
+            && (lower.at > upper.at || lower.at == upper.at && (lower.exclusive || upper.exclusive))
         {
             return Outcome::None;
         }
@@ -33,7 +32,8 @@ impl Solver<'_> {
             multiples.push(Decimal::ONE);
         }
         let bounds = branch.lower.iter().chain(&branch.upper).map(|bound| bound.at);
-        let exponents = bounds.chain(multiples.iter().copied()).chain(not_multiples.iter().copied());
+        let exponents =
+            bounds.chain(multiples.iter().copied()).chain(not_multiples.iter().copied());
         let unit = exponents.map(Decimal::exponent).min().unwrap_or(0).min(0);
         // Without a lattice there is always room between two marks of the ruler.
         let exact = !multiples.is_empty();
@@ -75,9 +75,8 @@ impl Solver<'_> {
         {
             return if exact { Outcome::None } else { Outcome::Unknown };
         }
-        let inside = |at: i128| {
-            first.is_none_or(|first| at >= first) && last.is_none_or(|last| at <= last)
-        };
+        let inside =
+            |at: i128| first.is_none_or(|first| at >= first) && last.is_none_or(|last| at <= last);
         // Nearest to zero, then outwards.
         let start = match (first, last) {
             (Some(first), _) if first > 0 => first,
@@ -100,7 +99,9 @@ impl Solver<'_> {
         let all = exact
             && first.zip(last).is_some_and(|(first, last)| {
                 (last - first) / step < CANDIDATES_MAX
-                    && first.abs() < (1 << 53) && last.abs() < (1 << 53) && unit == 0
+                    && first.abs() < (1 << 53)
+                    && last.abs() < (1 << 53)
+                    && unit == 0
             });
         if all { Outcome::None } else { Outcome::Unknown }
     }
@@ -187,7 +188,8 @@ impl Solver<'_> {
         }
         // What automata cannot do, luck may.
         let samples = ["", "a", "A", "0", "aA1!aA1!aA1!", " ", "-", "ab", "00", "a0", "_", "é"];
-        let words = branch.patterns.iter().filter_map(|it| jsonschema_regex::pattern_witness(&it.text));
+        let words =
+            branch.patterns.iter().filter_map(|it| jsonschema_regex::pattern_witness(&it.text));
         let padded = samples.iter().map(|sample| {
             let times = usize::try_from(min.min(TEXT_MAX)).unwrap_or(0);
             format!("{sample}{}", "a".repeat(times))

@@ -122,7 +122,7 @@ impl<'a> Solver<'a> {
         if branch.impossible {
             return Outcome::None;
         }
-        if depth > DEPTH_MAX || !self.spend(1 + branch.seen.len() as u64 / 4) {
+        if depth > DEPTH_MAX || !self.spend(branch.weight()) {
             return Outcome::Unknown;
         }
         if let Some(values) = branch.values.iter().min_by_key(|values| values.list.len()) {
@@ -131,33 +131,29 @@ impl<'a> Solver<'a> {
         }
         // The choice with the fewest ways left first.
         let sides = self.sides;
-        let mut fewest: Option<(usize, usize)> = None;
-        let mut index = 0;
-        while index < branch.pending.len() {
-            let mut ways = std::mem::take(&mut branch.pending[index]);
-            self.work = self.work.saturating_sub(ways.len() as u64 / 8);
-            ways.retain(|way| !branch.is_dead(sides, way));
-            let count = ways.len();
-            branch.pending[index] = ways;
-            if count == 0 {
+        let mut pending = std::mem::take(&mut branch.pending);
+        for ways in &mut pending {
+            if ways.iter().any(|way| branch.is_dead(sides, way)) {
+                let left = ways.iter().filter(|way| !branch.is_dead(sides, way));
+                *ways = Rc::new(left.cloned().collect());
+            }
+            if ways.is_empty() {
                 return Outcome::None;
             }
-            if fewest.is_none_or(|(_, least)| count < least) {
-                fewest = Some((index, count));
-            }
-            index += 1;
         }
+        let fewest = pending.iter().enumerate().min_by_key(|(_, ways)| ways.len());
         let Some((index, _)) = fewest else {
             return self.leaf(&branch, depth);
         };
-        let ways = branch.pending.swap_remove(index);
+        let ways = pending.swap_remove(index);
+        branch.pending = pending;
         let mut outcome = Outcome::None;
-        for way in ways {
+        for way in ways.iter() {
             if self.work == 0 {
                 return Outcome::Unknown;
             }
             let mut chosen = branch.clone();
-            for piece in &way {
+            for piece in way {
                 chosen.add(sides, piece);
             }
             match self.branch(chosen, depth) {
@@ -191,19 +187,22 @@ impl<'a> Solver<'a> {
         let mut work = EVALUATION_MAX.min(self.work * 4 + 100);
         let before = work;
         let valid = evaluate::valid(self.sides.model(lit.side), lit.node, value, &mut work);
-        self.work = self.work.saturating_sub((before - work) / 8);
+        self.work = self.work.saturating_sub(1 + (before - work) / 8);
         valid.map(|valid| valid == lit.positive)
     }
 
     /// Whether a value has all facts.
     pub(crate) fn holds(&mut self, branch: &Branch, value: &Value) -> Option<bool> {
         let mut all = (!branch.unknown).then_some(true);
-        for lit in branch.roots.iter().chain(&branch.passive) {
+        for lit in &branch.roots {
             match self.evaluate(*lit, value) {
                 Some(false) => return Some(false),
                 Some(true) => {}
                 None => all = None,
             }
+        }
+        if !self.offended(branch, value).is_empty() {
+            return Some(false);
         }
         for atom in &branch.atoms {
             match self.atom_holds(atom, value) {
@@ -230,12 +229,10 @@ impl<'a> Solver<'a> {
         let members = value.as_object();
         Some(match atom {
             Atom::Types(types) => types.includes(Types::of(value)),
-            Atom::Lower(bound) => number().is_none_or(|it| {
-                if bound.exclusive { it > bound.at } else { it >= bound.at }
-            }),
-            Atom::Upper(bound) => number().is_none_or(|it| {
-                if bound.exclusive { it < bound.at } else { it <= bound.at }
-            }),
+            Atom::Lower(bound) => number()
+                .is_none_or(|it| if bound.exclusive { it > bound.at } else { it >= bound.at }),
+            Atom::Upper(bound) => number()
+                .is_none_or(|it| if bound.exclusive { it < bound.at } else { it <= bound.at }),
             Atom::Multiple(step) => number().is_none_or(|it| it.is_multiple_of(*step)),
             Atom::NotMultiple(step) => number().is_none_or(|it| !it.is_multiple_of(*step)),
             Atom::MinLength(min) => length().is_none_or(|it| it >= *min),
@@ -346,19 +343,30 @@ impl<'a> Solver<'a> {
         outcome
     }
 
-    /// A candidate that offends what was not looked at makes it part of the search.
-    fn checked(&mut self, branch: &Branch, value: Value, depth: usize) -> Outcome {
+    /// The branches of a `oneOf` that take a value which another branch has to take alone.
+    fn offended(&mut self, branch: &Branch, value: &Value) -> Vec<Lit> {
         let mut offended = Vec::new();
-        for lit in &branch.passive {
-            if self.evaluate(*lit, &value) == Some(false) {
-                offended.push(*lit);
+        for (lit, index) in &branch.passive {
+            let Some(logic) = &self.sides.node(*lit).logic else { continue };
+            for (at, id) in logic.one_of.iter().enumerate() {
+                if at != *index && self.evaluate(lit.of(*id), value) == Some(true) {
+                    offended.push(lit.of(*id));
+                }
+                if self.work == 0 {
+                    return offended;
+                }
             }
         }
+        offended
+    }
+
+    /// A candidate that offends what was not looked at makes it part of the search.
+    fn checked(&mut self, branch: &Branch, value: Value, depth: usize) -> Outcome {
+        let offended = self.offended(branch, &value);
         if !offended.is_empty() {
             let mut branch = branch.clone();
-            branch.passive.retain(|lit| !offended.contains(lit));
             for lit in offended {
-                branch.add(self.sides, &Piece::Lit(lit));
+                branch.add(self.sides, &Piece::Lit(lit.negated()));
             }
             return self.branch(branch, depth);
         }
@@ -370,9 +378,8 @@ impl<'a> Solver<'a> {
 
     fn listed(&mut self, branch: &Branch, values: Vec<Value>) -> Outcome {
         let free = |value: &Value| !branch.not_values.iter().any(|values| values.contains(value));
-        let free = values.into_iter().filter(free).find(|value| {
-            branch.passive.iter().all(|lit| self.evaluate(*lit, value) != Some(false))
-        });
+        let free =
+            values.into_iter().filter(free).find(|value| self.offended(branch, value).is_empty());
         free.map_or(Outcome::None, Outcome::Instance)
     }
 

@@ -73,9 +73,11 @@ impl Source {
             Form::DescriptorSet(_) => None,
         });
         let own_files = definition.files.iter().map(|file| (file, true));
-        let files = own_files.chain(imports.iter().flat_map(|import| {
-            import.definition.files.iter().map(|file| (file, false))
-        }));
+        let files = own_files.chain(
+            imports
+                .iter()
+                .flat_map(|import| import.definition.files.iter().map(|file| (file, false))),
+        );
         let files = files.map(|((path, text), own)| (path.clone(), own, text.as_str()));
         for (index, (name, own, text)) in texts.chain(files).enumerate() {
             if documents.iter().any(|it| it.name == name) {
@@ -166,7 +168,8 @@ impl Source {
         for (index, document) in self.documents.iter().enumerate() {
             let resource = document.draft.create_resource_ref(&document.value);
             if index == 0 {
-                builder = builder.add(root.as_str(), resource).map_err(|error| error.to_string())?;
+                builder =
+                    builder.add(root.as_str(), resource).map_err(|error| error.to_string())?;
                 continue;
             }
             // A relative name means one thing below each base.

@@ -282,7 +282,10 @@ mod tests {
             write_canonical(&read("", text).expect("JSON"), &mut out);
             String::from_utf8(out).expect("UTF-8")
         };
-        assert_eq!(canonical("{\"b\": 1.0, \"a\": [1e2, \"\\u00e9\"]}"), "{\"a\":[100,\"é\"],\"b\":1}");
+        assert_eq!(
+            canonical("{\"b\": 1.0, \"a\": [1e2, \"\\u00e9\"]}"),
+            "{\"a\":[100,\"é\"],\"b\":1}"
+        );
         assert_ne!(canonical("[1, 2]"), canonical("[2, 1]"));
     }
 }

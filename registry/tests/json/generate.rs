@@ -73,7 +73,9 @@ fn kind(choices: &mut Choices) -> &'static str {
 
 /// Adds one keyword.
 fn keyword(choices: &mut Choices, members: &mut Map<String, Value>, depth: usize) {
-    let number = |choices: &mut Choices| choices.pick(&[json!(0), json!(1), json!(2.5), json!(3), json!(6), json!(-1)]).clone();
+    let number = |choices: &mut Choices| {
+        choices.pick(&[json!(0), json!(1), json!(2.5), json!(3), json!(6), json!(-1)]).clone()
+    };
     let count = |choices: &mut Choices| json!(choices.below(4));
     let list = |choices: &mut Choices| {
         let count = 1 + choices.below(3);
@@ -108,7 +110,10 @@ fn keyword(choices: &mut Choices, members: &mut Map<String, Value>, depth: usize
         6 => ("maximum", number(choices)),
         7 => ("exclusiveMinimum", number(choices)),
         8 => ("exclusiveMaximum", number(choices)),
-        9 => ("multipleOf", choices.pick(&[json!(1), json!(2), json!(3), json!(0.5), json!(1.5)]).clone()),
+        9 => (
+            "multipleOf",
+            choices.pick(&[json!(1), json!(2), json!(3), json!(0.5), json!(1.5)]).clone(),
+        ),
         10 => ("minLength", count(choices)),
         11 => ("maxLength", count(choices)),
         12 => ("pattern", json!(choices.pick(&PATTERNS))),
@@ -123,8 +128,13 @@ fn keyword(choices: &mut Choices, members: &mut Map<String, Value>, depth: usize
             }
             ("properties", Value::Object(properties))
         }
-        22 => ("patternProperties", json!({ (*choices.pick(&PATTERNS)): schema(choices, depth - 1) })),
-        23 | 24 => ("additionalProperties", if choices.one_in(2) { json!(false) } else { schema(choices, depth - 1) }),
+        22 => {
+            ("patternProperties", json!({ (*choices.pick(&PATTERNS)): schema(choices, depth - 1) }))
+        }
+        23 | 24 => (
+            "additionalProperties",
+            if choices.one_in(2) { json!(false) } else { schema(choices, depth - 1) },
+        ),
         25 => ("propertyNames", schema(choices, 0)),
         26 => (*choices.pick(&["minProperties", "maxProperties"]), count(choices)),
         27 => ("dependentRequired", json!({ (*choices.pick(&NAMES)): names(choices) })),
@@ -264,9 +274,15 @@ pub fn instance(choices: &mut Choices, root: &Value, at: &Value, depth: usize) -
     let kind = match members.get("type") {
         Some(Value::String(kind)) => kind.clone(),
         Some(Value::Array(kinds)) => choices.pick(kinds).as_str().unwrap_or_default().to_owned(),
-        _ if ["properties", "required", "additionalProperties", "minProperties", "dependentSchemas"]
-            .iter()
-            .any(|keyword| members.contains_key(*keyword)) =>
+        _ if [
+            "properties",
+            "required",
+            "additionalProperties",
+            "minProperties",
+            "dependentSchemas",
+        ]
+        .iter()
+        .any(|keyword| members.contains_key(*keyword)) =>
         {
             "object".to_owned()
         }
@@ -282,14 +298,16 @@ pub fn instance(choices: &mut Choices, root: &Value, at: &Value, depth: usize) -
         "null" => Value::Null,
         "boolean" => json!(choices.one_in(2)),
         "integer" | "number" => {
-            let bounds = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
+            let bounds =
+                ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
             let bound = members.get(*choices.pick(&bounds)).and_then(Value::as_f64).unwrap_or(0.0);
             let by = *choices.pick(&[0.0, 1.0, -1.0, 0.5, 2.0, 3.0, -6.0]);
             let number = bound + by;
             if number.fract() == 0.0 { json!(number as i64) } else { json!(number) }
         }
         "string" => {
-            let length = ["minLength", "maxLength"].map(|keyword| members.get(keyword).and_then(Value::as_u64));
+            let length = ["minLength", "maxLength"]
+                .map(|keyword| members.get(keyword).and_then(Value::as_u64));
             let length = choices.pick(&length).unwrap_or(choices.below(4) as u64) as usize;
             let letters = ["a", "b", "c", "x", "1", "é", "Z"];
             let count = (length + choices.below(3)).saturating_sub(1);
@@ -298,7 +316,8 @@ pub fn instance(choices: &mut Choices, root: &Value, at: &Value, depth: usize) -
         "array" => {
             let least = members.get("minItems").and_then(Value::as_u64).unwrap_or(0) as usize;
             let count = (least + choices.below(4)).min(8);
-            let prefix = members.get("prefixItems").and_then(Value::as_array).cloned().unwrap_or_default();
+            let prefix =
+                members.get("prefixItems").and_then(Value::as_array).cloned().unwrap_or_default();
             let rest = members.get("items").cloned().unwrap_or(json!(true));
             let contains = members.get("contains").cloned();
             let item = |choices: &mut Choices, index: usize| {
@@ -312,7 +331,12 @@ pub fn instance(choices: &mut Choices, root: &Value, at: &Value, depth: usize) -
     }
 }
 
-fn object(choices: &mut Choices, root: &Value, members: &Map<String, Value>, depth: usize) -> Value {
+fn object(
+    choices: &mut Choices,
+    root: &Value,
+    members: &Map<String, Value>,
+    depth: usize,
+) -> Value {
     let empty = Map::new();
     let properties = members.get("properties").and_then(Value::as_object).unwrap_or(&empty);
     let mut names: Vec<String> = Vec::new();

@@ -78,11 +78,20 @@ fn large_schemas_are_judged_in_time() {
         .collect();
     judged("objects in oneOf", &json!({"oneOf": branches}));
     judged("objects in anyOf", &json!({"anyOf": branches}));
-    judged("patterns", &json!({"patternProperties": (0..3_000)
+    judged(
+        "patterns",
+        &json!({"patternProperties": (0..3_000)
         .map(|index| (format!("^x{index}-"), json!({"type": "string"})))
-        .collect::<Map<_, _>>()}));
-    judged("dependencies", &json!({"dependentRequired": many(20_000, &|index| json!([format!("p{}", index + 1)]))}));
-    judged("prefix", &json!({"prefixItems": (0..30_000).map(|index| json!({"minimum": index})).collect::<Vec<_>>()}));
+        .collect::<Map<_, _>>()}),
+    );
+    judged(
+        "dependencies",
+        &json!({"dependentRequired": many(20_000, &|index| json!([format!("p{}", index + 1)]))}),
+    );
+    judged(
+        "prefix",
+        &json!({"prefixItems": (0..30_000).map(|index| json!({"minimum": index})).collect::<Vec<_>>()}),
+    );
 }
 
 #[test]
@@ -121,23 +130,33 @@ fn explosions_are_bounded() {
     judged("not", &nest(90, &|inner| json!({"not": inner})));
     judged("properties", &nest(45, &|inner| json!({"properties": {"a": inner}})));
     judged("anyOf of two", &nest(13, &|inner| json!({"anyOf": [inner, {"items": inner}]})));
-    judged("oneOf of two", &nest(13, &|inner| json!({"oneOf": [inner, {"maxLength": 3, "items": inner}]})));
+    judged(
+        "oneOf of two",
+        &nest(13, &|inner| json!({"oneOf": [inner, {"maxLength": 3, "items": inner}]})),
+    );
     let product = |keyword: &str| {
         let choice: Vec<_> = (0..20)
-            .map(|index| json!({"anyOf": [
+            .map(|index| {
+                json!({"anyOf": [
                 {"properties": {format!("a{index}"): {"type": "string"}}},
                 {"required": [format!("b{index}")]},
-                {"minProperties": index}]}))
+                {"minProperties": index}]})
+            })
             .collect();
         json!({ keyword: choice })
     };
     judged("product", &product("allOf"));
-    judged("sum of products", &json!({"not": product("anyOf"), "oneOf": [product("allOf"), product("oneOf")]}));
+    judged(
+        "sum of products",
+        &json!({"not": product("anyOf"), "oneOf": [product("allOf"), product("oneOf")]}),
+    );
     let conditions: Vec<_> = (0..40)
-        .map(|index| json!({
+        .map(|index| {
+            json!({
             "if": {"properties": {format!("a{index}"): {"const": 1}}},
             "then": {"required": [format!("b{index}")]},
-            "else": {"properties": {format!("c{index}"): {"type": "string"}}}}))
+            "else": {"properties": {format!("c{index}"): {"type": "string"}}}})
+        })
         .collect();
     judged("conditions", &json!({"allOf": conditions}));
     let dependent: Map<_, _> = (0..40)
@@ -158,32 +177,56 @@ fn references_do_not_double() {
     };
     let bomb = dag(40, &|next| json!({"allOf": [{"$ref": next}, {"$ref": next}]}));
     assert!(parse("in place", &bomb).is_none());
-    assert!(parse("anyOf", &dag(40, &|next| json!({"anyOf": [{"$ref": next}, {"$ref": next}]}))).is_none());
+    assert!(
+        parse("anyOf", &dag(40, &|next| json!({"anyOf": [{"$ref": next}, {"$ref": next}]})))
+            .is_none()
+    );
     assert!(parse("chain", &dag(2_000, &|next| json!({"$ref": next}))).is_none());
     judged("short chain", &dag(100, &|next| json!({"$ref": next})));
-    judged("below", &dag(40, &|next| json!({
-        "type": "object", "required": ["a", "b"], "properties": {"a": {"$ref": next}, "b": {"$ref": next}}})));
-    judged("long below", &dag(3_000, &|next| json!({"properties": {"a": {"$ref": next}}})));
+    judged(
+        "below",
+        &dag(40, &|next| {
+            json!({
+        "type": "object", "required": ["a", "b"], "properties": {"a": {"$ref": next}, "b": {"$ref": next}}})
+        }),
+    );
+    judged("long below", &dag(9_000, &|next| json!({"properties": {"a": {"$ref": next}}})));
     judged("itself", &json!({"$ref": "#"}));
-    judged("each other", &json!({"$ref": "#/$defs/a", "$defs": {
-        "a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}));
+    judged(
+        "each other",
+        &json!({"$ref": "#/$defs/a", "$defs": {
+        "a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}),
+    );
     judged("not itself", &json!({"properties": {"a": {"not": {"$ref": "#"}}}}));
 }
 
 #[test]
 fn expressions_are_bounded() {
-    for pattern in ["((((a{1,100}){1,100}){1,100}){1,100})", "(\\w{1000}){1000}", "(a", "\\p{Nope}"] {
+    for pattern in ["((((a{1,100}){1,100}){1,100}){1,100})", "(\\w{1000}){1000}", "(a", "\\p{Nope}"]
+    {
         assert!(parse(pattern, &json!({"pattern": pattern})).is_none());
     }
-    let many: Map<_, _> =
-        (0..20_000).map(|index| (format!("p{index}"), json!({"pattern": format!("\\w{{9{index}}}")}))).collect();
+    let many: Map<_, _> = (0..20_000)
+        .map(|index| (format!("p{index}"), json!({"pattern": format!("\\w{{9{index}}}")})))
+        .collect();
     assert!(parse("many", &json!({"properties": many})).is_none());
-    for pattern in ["^(a+)+$", "^(a|a)*b$", "^(a?){50}a{50}$", "(x+x+)+y", "^(?=(a+)+$)b", "(?:[a-z]*[0-9]*){20}", "\\bfoo\\b", "^(a)\\1+$"] {
+    for pattern in [
+        "^(a+)+$",
+        "^(a|a)*b$",
+        "^(a?){50}a{50}$",
+        "(x+x+)+y",
+        "^(?=(a+)+$)b",
+        "(?:[a-z]*[0-9]*){20}",
+        "\\bfoo\\b",
+        "^(a)\\1+$",
+    ] {
         judged(pattern, &json!({"pattern": pattern, "type": "string"}));
         let Some(schema) = parse(pattern, &json!({"pattern": pattern})) else { continue };
         let payload = format!("\"{}!\"", "a".repeat(50_000));
         let _ = timed("payload", || schema.validate_json(&payload));
-        let Some(other) = parse(pattern, &json!({"pattern": "^[ab]*(a|b)[ab]{12}$"})) else { continue };
+        let Some(other) = parse(pattern, &json!({"pattern": "^[ab]*(a|b)[ab]{12}$"})) else {
+            continue;
+        };
         timed("compare", || schema.compare(&other, options(ContentModel::Strict)));
     }
 }
@@ -196,16 +239,32 @@ fn numbers_have_no_end() {
         (json!({"minProperties": 1_000_000_000}), json!({"minProperties": 1e30})),
         (json!({"type": "number", "maximum": 1e300}), json!({"type": "number", "maximum": -1e300})),
         (json!({"type": "integer", "minimum": 1e-300}), json!({"type": "integer", "minimum": 1})),
-        (json!({"type": "number", "multipleOf": 1e-300}), json!({"type": "number", "multipleOf": 1e300})),
-        (json!({"type": "integer", "multipleOf": 999_999_999_999_i64}), json!({"type": "integer", "allOf": [
-            {"multipleOf": 999_999_999_989_i64}, {"multipleOf": 999_999_999_961_i64}, {"multipleOf": 999_999_999_937_i64}]})),
-        (json!({"type": "array", "contains": {"const": 1}, "minContains": 1_000_000_000}), json!({"type": "array", "maxItems": 5})),
-        (json!({"type": "string", "pattern": "^a{900}$"}), json!({"type": "string", "maxLength": 800})),
+        (
+            json!({"type": "number", "multipleOf": 1e-300}),
+            json!({"type": "number", "multipleOf": 1e300}),
+        ),
+        (
+            json!({"type": "integer", "multipleOf": 999_999_999_999_i64}),
+            json!({"type": "integer", "allOf": [
+            {"multipleOf": 999_999_999_989_i64}, {"multipleOf": 999_999_999_961_i64}, {"multipleOf": 999_999_999_937_i64}]}),
+        ),
+        (
+            json!({"type": "array", "contains": {"const": 1}, "minContains": 1_000_000_000}),
+            json!({"type": "array", "maxItems": 5}),
+        ),
+        (
+            json!({"type": "string", "pattern": "^a{900}$"}),
+            json!({"type": "string", "maxLength": 800}),
+        ),
     ] {
         let what = format!("{old} and {new}");
         let (Some(old), Some(new)) = (parse(&what, &old), parse(&what, &new)) else { continue };
         let comparison = timed(&what, || old.compare(&new, options(ContentModel::Strict)));
-        println!("   {:?} {:?}", comparison.verdict(Direction::Backward), comparison.verdict(Direction::Forward));
+        println!(
+            "   {:?} {:?}",
+            comparison.verdict(Direction::Backward),
+            comparison.verdict(Direction::Forward)
+        );
     }
     assert!(Schema::parse(&Definition::text("{\"maximum\": 1e400}"), &[]).is_err());
     assert!(Schema::parse(&Definition::text("{\"multipleOf\": 1e-400}"), &[]).is_err());
@@ -214,8 +273,15 @@ fn numbers_have_no_end() {
 #[test]
 fn texts_are_bounded() {
     let large = format!("{{\"title\": \"{}\"}}", "a".repeat(DEFINITION_BYTES_MAX));
-    for text in [large, "[".repeat(100_000), "{\"not\":".repeat(100_000), "{\"a\"".to_owned(), String::new()] {
-        let error = timed("text", || Schema::parse(&Definition::text(text), &[])).expect_err("refused");
+    for text in [
+        large,
+        "[".repeat(100_000),
+        "{\"not\":".repeat(100_000),
+        "{\"a\"".to_owned(),
+        String::new(),
+    ] {
+        let error =
+            timed("text", || Schema::parse(&Definition::text(text), &[])).expect_err("refused");
         assert!(!error.faults.is_empty());
     }
 }

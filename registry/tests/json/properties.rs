@@ -48,8 +48,8 @@ impl<'a> Declared<'a> {
         validator.is_valid(&Value::from(name))
     }
 
-    /// All schemas that see what these see.
-    fn in_place(&self, schemas: Vec<&'a Value>) -> Vec<&'a Value> {
+    /// All schemas that see what these see; `asserted`, only those that may assert something of it.
+    fn in_place(&self, schemas: Vec<&'a Value>, asserted: bool) -> Vec<&'a Value> {
         let mut found: Vec<&'a Value> = Vec::new();
         let mut open = schemas;
         while let Some(schema) = open.pop() {
@@ -63,7 +63,9 @@ impl<'a> Declared<'a> {
             for keyword in ["allOf", "anyOf", "oneOf"] {
                 open.extend(schema.get(keyword).and_then(Value::as_array).into_iter().flatten());
             }
-            open.extend(["not", "if", "then", "else"].iter().filter_map(|it| schema.get(*it)));
+            let parts =
+                if asserted { ["then", "else"].as_slice() } else { &["not", "if", "then", "else"] };
+            open.extend(parts.iter().filter_map(|it| schema.get(*it)));
             let dependent = schema.get("dependentSchemas").and_then(Value::as_object);
             open.extend(dependent.into_iter().flat_map(|it| it.values()));
         }
@@ -71,8 +73,13 @@ impl<'a> Declared<'a> {
     }
 
     fn only(&mut self, schemas: Vec<&'a Value>, payload: &Value) -> bool {
-        let schemas = self.in_place(schemas);
-        if schemas.iter().any(|it| it.get("enum").is_some() || it.get("const").is_some()) {
+        let asserted = self.in_place(schemas.clone(), true);
+        let schemas = self.in_place(schemas, false);
+        let listed = asserted.iter().any(|it| {
+            let list = it.get("enum").and_then(Value::as_array);
+            list.is_some_and(|list| list.contains(payload)) || it.get("const") == Some(payload)
+        });
+        if listed {
             return true;
         }
         match payload {
@@ -80,7 +87,8 @@ impl<'a> Declared<'a> {
                 for (name, value) in members {
                     let (mut below, mut declared) = (Vec::new(), false);
                     for schema in &schemas {
-                        if let Some(property) = schema.get("properties").and_then(|it| it.get(name)) {
+                        if let Some(property) = schema.get("properties").and_then(|it| it.get(name))
+                        {
                             declared = true;
                             below.push(property);
                         }
@@ -92,7 +100,8 @@ impl<'a> Declared<'a> {
                             }
                         }
                         if let Some(additional) = schema.get("additionalProperties") {
-                            let open = additional == &Value::Bool(true)
+                            let open = additional.is_boolean()
+                                || !asserted.iter().any(|it| std::ptr::eq(*it, *schema))
                                 || additional.as_object().is_some_and(|it| it.is_empty());
                             declared |= !open;
                             below.push(additional);
@@ -161,7 +170,8 @@ fn no_payload_contradicts_a_verdict() {
         }
         let (Some(old), Some(new)) = (parse(&old_text), parse(&new_text)) else { continue };
         compared += 1;
-        for (model, name) in [(ContentModel::Strict, "STRICT"), (ContentModel::Lenient, "LENIENT")] {
+        for (model, name) in [(ContentModel::Strict, "STRICT"), (ContentModel::Lenient, "LENIENT")]
+        {
             let comparison = old.compare(&new, options(model));
             counts.witnesses += check_witnesses(&old, &new, &comparison);
             for direction in [Direction::Backward, Direction::Forward] {
@@ -227,7 +237,12 @@ fn no_payload_contradicts_a_verdict() {
         }
     }
     println!("{compared} pairs, {} contradicted: {counts:?}", wrong.len());
-    assert!(wrong.is_empty(), "{} contradicted\n{}", wrong.len(), wrong[..wrong.len().min(8)].join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} contradicted\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(8)].join("\n")
+    );
 }
 
 #[test]
@@ -263,7 +278,9 @@ fn bumps_along_a_chain_bound_the_bump_across_it() {
         let one = document(&mut choices);
         let two = changed(&mut choices, &one);
         let three = changed(&mut choices, &two);
-        let (Some(a), Some(b), Some(c)) = (parse(&one), parse(&two), parse(&three)) else { continue };
+        let (Some(a), Some(b), Some(c)) = (parse(&one), parse(&two), parse(&three)) else {
+            continue;
+        };
         let strict = options(ContentModel::Strict);
         let bumps = [a.compare(&b, strict), b.compare(&c, strict), a.compare(&c, strict)];
         let [first, second, across] = bumps.each_ref().map(bump);

@@ -32,7 +32,13 @@ fn faults_have_places() {
         ("{\n  \"type\": \"strnig\"\n}", 2, 11, "/type", "draft 2020-12"),
         ("{\"a\": 1,\n\"a\": 2}", 2, 3, "", "twice"),
         ("{\n \"$schema\": \"http://example.com/mine\"}", 2, 13, "/$schema", "not known"),
-        ("{\n \"properties\": {\"a\": {\"$ref\": \"#/$defs/b\"}}}", 2, 31, "/properties/a/$ref", "nowhere"),
+        (
+            "{\n \"properties\": {\"a\": {\"$ref\": \"#/$defs/b\"}}}",
+            2,
+            31,
+            "/properties/a/$ref",
+            "nowhere",
+        ),
         (
             "{\"items\":\n {\"$ref\": \"https://example.com/other.json#/x\"}}",
             2,
@@ -68,7 +74,7 @@ fn imports_go_by_what_the_text_calls_them() {
     let wrong = parsed.validate_json(r#"{"x": 1, "y": "b"}"#).expect_err("both are wrong");
     let paths: Vec<_> = wrong.iter().map(|violation| violation.path.as_str()).collect();
     assert_eq!(paths, ["/x", "/y"]);
-    assert!(Schema::parse(&Definition::text(text), &[other.clone()]).is_err());
+    assert!(Schema::parse(&Definition::text(text), std::slice::from_ref(&other)).is_err());
 
     // What an import says is part of the comparison.
     let wider = import("common.json", r#"{"$defs": {"name": {"type": ["string", "null"]}}}"#);
@@ -98,14 +104,22 @@ fn references_of_all_kinds_are_followed() {
     for (text, valid, invalid) in [
         (r##"{"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}"##, "\"a\"", "1"),
         (r##"{"$ref": "#x", "$defs": {"a": {"$anchor": "x", "type": "string"}}}"##, "\"a\"", "1"),
-        (r##"{"$ref": "b.json", "$defs": {"a": {"$id": "b.json", "type": "string"}}}"##, "\"a\"", "1"),
+        (
+            r##"{"$ref": "b.json", "$defs": {"a": {"$id": "b.json", "type": "string"}}}"##,
+            "\"a\"",
+            "1",
+        ),
         (
             r##"{"$schema": "http://json-schema.org/draft-04/schema#", "id": "http://x.example/a",
                 "$ref": "#/definitions/a", "definitions": {"a": {"type": "string"}}}"##,
             "\"a\"",
             "1",
         ),
-        (r##"{"type": "object", "additionalProperties": {"$ref": "#"}}"##, "{\"a\": {}}", "{\"a\": 1}"),
+        (
+            r##"{"type": "object", "additionalProperties": {"$ref": "#"}}"##,
+            "{\"a\": {}}",
+            "{\"a\": 1}",
+        ),
         (
             r##"{"$dynamicAnchor": "n", "type": "object", "additionalProperties": {"$dynamicRef": "#n"}}"##,
             "{\"a\": {}}",
