@@ -103,6 +103,8 @@ pub(crate) enum Atom {
     Pattern(Arc<Pattern>),
     NotPattern(Arc<Pattern>),
     Values(Arc<Values>),
+    /// The same, for values that were found before and are to be built in.
+    Given(Arc<Values>),
     NotValues(Arc<Values>),
     MinItems(u64),
     MaxItems(u64),
@@ -181,6 +183,8 @@ pub(crate) struct Branch {
     pub unknown: bool,
     /// That undeclared properties may be there although the content model sees them as absent.
     pub fresh: bool,
+    /// That the values were found before, so that all that is in them may be there.
+    pub given: bool,
     pub impossible: bool,
     met: HashSet<Lit>,
 }
@@ -223,6 +227,7 @@ impl Default for Branch {
             seen: Vec::new(),
             unknown: false,
             fresh: false,
+            given: false,
             impossible: false,
             met: HashSet::new(),
         }
@@ -470,6 +475,10 @@ impl Branch {
             Atom::Pattern(pattern) => self.patterns.push(Arc::clone(pattern)),
             Atom::NotPattern(pattern) => self.not_patterns.push(Arc::clone(pattern)),
             Atom::Values(values) => self.values.push(Arc::clone(values)),
+            Atom::Given(values) => {
+                self.given = true;
+                self.values.push(Arc::clone(values));
+            }
             Atom::NotValues(values) => self.not_values.push(Arc::clone(values)),
             Atom::MinItems(min) => self.min_items = self.min_items.max(*min),
             Atom::MaxItems(max) => {

@@ -596,7 +596,7 @@ impl<'a> Finder<'a> {
         let sides = self.solver.sides;
         for index in (0..self.frames.len()).rev() {
             let frame = self.frames.get(index)?;
-            let only = Piece::Atom(Atom::Values(Arc::new(Values::new(vec![value]))));
+            let only = Piece::Atom(Atom::Given(Arc::new(Values::new(vec![value]))));
             let pieces = match &frame.step {
                 Step::Property(name) => vec![
                     Piece::Atom(Atom::Types(Types::OBJECT)),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::{
     branch::{Atom, Branch, Lit, Part, Piece, Side},
     evaluate::of_property,
-    model::{Model, NodeId, Types, Values},
+    model::{NodeId, Types, Values},
     pattern::Pattern,
     solve::{Outcome, SIZE_MAX, Solver, size},
 };
@@ -19,8 +19,6 @@ use super::{
 const FILLERS_MAX: u64 = 300;
 /// Expressions of which all combinations are tried for a name.
 const PATTERNS_MAX: usize = 4;
-/// Nodes that are followed to see what evaluates a property.
-const COVER_MAX: usize = 300;
 
 /// Names that nobody speaks of, one per combination of expressions that they match.
 pub(crate) struct Fresh {
@@ -53,7 +51,7 @@ impl Solver<'_> {
             let nodes = of_property(objects, name);
             if let Some(id) = objects.unevaluated
                 && nodes.is_empty()
-                && !covers(self.sides.model(lit.side), lit.node, name, true)
+                && !self.sides.model(lit.side).covers(lit.node, name, true)
             {
                 lits.push(lit.of(id));
             }
@@ -76,7 +74,7 @@ impl Solver<'_> {
                     && !objects.patterns.iter().any(|(pattern, _)| pattern.matches(name))
             }
             // What only sometimes evaluates it may not: what is found here is checked.
-            Part::Unevaluated => !covers(self.sides.model(of.side), of.node, name, false),
+            Part::Unevaluated => !self.sides.model(of.side).covers(of.node, name, false),
         }
     }
 
@@ -387,34 +385,4 @@ impl Solver<'_> {
         }
         None
     }
-}
-
-/// Whether a node or those it leads to evaluate a property: `may`, if only for some instances.
-fn covers(model: &Model, id: NodeId, name: &str, may: bool) -> bool {
-    let mut open = vec![id];
-    let mut met = BTreeSet::new();
-    while let Some(at) = open.pop() {
-        if !met.insert(at) {
-            continue;
-        }
-        if met.len() > COVER_MAX {
-            return may;
-        }
-        let node = model.node(at);
-        if let Some(objects) = &node.objects
-            && (objects.properties.contains_key(name)
-                || objects.additional.is_some()
-                || at != id && objects.unevaluated.is_some()
-                || objects.patterns.iter().any(|(pattern, _)| pattern.matches(name)))
-        {
-            return true;
-        }
-        if may {
-            open.extend(node.in_place());
-        } else {
-            open.extend(&node.refs);
-            open.extend(node.logic.iter().flat_map(|logic| &logic.all_of));
-        }
-    }
-    false
 }

@@ -187,14 +187,17 @@ impl Solver<'_> {
             Found::Text(_) | Found::Unknown => {}
         }
         // What automata cannot do, luck may.
-        let samples = ["", "a", "A", "0", "aA1!aA1!aA1!", " ", "-", "ab", "00", "a0", "_", "é"];
+        let letters = (b'a'..=b'z').chain(b'A'..=b'Z').chain(b'0'..=b'9').map(char::from);
+        let mut samples: Vec<String> = letters.map(String::from).collect();
+        let words = ["", "aA1!aA1!aA1!", " ", "-", "ab", "ba", "00", "a0", "_", "é"];
+        samples.extend(words.map(str::to_owned));
         let words =
             branch.patterns.iter().filter_map(|it| jsonschema_regex::pattern_witness(&it.text));
         let padded = samples.iter().map(|sample| {
             let times = usize::try_from(min.min(TEXT_MAX)).unwrap_or(0);
             format!("{sample}{}", "a".repeat(times))
         });
-        let candidates = words.chain(samples.iter().map(|it| (*it).to_owned())).chain(padded);
+        let candidates = words.chain(samples.iter().cloned()).chain(padded);
         for text in candidates {
             if fits(&text) {
                 return Outcome::Instance(Value::from(text));

@@ -175,12 +175,24 @@ impl<'a> Solver<'a> {
                 return Outcome::Unknown;
             }
             match self.holds(branch, value) {
+                Some(true) if !self.written(branch, value) => {}
                 Some(true) => return Outcome::Instance(value.clone()),
                 Some(false) => {}
                 None => outcome = Outcome::Unknown,
             }
         }
         outcome
+    }
+
+    /// Whether a value that somebody lists has declared properties only, or is listed by the writer.
+    fn written(&mut self, branch: &Branch, value: &Value) -> bool {
+        let Value::Object(members) = value else { return true };
+        let listed = branch.seen.iter().filter(|lit| lit.side == Side::Writer).any(|lit| {
+            let node = self.sides.node(*lit);
+            let mut lists = node.values.iter().chain(&node.constant);
+            lists.any(|values| values.contains(value))
+        });
+        branch.given || listed || members.keys().all(|name| self.allowed(branch, name))
     }
 
     fn evaluate(&mut self, lit: Lit, value: &Value) -> Option<bool> {
@@ -239,7 +251,7 @@ impl<'a> Solver<'a> {
             Atom::MaxLength(max) => length().is_none_or(|it| it <= *max),
             Atom::Pattern(pattern) => value.as_str().is_none_or(|it| pattern.matches(it)),
             Atom::NotPattern(pattern) => value.as_str().is_none_or(|it| !pattern.matches(it)),
-            Atom::Values(values) => values.contains(value),
+            Atom::Values(values) | Atom::Given(values) => values.contains(value),
             Atom::NotValues(values) => !values.contains(value),
             Atom::MinItems(min) => items().is_none_or(|it| it >= *min),
             Atom::MaxItems(max) => items().is_none_or(|it| it <= *max),
@@ -370,9 +382,33 @@ impl<'a> Solver<'a> {
             }
             return self.branch(branch, depth);
         }
+        if branch.not_values.iter().any(|values| values.contains(&value)) {
+            return self.larger(branch, &value, depth);
+        }
         match self.holds(branch, &value) {
             Some(false) => Outcome::Unknown,
             Some(true) | None => Outcome::Instance(value),
+        }
+    }
+
+    /// An array or an object with more in it than one that is excluded.
+    fn larger(&mut self, branch: &Branch, value: &Value, depth: usize) -> Outcome {
+        let (count, atom) = match value {
+            Value::Array(items) => (items.len(), Atom::MinItems(items.len() as u64 + 1)),
+            Value::Object(members) => {
+                (members.len(), Atom::MinProperties(members.len() as u64 + 1))
+            }
+            _ => return Outcome::Unknown,
+        };
+        if !self.spend(10) {
+            return Outcome::Unknown;
+        }
+        let types = Atom::Types(Types::of(value));
+        let more = branch.with(self.sides, &[Piece::Atom(types), Piece::Atom(atom)]);
+        match self.leaf(&more, depth) {
+            // There is but one that is empty; of others there may be more with as much in them.
+            Outcome::None if count > 0 => Outcome::Unknown,
+            outcome => outcome,
         }
     }
 

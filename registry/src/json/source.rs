@@ -132,8 +132,17 @@ impl Source {
 
     /// Checks every document of the author's against the rules of its dialect.
     pub(crate) fn check_dialects(&self) -> Vec<Fault> {
+        self.check(0)
+    }
+
+    /// The same for the files alone: the validator was built of the schema itself and found nothing.
+    pub(crate) fn check_files(&self) -> Vec<Fault> {
+        self.check(1)
+    }
+
+    fn check(&self, from: usize) -> Vec<Fault> {
         let mut faults = Vec::new();
-        for (index, document) in self.documents.iter().enumerate() {
+        for (index, document) in self.documents.iter().enumerate().skip(from) {
             if !document.own {
                 continue;
             }

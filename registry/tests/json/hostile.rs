@@ -201,6 +201,19 @@ fn references_do_not_double() {
 }
 
 #[test]
+fn payloads_of_recursive_schemas_are_validated_in_time() {
+    for keyword in ["allOf", "anyOf", "oneOf"] {
+        let twice = json!({ keyword: [{"$ref": "#"}, {"$ref": "#"}] });
+        let document = json!({"type": ["array", "string"], "items": twice});
+        let Some(schema) = parse(keyword, &document) else { continue };
+        for depth in [8, 12, 16, 20] {
+            let payload = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+            let _ = timed(&format!("{keyword} {depth}"), || schema.validate_json(&payload));
+        }
+    }
+}
+
+#[test]
 fn expressions_are_bounded() {
     for pattern in ["((((a{1,100}){1,100}){1,100}){1,100})", "(\\w{1000}){1000}", "(a", "\\p{Nope}"]
     {

@@ -174,6 +174,18 @@ fn no_payload_contradicts_a_verdict() {
         {
             let comparison = old.compare(&new, options(model));
             counts.witnesses += check_witnesses(&old, &new, &comparison);
+            for finding in comparison.findings.iter().filter(|it| !it.witness.is_empty()) {
+                // How many properties there are and their names are judged whoever declares them.
+                let any = finding.rule.contains("_PROPERTIES_") || finding.rule.contains("_NAMES_");
+                let backward = finding.direction == Direction::Backward;
+                let text = if backward { &old_text } else { &new_text };
+                let witness = serde_json::from_str(&finding.witness).expect("JSON");
+                let declared = Declared::new(text).only(vec![text], &witness);
+                assert!(
+                    any || declared || model == ContentModel::Strict,
+                    "seed {seed}: undeclared: {finding:?}\n{old_text}\n{new_text}"
+                );
+            }
             for direction in [Direction::Backward, Direction::Forward] {
                 let backward = direction == Direction::Backward;
                 let (writer, reader) = if backward { (&old, &new) } else { (&new, &old) };
