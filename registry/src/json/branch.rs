@@ -276,6 +276,11 @@ impl Branch {
         }
     }
 
+    /// Whether a fact was added before.
+    pub(crate) fn has(&self, lit: Lit) -> bool {
+        self.met.contains(&lit)
+    }
+
     /// What a copy of it and a look at it cost, in steps.
     pub(crate) fn weight(&self) -> u64 {
         let ways: usize = self.pending.iter().map(|ways| ways.len()).sum();

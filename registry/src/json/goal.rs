@@ -3,7 +3,7 @@
 //! Every keyword of the reader becomes a question to the solver: is there an instance that is valid for the writer and
 //! that this keyword refuses? Where the answer is no for all of them, the reader takes everything.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use jsonschema::Validator;
 use serde_json::Value;
@@ -107,7 +107,10 @@ pub(crate) struct Finder<'a> {
     pub(super) solver: Solver<'a>,
     validators: (&'a Validator, &'a Validator),
     frames: Vec<Frame>,
-    visited: HashSet<(Vec<Lit>, NodeId)>,
+    /// Questions that were asked, and whether something failed.
+    visited: HashMap<(Vec<Lit>, NodeId), bool>,
+    /// How often something failed, in whatever way it was noted.
+    noted: usize,
     /// The reader's nodes that are being asked about, with how far down the instance.
     within: Vec<(usize, NodeId)>,
     failures: Vec<Failure>,
@@ -125,7 +128,8 @@ impl<'a> Finder<'a> {
             solver: Solver::new(sides, strict, work),
             validators,
             frames: Vec::new(),
-            visited: HashSet::new(),
+            visited: HashMap::new(),
+            noted: 0,
             within: Vec::new(),
             failures: Vec::new(),
             checks: 0,
@@ -170,15 +174,24 @@ impl<'a> Finder<'a> {
         let mut key = lits.to_vec();
         key.sort_unstable();
         key.dedup();
-        if self.known(&key, reader) || !self.visited.insert((key.clone(), reader)) {
+        if self.known(&key, reader) {
             return;
         }
+        let question = (key, reader);
+        if let Some(failed) = self.visited.get(&question) {
+            self.noted += usize::from(*failed);
+            return;
+        }
+        let key = question.0.clone();
+        self.visited.insert(question.clone(), false);
+        let before = self.noted;
         let branch = Branch::of(self.solver.sides, &key);
         if depth > DEPTH_MAX || !self.solver.spend(2) {
             self.give_up(&branch, reader);
-            return;
+        } else {
+            self.spread(branch, reader, depth);
         }
-        self.spread(branch, reader, depth);
+        self.visited.insert(question, self.noted > before);
     }
 
     /// Whether a node of the reader takes everything, or says what one of the writer's says.
@@ -377,11 +390,11 @@ impl<'a> Finder<'a> {
         }
         if alive.is_empty() {
             // Nothing takes it. What is nearest tells best why.
-            let before = self.failures.len();
+            let before = self.noted;
             if let Some(nearest) = self.nearest(branch, ids) {
                 self.within(branch, nearest, depth + 1);
             }
-            if self.failures.len() > before {
+            if self.noted > before {
                 return;
             }
         }
@@ -561,6 +574,7 @@ impl<'a> Finder<'a> {
         proven: bool,
         witness: Option<Value>,
     ) {
+        self.noted += 1;
         let Question { kind, reader, name } = question.clone();
         let earlier = self.failures.iter_mut().find(|failure| {
             failure.kind == kind && failure.reader == reader && failure.name == name

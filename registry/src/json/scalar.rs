@@ -77,6 +77,19 @@ impl Solver<'_> {
         }
         let inside =
             |at: i128| first.is_none_or(|first| at >= first) && last.is_none_or(|last| at <= last);
+        if let (Some(lower), Some(upper)) = (branch.lower, branch.upper)
+            && lower.at == upper.at
+        {
+            // One number is all there is.
+            let free = |value: &Value| !branch.not_values.iter().any(|it| it.contains(value));
+            let fits = multiples.iter().all(|step| lower.at.is_multiple_of(*step))
+                && !not_multiples.iter().any(|step| lower.at.is_multiple_of(*step));
+            return match lower.at.to_value() {
+                Some(value) if fits && free(&value) => Outcome::Instance(value),
+                Some(_) => Outcome::None,
+                None => Outcome::Unknown,
+            };
+        }
         // Nearest to zero, then outwards.
         let start = match (first, last) {
             (Some(first), _) if first > 0 => first,

@@ -21,6 +21,8 @@ use super::{
 
 /// Instances in instances that a search goes into.
 const DEPTH_MAX: usize = 60;
+/// Searches in searches: each takes some of the stack.
+const NESTED_MAX: usize = 1_500;
 /// Values of an `enum` that are tried.
 const VALUES_MAX: usize = 200_000;
 /// Values in an instance that is built.
@@ -57,6 +59,8 @@ pub(crate) struct Solver<'a> {
     pub sameness: Sameness,
     memo: HashMap<Vec<Lit>, Outcome>,
     open: HashSet<Vec<Lit>>,
+    /// Searches within searches.
+    nested: usize,
     /// That an answer rests on a question that is still open.
     tainted: bool,
     declared: HashMap<NodeId, Rc<HashSet<Arc<str>>>>,
@@ -72,6 +76,7 @@ impl<'a> Solver<'a> {
             sameness: Sameness::default(),
             memo: HashMap::new(),
             open: HashSet::new(),
+            nested: 0,
             tainted: false,
             declared: HashMap::new(),
             strings: HashMap::new(),
@@ -118,10 +123,21 @@ impl<'a> Solver<'a> {
     }
 
     /// An instance that a branch describes.
-    pub(crate) fn branch(&mut self, mut branch: Branch, depth: usize) -> Outcome {
+    pub(crate) fn branch(&mut self, branch: Branch, depth: usize) -> Outcome {
         if branch.impossible {
             return Outcome::None;
         }
+        if self.nested >= NESTED_MAX {
+            return Outcome::Unknown;
+        }
+        self.nested += 1;
+        let outcome = self.choose(branch, depth);
+        self.nested -= 1;
+        outcome
+    }
+
+    /// Goes on with one alternative after the other.
+    fn choose(&mut self, mut branch: Branch, depth: usize) -> Outcome {
         if depth > DEPTH_MAX || !self.spend(branch.weight()) {
             return Outcome::Unknown;
         }
@@ -376,6 +392,9 @@ impl<'a> Solver<'a> {
     fn checked(&mut self, branch: &Branch, value: Value, depth: usize) -> Outcome {
         let offended = self.offended(branch, &value);
         if !offended.is_empty() {
+            if offended.iter().all(|lit| branch.has(lit.negated())) {
+                return Outcome::Unknown;
+            }
             let mut branch = branch.clone();
             for lit in offended {
                 branch.add(self.sides, &Piece::Lit(lit.negated()));
@@ -400,12 +419,15 @@ impl<'a> Solver<'a> {
             }
             _ => return Outcome::Unknown,
         };
-        if !self.spend(10) {
+        if !self.spend(10) || self.nested >= NESTED_MAX {
             return Outcome::Unknown;
         }
         let types = Atom::Types(Types::of(value));
         let more = branch.with(self.sides, &[Piece::Atom(types), Piece::Atom(atom)]);
-        match self.leaf(&more, depth) {
+        self.nested += 1;
+        let outcome = self.leaf(&more, depth);
+        self.nested -= 1;
+        match outcome {
             // There is but one that is empty; of others there may be more with as much in them.
             Outcome::None if count > 0 => Outcome::Unknown,
             outcome => outcome,
