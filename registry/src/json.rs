@@ -208,7 +208,7 @@ fn compare(old: &Schema, new: &Schema, options: Options) -> Comparison {
         };
         let models = (&writer.model, &reader.model);
         findings.extend(failures.iter().map(|failure| {
-            report::finding(failure, models, backward, |path| new.source.place(0, path))
+            report::finding(failure, models, backward, |path| new.source.place_of(path))
         }));
     }
     let drift = Drift::between(old, new);

@@ -71,7 +71,7 @@ impl Drift {
         self.findings.push(Finding {
             old_path: path(old, ids),
             old_value: ids.first().map_or(String::new(), |id| short(&outline(&old.model, *id))),
-            place: new.source.place(0, &new_path),
+            place: new.source.place_of(&new_path),
             new_path,
             ..info(
                 "JSON_PROPERTY_REMOVED",
@@ -86,7 +86,7 @@ impl Drift {
         self.findings.push(Finding {
             old_path: path(old, at),
             new_value: ids.first().map_or(String::new(), |id| short(&outline(&new.model, *id))),
-            place: new.source.place(0, &new_path),
+            place: new.source.place_of(&new_path),
             new_path,
             ..info("JSON_PROPERTY_ADDED", format!("Property {:?} is newly declared.", short(name)))
         });
@@ -121,7 +121,7 @@ impl Drift {
             let (before, after) = (said(before), said(after));
             self.findings.push(Finding {
                 old_path,
-                place: new.source.place(0, &new_path),
+                place: new.source.place_of(&new_path),
                 new_path,
                 message: format!("{keyword} changed from {before} to {after}: {whom}."),
                 old_value: before,
@@ -176,7 +176,7 @@ fn parts(model: &Model, ids: &[NodeId]) -> BTreeMap<Part, Vec<NodeId>> {
 fn path(schema: &Schema, ids: &[NodeId]) -> String {
     // The node that speaks of properties, where one does.
     let speaks = ids.iter().find(|id| schema.model.node(**id).objects.is_some());
-    speaks.or(ids.first()).map_or(String::new(), |id| schema.model.pointer(*id).1)
+    speaks.or(ids.first()).map_or(String::new(), |id| schema.model.path(*id))
 }
 
 /// The values of a keyword at a place, and where the first one is.
@@ -189,7 +189,7 @@ fn annotation(schema: &Schema, ids: &[NodeId], keyword: &str) -> (BTreeSet<Strin
         let value = document.and_then(|it| it.value.pointer(&pointer)?.get(keyword));
         if let Some(value) = value {
             values.insert(value.to_string());
-            at.get_or_insert(format!("{pointer}/{keyword}"));
+            at.get_or_insert_with(|| format!("{}/{keyword}", schema.model.path(*id)));
         }
     }
     (values, at.unwrap_or_else(|| path(schema, ids)))

@@ -51,6 +51,7 @@ pub(crate) fn build(source: &Source) -> Result<Model, InvalidSchema> {
     }
     builder.run(&registry, base);
     let Builder { mut model, mut faults, .. } = builder;
+    model.documents = source.documents.iter().map(|document| document.name.clone()).collect();
     if faults.is_empty() {
         match longest_chain(source, &model) {
             Ok(chain) => model.chain = chain,

@@ -24,6 +24,8 @@ pub(crate) struct Model {
     pub nodes: Vec<Node>,
     pub spots: Vec<Spot>,
     pub root: NodeId,
+    /// What the documents are called; the schema itself has no name.
+    pub documents: Vec<String>,
     /// The longest way through nodes that see the same instance.
     pub chain: usize,
 }
@@ -398,6 +400,15 @@ impl Model {
     /// The document and the JSON pointer of a node.
     pub(crate) fn pointer(&self, id: NodeId) -> (u32, String) {
         self.spot_pointer(self.node(id).spot)
+    }
+
+    /// The JSON pointer of a node, behind the name of its document where that is another one.
+    pub(crate) fn path(&self, id: NodeId) -> String {
+        let (document, pointer) = self.pointer(id);
+        match self.documents.get(document as usize) {
+            Some(name) if !name.is_empty() => format!("{name}#{pointer}"),
+            _ => pointer,
+        }
     }
 
     pub(crate) fn spot_pointer(&self, spot: u32) -> (u32, String) {

@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{
-    branch::{Atom, Branch, Lit, Part, Piece, Side},
+    branch::{Atom, Branch, Lit, Part, Piece},
     evaluate::of_property,
     model::{NodeId, Types, Values},
     pattern::Pattern,
@@ -30,17 +30,7 @@ pub(crate) struct Fresh {
 impl Solver<'_> {
     /// Whether a property may be there: an undeclared one of an open object is seen as absent.
     pub(crate) fn allowed(&mut self, branch: &Branch, name: &str) -> bool {
-        if self.strict || branch.fresh || branch.roots.iter().any(|lit| self.declares(*lit, name)) {
-            return true;
-        }
-        branch.seen.iter().filter(|lit| lit.side == Side::Writer).any(|lit| {
-            let model = self.sides.model(lit.side);
-            let Some(objects) = &model.node(lit.node).objects else { return false };
-            let says = |id: Option<NodeId>| id.is_some_and(|id| !model.node(id).is_true());
-            says(objects.additional)
-                || says(objects.unevaluated)
-                || objects.patterns.iter().any(|(pattern, _)| pattern.matches(name))
-        })
+        self.strict || branch.fresh || branch.roots.iter().any(|lit| self.declared(*lit).has(name))
     }
 
     /// What the nodes of a branch say about a property.
@@ -115,7 +105,7 @@ impl Solver<'_> {
         if !self.strict {
             // What only an alternative declares that is not taken is declared all the same.
             for lit in &branch.roots {
-                names.extend(self.declared(*lit).iter().cloned());
+                names.extend(self.declared(*lit).names.iter().cloned());
             }
         }
         names.extend(branch.properties.keys().cloned());
@@ -140,6 +130,14 @@ impl Solver<'_> {
             if let Some(objects) = &self.sides.node(*lit).objects {
                 patterns.extend(objects.patterns.iter().map(|(it, _)| (it.text.as_str(), it)));
             }
+        }
+        let declared: Vec<_> = if self.strict {
+            Vec::new()
+        } else {
+            branch.roots.iter().map(|lit| self.declared(*lit)).collect()
+        };
+        for declared in &declared {
+            patterns.extend(declared.patterns.iter().map(|it| (it.text.as_str(), it)));
         }
         if patterns.is_empty() && branch.names.is_empty() && wanted.is_empty() {
             let mut names = (0..).map(|number| match number {

@@ -16,6 +16,7 @@ use super::{
     evaluate,
     model::{NodeId, Types, Values},
     number::Decimal,
+    pattern::Pattern,
     same::Sameness,
 };
 
@@ -63,7 +64,7 @@ pub(crate) struct Solver<'a> {
     nested: usize,
     /// That an answer rests on a question that is still open.
     tainted: bool,
-    declared: HashMap<NodeId, Rc<HashSet<Arc<str>>>>,
+    declared: HashMap<NodeId, Rc<Declared>>,
     pub(super) strings: HashMap<String, Outcome>,
 }
 
@@ -441,27 +442,24 @@ impl<'a> Solver<'a> {
         free.map_or(Outcome::None, Outcome::Instance)
     }
 
-    /// Whether a writer's node speaks of a name.
-    pub(crate) fn declares(&mut self, lit: Lit, name: &str) -> bool {
-        self.declared(lit).contains(name)
-    }
-
-    /// The names that a writer's node speaks of, at the place of the node.
-    pub(crate) fn declared(&mut self, lit: Lit) -> Rc<HashSet<Arc<str>>> {
+    /// What a writer's node speaks of, at the place of the node.
+    pub(crate) fn declared(&mut self, lit: Lit) -> Rc<Declared> {
         if lit.side != Side::Writer || !lit.positive {
             return Rc::default();
         }
-        if let Some(names) = self.declared.get(&lit.node) {
-            return Rc::clone(names);
+        if let Some(declared) = self.declared.get(&lit.node) {
+            return Rc::clone(declared);
         }
         let model = self.sides.model(lit.side);
-        let (mut names, mut met, mut open) = (HashSet::new(), HashSet::new(), vec![lit.node]);
-        while let Some(id) = open.pop() {
-            if !met.insert(id) {
+        let mut declared = Declared::default();
+        let (mut met, mut open) = (HashSet::new(), vec![(lit.node, true)]);
+        while let Some((id, asserted)) = open.pop() {
+            if !met.insert((id, asserted)) {
                 continue;
             }
             let node = model.node(id);
             if let Some(objects) = &node.objects {
+                let names = &mut declared.names;
                 names.extend(objects.properties.keys().cloned());
                 names.extend(objects.required.iter().cloned());
                 for (name, others) in &objects.dependent_required {
@@ -469,13 +467,45 @@ impl<'a> Solver<'a> {
                     names.extend(others.iter().cloned());
                 }
                 names.extend(objects.dependent_schemas.iter().map(|(name, _)| Arc::clone(name)));
+                let patterns = objects.patterns.iter().map(|(pattern, _)| Arc::clone(pattern));
+                declared.patterns.extend(patterns);
+                // What only a condition says of other properties makes no map.
+                declared.others |= asserted
+                    && [objects.additional, objects.unevaluated]
+                        .into_iter()
+                        .flatten()
+                        .map(|id| model.node(id))
+                        .any(|other| !other.is_true() && other.always.is_none());
             }
-            open.extend(node.in_place());
+            let condition = node.logic.as_ref().and_then(|logic| logic.condition);
+            let negated = node.logic.as_ref().and_then(|logic| logic.not);
+            open.extend(node.in_place().into_iter().map(|inner| {
+                let tested = Some(inner) == negated
+                    || condition.is_some_and(|condition| condition.when == inner);
+                (inner, asserted && !tested)
+            }));
         }
-        self.work = self.work.saturating_sub(names.len() as u64 / 16);
-        let names = Rc::new(names);
-        self.declared.insert(lit.node, Rc::clone(&names));
-        names
+        self.work = self.work.saturating_sub(declared.names.len() as u64 / 16);
+        let declared = Rc::new(declared);
+        self.declared.insert(lit.node, Rc::clone(&declared));
+        declared
+    }
+}
+
+/// The properties that a node speaks of, in whatever alternative.
+#[derive(Debug, Default)]
+pub(crate) struct Declared {
+    pub names: HashSet<Arc<str>>,
+    pub patterns: Vec<Arc<Pattern>>,
+    /// That further properties are of some schema, as in a map: those are all declared.
+    pub others: bool,
+}
+
+impl Declared {
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.others
+            || self.names.contains(name)
+            || self.patterns.iter().any(|pattern| pattern.matches(name))
     }
 }
 

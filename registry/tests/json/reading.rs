@@ -82,6 +82,9 @@ fn imports_go_by_what_the_text_calls_them() {
     let comparison = parsed.compare(&wider, options(ContentModel::Lenient));
     assert_eq!(comparison.verdict(Direction::Backward), Verdict::Compatible);
     assert_eq!(comparison.verdict(Direction::Forward), Verdict::Incompatible);
+    let finding = &comparison.findings[0];
+    assert_eq!(finding.new_path, "common.json#/$defs/name/type");
+    assert_eq!(finding.place.file, "common.json");
 }
 
 #[test]
