@@ -32,7 +32,9 @@ use crate::{
 
 mod array;
 mod branch;
+mod counterpart;
 mod drift;
+mod effort;
 mod evaluate;
 mod goal;
 mod goal_object;
@@ -52,6 +54,8 @@ mod text;
 const WORK_MAX: u64 = 150_000;
 /// Room for recursion, which all is bounded, but not by what is left of a caller's stack.
 const STACK_BYTES: usize = 64 << 20;
+/// Steps into a payload times steps through the schema at each that the stack of a caller has room for.
+const DEPTH_ON_STACK_MAX: usize = 500;
 /// Violations that one answer lists.
 const VIOLATIONS_MAX: usize = 100;
 
@@ -73,12 +77,17 @@ impl Schema {
     pub fn parse(definition: &Definition, imports: &[Import]) -> Result<Self, InvalidSchema> {
         deep(|| {
             let source = Source::read(definition, imports)?;
-            let faults = source.check_dialects();
+            // What is no schema of its dialect fails below as well; the dialect's rules say it better.
+            let better = |error: InvalidSchema| match source.check_dialects() {
+                faults if faults.is_empty() => error,
+                faults => InvalidSchema { faults },
+            };
+            let model = graph::build(&source).map_err(better)?;
+            let validator = source.validator().map_err(InvalidSchema::new).map_err(better)?;
+            let faults = source.check_files();
             if !faults.is_empty() {
                 return Err(InvalidSchema { faults });
             }
-            let model = graph::build(&source)?;
-            let validator = source.validator().map_err(InvalidSchema::new)?;
             Ok(Self { source, model, validator: OnceLock::from(Ok(validator)) })
         })
         .unwrap_or_else(|| {
@@ -116,19 +125,38 @@ impl Schema {
     pub fn validate_json(&self, json: &str) -> Result<(), Vec<Violation>> {
         let violation = |path: &str, message: String| Violation { path: path.to_owned(), message };
         let value = text::read("", json).map_err(|fault| vec![violation("", fault.to_string())])?;
-        let Some(validator) = self.validator() else {
-            return Err(vec![violation("", "the schema has no validator".to_owned())]);
+        // Validators recurse with the schema and with the payload.
+        let check = || self.violations(&value);
+        let violations = if effort::depth(&value) * (self.model.chain + 1) > DEPTH_ON_STACK_MAX {
+            deep(check).unwrap_or_else(|| Some(vec![violation("", "no thread".to_owned())]))
+        } else {
+            check()
         };
-        if validator.is_valid(&value) {
-            return Ok(());
+        match violations {
+            None => Ok(()),
+            Some(violations) => Err(violations),
         }
-        let errors = validator.iter_errors(&value).take(VIOLATIONS_MAX);
-        Err(errors
-            .map(|error| {
-                let message: String = error.to_string().chars().take(500).collect();
-                violation(error.instance_path().as_str(), message)
-            })
-            .collect())
+    }
+
+    /// What is wrong with a payload. None: nothing.
+    fn violations(&self, value: &Value) -> Option<Vec<Violation>> {
+        let violation = |path: &str, message: String| Violation { path: path.to_owned(), message };
+        let Some(validator) = self.validator() else {
+            return Some(vec![violation("", "the schema has no validator".to_owned())]);
+        };
+        if validator.is_valid(value) {
+            return None;
+        }
+        if !effort::is_small(&self.model, value) {
+            let message = "not valid; to say where would take more work than is bounded".to_owned();
+            return Some(vec![violation("", message)]);
+        }
+        let errors = validator.iter_errors(value).take(VIOLATIONS_MAX);
+        let violations = errors.map(|error| {
+            let message: String = error.to_string().chars().take(500).collect();
+            violation(error.instance_path().as_str(), message)
+        });
+        Some(violations.collect())
     }
 
     fn validator(&self) -> Option<&Validator> {
@@ -180,25 +208,22 @@ fn compare(old: &Schema, new: &Schema, options: Options) -> Comparison {
         };
         let models = (&writer.model, &reader.model);
         findings.extend(failures.iter().map(|failure| {
-            report::finding(failure, models, backward, |path| new.source.place(0, path))
+            report::finding(failure, models, backward, |path| new.source.place_of(path))
         }));
     }
     let drift = Drift::between(old, new);
     let same = findings.is_empty()
-        && !(drift.declares && !strict)
+        && (strict || !drift.declares)
         && [(old, new), (new, old)].iter().all(|(writer, reader)| {
             // Under LENIENT nothing was found; whether nothing at all changed is the stricter question.
             strict || failures(writer, reader, true).is_some_and(|failures| failures.is_empty())
         });
     findings.extend(drift.findings);
-    findings.sort_by_key(|finding| {
-        let weight = match finding.severity {
-            Severity::Error if finding.proven => 0,
-            Severity::Error => 1,
-            Severity::Warning => 2,
-            Severity::Info => 3,
-        };
-        weight
+    findings.sort_by_key(|finding| match finding.severity {
+        Severity::Error if finding.proven => 0,
+        Severity::Error => 1,
+        Severity::Warning => 2,
+        Severity::Info => 3,
     });
     Comparison { change: if same { Change::Unnoticeable } else { Change::Noticeable }, findings }
 }

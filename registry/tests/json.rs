@@ -6,5 +6,9 @@ mod generate;
 mod github;
 #[path = "json/golden.rs"]
 mod golden;
+#[path = "json/hostile.rs"]
+mod hostile;
 #[path = "json/properties.rs"]
 mod properties;
+#[path = "json/reading.rs"]
+mod reading;

@@ -23,8 +23,10 @@ impl Solver<'_> {
             if let Some(arrays) = &node.arrays {
                 let own = arrays.prefix.get(index).copied().or(arrays.rest);
                 // Where other keywords may evaluate the item, nothing is taken from this one.
-                let alone = arrays.contains.is_none() && node.in_place().is_empty();
-                let left = arrays.unevaluated.filter(|_| alone);
+                let model = self.sides.model(lit.side);
+                let left = arrays
+                    .unevaluated
+                    .filter(|_| own.is_none() && !model.covers_item(lit.node, index, true));
                 lits.extend(own.or(left).map(|id| lit.of(id)));
             }
         }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -102,6 +103,8 @@ pub(crate) enum Atom {
     Pattern(Arc<Pattern>),
     NotPattern(Arc<Pattern>),
     Values(Arc<Values>),
+    /// The same, for values that were found before and are to be built in.
+    Given(Arc<Values>),
     NotValues(Arc<Values>),
     MinItems(u64),
     MaxItems(u64),
@@ -159,7 +162,7 @@ pub(crate) struct Branch {
     pub counts: Vec<(Lit, u64, Option<u64>)>,
     /// Nodes with keywords for objects.
     pub objects: Vec<Lit>,
-    pub required: BTreeSet<Arc<str>>,
+    pub required: Rc<BTreeSet<Arc<str>>>,
     pub absent: BTreeSet<Arc<str>>,
     pub properties: BTreeMap<Arc<str>, Vec<Piece>>,
     pub some_properties: Vec<(Lit, Part, Lit)>,
@@ -168,9 +171,10 @@ pub(crate) struct Branch {
     pub min_properties: u64,
     pub max_properties: Option<u64>,
     /// Of each of these, one alternative holds.
-    pub pending: Vec<Vec<Vec<Piece>>>,
-    /// What holds too, and is only looked at when a candidate offends it.
-    pub passive: Vec<Lit>,
+    pub pending: Vec<Rc<Vec<Vec<Piece>>>>,
+    /// Branches of a `oneOf` that were taken: none of the others holds, which is only looked at when a candidate
+    /// offends it.
+    pub passive: Vec<(Lit, usize)>,
     /// What was asserted from outside.
     pub roots: Vec<Lit>,
     pub atoms: Vec<Atom>,
@@ -179,6 +183,8 @@ pub(crate) struct Branch {
     pub unknown: bool,
     /// That undeclared properties may be there although the content model sees them as absent.
     pub fresh: bool,
+    /// That the values were found before, so that all that is in them may be there.
+    pub given: bool,
     pub impossible: bool,
     met: HashSet<Lit>,
 }
@@ -206,7 +212,7 @@ impl Default for Branch {
             some_items: Vec::new(),
             counts: Vec::new(),
             objects: Vec::new(),
-            required: BTreeSet::new(),
+            required: Rc::default(),
             absent: BTreeSet::new(),
             properties: BTreeMap::new(),
             some_properties: Vec::new(),
@@ -221,6 +227,7 @@ impl Default for Branch {
             seen: Vec::new(),
             unknown: false,
             fresh: false,
+            given: false,
             impossible: false,
             met: HashSet::new(),
         }
@@ -260,16 +267,25 @@ impl Branch {
             }
             Piece::OneOf(lit, index) => {
                 let Some(logic) = &sides.node(*lit).logic else { return };
-                for (at, node) in logic.one_of.iter().enumerate() {
-                    if at == *index {
-                        self.lit(sides, lit.of(*node));
-                    } else {
-                        self.passive.push(Lit { positive: false, ..lit.of(*node) });
-                    }
+                if let Some(node) = logic.one_of.get(*index) {
+                    self.passive.push((*lit, *index));
+                    self.lit(sides, lit.of(*node));
                 }
             }
             Piece::Unknown => self.unknown = true,
         }
+    }
+
+    /// Whether a fact was added before.
+    pub(crate) fn has(&self, lit: Lit) -> bool {
+        self.met.contains(&lit)
+    }
+
+    /// What a copy of it and a look at it cost, in steps.
+    pub(crate) fn weight(&self) -> u64 {
+        let ways: usize = self.pending.iter().map(|ways| ways.len()).sum();
+        let facts = self.seen.len() + self.met.len() + self.properties.len() + self.absent.len();
+        (1 + ways / 8 + facts / 4) as u64
     }
 
     fn lit(&mut self, sides: Sides<'_>, lit: Lit) {
@@ -300,7 +316,7 @@ impl Branch {
                     self.inner(sides, piece);
                 }
             }
-            _ => self.pending.push(alternatives),
+            _ => self.pending.push(Rc::new(alternatives)),
         }
     }
 
@@ -464,6 +480,10 @@ impl Branch {
             Atom::Pattern(pattern) => self.patterns.push(Arc::clone(pattern)),
             Atom::NotPattern(pattern) => self.not_patterns.push(Arc::clone(pattern)),
             Atom::Values(values) => self.values.push(Arc::clone(values)),
+            Atom::Given(values) => {
+                self.given = true;
+                self.values.push(Arc::clone(values));
+            }
             Atom::NotValues(values) => self.not_values.push(Arc::clone(values)),
             Atom::MinItems(min) => self.min_items = self.min_items.max(*min),
             Atom::MaxItems(max) => {
@@ -476,7 +496,9 @@ impl Branch {
             Atom::Count(lit, min, max) => self.counts.push((*lit, *min, *max)),
             Atom::Required(name) => {
                 self.impossible |= self.absent.contains(name) && self.types == Types::OBJECT;
-                self.required.insert(Arc::clone(name));
+                if !self.required.contains(name) {
+                    Rc::make_mut(&mut self.required).insert(Arc::clone(name));
+                }
             }
             Atom::Absent(name) => {
                 self.impossible |= self.required.contains(name) && self.types == Types::OBJECT;

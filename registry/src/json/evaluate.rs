@@ -53,6 +53,7 @@ impl Evaluation<'_> {
         }
         all = and(all, || self.arrays(node, value, depth));
         all = and(all, || self.objects(node, value, depth));
+        all = and(all, || self.unevaluated(id, value, depth));
         and(all, || self.logic(node, value, depth))
     }
 
@@ -112,6 +113,45 @@ impl Evaluation<'_> {
         all
     }
 
+    /// What the other keywords surely evaluate is well; what none of them can evaluate must be what is said here; what
+    /// some of them may evaluate is not decided.
+    fn unevaluated(&mut self, id: NodeId, value: &Value, depth: usize) -> Option<bool> {
+        let model = self.model;
+        let node = model.node(id);
+        let mut all = Some(true);
+        let mut part = |rule: NodeId, surely: bool, maybe: bool, value: &Value| {
+            if surely || all == Some(false) {
+                return;
+            }
+            let valid = self.node(rule, value, depth + 1);
+            all = match (all, valid, maybe) {
+                (all, Some(true), _) => all,
+                (_, Some(false), false) => Some(false),
+                _ => None,
+            };
+        };
+        match value {
+            Value::Object(members) => {
+                if let Some(rule) = node.objects.as_ref().and_then(|it| it.unevaluated) {
+                    for (name, value) in members {
+                        let covers = |may| model.covers(id, name, may);
+                        part(rule, covers(false), covers(true), value);
+                    }
+                }
+            }
+            Value::Array(items) => {
+                if let Some(rule) = node.arrays.as_ref().and_then(|it| it.unevaluated) {
+                    for (index, value) in items.iter().enumerate() {
+                        let covers = |may| model.covers_item(id, index, may);
+                        part(rule, covers(false), covers(true), value);
+                    }
+                }
+            }
+            _ => {}
+        }
+        all
+    }
+
     fn arrays(&mut self, node: &Node, value: &Value, depth: usize) -> Option<bool> {
         let (Some(arrays), Value::Array(items)) = (&node.arrays, value) else { return Some(true) };
         let count = items.len() as u64;
@@ -125,7 +165,7 @@ impl Evaluation<'_> {
                 return Some(false);
             }
         }
-        let mut all = arrays.unevaluated.is_none().then_some(true);
+        let mut all = Some(true);
         for (index, item) in items.iter().enumerate() {
             if let Some(id) = arrays.prefix.get(index).copied().or(arrays.rest) {
                 all = and(all, || self.node(id, item, depth + 1));
@@ -171,7 +211,7 @@ impl Evaluation<'_> {
         {
             return Some(false);
         }
-        let mut all = objects.unevaluated.is_none().then_some(true);
+        let mut all = Some(true);
         for (name, value) in members {
             for id in of_property(objects, name) {
                 all = and(all, || self.node(id, value, depth + 1));

@@ -3,14 +3,14 @@
 //! Every keyword of the reader becomes a question to the solver: is there an instance that is valid for the writer and
 //! that this keyword refuses? Where the answer is no for all of them, the reader takes everything.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use jsonschema::Validator;
 use serde_json::Value;
 
 use super::{
     branch::{Atom, Branch, Lit, Piece, Side, Sides},
-    model::{Arrays, Logic, NodeId, Objects, Types, Values},
+    model::{NodeId, Types, Values},
     solve::{Outcome, Solver},
 };
 
@@ -24,8 +24,6 @@ pub(crate) const FAILURES_MAX: usize = 200;
 pub(crate) const WITNESS_BYTES_MAX: usize = 2 << 10;
 /// Candidate witnesses that the validators are asked about.
 const CHECKS_MAX: usize = 100;
-/// Alternatives among which the nearest is looked for.
-const ALTERNATIVES_MAX: usize = 100;
 /// Work for the last resort, the question as a whole.
 const WHOLE_WORK: u64 = 40_000;
 
@@ -106,10 +104,13 @@ struct Question {
 
 /// Finds everything that can fail.
 pub(crate) struct Finder<'a> {
-    solver: Solver<'a>,
+    pub(super) solver: Solver<'a>,
     validators: (&'a Validator, &'a Validator),
     frames: Vec<Frame>,
-    visited: HashSet<(Vec<Lit>, NodeId)>,
+    /// Questions that were asked, and whether something failed.
+    visited: HashMap<(Vec<Lit>, NodeId), bool>,
+    /// How often something failed, in whatever way it was noted.
+    noted: usize,
     /// The reader's nodes that are being asked about, with how far down the instance.
     within: Vec<(usize, NodeId)>,
     failures: Vec<Failure>,
@@ -127,7 +128,8 @@ impl<'a> Finder<'a> {
             solver: Solver::new(sides, strict, work),
             validators,
             frames: Vec::new(),
-            visited: HashSet::new(),
+            visited: HashMap::new(),
+            noted: 0,
             within: Vec::new(),
             failures: Vec::new(),
             checks: 0,
@@ -172,15 +174,24 @@ impl<'a> Finder<'a> {
         let mut key = lits.to_vec();
         key.sort_unstable();
         key.dedup();
-        if self.known(&key, reader) || !self.visited.insert((key.clone(), reader)) {
+        if self.known(&key, reader) {
             return;
         }
+        let question = (key, reader);
+        if let Some(failed) = self.visited.get(&question) {
+            self.noted += usize::from(*failed);
+            return;
+        }
+        let key = question.0.clone();
+        self.visited.insert(question.clone(), false);
+        let before = self.noted;
         let branch = Branch::of(self.solver.sides, &key);
         if depth > DEPTH_MAX || !self.solver.spend(2) {
             self.give_up(&branch, reader);
-            return;
+        } else {
+            self.spread(branch, reader, depth);
         }
-        self.spread(branch, reader, depth);
+        self.visited.insert(question, self.noted > before);
     }
 
     /// Whether a node of the reader takes everything, or says what one of the writer's says.
@@ -210,13 +221,21 @@ impl<'a> Finder<'a> {
                 done.push(next);
                 continue;
             }
-            if open.len() + done.len() > BRANCHES_MAX || !self.solver.spend(4) {
-                let question = Question { kind: Kind::Other, reader, name: String::new() };
-                let refused = [Piece::Lit(Lit::reader(reader).negated())];
-                self.ask(&question, &branch, &refused);
+            let ways = next.pending.remove(0);
+            let weight = next.weight() * ways.len() as u64 / 2;
+            if open.len() + done.len() + ways.len() > BRANCHES_MAX || !self.solver.spend(weight) {
+                // Too many. Perhaps the question has an answer as a whole; else each keyword is asked about all.
+                let whole =
+                    branch.with(self.solver.sides, &[Piece::Lit(Lit::reader(reader).negated())]);
+                let (before, part) = (self.solver.work, self.solver.work / 4);
+                self.solver.work = part;
+                let none = self.solver.branch(whole, 1).is_none();
+                self.solver.work = before - (part - self.solver.work);
+                if !none {
+                    self.within(&branch, reader, depth);
+                }
                 return;
             }
-            let ways = next.pending.remove(0);
             for way in ways.iter().rev() {
                 open.push(next.with(self.solver.sides, way));
             }
@@ -354,6 +373,10 @@ impl<'a> Finder<'a> {
         let sides = self.solver.sides;
         let mut alive = Vec::new();
         for id in ids {
+            if !self.solver.spend(branch.weight()) {
+                self.give_up(branch, lit.node);
+                return;
+            }
             let case = branch.with(sides, &[Piece::Lit(lit.of(*id))]);
             if !self.solver.branch(case, 1).is_none() {
                 alive.push(*id);
@@ -367,11 +390,11 @@ impl<'a> Finder<'a> {
         }
         if alive.is_empty() {
             // Nothing takes it. What is nearest tells best why.
-            let before = self.failures.len();
+            let before = self.noted;
             if let Some(nearest) = self.nearest(branch, ids) {
                 self.within(branch, nearest, depth + 1);
             }
-            if self.failures.len() > before {
+            if self.noted > before {
                 return;
             }
         }
@@ -388,63 +411,6 @@ impl<'a> Finder<'a> {
                 }
             }
         }
-    }
-
-    /// The alternative that shares the most properties and contradicts no constant.
-    fn nearest(&mut self, branch: &Branch, ids: &[NodeId]) -> Option<NodeId> {
-        if let [only] = ids {
-            return Some(*only);
-        }
-        let sides = self.solver.sides;
-        let mut best: Option<(usize, NodeId)> = None;
-        for id in ids.iter().take(ALTERNATIVES_MAX) {
-            let mut chosen = Branch::of(sides, &[Lit::reader(*id)]);
-            if chosen.types.and(branch.types).is_none() {
-                continue;
-            }
-            chosen.required.extend(branch.required.iter().cloned());
-            let names = self.solver.known_names(&chosen);
-            let (mut shared, mut clash) = (1, false);
-            for name in &names {
-                let mut lits = self.solver.property_lits(branch, name);
-                let theirs = self.solver.property_lits(&chosen, name);
-                if lits.is_empty() || theirs.is_empty() {
-                    continue;
-                }
-                shared += 1;
-                let constant = theirs.iter().any(|lit| {
-                    let node = sides.node(*lit);
-                    node.constant.is_some() || node.values.is_some()
-                });
-                lits.extend(theirs);
-                clash |= constant && self.solver.clash(&lits);
-            }
-            if !clash && best.is_none_or(|(most, _)| shared > most) {
-                best = Some((shared, *id));
-            }
-        }
-        best.map(|(_, id)| id)
-    }
-
-    /// Whether the writer has the same alternatives here.
-    fn same_union(&mut self, branch: &Branch, ids: &[NodeId], exclusive: bool) -> bool {
-        for lit in &branch.seen {
-            let Some(logic) = &self.solver.sides.node(*lit).logic else { continue };
-            let written = if exclusive { &logic.one_of } else { &logic.any_of };
-            if lit.side != Side::Writer || written.len() != ids.len() {
-                continue;
-            }
-            // Each has its own counterpart, in whatever order.
-            let mut rest: Vec<_> = ids.to_vec();
-            let all = written.iter().all(|id| {
-                let found = rest.iter().position(|other| self.solver.same(*id, *other));
-                found.map(|at| rest.swap_remove(at)).is_some()
-            });
-            if all {
-                return true;
-            }
-        }
-        false
     }
 
     fn within_array(&mut self, branch: &Branch, lit: Lit, depth: usize) {
@@ -500,84 +466,6 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// Whether a node of the writer's leaves the same unevaluated, and says the same of it.
-    pub(super) fn evaluates_alike(&mut self, branch: &Branch, reader: NodeId) -> bool {
-        let written = branch.seen.iter().filter(|lit| lit.side == Side::Writer);
-        written.map(|lit| lit.node).any(|id| self.alike(id, reader, 0))
-    }
-
-    fn alike(&mut self, writer: NodeId, reader: NodeId, depth: usize) -> bool {
-        let sides = self.solver.sides;
-        let (one, other) = (sides.writer.node(writer), sides.reader.node(reader));
-        if depth > DEPTH_MAX || !self.solver.spend(1) || !one.opaque.is_empty() {
-            return false;
-        }
-        let mut pairs: Vec<(Option<NodeId>, Option<NodeId>)> = Vec::new();
-        let (left, right) = (one.objects.as_deref(), other.objects.as_deref());
-        let keys = |objects: Option<&Objects>| {
-            let objects = objects?;
-            let names: Vec<_> = objects.properties.keys().cloned().collect();
-            let patterns: Vec<_> =
-                objects.patterns.iter().map(|(pattern, _)| pattern.text.clone()).collect();
-            Some((names, patterns, objects.additional.is_some()))
-        };
-        let (left_keys, right_keys) =
-            (keys(left).unwrap_or_default(), keys(right).unwrap_or_default());
-        let dependent = |objects: Option<&Objects>| {
-            objects.map(|it| it.dependent_schemas.clone()).unwrap_or_default()
-        };
-        let (left_dependent, right_dependent) = (dependent(left), dependent(right));
-        let unevaluated = |objects: Option<&Objects>| objects.and_then(|it| it.unevaluated);
-        pairs.push((unevaluated(left), unevaluated(right)));
-        let items = |arrays: Option<&Arrays>| {
-            arrays.map(|it| (it.prefix.len(), it.rest.is_some())).unwrap_or_default()
-        };
-        let (left, right) = (one.arrays.as_deref(), other.arrays.as_deref());
-        let (left_items, right_items) = (items(left), items(right));
-        pairs.push((left.and_then(|it| it.unevaluated), right.and_then(|it| it.unevaluated)));
-        let contains = |arrays: Option<&Arrays>| Some(arrays?.contains?.node);
-        pairs.push((contains(left), contains(right)));
-        let empty = Default::default();
-        let left = one.logic.as_deref().unwrap_or(&empty);
-        let right = other.logic.as_deref().unwrap_or(&empty);
-        for (left, right) in [(&left.any_of, &right.any_of), (&left.one_of, &right.one_of)] {
-            if left.len() != right.len() {
-                return false;
-            }
-            pairs.extend(left.iter().map(|id| Some(*id)).zip(right.iter().map(|id| Some(*id))));
-        }
-        let parts = |logic: &Logic| {
-            let condition = logic.condition;
-            [
-                logic.not,
-                condition.map(|it| it.when),
-                condition.and_then(|it| it.then),
-                condition.and_then(|it| it.otherwise),
-            ]
-        };
-        pairs.extend(parts(left).into_iter().zip(parts(right)));
-        left_keys == right_keys
-            && left_items == right_items
-            && left_dependent.len() == right_dependent.len()
-            && left_dependent.iter().zip(&right_dependent).all(|(left, right)| {
-                left.0 == right.0 && self.solver.same(left.1, right.1)
-            })
-            // What depends on the instance must be the same; what always holds, only as far as it evaluates.
-            && pairs.into_iter().all(|pair| match pair {
-                (None, None) => true,
-                (Some(left), Some(right)) => self.solver.same(left, right),
-                _ => false,
-            })
-            && one.refs.len() == other.refs.len()
-            && left.all_of.len() == right.all_of.len()
-            && one
-                .refs
-                .iter()
-                .chain(&left.all_of)
-                .zip(other.refs.iter().chain(&right.all_of))
-                .all(|(left, right)| self.alike(*left, *right, depth + 1))
-    }
-
     pub(super) fn descend_property(
         &mut self,
         branch: &Branch,
@@ -596,10 +484,6 @@ impl<'a> Finder<'a> {
         self.frames.push(Frame { branch: branch.clone(), step });
         self.goal(lits, id, depth + 1);
         self.frames.pop();
-    }
-
-    pub(super) fn solver(&mut self) -> &mut Solver<'a> {
-        &mut self.solver
     }
 
     fn question(&self, kind: Kind, reader: NodeId) -> Question {
@@ -634,6 +518,10 @@ impl<'a> Finder<'a> {
 
     /// Whether there is something that the writer lets through and of which these hold. Then it is a failure.
     fn ask(&mut self, question: &Question, branch: &Branch, refused: &[Piece]) -> bool {
+        if !self.solver.spend(branch.weight()) {
+            self.fail(question, branch, String::new(), false, None);
+            return true;
+        }
         let case = branch.with(self.solver.sides, refused);
         let outcome = self.solver.branch(case.clone(), 1);
         if outcome.is_none() {
@@ -686,6 +574,7 @@ impl<'a> Finder<'a> {
         proven: bool,
         witness: Option<Value>,
     ) {
+        self.noted += 1;
         let Question { kind, reader, name } = question.clone();
         let earlier = self.failures.iter_mut().find(|failure| {
             failure.kind == kind && failure.reader == reader && failure.name == name
@@ -715,22 +604,13 @@ impl<'a> Finder<'a> {
         self.failures.push(Failure { kind, reader, writer, name, refused, proven, witness, path });
     }
 
-    /// The writer's node at a place: the one that has the keyword, if one has.
-    fn counterpart(&self, branch: &Branch, kind: Kind, name: &str) -> Option<NodeId> {
-        let model = self.solver.sides.writer;
-        let mut written = branch.seen.iter().filter(|lit| lit.side == Side::Writer);
-        let has = |lit: &&Lit| super::report::value_of(model, lit.node, kind, name).is_some();
-        let first = branch.seen.iter().find(|lit| lit.side == Side::Writer);
-        written.find(has).or(first).map(|lit| lit.node)
-    }
-
     /// An instance as a whole, with this part where the frames lead.
     fn lift(&mut self, value: Value) -> Option<Value> {
         let mut value = value;
         let sides = self.solver.sides;
         for index in (0..self.frames.len()).rev() {
             let frame = self.frames.get(index)?;
-            let only = Piece::Atom(Atom::Values(Arc::new(Values::new(vec![value]))));
+            let only = Piece::Atom(Atom::Given(Arc::new(Values::new(vec![value]))));
             let pieces = match &frame.step {
                 Step::Property(name) => vec![
                     Piece::Atom(Atom::Types(Types::OBJECT)),

@@ -12,7 +12,7 @@ use super::{
 impl Finder<'_> {
     pub(super) fn within_object(&mut self, branch: &Branch, lit: Lit, depth: usize) {
         let reader = lit.node;
-        let model = self.solver().sides.reader;
+        let model = self.solver.sides.reader;
         let Some(objects) = &model.node(reader).objects else { return };
         for name in &objects.required {
             if !branch.required.contains(name) {
@@ -21,9 +21,15 @@ impl Finder<'_> {
             }
         }
         for (name, others) in &objects.dependent_required {
-            for other in others {
+            let same = branch.objects.iter().any(|lit| {
+                let objects = self.solver.sides.node(*lit).objects.as_ref();
+                objects.is_some_and(|it| {
+                    it.dependent_required.contains(&(name.clone(), others.clone()))
+                })
+            });
+            for other in others.iter().filter(|_| !same) {
                 let pieces = [Atom::Required(Arc::clone(name)), Atom::Absent(Arc::clone(other))];
-                if self.solver().allowed(branch, name) {
+                if self.solver.allowed(branch, name) {
                     self.ask_about(Kind::DependentRequired, reader, name, branch, &pieces);
                 }
             }
@@ -44,7 +50,7 @@ impl Finder<'_> {
             let same = names.iter().any(|written| {
                 written.positive
                     && written.side == Side::Writer
-                    && self.solver().same(written.node, id)
+                    && self.solver.same(written.node, id)
             });
             if !same {
                 let some = [Atom::SomeName(lit.of(id).negated())];
@@ -52,22 +58,32 @@ impl Finder<'_> {
             }
         }
         for (name, id) in &objects.dependent_schemas {
-            if !self.solver().allowed(branch, name) {
+            if !self.solver.allowed(branch, name) || self.same_dependent(branch, name, *id) {
                 continue;
             }
-            let sides = self.solver().sides;
+            let sides = self.solver.sides;
             let there = [
                 Piece::Atom(Atom::Types(super::model::Types::OBJECT)),
                 Piece::Atom(Atom::Required(Arc::clone(name))),
             ];
             let case = branch.with(sides, &there);
-            if !self.solver().branch(case.clone(), 1).is_none() {
+            if !self.solver.branch(case.clone(), 1).is_none() {
                 self.spread(case, *id, depth + 1);
             }
         }
         let same = objects.unevaluated.is_some() && self.evaluates_alike(branch, reader);
         let unevaluated = objects.unevaluated.filter(|_| !same);
         self.properties(branch, lit, (objects, unevaluated), depth);
+    }
+
+    /// Whether the writer says the same of an object with a property.
+    fn same_dependent(&mut self, branch: &Branch, name: &str, id: NodeId) -> bool {
+        let sides = self.solver.sides;
+        branch.objects.iter().filter(|lit| lit.side == Side::Writer).any(|lit| {
+            let Some(objects) = &sides.node(*lit).objects else { return false };
+            let mut found = objects.dependent_schemas.iter().filter(|(it, _)| **it == *name);
+            found.any(|(_, written)| self.solver.same(*written, id))
+        })
     }
 
     fn properties(
@@ -77,18 +93,18 @@ impl Finder<'_> {
         (objects, unevaluated): (&Objects, Option<NodeId>),
         depth: usize,
     ) {
-        let mut known: BTreeSet<Arc<str>> = self.solver().known_names(branch);
+        let mut known: BTreeSet<Arc<str>> = self.solver.known_names(branch);
         known.extend(objects.properties.keys().cloned());
         for name in &known {
             self.property(branch, lit, (objects, unevaluated), (name, true), depth);
         }
         // Names that nobody speaks of.
-        let model = self.solver().sides.reader;
+        let model = self.solver.sides.reader;
         let says = |id: Option<NodeId>| id.is_some_and(|id| !model.node(id).is_true());
         if objects.patterns.is_empty() && !says(objects.additional) && !says(unevaluated) {
             return;
         }
-        let fresh = self.solver().fresh_names(branch, &[lit], &known, &[]);
+        let fresh = self.solver.fresh_names(branch, &[lit], &known, &[]);
         for name in &fresh.names {
             self.property(branch, lit, (objects, unevaluated), (name, false), depth);
         }
@@ -113,7 +129,7 @@ impl Finder<'_> {
 
     /// Whether the writer says the same of what falls to a part of the reader's node.
     fn same_part(&mut self, branch: &Branch, lit: Lit, part: Part, id: NodeId) -> bool {
-        let sides = self.solver().sides;
+        let sides = self.solver.sides;
         let Some(objects) = &sides.node(lit).objects else { return false };
         for written in &branch.objects {
             let Some(others) = &sides.node(*written).objects else { continue };
@@ -124,7 +140,7 @@ impl Finder<'_> {
                 Part::Pattern(index) => {
                     let text = objects.patterns.get(index).map(|(pattern, _)| &pattern.text);
                     let found = others.patterns.iter().find(|(it, _)| Some(&it.text) == text);
-                    found.is_some_and(|(_, other)| self.solver().same(*other, id))
+                    found.is_some_and(|(_, other)| self.solver.same(*other, id))
                 }
                 Part::Additional => {
                     // Everything that the reader's properties and patterns leave over, the writer's leave over too.
@@ -133,7 +149,7 @@ impl Finder<'_> {
                             && others.patterns.iter().all(|(pattern, _)| {
                                 objects.patterns.iter().any(|(it, _)| it.text == pattern.text)
                             });
-                    left && others.additional.is_some_and(|other| self.solver().same(other, id))
+                    left && others.additional.is_some_and(|other| self.solver.same(other, id))
                 }
                 Part::Unevaluated => false,
             };
@@ -152,16 +168,16 @@ impl Finder<'_> {
         (name, known): (&Arc<str>, bool),
         depth: usize,
     ) {
-        if branch.absent.contains(name) || !self.solver().allowed(branch, name) {
+        if branch.absent.contains(name) || !self.solver.allowed(branch, name) {
             return;
         }
-        let model = self.solver().sides.reader;
+        let model = self.solver.sides.reader;
         let mut nodes = of_property(objects, name);
         let declared = objects.properties.contains_key(name)
             || objects.patterns.iter().any(|(pattern, _)| pattern.matches(name));
         if nodes.is_empty()
             && let Some(id) = unevaluated
-            && self.solver().falls_to(lit, Part::Unevaluated, name)
+            && self.solver.falls_to(lit, Part::Unevaluated, name)
         {
             nodes.push(id);
         }
@@ -169,7 +185,7 @@ impl Finder<'_> {
         if nodes.is_empty() {
             return;
         }
-        let lits = self.solver().property_lits(branch, name);
+        let lits = self.solver.property_lits(branch, name);
         for id in nodes {
             let there = Atom::Required(Arc::clone(name));
             let closed = model.node(id).always == Some(false);

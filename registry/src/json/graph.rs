@@ -50,9 +50,13 @@ pub(crate) fn build(source: &Source) -> Result<Model, InvalidSchema> {
         builder.note(u32::try_from(index).unwrap_or(u32::MAX), None, "", &document.value);
     }
     builder.run(&registry, base);
-    let Builder { model, mut faults, .. } = builder;
+    let Builder { mut model, mut faults, .. } = builder;
+    model.documents = source.documents.iter().map(|document| document.name.clone()).collect();
     if faults.is_empty() {
-        faults.extend(explosion(source, &model));
+        match longest_chain(source, &model) {
+            Ok(chain) => model.chain = chain,
+            Err(fault) => faults.push(fault),
+        }
     }
     if faults.is_empty() {
         return Ok(model);
@@ -502,7 +506,8 @@ fn numbers(members: &Map<String, Value>, draft: Draft) -> Option<Box<Numbers>> {
 }
 
 /// Bounds what a validator does with one instance: the ways through references at one place, and how deep they go.
-fn explosion(source: &Source, model: &Model) -> Option<Fault> {
+/// How deep.
+fn longest_chain(source: &Source, model: &Model) -> Result<usize, Fault> {
     // Depth first without recursion; a reference back into the chain that leads to it counts as nothing.
     #[derive(Clone, Copy)]
     enum State {
@@ -510,6 +515,7 @@ fn explosion(source: &Source, model: &Model) -> Option<Fault> {
         Open,
         Done(u64, u32),
     }
+    let mut longest = 0;
     let mut states = vec![State::New; model.nodes.len()];
     let mut order: Vec<NodeId> = Vec::new();
     for start in 0..model.nodes.len() {
@@ -540,19 +546,23 @@ fn explosion(source: &Source, model: &Model) -> Option<Fault> {
                     if let Some(state) = states.get_mut(id as usize) {
                         *state = State::Done(paths, chain);
                     }
+                    longest = longest.max(chain as usize);
+                    if paths <= REFERENCE_PATHS_MAX && chain <= CHAIN_MAX {
+                        continue;
+                    }
                     let (document, pointer) = model.pointer(id);
                     if paths > REFERENCE_PATHS_MAX {
                         let message = format!(
                             "there are more than {REFERENCE_PATHS_MAX} ways through $ref from here; a payload would \
                              be checked along each of them"
                         );
-                        return Some(source.fault(document, &pointer, message));
+                        return Err(source.fault(document, &pointer, message));
                     }
                     if chain > CHAIN_MAX {
                         let message = format!(
                             "references and combinations lead on for more than {CHAIN_MAX} steps from here"
                         );
-                        return Some(source.fault(document, &pointer, message));
+                        return Err(source.fault(document, &pointer, message));
                     }
                 }
                 Some(State::Done(..)) | None => {
@@ -561,5 +571,5 @@ fn explosion(source: &Source, model: &Model) -> Option<Fault> {
             }
         }
     }
-    None
+    Ok(longest)
 }

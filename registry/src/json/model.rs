@@ -12,6 +12,9 @@ use super::{
     pattern::Pattern,
 };
 
+/// Nodes that are followed to see what evaluates a property or an item.
+const EVALUATING_MAX: usize = 300;
+
 /// A subschema of one model.
 pub(crate) type NodeId = u32;
 
@@ -21,6 +24,10 @@ pub(crate) struct Model {
     pub nodes: Vec<Node>,
     pub spots: Vec<Spot>,
     pub root: NodeId,
+    /// What the documents are called; the schema itself has no name.
+    pub documents: Vec<String>,
+    /// The longest way through nodes that see the same instance.
+    pub chain: usize,
 }
 
 /// Where a value is, as a link to what holds it: a pointer each would be a megabyte for a hostile text.
@@ -283,6 +290,25 @@ impl Node {
         nodes
     }
 
+    /// Those of them that may count a property or an item as evaluated; `may`, if only for some instances.
+    pub(crate) fn evaluating(&self, may: bool) -> Vec<NodeId> {
+        let mut nodes = self.refs.clone();
+        if let Some(logic) = &self.logic {
+            nodes.extend(&logic.all_of);
+            if may {
+                nodes.extend(logic.any_of.iter().chain(&logic.one_of));
+                if let Some(Condition { when, then, otherwise }) = logic.condition {
+                    nodes.push(when);
+                    nodes.extend(then.into_iter().chain(otherwise));
+                }
+            }
+        }
+        if may && let Some(objects) = &self.objects {
+            nodes.extend(objects.dependent_schemas.iter().map(|(_, node)| *node));
+        }
+        nodes
+    }
+
     /// The subschemas that see a part of it.
     pub(crate) fn inside(&self) -> Vec<NodeId> {
         let mut nodes = Vec::new();
@@ -321,9 +347,68 @@ impl Model {
         self.nodes.get(id as usize).unwrap_or(&NOTHING)
     }
 
+    /// Whether some node that evaluates for this one is such. Beyond what is followed it is as if: `may`.
+    pub(crate) fn evaluates(
+        &self,
+        id: NodeId,
+        may: bool,
+        mut such: impl FnMut(&Node, bool) -> bool,
+    ) -> bool {
+        let mut open = vec![id];
+        let mut met = HashSet::new();
+        while let Some(at) = open.pop() {
+            if !met.insert(at) {
+                continue;
+            }
+            if met.len() > EVALUATING_MAX {
+                return may;
+            }
+            let node = self.node(at);
+            // What is not understood may evaluate anything.
+            if such(node, at == id) || may && !node.opaque.is_empty() {
+                return true;
+            }
+            open.extend(node.evaluating(may));
+        }
+        false
+    }
+
+    /// Whether a property is evaluated, so that `unevaluatedProperties` of the node says nothing of it.
+    pub(crate) fn covers(&self, id: NodeId, name: &str, may: bool) -> bool {
+        self.evaluates(id, may, |node, own| {
+            node.objects.as_ref().is_some_and(|objects| {
+                objects.properties.contains_key(name)
+                    || objects.additional.is_some()
+                    || !own && objects.unevaluated.is_some()
+                    || objects.patterns.iter().any(|(pattern, _)| pattern.matches(name))
+            })
+        })
+    }
+
+    /// Whether an item is evaluated, so that `unevaluatedItems` of the node says nothing of it.
+    pub(crate) fn covers_item(&self, id: NodeId, index: usize, may: bool) -> bool {
+        self.evaluates(id, may, |node, own| {
+            node.arrays.as_ref().is_some_and(|arrays| {
+                arrays.prefix.len() > index
+                    || arrays.rest.is_some()
+                    || may && arrays.contains.is_some()
+                    || !own && arrays.unevaluated.is_some()
+            })
+        })
+    }
+
     /// The document and the JSON pointer of a node.
     pub(crate) fn pointer(&self, id: NodeId) -> (u32, String) {
         self.spot_pointer(self.node(id).spot)
+    }
+
+    /// The JSON pointer of a node, behind the name of its document where that is another one.
+    pub(crate) fn path(&self, id: NodeId) -> String {
+        let (document, pointer) = self.pointer(id);
+        match self.documents.get(document as usize) {
+            Some(name) if !name.is_empty() => format!("{name}#{pointer}"),
+            _ => pointer,
+        }
     }
 
     pub(crate) fn spot_pointer(&self, spot: u32) -> (u32, String) {

@@ -94,7 +94,7 @@ impl Decimal {
             .checked_pow(factor)
             .and_then(|factor| step.digits.checked_mul(factor))
             // A step beyond 2^128 is larger than the number.
-            .is_some_and(|step| self.digits % step == 0)
+            .is_some_and(|step| self.digits.is_multiple_of(step))
     }
 
     /// As JSON, written as an integer where it is one that fits.

@@ -8,9 +8,9 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{
-    branch::{Atom, Branch, Lit, Part, Piece, Side},
+    branch::{Atom, Branch, Lit, Part, Piece},
     evaluate::of_property,
-    model::{Model, NodeId, Types, Values},
+    model::{NodeId, Types, Values},
     pattern::Pattern,
     solve::{Outcome, SIZE_MAX, Solver, size},
 };
@@ -19,8 +19,6 @@ use super::{
 const FILLERS_MAX: u64 = 300;
 /// Expressions of which all combinations are tried for a name.
 const PATTERNS_MAX: usize = 4;
-/// Nodes that are followed to see what evaluates a property.
-const COVER_MAX: usize = 300;
 
 /// Names that nobody speaks of, one per combination of expressions that they match.
 pub(crate) struct Fresh {
@@ -32,17 +30,7 @@ pub(crate) struct Fresh {
 impl Solver<'_> {
     /// Whether a property may be there: an undeclared one of an open object is seen as absent.
     pub(crate) fn allowed(&mut self, branch: &Branch, name: &str) -> bool {
-        if self.strict || branch.fresh || branch.roots.iter().any(|lit| self.declares(*lit, name)) {
-            return true;
-        }
-        branch.seen.iter().filter(|lit| lit.side == Side::Writer).any(|lit| {
-            let model = self.sides.model(lit.side);
-            let Some(objects) = &model.node(lit.node).objects else { return false };
-            let says = |id: Option<NodeId>| id.is_some_and(|id| !model.node(id).is_true());
-            says(objects.additional)
-                || says(objects.unevaluated)
-                || objects.patterns.iter().any(|(pattern, _)| pattern.matches(name))
-        })
+        self.strict || branch.fresh || branch.roots.iter().any(|lit| self.declared(*lit).has(name))
     }
 
     /// What the nodes of a branch say about a property.
@@ -53,7 +41,7 @@ impl Solver<'_> {
             let nodes = of_property(objects, name);
             if let Some(id) = objects.unevaluated
                 && nodes.is_empty()
-                && !covers(self.sides.model(lit.side), lit.node, name, true)
+                && !self.sides.model(lit.side).covers(lit.node, name, true)
             {
                 lits.push(lit.of(id));
             }
@@ -76,7 +64,7 @@ impl Solver<'_> {
                     && !objects.patterns.iter().any(|(pattern, _)| pattern.matches(name))
             }
             // What only sometimes evaluates it may not: what is found here is checked.
-            Part::Unevaluated => !covers(self.sides.model(of.side), of.node, name, false),
+            Part::Unevaluated => !self.sides.model(of.side).covers(of.node, name, false),
         }
     }
 
@@ -117,7 +105,7 @@ impl Solver<'_> {
         if !self.strict {
             // What only an alternative declares that is not taken is declared all the same.
             for lit in &branch.roots {
-                names.extend(self.declared(*lit).iter().cloned());
+                names.extend(self.declared(*lit).names.iter().cloned());
             }
         }
         names.extend(branch.properties.keys().cloned());
@@ -142,6 +130,14 @@ impl Solver<'_> {
             if let Some(objects) = &self.sides.node(*lit).objects {
                 patterns.extend(objects.patterns.iter().map(|(it, _)| (it.text.as_str(), it)));
             }
+        }
+        let declared: Vec<_> = if self.strict {
+            Vec::new()
+        } else {
+            branch.roots.iter().map(|lit| self.declared(*lit)).collect()
+        };
+        for declared in &declared {
+            patterns.extend(declared.patterns.iter().map(|it| (it.text.as_str(), it)));
         }
         if patterns.is_empty() && branch.names.is_empty() && wanted.is_empty() {
             let mut names = (0..).map(|number| match number {
@@ -205,7 +201,8 @@ impl Solver<'_> {
         {
             return Outcome::None;
         }
-        for name in &branch.required {
+        for name in branch.required.iter() {
+            self.spend(1);
             if !self.allowed(branch, name) || !self.named(branch, name) {
                 return Outcome::None;
             }
@@ -386,34 +383,4 @@ impl Solver<'_> {
         }
         None
     }
-}
-
-/// Whether a node or those it leads to evaluate a property: `may`, if only for some instances.
-fn covers(model: &Model, id: NodeId, name: &str, may: bool) -> bool {
-    let mut open = vec![id];
-    let mut met = BTreeSet::new();
-    while let Some(at) = open.pop() {
-        if !met.insert(at) {
-            continue;
-        }
-        if met.len() > COVER_MAX {
-            return may;
-        }
-        let node = model.node(at);
-        if let Some(objects) = &node.objects
-            && (objects.properties.contains_key(name)
-                || objects.additional.is_some()
-                || at != id && objects.unevaluated.is_some()
-                || objects.patterns.iter().any(|(pattern, _)| pattern.matches(name)))
-        {
-            return true;
-        }
-        if may {
-            open.extend(node.in_place());
-        } else {
-            open.extend(&node.refs);
-            open.extend(node.logic.iter().flat_map(|logic| &logic.all_of));
-        }
-    }
-    false
 }

@@ -139,7 +139,7 @@ pub(crate) fn outline(model: &Model, id: NodeId) -> String {
     match (said.is_empty(), node.refs.first()) {
         (false, _) => said.join(", "),
         (true, Some(id)) => {
-            let (_, pointer) = model.pointer(*id);
+            let pointer = model.path(*id);
             if pointer.is_empty() {
                 "$ref to the root".to_owned()
             } else {
@@ -358,7 +358,7 @@ pub(crate) fn finding(
     let written = failure.writer.and_then(|id| value_of(writer, id, kind, name));
     let turn = turn(failure, (writer, reader), read.is_some(), written.is_some(), backward);
     let pointer = |model: &Model, id: NodeId, said: &Option<(String, String)>| {
-        let (_, pointer) = model.pointer(id);
+        let pointer = model.path(id);
         match said {
             Some((keyword, _)) if !keyword.is_empty() => format!("{pointer}/{keyword}"),
             _ => pointer,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::model::{Model, Node, NodeId, Types};
 
 /// Nodes nested in nodes that one comparison follows.
-const DEPTH_MAX: usize = 400;
+const DEPTH_MAX: usize = 10_000;
 
 /// Remembers what was compared.
 #[derive(Debug, Default)]

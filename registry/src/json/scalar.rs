@@ -77,6 +77,19 @@ impl Solver<'_> {
         }
         let inside =
             |at: i128| first.is_none_or(|first| at >= first) && last.is_none_or(|last| at <= last);
+        if let (Some(lower), Some(upper)) = (branch.lower, branch.upper)
+            && lower.at == upper.at
+        {
+            // One number is all there is.
+            let free = |value: &Value| !branch.not_values.iter().any(|it| it.contains(value));
+            let fits = multiples.iter().all(|step| lower.at.is_multiple_of(*step))
+                && !not_multiples.iter().any(|step| lower.at.is_multiple_of(*step));
+            return match lower.at.to_value() {
+                Some(value) if fits && free(&value) => Outcome::Instance(value),
+                Some(_) => Outcome::None,
+                None => Outcome::Unknown,
+            };
+        }
         // Nearest to zero, then outwards.
         let start = match (first, last) {
             (Some(first), _) if first > 0 => first,
@@ -187,14 +200,17 @@ impl Solver<'_> {
             Found::Text(_) | Found::Unknown => {}
         }
         // What automata cannot do, luck may.
-        let samples = ["", "a", "A", "0", "aA1!aA1!aA1!", " ", "-", "ab", "00", "a0", "_", "é"];
+        let letters = (b'a'..=b'z').chain(b'A'..=b'Z').chain(b'0'..=b'9').map(char::from);
+        let mut samples: Vec<String> = letters.map(String::from).collect();
+        let words = ["", "aA1!aA1!aA1!", " ", "-", "ab", "ba", "00", "a0", "_", "é"];
+        samples.extend(words.map(str::to_owned));
         let words =
             branch.patterns.iter().filter_map(|it| jsonschema_regex::pattern_witness(&it.text));
         let padded = samples.iter().map(|sample| {
             let times = usize::try_from(min.min(TEXT_MAX)).unwrap_or(0);
             format!("{sample}{}", "a".repeat(times))
         });
-        let candidates = words.chain(samples.iter().map(|it| (*it).to_owned())).chain(padded);
+        let candidates = words.chain(samples.iter().cloned()).chain(padded);
         for text in candidates {
             if fits(&text) {
                 return Outcome::Instance(Value::from(text));

@@ -16,11 +16,14 @@ use super::{
     evaluate,
     model::{NodeId, Types, Values},
     number::Decimal,
+    pattern::Pattern,
     same::Sameness,
 };
 
 /// Instances in instances that a search goes into.
 const DEPTH_MAX: usize = 60;
+/// Searches in searches: each takes some of the stack.
+const NESTED_MAX: usize = 1_500;
 /// Values of an `enum` that are tried.
 const VALUES_MAX: usize = 200_000;
 /// Values in an instance that is built.
@@ -57,9 +60,11 @@ pub(crate) struct Solver<'a> {
     pub sameness: Sameness,
     memo: HashMap<Vec<Lit>, Outcome>,
     open: HashSet<Vec<Lit>>,
+    /// Searches within searches.
+    nested: usize,
     /// That an answer rests on a question that is still open.
     tainted: bool,
-    declared: HashMap<NodeId, Rc<HashSet<Arc<str>>>>,
+    declared: HashMap<NodeId, Rc<Declared>>,
     pub(super) strings: HashMap<String, Outcome>,
 }
 
@@ -72,6 +77,7 @@ impl<'a> Solver<'a> {
             sameness: Sameness::default(),
             memo: HashMap::new(),
             open: HashSet::new(),
+            nested: 0,
             tainted: false,
             declared: HashMap::new(),
             strings: HashMap::new(),
@@ -118,11 +124,22 @@ impl<'a> Solver<'a> {
     }
 
     /// An instance that a branch describes.
-    pub(crate) fn branch(&mut self, mut branch: Branch, depth: usize) -> Outcome {
+    pub(crate) fn branch(&mut self, branch: Branch, depth: usize) -> Outcome {
         if branch.impossible {
             return Outcome::None;
         }
-        if depth > DEPTH_MAX || !self.spend(1 + branch.seen.len() as u64 / 4) {
+        if self.nested >= NESTED_MAX {
+            return Outcome::Unknown;
+        }
+        self.nested += 1;
+        let outcome = self.choose(branch, depth);
+        self.nested -= 1;
+        outcome
+    }
+
+    /// Goes on with one alternative after the other.
+    fn choose(&mut self, mut branch: Branch, depth: usize) -> Outcome {
+        if depth > DEPTH_MAX || !self.spend(branch.weight()) {
             return Outcome::Unknown;
         }
         if let Some(values) = branch.values.iter().min_by_key(|values| values.list.len()) {
@@ -131,33 +148,29 @@ impl<'a> Solver<'a> {
         }
         // The choice with the fewest ways left first.
         let sides = self.sides;
-        let mut fewest: Option<(usize, usize)> = None;
-        let mut index = 0;
-        while index < branch.pending.len() {
-            let mut ways = std::mem::take(&mut branch.pending[index]);
-            self.work = self.work.saturating_sub(ways.len() as u64 / 8);
-            ways.retain(|way| !branch.is_dead(sides, way));
-            let count = ways.len();
-            branch.pending[index] = ways;
-            if count == 0 {
+        let mut pending = std::mem::take(&mut branch.pending);
+        for ways in &mut pending {
+            if ways.iter().any(|way| branch.is_dead(sides, way)) {
+                let left = ways.iter().filter(|way| !branch.is_dead(sides, way));
+                *ways = Rc::new(left.cloned().collect());
+            }
+            if ways.is_empty() {
                 return Outcome::None;
             }
-            if fewest.is_none_or(|(_, least)| count < least) {
-                fewest = Some((index, count));
-            }
-            index += 1;
         }
+        let fewest = pending.iter().enumerate().min_by_key(|(_, ways)| ways.len());
         let Some((index, _)) = fewest else {
             return self.leaf(&branch, depth);
         };
-        let ways = branch.pending.swap_remove(index);
+        let ways = pending.swap_remove(index);
+        branch.pending = pending;
         let mut outcome = Outcome::None;
-        for way in ways {
+        for way in ways.iter() {
             if self.work == 0 {
                 return Outcome::Unknown;
             }
             let mut chosen = branch.clone();
-            for piece in &way {
+            for piece in way {
                 chosen.add(sides, piece);
             }
             match self.branch(chosen, depth) {
@@ -179,6 +192,7 @@ impl<'a> Solver<'a> {
                 return Outcome::Unknown;
             }
             match self.holds(branch, value) {
+                Some(true) if !self.written(branch, value) => {}
                 Some(true) => return Outcome::Instance(value.clone()),
                 Some(false) => {}
                 None => outcome = Outcome::Unknown,
@@ -187,23 +201,37 @@ impl<'a> Solver<'a> {
         outcome
     }
 
+    /// Whether a value that somebody lists has declared properties only, or is listed by the writer.
+    fn written(&mut self, branch: &Branch, value: &Value) -> bool {
+        let Value::Object(members) = value else { return true };
+        let listed = branch.seen.iter().filter(|lit| lit.side == Side::Writer).any(|lit| {
+            let node = self.sides.node(*lit);
+            let mut lists = node.values.iter().chain(&node.constant);
+            lists.any(|values| values.contains(value))
+        });
+        branch.given || listed || members.keys().all(|name| self.allowed(branch, name))
+    }
+
     fn evaluate(&mut self, lit: Lit, value: &Value) -> Option<bool> {
         let mut work = EVALUATION_MAX.min(self.work * 4 + 100);
         let before = work;
         let valid = evaluate::valid(self.sides.model(lit.side), lit.node, value, &mut work);
-        self.work = self.work.saturating_sub((before - work) / 8);
+        self.work = self.work.saturating_sub(1 + (before - work) / 8);
         valid.map(|valid| valid == lit.positive)
     }
 
     /// Whether a value has all facts.
     pub(crate) fn holds(&mut self, branch: &Branch, value: &Value) -> Option<bool> {
         let mut all = (!branch.unknown).then_some(true);
-        for lit in branch.roots.iter().chain(&branch.passive) {
+        for lit in &branch.roots {
             match self.evaluate(*lit, value) {
                 Some(false) => return Some(false),
                 Some(true) => {}
                 None => all = None,
             }
+        }
+        if !self.offended(branch, value).is_empty() {
+            return Some(false);
         }
         for atom in &branch.atoms {
             match self.atom_holds(atom, value) {
@@ -240,7 +268,7 @@ impl<'a> Solver<'a> {
             Atom::MaxLength(max) => length().is_none_or(|it| it <= *max),
             Atom::Pattern(pattern) => value.as_str().is_none_or(|it| pattern.matches(it)),
             Atom::NotPattern(pattern) => value.as_str().is_none_or(|it| !pattern.matches(it)),
-            Atom::Values(values) => values.contains(value),
+            Atom::Values(values) | Atom::Given(values) => values.contains(value),
             Atom::NotValues(values) => !values.contains(value),
             Atom::MinItems(min) => items().is_none_or(|it| it >= *min),
             Atom::MaxItems(max) => items().is_none_or(|it| it <= *max),
@@ -344,21 +372,38 @@ impl<'a> Solver<'a> {
         outcome
     }
 
-    /// A candidate that offends what was not looked at makes it part of the search.
-    fn checked(&mut self, branch: &Branch, value: Value, depth: usize) -> Outcome {
+    /// The branches of a `oneOf` that take a value which another branch has to take alone.
+    fn offended(&mut self, branch: &Branch, value: &Value) -> Vec<Lit> {
         let mut offended = Vec::new();
-        for lit in &branch.passive {
-            if self.evaluate(*lit, &value) == Some(false) {
-                offended.push(*lit);
+        for (lit, index) in &branch.passive {
+            let Some(logic) = &self.sides.node(*lit).logic else { continue };
+            for (at, id) in logic.one_of.iter().enumerate() {
+                if at != *index && self.evaluate(lit.of(*id), value) == Some(true) {
+                    offended.push(lit.of(*id));
+                }
+                if self.work == 0 {
+                    return offended;
+                }
             }
         }
+        offended
+    }
+
+    /// A candidate that offends what was not looked at makes it part of the search.
+    fn checked(&mut self, branch: &Branch, value: Value, depth: usize) -> Outcome {
+        let offended = self.offended(branch, &value);
         if !offended.is_empty() {
+            if offended.iter().all(|lit| branch.has(lit.negated())) {
+                return Outcome::Unknown;
+            }
             let mut branch = branch.clone();
-            branch.passive.retain(|lit| !offended.contains(lit));
             for lit in offended {
-                branch.add(self.sides, &Piece::Lit(lit));
+                branch.add(self.sides, &Piece::Lit(lit.negated()));
             }
             return self.branch(branch, depth);
+        }
+        if branch.not_values.iter().any(|values| values.contains(&value)) {
+            return self.larger(branch, &value, depth);
         }
         match self.holds(branch, &value) {
             Some(false) => Outcome::Unknown,
@@ -366,35 +411,55 @@ impl<'a> Solver<'a> {
         }
     }
 
+    /// An array or an object with more in it than one that is excluded.
+    fn larger(&mut self, branch: &Branch, value: &Value, depth: usize) -> Outcome {
+        let (count, atom) = match value {
+            Value::Array(items) => (items.len(), Atom::MinItems(items.len() as u64 + 1)),
+            Value::Object(members) => {
+                (members.len(), Atom::MinProperties(members.len() as u64 + 1))
+            }
+            _ => return Outcome::Unknown,
+        };
+        if !self.spend(10) || self.nested >= NESTED_MAX {
+            return Outcome::Unknown;
+        }
+        let types = Atom::Types(Types::of(value));
+        let more = branch.with(self.sides, &[Piece::Atom(types), Piece::Atom(atom)]);
+        self.nested += 1;
+        let outcome = self.leaf(&more, depth);
+        self.nested -= 1;
+        match outcome {
+            // There is but one that is empty; of others there may be more with as much in them.
+            Outcome::None if count > 0 => Outcome::Unknown,
+            outcome => outcome,
+        }
+    }
+
     fn listed(&mut self, branch: &Branch, values: Vec<Value>) -> Outcome {
         let free = |value: &Value| !branch.not_values.iter().any(|values| values.contains(value));
-        let free = values.into_iter().filter(free).find(|value| {
-            branch.passive.iter().all(|lit| self.evaluate(*lit, value) != Some(false))
-        });
+        let free =
+            values.into_iter().filter(free).find(|value| self.offended(branch, value).is_empty());
         free.map_or(Outcome::None, Outcome::Instance)
     }
 
-    /// Whether a writer's node speaks of a name.
-    pub(crate) fn declares(&mut self, lit: Lit, name: &str) -> bool {
-        self.declared(lit).contains(name)
-    }
-
-    /// The names that a writer's node speaks of, at the place of the node.
-    pub(crate) fn declared(&mut self, lit: Lit) -> Rc<HashSet<Arc<str>>> {
+    /// What a writer's node speaks of, at the place of the node.
+    pub(crate) fn declared(&mut self, lit: Lit) -> Rc<Declared> {
         if lit.side != Side::Writer || !lit.positive {
             return Rc::default();
         }
-        if let Some(names) = self.declared.get(&lit.node) {
-            return Rc::clone(names);
+        if let Some(declared) = self.declared.get(&lit.node) {
+            return Rc::clone(declared);
         }
         let model = self.sides.model(lit.side);
-        let (mut names, mut met, mut open) = (HashSet::new(), HashSet::new(), vec![lit.node]);
-        while let Some(id) = open.pop() {
-            if !met.insert(id) {
+        let mut declared = Declared::default();
+        let (mut met, mut open) = (HashSet::new(), vec![(lit.node, true)]);
+        while let Some((id, asserted)) = open.pop() {
+            if !met.insert((id, asserted)) {
                 continue;
             }
             let node = model.node(id);
             if let Some(objects) = &node.objects {
+                let names = &mut declared.names;
                 names.extend(objects.properties.keys().cloned());
                 names.extend(objects.required.iter().cloned());
                 for (name, others) in &objects.dependent_required {
@@ -402,13 +467,45 @@ impl<'a> Solver<'a> {
                     names.extend(others.iter().cloned());
                 }
                 names.extend(objects.dependent_schemas.iter().map(|(name, _)| Arc::clone(name)));
+                let patterns = objects.patterns.iter().map(|(pattern, _)| Arc::clone(pattern));
+                declared.patterns.extend(patterns);
+                // What only a condition says of other properties makes no map.
+                declared.others |= asserted
+                    && [objects.additional, objects.unevaluated]
+                        .into_iter()
+                        .flatten()
+                        .map(|id| model.node(id))
+                        .any(|other| !other.is_true() && other.always.is_none());
             }
-            open.extend(node.in_place());
+            let condition = node.logic.as_ref().and_then(|logic| logic.condition);
+            let negated = node.logic.as_ref().and_then(|logic| logic.not);
+            open.extend(node.in_place().into_iter().map(|inner| {
+                let tested = Some(inner) == negated
+                    || condition.is_some_and(|condition| condition.when == inner);
+                (inner, asserted && !tested)
+            }));
         }
-        self.work = self.work.saturating_sub(names.len() as u64 / 16);
-        let names = Rc::new(names);
-        self.declared.insert(lit.node, Rc::clone(&names));
-        names
+        self.work = self.work.saturating_sub(declared.names.len() as u64 / 16);
+        let declared = Rc::new(declared);
+        self.declared.insert(lit.node, Rc::clone(&declared));
+        declared
+    }
+}
+
+/// The properties that a node speaks of, in whatever alternative.
+#[derive(Debug, Default)]
+pub(crate) struct Declared {
+    pub names: HashSet<Arc<str>>,
+    pub patterns: Vec<Arc<Pattern>>,
+    /// That further properties are of some schema, as in a map: those are all declared.
+    pub others: bool,
+}
+
+impl Declared {
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.others
+            || self.names.contains(name)
+            || self.patterns.iter().any(|pattern| pattern.matches(name))
     }
 }
 

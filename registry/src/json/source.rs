@@ -130,10 +130,30 @@ impl Source {
         }
     }
 
+    /// The place of a path as [`super::model::Model::path`] writes it.
+    pub(crate) fn place_of(&self, path: &str) -> Place {
+        let named = path.split_once('#').filter(|_| !path.is_empty() && !path.starts_with('/'));
+        let found = named.and_then(|(name, pointer)| {
+            let index = self.documents.iter().position(|document| document.name == name)?;
+            Some((u32::try_from(index).ok()?, pointer))
+        });
+        let (document, pointer) = found.unwrap_or((0, path));
+        self.place(document, pointer)
+    }
+
     /// Checks every document of the author's against the rules of its dialect.
     pub(crate) fn check_dialects(&self) -> Vec<Fault> {
+        self.check(0)
+    }
+
+    /// The same for the files alone: the validator was built of the schema itself and found nothing.
+    pub(crate) fn check_files(&self) -> Vec<Fault> {
+        self.check(1)
+    }
+
+    fn check(&self, from: usize) -> Vec<Fault> {
         let mut faults = Vec::new();
-        for (index, document) in self.documents.iter().enumerate() {
+        for (index, document) in self.documents.iter().enumerate().skip(from) {
             if !document.own {
                 continue;
             }

@@ -27,6 +27,11 @@ impl Choices {
     }
 }
 
+const DIALECTS: [&str; 3] = [
+    "http://json-schema.org/draft-06/schema#",
+    "http://json-schema.org/draft-07/schema#",
+    "https://json-schema.org/draft/2019-09/schema",
+];
 const NAMES: [&str; 5] = ["a", "b", "c", "ab", "x1"];
 const PATTERNS: [&str; 7] = ["^a", "b$", "^[a-c]+$", "^[a-z]{1,3}$", "^x", "^(?!b)", "\\d"];
 
@@ -180,6 +185,9 @@ pub fn document(choices: &mut Choices) -> Value {
     if let Value::Object(members) = &mut root {
         let defs = json!({ "one": schema(choices, 1), "two": schema(choices, 2) });
         members.insert("$defs".into(), defs);
+        if choices.one_in(5) {
+            members.insert("$schema".into(), json!(choices.pick(&DIALECTS)));
+        }
     }
     root
 }
