@@ -121,6 +121,29 @@ fn bombs_are_refused_in_time_with_a_place() {
             "an edition",
             fill("edition = \"2023\";\nmessage M {", |it| format!("int32 f{it} = {it};\n"), "}"),
         ),
+        (
+            "an option of options apart",
+            fill(
+                "syntax = \"proto2\"; import \"google/protobuf/descriptor.proto\"; message R { optional R a = 1; optional int32 n = 2; } \
+                 extend google.protobuf.MessageOptions { optional R o = 50000; } message M { option (o)",
+                |_| " .a".to_owned(),
+                ".n = 1; }",
+            ),
+        ),
+        (
+            "braces that nest behind comments that close them",
+            fill(&format!("{message}option (o) = "), |_| "{a: #}\n".to_owned(), ""),
+        ),
+        ("angles that nest", fill(&format!("{message}option (o) = {{a"), |_| "<a".to_owned(), "")),
+        (
+            "an option of an option of an option",
+            fill(
+                "syntax = \"proto2\"; import \"google/protobuf/descriptor.proto\"; message R { optional R a = 1; optional int32 n = 2; } \
+                 extend google.protobuf.MessageOptions { optional R o = 50000; } message M { option (o)",
+                |_| ".a".to_owned(),
+                ".n = 1; }",
+            ),
+        ),
         ("no message", fill(P3, |_| ";".to_owned(), "")),
     ];
     for (name, bomb) in bombs {
@@ -160,6 +183,13 @@ fn what_is_large_and_allowed_is_done_in_time() {
     timed("a long line", || text(long_line)).expect("it is within the limits");
     let ranges: String = (0..9_000).map(|it| format!(",{}", 20_000 + 2 * it)).collect();
     let fields: String = (1..4_900).map(|it| format!("int32 f{it} = {it};")).collect();
+    let deep = format!(
+        "syntax = \"proto2\"; import \"google/protobuf/descriptor.proto\"; message R {{ repeated R a = 1; optional int32 n = 2; }} \
+         extend google.protobuf.MessageOptions {{ optional R o = 50000; }} message M {{ option (o) = {}{}; }}",
+        "{a:".repeat(60).replacen("a:", "n: 1 a:", 1),
+        format!("{{}}{}", "}".repeat(60))
+    );
+    timed("an option that nests", || text(deep)).expect("it is within the limits");
     let reserved = format!("{P3}message M {{ reserved 19999{ranges}; {fields} }}");
     let reserved = reserved.replace("reserved 19999,", "reserved ");
     timed("ranges and fields", || text(reserved)).expect("it is within the limits");
