@@ -13,6 +13,7 @@ mod form;
 mod ledger;
 mod limits;
 mod link;
+mod options;
 mod payload;
 mod places;
 mod pointer;

@@ -10,6 +10,7 @@ use prost_reflect::{DescriptorPool, FileDescriptor};
 
 use super::{
     compare::Roots,
+    options::DeclaredOptions,
     ranges::Ranges,
     types::{Cardinality, Enum, Field, Kind, Message, Types},
     well_known,
@@ -225,11 +226,10 @@ fn write_unreached(
             others.push(block);
         }
     }
+    let declared = DeclaredOptions::of(files.iter().cloned());
     for file in &files {
         let mut block = String::new();
-        if file.file_descriptor_proto().options.is_some() {
-            let mut options = file.options();
-            options.clear_field_by_name("uninterpreted_option");
+        if let Some(options) = declared.at(file.name(), &[]) {
             write_options(&mut block, "file", &options.encode_to_vec());
         }
         others.push(block);
@@ -253,12 +253,8 @@ fn write_unreached(
             let mut methods: Vec<String> = service
                 .methods()
                 .map(|it| {
-                    let proto = it.method_descriptor_proto();
-                    let options = if proto.options.is_some() {
-                        it.options().encode_to_vec()
-                    } else {
-                        Vec::new()
-                    };
+                    let options = declared.at(file.name(), it.path());
+                    let options = options.map_or_else(Vec::new, |it| it.encode_to_vec());
                     format!(
                         " {} {} {} {} {} {options:02x?}\n",
                         it.name(),

@@ -2,6 +2,7 @@
 
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
+    UninterpretedOption,
 };
 
 use crate::definition::Place;
@@ -19,14 +20,21 @@ const FIELDS_MAX: usize = 5_000;
 /// Reserved ranges and names, extension ranges and options: each is compared with each field of its message.
 const ATTRIBUTES_MAX: usize = 20_000;
 
+/// Parts of an option's name, as in `(a).b.c`. The linker makes a message inside of a message of each; nested 500,000
+/// deep that overflows the stack, and more than 100 deep it does not decode. So these and [`DEPTH_MAX`] stay below 100.
+const OPTION_PARTS_MAX: usize = 16;
+
+/// Parts of any name.
+const NAME_PARTS_MAX: usize = 64;
+
 /// Statements of a text that are no definitions, such as options and imports.
 const STATEMENTS_MAX: usize = DEFINITIONS_MAX + 5_000;
 
 /// Files of a definition with its imports.
 pub(super) const FILES_MAX: usize = 500;
 
-/// Nested braces and brackets. The parser takes 31 nested messages, and options nest in them.
-const DEPTH_MAX: usize = 200;
+/// Nested braces and brackets of any kind. The parser takes 31 nested messages, and options nest in them.
+const DEPTH_MAX: usize = 64;
 
 /// A limit that a text exceeds, and where.
 #[derive(Debug)]
@@ -44,12 +52,16 @@ pub(super) fn scan(text: &str) -> Result<(), TooLarge> {
         match token {
             b";" => statements += 1,
             b"," => commas += 1,
-            b"{" | b"[" => {
+            b"{" | b"[" | b"<" => {
                 statements += usize::from(token == b"{");
                 depth += 1;
             }
-            b"}" | b"]" => depth = depth.saturating_sub(1),
+            b"}" | b"]" | b">" => depth = depth.saturating_sub(1),
             _ => {}
+        }
+        let parts = token.iter().filter(|it| **it == b'.').count();
+        if parts > NAME_PARTS_MAX && token.first().is_some_and(|it| word(*it)) {
+            return too_large(at, format!("a name of more than {NAME_PARTS_MAX} parts"));
         }
         if statements > STATEMENTS_MAX {
             return too_large(
@@ -73,6 +85,7 @@ pub(super) fn scan(text: &str) -> Result<(), TooLarge> {
 /// Counts the definitions of a file exactly, before it is linked.
 pub(super) fn count(file: &FileDescriptorProto) -> Result<usize, String> {
     let mut count = Count::default();
+    count.options(file.options.as_ref().map(|it| &it.uninterpreted_option));
     count.fields("the file", &file.extension)?;
     for message in &file.message_type {
         count.message(message)?;
@@ -80,15 +93,21 @@ pub(super) fn count(file: &FileDescriptorProto) -> Result<usize, String> {
     file.enum_type.iter().for_each(|it| count.enumeration(it));
     for service in &file.service {
         count.definitions += 1 + service.method.len();
+        count.options(service.options.as_ref().map(|it| &it.uninterpreted_option));
         for method in &service.method {
-            count.attributes +=
-                method.options.as_ref().map_or(0, |it| it.uninterpreted_option.len());
+            count.options(method.options.as_ref().map(|it| &it.uninterpreted_option));
         }
     }
     if count.attributes > ATTRIBUTES_MAX {
         return Err(format!(
             "{} reserved numbers and options; {ATTRIBUTES_MAX} are the most",
             count.attributes
+        ));
+    }
+    if count.parts > OPTION_PARTS_MAX {
+        return Err(format!(
+            "an option whose name has {} parts; {OPTION_PARTS_MAX} are the most",
+            count.parts
         ));
     }
     Ok(count.definitions)
@@ -98,6 +117,8 @@ pub(super) fn count(file: &FileDescriptorProto) -> Result<usize, String> {
 struct Count {
     definitions: usize,
     attributes: usize,
+    /// Of the longest name of an option.
+    parts: usize,
 }
 
 impl Count {
@@ -106,8 +127,14 @@ impl Count {
         self.definitions += 1 + message.oneof_decl.len();
         self.attributes += message.reserved_range.len()
             + message.reserved_name.len()
-            + message.extension_range.len()
-            + message.options.as_ref().map_or(0, |it| it.uninterpreted_option.len());
+            + message.extension_range.len();
+        self.options(message.options.as_ref().map(|it| &it.uninterpreted_option));
+        for range in &message.extension_range {
+            self.options(range.options.as_ref().map(|it| &it.uninterpreted_option));
+        }
+        for oneof in &message.oneof_decl {
+            self.options(oneof.options.as_ref().map(|it| &it.uninterpreted_option));
+        }
         self.fields(message.name(), &message.field)?;
         self.fields(message.name(), &message.extension)?;
         message.enum_type.iter().for_each(|it| self.enumeration(it));
@@ -117,7 +144,7 @@ impl Count {
     fn fields(&mut self, owner: &str, fields: &[FieldDescriptorProto]) -> Result<(), String> {
         self.definitions += fields.len();
         for field in fields {
-            self.attributes += field.options.as_ref().map_or(0, |it| it.uninterpreted_option.len());
+            self.options(field.options.as_ref().map(|it| &it.uninterpreted_option));
         }
         if fields.len() > FIELDS_MAX {
             return Err(format!(
@@ -131,9 +158,17 @@ impl Count {
     fn enumeration(&mut self, kind: &EnumDescriptorProto) {
         self.definitions += 1 + kind.value.len();
         self.attributes += kind.reserved_range.len() + kind.reserved_name.len();
+        self.options(kind.options.as_ref().map(|it| &it.uninterpreted_option));
         for value in &kind.value {
-            self.attributes += value.options.as_ref().map_or(0, |it| it.uninterpreted_option.len());
+            self.options(value.options.as_ref().map(|it| &it.uninterpreted_option));
         }
+    }
+
+    fn options(&mut self, options: Option<&Vec<UninterpretedOption>>) {
+        let options = options.map_or(&[][..], Vec::as_slice);
+        self.attributes += options.len();
+        let longest = options.iter().map(|it| it.name.len()).max().unwrap_or(0);
+        self.parts = self.parts.max(longest);
     }
 }
 
@@ -168,6 +203,8 @@ impl<'a> Iterator for Tokens<'a> {
             let first = *self.text.get(start)?;
             match first {
                 b'/' if self.peek(1) == b'/' => self.until(|byte| byte == b'\n'),
+                // A comment in the value of an option, and a fault anywhere else.
+                b'#' => self.until(|byte| byte == b'\n'),
                 b'/' if self.peek(1) == b'*' => {
                     self.at += 2;
                     while self.at < self.text.len()
@@ -210,7 +247,7 @@ mod tests {
 
     #[test]
     fn tokens_have_no_comments_and_whole_strings() {
-        let text = "a.b/*;*/ = 'x;\\'' // ;\n;\"";
+        let text = "a.b/*;*/ = 'x;\\'' // ;\n#}\n;\"";
         let tokens: Vec<_> = Tokens::new(text).map(|(_, it)| String::from_utf8_lossy(it)).collect();
         assert_eq!(tokens, ["a.b", "=", "'x;\\''", ";", "\""]);
     }

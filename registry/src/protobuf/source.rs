@@ -362,7 +362,7 @@ impl<'a> Loader<'a> {
             let unshift = |line, column| rewritten.as_ref().map_or(0, |it| it.shift(line, column));
             self.places.take(&proto, &info, text, unshift);
         }
-        self.count(&proto, own, placed(Place::default()))?;
+        self.count(&proto, own, placed(Place::of_byte(text, 0)))?;
         let edition = match (&rewritten, proto.syntax()) {
             (Some(_), _) => Edition::Modern,
             (None, "proto3") => Edition::Proto3,

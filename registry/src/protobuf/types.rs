@@ -11,6 +11,7 @@ use crate::definition::Place;
 
 use super::{
     features::{Edition, Features, Presence},
+    options::DeclaredOptions,
     places::Places,
     ranges::Ranges,
     wire::{Layout, Scalar},
@@ -156,11 +157,13 @@ impl Types {
         for (index, kind) in pool.all_enums().enumerate() {
             types.enum_names.insert(kind.full_name().to_owned(), index);
         }
+        let declared = DeclaredOptions::of(pool.files());
         let mut files = HashMap::new();
         let mut features_of_file = |file: &FileDescriptor| {
-            *files
-                .entry(file.name().to_owned())
-                .or_insert_with(|| Features::of(edition(file.name())).under(&file.options()))
+            *files.entry(file.name().to_owned()).or_insert_with(|| {
+                let features = Features::of(edition(file.name()));
+                declared.at(file.name(), &[]).map_or(features, |it| features.under(&it))
+            })
         };
         // Parents come before their children in a pool, so a parent's features are there when they are asked for.
         let mut features: Vec<Features> = Vec::new();
@@ -171,12 +174,10 @@ impl Types {
                     features.get(*types.message_names.get(parent.full_name())?).copied()
                 })
                 .unwrap_or_else(|| features_of_file(&message.parent_file()));
-            let own = match &message.descriptor_proto().options {
-                Some(_) => above.under(&message.options()),
-                None => above,
-            };
+            let options = declared.at(message.parent_file().name(), message.path());
+            let own = options.as_ref().map_or(above, |it| above.under(it));
             features.push(own);
-            let read = types.read_message(&message, own, &mut features_of_file, places);
+            let read = types.read_message(&message, own, &declared, &mut features_of_file, places);
             types.messages.push(read);
         }
         for kind in pool.all_enums() {
@@ -186,7 +187,7 @@ impl Types {
                     features.get(*types.message_names.get(parent.full_name())?).copied()
                 })
                 .unwrap_or_else(|| features_of_file(&kind.parent_file()));
-            types.enums.push(read_enum(&kind, above, places));
+            types.enums.push(read_enum(&kind, above, &declared, places));
         }
         types.name_entries();
         types
@@ -277,38 +278,47 @@ impl Types {
         &self,
         message: &MessageDescriptor,
         features: Features,
+        declared: &DeclaredOptions,
         features_of_file: &mut impl FnMut(&FileDescriptor) -> Features,
         places: &Places,
     ) -> Message {
         let options = message.descriptor_proto().options.as_ref();
         let file = message.parent_file();
-        let declared = message
-            .fields()
-            .map(|field| self.read_field(&field, features, places.of(file.name(), field.path())));
+        let fields = message.fields().map(|field| {
+            let options = declared.at(file.name(), field.path());
+            self.read_field(&field, features, options, places.of(file.name(), field.path()))
+        });
         let extensions = message.extensions().map(|extension| {
             // An extension is under the features of the file that declares it. Those of a message around it are rare
             // enough to be left out.
             let file = extension.parent_file();
             let features = features_of_file(&file);
-            self.read_extension(&extension, features, places.of(file.name(), extension.path()))
+            let options = declared.at(file.name(), extension.path());
+            let place = places.of(file.name(), extension.path());
+            self.read_extension(&extension, features, options, place)
         });
         Message {
             name: message.full_name().to_owned(),
-            fields: declared.chain(extensions).map(|field| (field.number, field)).collect(),
+            fields: fields.chain(extensions).map(|field| (field.number, field)).collect(),
             reserved: half_open(message.reserved_ranges()),
             reserved_names: message.reserved_names().map(str::to_owned).collect(),
             extension_ranges: half_open(message.extension_ranges()),
             message_set: options.is_some_and(|it| it.message_set_wire_format()),
             map_entry: message.is_map_entry(),
             legacy_json: features.legacy_json,
-            options: options.map_or_else(Vec::new, |_| encoded(message.options())),
+            options: declared.at(file.name(), message.path()).map_or_else(Vec::new, encoded),
             place: places.of(file.name(), message.path()),
         }
     }
 
-    fn read_field(&self, field: &FieldDescriptor, above: Features, place: Place) -> Field {
+    fn read_field(
+        &self,
+        field: &FieldDescriptor,
+        above: Features,
+        options: Option<DynamicMessage>,
+        place: Place,
+    ) -> Field {
         let proto = field.field_descriptor_proto();
-        let options = proto.options.as_ref().map(|_| field.options());
         let features = options.as_ref().map_or(above, |it| above.under(it));
         let kind = self.kind(&field.kind(), field.is_group());
         let cardinality = if field.is_map() {
@@ -350,9 +360,13 @@ impl Types {
         }
     }
 
-    fn read_extension(&self, field: &ExtensionDescriptor, above: Features, place: Place) -> Field {
-        let proto = field.field_descriptor_proto();
-        let options = proto.options.as_ref().map(|_| field.options());
+    fn read_extension(
+        &self,
+        field: &ExtensionDescriptor,
+        above: Features,
+        options: Option<DynamicMessage>,
+        place: Place,
+    ) -> Field {
         let features = options.as_ref().map_or(above, |it| above.under(it));
         let kind = self.kind(&field.kind(), field.is_group());
         let cardinality = match field.cardinality() {
@@ -408,21 +422,25 @@ impl Types {
     }
 }
 
-fn read_enum(kind: &EnumDescriptor, above: Features, places: &Places) -> Enum {
+fn read_enum(
+    kind: &EnumDescriptor,
+    above: Features,
+    declared: &DeclaredOptions,
+    places: &Places,
+) -> Enum {
     let file = kind.parent_file();
-    let options = kind.enum_descriptor_proto().options.as_ref().map(|_| kind.options());
+    let options = declared.at(file.name(), kind.path());
     let features = options.as_ref().map_or(above, |it| above.under(it));
     let mut values: BTreeMap<i32, Vec<EnumValue>> = BTreeMap::new();
     let mut first = None;
     // In the order of the declaration, which decides the name in JSON and the default; the linker's is another.
     for (at, value) in kind.enum_descriptor_proto().value.iter().enumerate() {
         first.get_or_insert(value.number());
-        let linked = kind.get_value_by_name(value.name()).filter(|_| value.options.is_some());
         let mut path = kind.path().to_vec();
         path.extend([2, i32::try_from(at).unwrap_or(i32::MAX)]);
         values.entry(value.number()).or_default().push(EnumValue {
             name: value.name().to_owned(),
-            options: linked.map_or_else(Vec::new, |it| encoded(it.options())),
+            options: declared.at(file.name(), &path).map_or_else(Vec::new, encoded),
             place: places.of(file.name(), &path),
         });
     }
@@ -462,9 +480,8 @@ fn half_open(ranges: impl Iterator<Item = std::ops::Range<u32>>) -> Ranges {
     Ranges::new(ranges.map(|it| (i64::from(it.start), i64::from(it.end))))
 }
 
-/// What was not understood while linking is gone by now; what is left says the same in the same order.
-fn encoded(mut options: DynamicMessage) -> Vec<u8> {
-    options.clear_field_by_name("uninterpreted_option");
+/// The same options are the same bytes: they are written in the order of their numbers.
+fn encoded(options: DynamicMessage) -> Vec<u8> {
     prost::Message::encode_to_vec(&options)
 }
 

@@ -121,6 +121,29 @@ fn bombs_are_refused_in_time_with_a_place() {
             "an edition",
             fill("edition = \"2023\";\nmessage M {", |it| format!("int32 f{it} = {it};\n"), "}"),
         ),
+        (
+            "an option of options apart",
+            fill(
+                "syntax = \"proto2\"; import \"google/protobuf/descriptor.proto\"; message R { optional R a = 1; optional int32 n = 2; } \
+                 extend google.protobuf.MessageOptions { optional R o = 50000; } message M { option (o)",
+                |_| " .a".to_owned(),
+                ".n = 1; }",
+            ),
+        ),
+        (
+            "braces that nest behind comments that close them",
+            fill(&format!("{message}option (o) = "), |_| "{a: #}\n".to_owned(), ""),
+        ),
+        ("angles that nest", fill(&format!("{message}option (o) = {{a"), |_| "<a".to_owned(), "")),
+        (
+            "an option of an option of an option",
+            fill(
+                "syntax = \"proto2\"; import \"google/protobuf/descriptor.proto\"; message R { optional R a = 1; optional int32 n = 2; } \
+                 extend google.protobuf.MessageOptions { optional R o = 50000; } message M { option (o)",
+                |_| ".a".to_owned(),
+                ".n = 1; }",
+            ),
+        ),
         ("no message", fill(P3, |_| ";".to_owned(), "")),
     ];
     for (name, bomb) in bombs {
@@ -160,6 +183,13 @@ fn what_is_large_and_allowed_is_done_in_time() {
     timed("a long line", || text(long_line)).expect("it is within the limits");
     let ranges: String = (0..9_000).map(|it| format!(",{}", 20_000 + 2 * it)).collect();
     let fields: String = (1..4_900).map(|it| format!("int32 f{it} = {it};")).collect();
+    let deep = format!(
+        "syntax = \"proto2\"; import \"google/protobuf/descriptor.proto\"; message R {{ repeated R a = 1; optional int32 n = 2; }} \
+         extend google.protobuf.MessageOptions {{ optional R o = 50000; }} message M {{ option (o) = {}{}; }}",
+        "{a:".repeat(60).replacen("a:", "n: 1 a:", 1),
+        "{}".to_owned() + &"}".repeat(60)
+    );
+    timed("an option that nests", || text(deep)).expect("it is within the limits");
     let reserved = format!("{P3}message M {{ reserved 19999{ranges}; {fields} }}");
     let reserved = reserved.replace("reserved 19999,", "reserved ");
     timed("ranges and fields", || text(reserved)).expect("it is within the limits");
@@ -299,6 +329,23 @@ fn descriptor_sets_of_strangers_do_not_panic() {
     timed("deeper messages", || file(&|it| it.message_type = vec![deep.clone()]))
         .expect_err("too deep");
     set(&FileDescriptorSet::default()).expect_err("no files");
+
+    // The bytes of an option that a file declares which this one does not import.
+    let late = "syntax = \"proto2\"; import \"google/protobuf/descriptor.proto\"; message R { optional R a = 1; } \
+        extend google.protobuf.MessageOptions { optional R o = 50000; }";
+    let late = protox::file::File::from_source("late.proto", late).expect("it parses");
+    let late = late.file_descriptor_proto().encode_to_vec();
+    // M { options { 50000: "\xff" } }, where the linker expects a message.
+    let broken = b"\x0a\x07m.proto\x22\x0a\x0a\x01M\x3a\x05\x82\xb5\x18\x01\xff";
+    let mut bytes = Vec::new();
+    for file in [&broken[..], &late] {
+        bytes.push(0x0a);
+        prost::encoding::encode_varint(file.len() as u64, &mut bytes);
+        bytes.extend_from_slice(file);
+    }
+    let form = Form::DescriptorSet(bytes.into());
+    Schema::parse("M", &Definition { form, ..Definition::text("") }, &[])
+        .expect("options are not looked into");
 }
 
 #[test]
