@@ -22,6 +22,8 @@ use super::{
 
 /// Instances in instances that a search goes into.
 const DEPTH_MAX: usize = 60;
+/// Listed values of which the properties count as declared.
+const LISTED_MAX: usize = 1_000;
 /// Searches in searches: each takes some of the stack.
 const NESTED_MAX: usize = 1_500;
 /// Values of an `enum` that are tried.
@@ -476,6 +478,12 @@ impl<'a> Solver<'a> {
                         .flatten()
                         .map(|id| model.node(id))
                         .any(|other| !other.is_true() && other.always.is_none());
+            }
+            // What is in an object that is listed is spoken of too.
+            let lists = node.values.iter().chain(&node.constant);
+            for value in lists.flat_map(|values| values.list.iter().take(LISTED_MAX)) {
+                let members = value.as_object().into_iter().flatten();
+                declared.names.extend(members.map(|(name, _)| Arc::from(name.as_str())));
             }
             let condition = node.logic.as_ref().and_then(|logic| logic.condition);
             let negated = node.logic.as_ref().and_then(|logic| logic.not);

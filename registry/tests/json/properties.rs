@@ -33,7 +33,7 @@ fn parse(document: &Value) -> Option<Schema> {
 struct Declared<'a> {
     root: &'a Value,
     patterns: HashMap<String, jsonschema::Validator>,
-    /// Whether values that are listed in conditions count as declared.
+    /// Whether what conditions say of values and of other properties counts as declared.
     wide: bool,
 }
 
@@ -104,7 +104,8 @@ impl<'a> Declared<'a> {
                         }
                         if let Some(additional) = schema.get("additionalProperties") {
                             let open = additional.is_boolean()
-                                || !asserted.iter().any(|it| std::ptr::eq(*it, *schema))
+                                || !self.wide
+                                    && !asserted.iter().any(|it| std::ptr::eq(*it, *schema))
                                 || additional.as_object().is_some_and(|it| it.is_empty());
                             declared |= !open;
                             below.push(additional);
@@ -114,6 +115,9 @@ impl<'a> Declared<'a> {
                                 .is_some_and(|list| list.iter().any(|it| it == name))
                         };
                         declared |= list(schema.get("required"));
+                        let listed = schema.get("enum").and_then(Value::as_array);
+                        let mut listed = listed.into_iter().flatten().chain(schema.get("const"));
+                        declared |= listed.any(|it| it.get(name).is_some());
                         let dependent = schema.get("dependentRequired").and_then(Value::as_object);
                         declared |= dependent.is_some_and(|it| {
                             it.contains_key(name) || it.values().any(|it| list(Some(it)))
