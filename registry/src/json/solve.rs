@@ -66,7 +66,7 @@ pub(crate) struct Solver<'a> {
     nested: usize,
     /// That an answer rests on a question that is still open.
     tainted: bool,
-    declared: HashMap<NodeId, Rc<Declared>>,
+    declared: HashMap<Lit, Rc<Declared>>,
     pub(super) strings: HashMap<String, Outcome>,
 }
 
@@ -446,15 +446,15 @@ impl<'a> Solver<'a> {
 
     /// What a writer's node speaks of, at the place of the node.
     pub(crate) fn declared(&mut self, lit: Lit) -> Rc<Declared> {
-        if lit.side != Side::Writer || !lit.positive {
+        if lit.side != Side::Writer {
             return Rc::default();
         }
-        if let Some(declared) = self.declared.get(&lit.node) {
+        if let Some(declared) = self.declared.get(&lit) {
             return Rc::clone(declared);
         }
         let model = self.sides.model(lit.side);
         let mut declared = Declared::default();
-        let (mut met, mut open) = (HashSet::new(), vec![(lit.node, true)]);
+        let (mut met, mut open) = (HashSet::new(), vec![(lit.node, lit.positive)]);
         while let Some((id, asserted)) = open.pop() {
             if !met.insert((id, asserted)) {
                 continue;
@@ -495,7 +495,7 @@ impl<'a> Solver<'a> {
         }
         self.work = self.work.saturating_sub(declared.names.len() as u64 / 16);
         let declared = Rc::new(declared);
-        self.declared.insert(lit.node, Rc::clone(&declared));
+        self.declared.insert(lit, Rc::clone(&declared));
         declared
     }
 }
