@@ -10,5 +10,7 @@ mod golden;
 mod hostile;
 #[path = "json/properties.rs"]
 mod properties;
+#[path = "json/python.rs"]
+mod python;
 #[path = "json/reading.rs"]
 mod reading;

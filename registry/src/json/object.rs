@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::{
     branch::{Atom, Branch, Lit, Part, Piece},
     evaluate::of_property,
-    model::{NodeId, Types, Values},
+    model::{Types, Values},
     pattern::Pattern,
     solve::{Outcome, SIZE_MAX, Solver, size},
 };

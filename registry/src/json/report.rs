@@ -233,7 +233,13 @@ fn rule(kind: Kind, turn: Turn) -> &'static str {
             "JSON_MAX_ITEMS_DECREASED",
             "JSON_MAX_ITEMS_CHANGED",
         ],
-        Kind::UniqueItems => ["JSON_UNIQUE_ITEMS_ADDED", "JSON_UNIQUE_ITEMS_REMOVED", "", "", ""],
+        Kind::UniqueItems => [
+            "JSON_UNIQUE_ITEMS_ADDED",
+            "JSON_UNIQUE_ITEMS_REMOVED",
+            "JSON_UNIQUE_ITEMS_CHANGED",
+            "JSON_UNIQUE_ITEMS_CHANGED",
+            "JSON_UNIQUE_ITEMS_CHANGED",
+        ],
         Kind::Contains => [
             "JSON_CONTAINS_ADDED",
             "JSON_CONTAINS_REMOVED",
@@ -248,7 +254,13 @@ fn rule(kind: Kind, turn: Turn) -> &'static str {
             "JSON_ITEM_REMOVED_FROM_CLOSED",
             "JSON_ITEMS_CLOSED_CHANGED",
         ],
-        Kind::Required => ["JSON_REQUIRED_ADDED", "JSON_REQUIRED_REMOVED", "", "", ""],
+        Kind::Required => [
+            "JSON_REQUIRED_ADDED",
+            "JSON_REQUIRED_REMOVED",
+            "JSON_REQUIRED_CHANGED",
+            "JSON_REQUIRED_CHANGED",
+            "JSON_REQUIRED_CHANGED",
+        ],
         Kind::DependentRequired => [
             "JSON_DEPENDENT_REQUIRED_ADDED",
             "JSON_DEPENDENT_REQUIRED_REMOVED",

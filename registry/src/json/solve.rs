@@ -22,6 +22,8 @@ use super::{
 
 /// Instances in instances that a search goes into.
 const DEPTH_MAX: usize = 60;
+/// Listed values of which the properties count as declared.
+const LISTED_MAX: usize = 1_000;
 /// Searches in searches: each takes some of the stack.
 const NESTED_MAX: usize = 1_500;
 /// Values of an `enum` that are tried.
@@ -64,7 +66,7 @@ pub(crate) struct Solver<'a> {
     nested: usize,
     /// That an answer rests on a question that is still open.
     tainted: bool,
-    declared: HashMap<NodeId, Rc<Declared>>,
+    declared: HashMap<Lit, Rc<Declared>>,
     pub(super) strings: HashMap<String, Outcome>,
 }
 
@@ -444,15 +446,15 @@ impl<'a> Solver<'a> {
 
     /// What a writer's node speaks of, at the place of the node.
     pub(crate) fn declared(&mut self, lit: Lit) -> Rc<Declared> {
-        if lit.side != Side::Writer || !lit.positive {
+        if lit.side != Side::Writer {
             return Rc::default();
         }
-        if let Some(declared) = self.declared.get(&lit.node) {
+        if let Some(declared) = self.declared.get(&lit) {
             return Rc::clone(declared);
         }
         let model = self.sides.model(lit.side);
         let mut declared = Declared::default();
-        let (mut met, mut open) = (HashSet::new(), vec![(lit.node, true)]);
+        let (mut met, mut open) = (HashSet::new(), vec![(lit.node, lit.positive)]);
         while let Some((id, asserted)) = open.pop() {
             if !met.insert((id, asserted)) {
                 continue;
@@ -477,6 +479,12 @@ impl<'a> Solver<'a> {
                         .map(|id| model.node(id))
                         .any(|other| !other.is_true() && other.always.is_none());
             }
+            // What is in an object that is listed is spoken of too.
+            let lists = node.values.iter().chain(&node.constant);
+            for value in lists.flat_map(|values| values.list.iter().take(LISTED_MAX)) {
+                let members = value.as_object().into_iter().flatten();
+                declared.names.extend(members.map(|(name, _)| Arc::from(name.as_str())));
+            }
             let condition = node.logic.as_ref().and_then(|logic| logic.condition);
             let negated = node.logic.as_ref().and_then(|logic| logic.not);
             open.extend(node.in_place().into_iter().map(|inner| {
@@ -487,7 +495,7 @@ impl<'a> Solver<'a> {
         }
         self.work = self.work.saturating_sub(declared.names.len() as u64 / 16);
         let declared = Rc::new(declared);
-        self.declared.insert(lit.node, Rc::clone(&declared));
+        self.declared.insert(lit, Rc::clone(&declared));
         declared
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     sync::Mutex,
 };
 
@@ -329,11 +328,5 @@ impl<'i> jsonschema::Keyword<'i> for Silent {
 
     fn is_valid(&self, _: &'i Value) -> bool {
         true
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} documents of {}", self.documents.len(), name_of(self.draft))
     }
 }

@@ -33,7 +33,7 @@ fn parse(document: &Value) -> Option<Schema> {
 struct Declared<'a> {
     root: &'a Value,
     patterns: HashMap<String, jsonschema::Validator>,
-    /// Whether values that are listed in conditions count as declared.
+    /// Whether what conditions say of values and of other properties counts as declared.
     wide: bool,
 }
 
@@ -74,8 +74,8 @@ impl<'a> Declared<'a> {
         found
     }
 
-    fn only(&mut self, schemas: Vec<&'a Value>, payload: &Value) -> bool {
-        let asserted = self.in_place(schemas.clone(), true);
+    fn only(&mut self, asserted: Vec<&'a Value>, schemas: Vec<&'a Value>, payload: &Value) -> bool {
+        let asserted = self.in_place(asserted, true);
         let schemas = self.in_place(schemas, false);
         let listing = if self.wide { &schemas } else { &asserted };
         let listed = listing.iter().any(|it| {
@@ -88,8 +88,9 @@ impl<'a> Declared<'a> {
         match payload {
             Value::Object(members) => {
                 for (name, value) in members {
-                    let (mut below, mut declared) = (Vec::new(), false);
+                    let (mut below, mut said, mut declared) = (Vec::new(), Vec::new(), false);
                     for schema in &schemas {
+                        let from = below.len();
                         if let Some(property) = schema.get("properties").and_then(|it| it.get(name))
                         {
                             declared = true;
@@ -104,16 +105,23 @@ impl<'a> Declared<'a> {
                         }
                         if let Some(additional) = schema.get("additionalProperties") {
                             let open = additional.is_boolean()
-                                || !asserted.iter().any(|it| std::ptr::eq(*it, *schema))
+                                || !self.wide
+                                    && !asserted.iter().any(|it| std::ptr::eq(*it, *schema))
                                 || additional.as_object().is_some_and(|it| it.is_empty());
                             declared |= !open;
                             below.push(additional);
+                        }
+                        if asserted.iter().any(|it| std::ptr::eq(*it, *schema)) {
+                            said.extend_from_slice(&below[from..]);
                         }
                         let list = |list: Option<&Value>| {
                             list.and_then(Value::as_array)
                                 .is_some_and(|list| list.iter().any(|it| it == name))
                         };
                         declared |= list(schema.get("required"));
+                        let listed = schema.get("enum").and_then(Value::as_array);
+                        let mut listed = listed.into_iter().flatten().chain(schema.get("const"));
+                        declared |= listed.any(|it| it.get(name).is_some());
                         let dependent = schema.get("dependentRequired").and_then(Value::as_object);
                         declared |= dependent.is_some_and(|it| {
                             it.contains_key(name) || it.values().any(|it| list(Some(it)))
@@ -121,20 +129,24 @@ impl<'a> Declared<'a> {
                         let dependent = schema.get("dependentSchemas").and_then(Value::as_object);
                         declared |= dependent.is_some_and(|it| it.contains_key(name));
                     }
-                    if !declared || !self.only(below, value) {
+                    if !declared || !self.only(said, below, value) {
                         return false;
                     }
                 }
                 true
             }
             Value::Array(items) => items.iter().enumerate().all(|(index, item)| {
-                let mut below = Vec::new();
+                let (mut below, mut said) = (Vec::new(), Vec::new());
                 for schema in &schemas {
+                    let from = below.len();
                     let prefix = schema.get("prefixItems").and_then(|it| it.get(index));
                     below.extend(prefix.or(schema.get("items")));
                     below.extend(schema.get("contains"));
+                    if asserted.iter().any(|it| std::ptr::eq(*it, *schema)) {
+                        said.extend_from_slice(&below[from..]);
+                    }
                 }
-                self.only(below, item)
+                self.only(said, below, item)
             }),
             _ => true,
         }
@@ -184,7 +196,7 @@ fn no_payload_contradicts_a_verdict() {
                 let text = if backward { &old_text } else { &new_text };
                 let witness = serde_json::from_str(&finding.witness).expect("JSON");
                 let mut checker = Declared { wide: true, ..Declared::new(text) };
-                let declared = checker.only(vec![text], &witness);
+                let declared = checker.only(vec![text], vec![text], &witness);
                 assert!(
                     any || declared
                         || model == ContentModel::Strict
@@ -222,7 +234,7 @@ fn no_payload_contradicts_a_verdict() {
                         && reader.validate_json(&json).is_err()
                         && (model == ContentModel::Strict
                             || text.get("$schema").is_none()
-                                && Declared::new(text).only(vec![text], &payload))
+                                && Declared::new(text).only(vec![text], vec![text], &payload))
                     {
                         refuted = Some(json);
                         break;

@@ -165,3 +165,13 @@ fn a_descriptor_set_is_no_json_schema() {
     definition.form = Form::DescriptorSet(Default::default());
     assert!(Schema::parse(&definition, &[]).is_err());
 }
+
+#[test]
+fn the_validator_counts_in_decimals_and_knows_whole_numbers() {
+    let hundredth = schema(r#"{"multipleOf": 0.01}"#);
+    for number in ["0.1", "0.3", "0.07", "1.15", "4.35", "19.99", "3"] {
+        assert!(hundredth.validate_json(number).is_ok(), "{number}");
+    }
+    assert!(hundredth.validate_json("0.075").is_err());
+    assert!(schema(r#"{"type": "integer"}"#).validate_json("1.0").is_ok());
+}
