@@ -72,6 +72,8 @@ check_clients() {
   have npm || need npm "npm, for the linter of the contract"
   have java || need default-jdk-headless "a JDK, for the Java client"
   have mvn || need maven "Maven, for the Java client"
+  have python3 || need python3 "Python, for the independent decoders of schemas"
+  python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv "Python's venv, for the independent decoders of schemas"
   if ! have go; then
     need golang-go "Go, for grpcurl and the Go client"
   fi

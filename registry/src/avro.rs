@@ -1,15 +1,18 @@
 //! Schemas of Avro.
 //!
 //! The specification's schema resolution says what a reader makes of data that another schema wrote; a comparison is that
-//! resolution in both directions. The parser, the comparison and the checks of payloads are ours: the `apache-avro` crate
-//! drops what readers notice (sort order, invalid logical types), copies a named type for every type around it, calls
-//! partial matches compatible, and decodes without a bound on recursion. It is the tests' oracle instead.
+//! resolution in both directions, and a conversion is the same done to data. All of it is ours: the `apache-avro` crate
+//! copies every named type into each type around it, calls partial matches compatible, reads a default of a later
+//! branch of a union as null, knows no aliases when it resolves, and decodes without a bound on recursion. It is an
+//! oracle of the tests instead, beside the libraries for Java and Python.
 
 mod binary;
 mod build;
 mod canonical;
 mod changes;
 mod compare;
+mod convert;
+mod cursor;
 mod default;
 mod document;
 mod encoded;
@@ -21,6 +24,7 @@ mod parse;
 mod path;
 mod resolve;
 mod value;
+mod witness;
 mod wording;
 
 use crate::{
@@ -68,5 +72,14 @@ impl Schema {
     /// The first thing that is wrong with it: what follows cannot be told.
     pub fn validate_binary(&self, bytes: &[u8]) -> Result<(), Vec<Violation>> {
         binary::validate(&self.model, bytes).map_err(|violation| vec![violation])
+    }
+
+    /// Reads a payload in the binary encoding that was written with this schema, and writes it as another schema has it:
+    /// the specification's schema resolution. Where the two compare as compatible, it succeeds.
+    ///
+    /// # Errors
+    /// Where the payload is not of this schema, or the other one cannot read it.
+    pub fn convert(&self, reader: &Self, bytes: &[u8]) -> Result<Vec<u8>, Violation> {
+        convert::convert(&self.model, &reader.model, bytes)
     }
 }

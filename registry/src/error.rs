@@ -137,7 +137,7 @@ fn in_one_line(faults: &[Fault]) -> String {
 
 fn incompatible(report: &Report) -> String {
     let errors = report.errors().count();
-    let first = report.errors().next().map(|it| it.finding.message.clone()).unwrap_or_default();
+    let first = report.errors().next().map_or("", |it| it.finding.message.trim_end_matches('.'));
     let next = report.next.as_ref().map(|it| format!("; a breaking change is declared as {it}"));
     let more = if errors > 1 { format!(" (and {} more)", errors - 1) } else { String::new() };
     format!("the schema breaks \"{}\": {first}{more}{}", report.subject, next.unwrap_or_default())

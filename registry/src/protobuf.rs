@@ -18,12 +18,13 @@ mod places;
 mod pointer;
 mod ranges;
 mod report;
+mod rules;
 mod source;
 mod types;
 mod well_known;
 mod wire;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use prost_reflect::{DescriptorPool, FileDescriptor, MessageDescriptor};
 
@@ -31,6 +32,8 @@ use crate::{
     definition::{Definition, Import, InvalidSchema, Violation},
     finding::{Change, Comparison, Finding, Options},
 };
+
+pub use self::rules::RULES;
 
 use self::{
     compare::{Roots, Walk},
@@ -71,17 +74,25 @@ impl Schema {
         Ok(Self::new(linked, Roots::Event { message, addressed }))
     }
 
-    /// Parses a definition for a comparison of two files, without a choice of one message: all top-level messages count.
-    /// A message that is missing later breaks those who read or write it; one that is new breaks nobody.
+    /// Parses a definition for a comparison of two files, without a choice of one message: all messages of its file
+    /// count. One at the top level that is missing later breaks those who read or write it; one that is new breaks
+    /// nobody.
     ///
     /// # Errors
     /// Where it is not a schema, or it is beyond the limits.
     pub fn parse_file(definition: &Definition, imports: &[Import]) -> Result<Self, InvalidSchema> {
         let linked = link::link(Sources::load(definition, imports)?)?;
         let file = main_file(&linked)?;
-        let messages =
-            file.messages().map(|it| index(&linked.types, &it)).collect::<Result<_, _>>()?;
-        let enums = file.enums().filter_map(|it| linked.types.enum_index(it.full_name())).collect();
+        let mut messages = Vec::new();
+        let mut enums: Vec<_> = file.enums().collect();
+        let mut queue: Vec<_> = file.messages().filter(|it| !it.is_map_entry()).collect();
+        while let Some(message) = queue.pop() {
+            messages.push(index(&linked.types, &message)?);
+            enums.extend(message.child_enums());
+            queue.extend(message.child_messages().filter(|it| !it.is_map_entry()));
+        }
+        messages.sort_unstable();
+        let enums = enums.iter().filter_map(|it| linked.types.enum_index(it.full_name())).collect();
         let package = file.package_name().to_owned();
         Ok(Self::new(linked, Roots::File { package, messages, enums }))
     }
@@ -99,16 +110,25 @@ impl Schema {
 
     /// What changed from this schema to a newer one.
     pub fn compare(&self, new: &Self, options: Options) -> Comparison {
-        let change = if self.parts.form.noticeable != new.parts.form.noticeable {
-            Change::Noticeable
-        } else if self.parts.form.rest != new.parts.form.rest {
+        let change = if self.parts.form == new.parts.form {
+            Change::None
+        } else if self.shared_with(new).noticeable == new.shared_with(self).noticeable {
             Change::Unnoticeable
         } else {
-            Change::None
+            Change::Noticeable
         };
         let mut walk = Walk::new(&self.parts.types, &new.parts.types, options.surface);
         walk.begin(&self.parts.roots, &new.parts.roots);
         Comparison { change, findings: walk.finish() }
+    }
+
+    /// The form of what both begin with. A message that only one of two files has is none that the other's readers know.
+    fn shared_with(&self, other: &Self) -> Cow<'_, CanonicalForm> {
+        let Parts { pool, types, roots, form } = &*self.parts;
+        match roots.shared(types, &other.parts.roots, &other.parts.types) {
+            Some(shared) => Cow::Owned(CanonicalForm::of(pool, types, &shared)),
+            None => Cow::Borrowed(form),
+        }
     }
 
     /// The full name of the event's message. None: the schema is a file of several.

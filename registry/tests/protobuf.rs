@@ -1,9 +1,13 @@
 //! Protobuf, from the outside: what the engine says about pairs of schemas, and whether decoders agree.
 
+#[path = "protobuf/buf.rs"]
+mod buf;
 #[path = "protobuf/decoding.rs"]
 mod decoding;
 #[path = "protobuf/golden.rs"]
 mod golden;
+#[path = "protobuf/google.rs"]
+mod google;
 #[path = "protobuf/hostile.rs"]
 mod hostile;
 #[path = "protobuf/ledger.rs"]

@@ -263,6 +263,21 @@ impl<'t> Parser<'t> {
             .map(|(_, right)| *right)
             .or_else(|| known.filter(near).min());
         let start = format!("there is no type {name}");
+        // The mistake that everybody makes once: a field's "type" with the rest of the type beside it.
+        let rest = match name.short() {
+            "record" | "error" => "\"name\": …, \"fields\": […]",
+            "enum" => "\"name\": …, \"symbols\": […]",
+            "fixed" => "\"name\": …, \"size\": …",
+            "array" => "\"items\": …",
+            "map" => "\"values\": …",
+            _ => "",
+        };
+        if !rest.is_empty() {
+            let name = name.short();
+            return format!(
+                "{name} is described by an object of its own: write \"type\": {{\"type\": \"{name}\", {rest}}}"
+            );
+        }
         match meant {
             Some(meant) => format!("{start}: is {meant} meant?"),
             None => format!("{start}: define it here, or refer to the subject that does"),

@@ -8,7 +8,7 @@ use super::{
     model::{At, Model, TypeId},
     path::Paths,
     resolve::{Issue, Pair, Resolution, resolve},
-    wording,
+    witness, wording,
 };
 use crate::{
     definition::Place,
@@ -17,6 +17,9 @@ use crate::{
 
 /// Findings that are told. A report is read by people.
 const FINDINGS_MAX: usize = 500;
+
+/// Findings that get a payload that shows them.
+const WITNESSES_MAX: usize = 20;
 
 /// Both schemas.
 pub struct Sides<'m> {
@@ -82,10 +85,22 @@ fn breaks(sides: &Sides<'_>, backward: &Resolution, forward: &Resolution) -> Vec
     }
     drafts.sort_by_key(|(_, issue, ..)| !issue.breaks());
     drafts.truncate(FINDINGS_MAX);
-    let told = drafts.into_iter().map(|(direction, issue, pair, resolution)| {
-        wording::tell(sides, &located(sides, direction, issue, pair, resolution))
-    });
-    told.collect()
+    let mut findings = Vec::with_capacity(drafts.len());
+    for (direction, issue, pair, resolution) in drafts {
+        let it = located(sides, direction, issue, pair, resolution);
+        let mut finding = wording::tell(sides, &it);
+        if findings.len() < WITNESSES_MAX && issue.breaks() && issue.proven() {
+            let (writer, reader) = match direction {
+                Direction::Backward | Direction::Both => (sides.old, sides.new),
+                Direction::Forward => (sides.new, sides.old),
+            };
+            let steps = resolution.writer_paths.steps(pair.writer_path);
+            let witness = witness::find(writer, reader, issue, pair, &steps);
+            finding.witness = witness.unwrap_or_default();
+        }
+        findings.push(finding);
+    }
+    findings
 }
 
 /// An issue with its paths and its place.

@@ -36,8 +36,15 @@ pub fn settle(model: &mut Model, documents: &[Document], pending: &[Pending<'_>]
         check.relies.clear();
         match check.literal(of, it.node, &mut out) {
             Ok(()) => {
-                settled.push(((it.record, it.field), Literal(out)));
-                relies.insert((it.record, it.field), check.relies.clone());
+                let mut on = std::mem::take(&mut check.relies);
+                on.sort_unstable();
+                on.dedup();
+                relies.insert((it.record, it.field), on);
+                let branches = check.model.get(of).branches().unwrap_or_default();
+                let taken = branches
+                    .iter()
+                    .position(|it_of| check.literal(*it_of, it.node, &mut String::new()).is_ok());
+                settled.push(((it.record, it.field), Literal(out), taken.unwrap_or(0)));
             }
             Err(Mismatch { at, message }) => faults.push(fault(it, at, message)),
         }
@@ -51,8 +58,8 @@ pub fn settle(model: &mut Model, documents: &[Document], pending: &[Pending<'_>]
         let message = "the default contains itself without end: a record in it takes its own default for a field";
         faults.push(fault(it, it.node.at, message.into()));
     }
-    for ((record, field), literal) in settled {
-        model.set_default(record, field, literal);
+    for (field, literal, branch) in settled {
+        model.set_default(field, literal, branch);
     }
     faults
 }

@@ -80,12 +80,12 @@ impl Logical {
     }
 
     /// Whether some values of the type beneath are not values of it, so that data written without it may not be read
-    /// with it. Times that are out of range are left to the reader.
+    /// with it.
     pub fn narrows(&self, base: Base) -> bool {
         match self {
-            Self::Decimal { .. } | Self::BigDecimal => true,
+            Self::Decimal { .. } | Self::BigDecimal | Self::Time(_) => true,
             Self::Uuid => !matches!(base, Base::Fixed(_)),
-            Self::Date | Self::Time(_) | Self::Timestamp(_) | Self::LocalTimestamp(_) => false,
+            Self::Date | Self::Timestamp(_) | Self::LocalTimestamp(_) => false,
             Self::Duration | Self::Custom(_) => false,
         }
     }

@@ -85,6 +85,8 @@ pub struct Field {
     pub aliases: Vec<String>,
     pub of: TypeId,
     pub default: Option<Literal>,
+    /// The branch of a union that the default is of: until 1.11 the specification had it be the first.
+    pub default_branch: usize,
     pub order: Order,
     pub notes: Notes,
     pub at: At,
@@ -138,11 +140,17 @@ impl Model {
     }
 
     /// Gives a field its default.
-    pub fn set_default(&mut self, record: TypeId, field: usize, default: Literal) {
+    pub fn set_default(
+        &mut self,
+        (record, field): (TypeId, usize),
+        default: Literal,
+        branch: usize,
+    ) {
         if let Some(Type { kind: Kind::Record(record), .. }) = self.types.get_mut(record.0 as usize)
             && let Some(field) = record.fields.get_mut(field)
         {
             field.default = Some(default);
+            field.default_branch = branch;
         }
     }
 

@@ -134,7 +134,16 @@ impl<'t> Parser<'t> {
         let keys = ["name", "type", "doc", "default", "order", "aliases"];
         let at = At { document: scope.document, byte: node.at };
         let name = name.to_owned();
-        Some(Field { name, aliases, of, default: None, order, notes: notes(node, &keys), at })
+        Some(Field {
+            name,
+            aliases,
+            of,
+            default: None,
+            default_branch: 0,
+            order,
+            notes: notes(node, &keys),
+            at,
+        })
     }
 
     /// An enum.
@@ -157,6 +166,8 @@ impl<'t> Parser<'t> {
         }
         let default = match node.get("default").map(|it| (it, it.text())) {
             None => None,
+            // What some generators write for no default.
+            Some((Node { json: Json::Null, .. }, _)) => None,
             Some((_, Some(symbol))) if by_symbol.contains_key(symbol) => Some(symbol.to_owned()),
             Some((default, _)) => {
                 let message = format!(

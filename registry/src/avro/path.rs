@@ -58,8 +58,8 @@ impl Paths {
         }
     }
 
-    /// Its text.
-    pub fn show(&self, path: u32, model: &Model) -> String {
+    /// Its steps, from the root on.
+    pub fn steps(&self, path: u32) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut path = path;
         while let Some((before, step)) = self.steps.get(path as usize) {
@@ -69,12 +69,19 @@ impl Paths {
             steps.push(*step);
             path = *before;
         }
+        steps.reverse();
+        steps
+    }
+
+    /// Its text.
+    pub fn show(&self, path: u32, model: &Model) -> String {
+        let steps = self.steps(path);
         let mut out = root(model);
         let skipped = steps.len().saturating_sub(SHOWN_MAX);
         if skipped > 0 {
             out.push('…');
         }
-        for step in steps.iter().rev().skip(skipped) {
+        for step in steps.iter().skip(skipped) {
             match step {
                 Step::Root => {}
                 Step::Items => out.push_str("[]"),

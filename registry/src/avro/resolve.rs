@@ -4,11 +4,14 @@
 //! data came there, so recursive types end by themselves. Of a reader's union the specification and the libraries pick a
 //! branch by kind and name before they look inside, and so do we: nothing is tried and taken back.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    mem::{Discriminant, discriminant},
+};
 
 use super::{
     logical::Logical,
-    model::{Enum, Fixed, Kind, Model, Primitive, Record, Type, TypeId},
+    model::{Enum, Field, Fixed, Kind, Model, Primitive, Record, Type, TypeId},
     path::{Paths, Step},
 };
 
@@ -18,6 +21,9 @@ const PAIRS_MAX: usize = 200_000;
 
 /// Names looked up in unions and records, likewise.
 const STEPS_MAX: usize = 2_000_000;
+
+/// Branches of a reader's union that are looked through one by one.
+const INDEXED_FROM: usize = 16;
 
 /// Errors kept, and as many other issues. Hostile schemas have an issue in every pair.
 const ISSUES_MAX: usize = 10_000;
@@ -37,6 +43,11 @@ pub enum Issue {
     FieldMissing {
         field: usize,
     },
+    /// Likewise, with a default that is not of the first branch of its union; risky where Java is known to misread it.
+    DefaultElsewhere {
+        field: usize,
+        risky: bool,
+    },
     /// A field of the reader's that its name and aliases find several times.
     FieldAmbiguous {
         field: usize,
@@ -46,6 +57,11 @@ pub enum Issue {
     FieldShared {
         name: String,
         fields: Vec<String>,
+    },
+    /// A field found by its alias, in a record whose full name is another: Java looks for aliases under the full name.
+    AliasElsewhere {
+        field: usize,
+        name: String,
     },
     /// Symbols that the reader does not have (the first few, and how many); with a default in their place, or without.
     Symbols {
@@ -73,6 +89,8 @@ pub enum Issue {
     BytesAsString,
     /// The names match, their namespaces do not.
     Namespace,
+    /// Likewise, of an enum or a fixed in a reader's union: Java finds no branch for it.
+    NamespaceInUnion,
     /// Libraries disagree on which branch of the reader's union takes it.
     Choice {
         first: TypeId,
@@ -88,8 +106,10 @@ impl Issue {
         match self {
             Self::Type | Self::Name | Self::FixedSize | Self::FieldMissing { .. } => true,
             Self::FieldAmbiguous { .. } | Self::FieldShared { .. } | Self::Branch { .. } => true,
+            Self::AliasElsewhere { .. } | Self::NamespaceInUnion => true,
             Self::Logical { .. } | Self::LogicalNarrows | Self::Bound => true,
             Self::Symbols { default, .. } => default.is_none(),
+            Self::DefaultElsewhere { risky, .. } => *risky,
             Self::LogicalOneSided | Self::LogicalCustom | Self::Lossy => false,
             Self::BytesAsString | Self::Namespace | Self::Choice { .. } => false,
         }
@@ -99,7 +119,9 @@ impl Issue {
     pub fn proven(&self) -> bool {
         match self {
             Self::Logical { proven } => *proven,
-            Self::FieldShared { .. } | Self::LogicalNarrows | Self::Bound => false,
+            Self::FieldShared { .. } | Self::AliasElsewhere { .. } => false,
+            Self::NamespaceInUnion | Self::DefaultElsewhere { .. } => false,
+            Self::LogicalNarrows | Self::Bound => false,
             _ => true,
         }
     }
@@ -115,6 +137,7 @@ impl Issue {
                 | Self::LogicalOneSided
                 | Self::LogicalCustom
                 | Self::Namespace
+                | Self::NamespaceInUnion
                 | Self::Bound
         )
     }
@@ -226,6 +249,103 @@ fn matches(writer: &Type, reader: &Type) -> Match {
     }
 }
 
+/// The branch of a reader's union that takes a value.
+pub struct Choice {
+    /// The one that fits best.
+    pub taken: TypeId,
+    /// The first that fits at all.
+    pub first: TypeId,
+}
+
+/// The branch of a reader's union that a writer's type goes to: the same type if there is one, as the libraries have it,
+/// else the first that takes it.
+pub fn choose(writer: &Type, reader: &Model, branches: &[TypeId]) -> Option<Choice> {
+    let mut best = Match::None;
+    let mut choice: Option<Choice> = None;
+    for branch in branches {
+        let how = matches(writer, reader.get(*branch));
+        if how > best {
+            best = how;
+            let first = choice.map_or(*branch, |it| it.first);
+            choice = Some(Choice { taken: *branch, first });
+        }
+    }
+    choice
+}
+
+/// A kind of named types, and a name.
+type Key<'m> = (Discriminant<Kind>, &'m str);
+
+/// The branches of a large union by name, with their positions, so that another large one is not looked through for each of its branches.
+struct Index<'m> {
+    named: HashMap<Key<'m>, Vec<(usize, TypeId)>>,
+    nameless: Vec<TypeId>,
+}
+
+impl<'m> Index<'m> {
+    fn new(model: &'m Model, branches: &[TypeId]) -> Self {
+        let mut index = Self { named: HashMap::new(), nameless: Vec::new() };
+        for (position, branch) in branches.iter().enumerate() {
+            let of = model.get(*branch);
+            let Some(name) = of.name() else {
+                index.nameless.push(*branch);
+                continue;
+            };
+            let kind = discriminant(&of.kind);
+            let mut keys = vec![name.full(), name.short()];
+            keys.extend(of.aliases().iter().map(|it| it.full()));
+            keys.dedup();
+            for key in keys {
+                let with = index.named.entry((kind, key)).or_default();
+                // Of those that share a short name the first counts, and the one of the full name, which is here too.
+                if with.len() < 2 || key != name.short() {
+                    with.push((position, *branch));
+                }
+            }
+        }
+        index
+    }
+
+    /// The branches that may take a type, in their order where it matters.
+    fn candidates(&self, of: &Type) -> Vec<TypeId> {
+        let Some(name) = of.name() else { return self.nameless.clone() };
+        let kind = discriminant(&of.kind);
+        let with = |key| self.named.get(&(kind, key)).cloned().unwrap_or_default();
+        let mut candidates = with(name.short());
+        candidates.extend(with(name.full()));
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates.into_iter().map(|(_, branch)| branch).collect()
+    }
+}
+
+/// The fields of a writer's record that a reader's field stands for, by its name and aliases.
+pub fn sources(field: &Field, writer: &Record) -> Vec<usize> {
+    let names = std::iter::once(&field.name).chain(&field.aliases);
+    let mut sources: Vec<usize> = names.filter_map(|it| writer.by_name.get(it).copied()).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    sources
+}
+
+/// Whether two types of one kind match by name; none where they do not.
+pub fn same_name(writer: &Type, reader: &Type) -> Option<Nearness> {
+    match matches(writer, reader) {
+        Match::None | Match::Promotion => None,
+        Match::ShortName => Some(Nearness::ShortName),
+        Match::Alias | Match::Exact => Some(Nearness::Full),
+    }
+}
+
+/// How closely two names match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nearness {
+    /// In the full name, or by an alias.
+    Full,
+    /// But for the namespace.
+    ShortName,
+}
+
 impl Resolver<'_> {
     fn say(&mut self, issue: Issue, pair: Pair) {
         let count = if issue.breaks() { &mut self.errors } else { &mut self.others };
@@ -245,8 +365,18 @@ impl Resolver<'_> {
     fn pair(&mut self, pair: Pair) {
         let (writer, reader) = (self.writer.get(pair.writer), self.reader.get(pair.reader));
         match (&writer.kind, &reader.kind) {
-            (Kind::Union(branches), Kind::Union(_)) => {
-                branches.iter().for_each(|branch| self.branch(*branch, pair));
+            (Kind::Union(branches), Kind::Union(others)) => {
+                let index = (others.len() > INDEXED_FROM).then(|| Index::new(self.reader, others));
+                self.steps += branches.len() + others.len();
+                for branch in branches {
+                    match &index {
+                        Some(index) => {
+                            let candidates = index.candidates(self.writer.get(*branch));
+                            self.branch(*branch, &candidates, pair);
+                        }
+                        None => self.branch(*branch, others, pair),
+                    }
+                }
             }
             // The reader expects one type, and data may hold any of the branches.
             (Kind::Union(branches), _) => {
@@ -264,7 +394,7 @@ impl Resolver<'_> {
                     }
                 }
             }
-            (_, Kind::Union(_)) => self.branch(pair.writer, pair),
+            (_, Kind::Union(branches)) => self.branch(pair.writer, branches, pair),
             (Kind::Primitive(from), Kind::Primitive(to)) => self.primitives(*from, *to, pair),
             (Kind::Array(from), Kind::Array(to)) => self.inside(*from, *to, Step::Items, pair),
             (Kind::Map(from), Kind::Map(to)) => self.inside(*from, *to, Step::Values, pair),
@@ -295,22 +425,10 @@ impl Resolver<'_> {
     }
 
     /// One branch of the writer's (or its only type) against the reader's union.
-    fn branch(&mut self, branch: TypeId, pair: Pair) {
+    fn branch(&mut self, branch: TypeId, candidates: &[TypeId], pair: Pair) {
         let of = self.writer.get(branch);
-        let Some(candidates) = self.reader.get(pair.reader).branches() else { return };
         self.steps += candidates.len();
-        let mut best = (Match::None, None);
-        let mut first = None;
-        for candidate in candidates {
-            let how = matches(of, self.reader.get(*candidate));
-            if how != Match::None && first.is_none() {
-                first = Some(*candidate);
-            }
-            if how > best.0 {
-                best = (how, Some(*candidate));
-            }
-        }
-        let (Some(taken), Some(first)) = (best.1, first) else {
+        let Some(Choice { taken, first }) = choose(of, self.reader, candidates) else {
             self.say(Issue::Branch { branch }, pair);
             return;
         };
@@ -323,6 +441,11 @@ impl Resolver<'_> {
         let union = self.reader.get(pair.reader);
         let reader_path = self.out.reader_paths.branch(pair.reader_path, union, taken, self.reader);
         let pair = Pair { writer: branch, reader: taken, writer_path, reader_path };
+        if !matches!(of.kind, Kind::Record(_))
+            && same_name(of, self.reader.get(taken)) == Some(Nearness::ShortName)
+        {
+            self.say(Issue::NamespaceInUnion, pair);
+        }
         if first != taken {
             self.say(Issue::Choice { first, same: taken }, pair);
         }
@@ -331,13 +454,13 @@ impl Resolver<'_> {
 
     /// Whether two types of one kind match by name.
     fn names(&mut self, writer: &Type, reader: &Type, pair: Pair) -> bool {
-        match matches(writer, reader) {
-            Match::None | Match::Promotion => {
+        match same_name(writer, reader) {
+            None => {
                 self.say(Issue::Name, pair);
                 return false;
             }
-            Match::ShortName => self.say(Issue::Namespace, pair),
-            Match::Alias | Match::Exact => {}
+            Some(Nearness::ShortName) => self.say(Issue::Namespace, pair),
+            Some(Nearness::Full) => {}
         }
         self.logical(pair);
         true
@@ -362,15 +485,19 @@ impl Resolver<'_> {
         let issue = match (&writer.logical, &reader.logical) {
             (None, None) => return,
             (Some(from), Some(to)) if from == to => return,
-            (Some(Logical::Custom(_)), _) | (_, Some(Logical::Custom(_))) => Issue::LogicalCustom,
-            (Some(from), Some(to)) => Issue::Logical { proven: !from.differs_in_zone(to) },
-            (None, Some(to)) if to.narrows(reader.base()) => Issue::LogicalNarrows,
+            // What is written with a logical type of somebody's own is as good as plain.
+            (None | Some(Logical::Custom(_)), Some(to)) if to.narrows(reader.base()) => {
+                Issue::LogicalNarrows
+            }
             // The bytes of a negative number are no UTF-8.
-            (Some(Logical::Decimal { .. } | Logical::BigDecimal), None)
-                if matches!(reader.kind, Kind::Primitive(Primitive::String)) =>
-            {
+            (
+                Some(Logical::Decimal { .. } | Logical::BigDecimal),
+                None | Some(Logical::Custom(_)),
+            ) if matches!(reader.kind, Kind::Primitive(Primitive::String)) => {
                 Issue::Logical { proven: true }
             }
+            (Some(Logical::Custom(_)), _) | (_, Some(Logical::Custom(_))) => Issue::LogicalCustom,
+            (Some(from), Some(to)) => Issue::Logical { proven: !from.differs_in_zone(to) },
             (None, Some(_)) | (Some(_), None) => Issue::LogicalOneSided,
         };
         self.say(issue, pair);
@@ -392,22 +519,43 @@ impl Resolver<'_> {
         }
     }
 
+    /// Java 1.12 looks for the branch of a default by its JSON alone, and takes null for a record, an enum, an array or a map
+    /// that comes first; and an empty array for nothing.
+    fn risky_default(&self, field: &Field) -> bool {
+        let branches = self.reader.get(field.of).branches().unwrap_or_default();
+        let parts = |at: usize| match branches.get(at).map(|it| &self.reader.get(*it).kind) {
+            Some(Kind::Primitive(_) | Kind::Fixed(_)) | None => false,
+            Some(Kind::Array(_) | Kind::Map(_) | Kind::Union(_)) => true,
+            Some(Kind::Record(_) | Kind::Enum(_)) => true,
+        };
+        parts(0) || parts(field.default_branch)
+    }
+
     fn records(&mut self, from: &Record, to: &Record, pair: Pair) {
         let mut claims: HashMap<usize, Vec<usize>> = HashMap::new();
         for (index, field) in to.fields.iter().enumerate() {
             self.steps += 1 + field.aliases.len();
-            let mut sources: Vec<usize> = std::iter::once(&field.name)
-                .chain(&field.aliases)
-                .filter_map(|name| from.by_name.get(name).copied())
-                .collect();
-            sources.sort_unstable();
-            sources.dedup();
+            let sources = sources(field, from);
             match sources.as_slice() {
-                [] if field.default.is_some() => {}
+                [] if field.default.is_some() => {
+                    if field.default_branch > 0 {
+                        let risky = self.risky_default(field);
+                        self.say(Issue::DefaultElsewhere { field: index, risky }, pair);
+                    }
+                }
                 [] => self.say(Issue::FieldMissing { field: index }, pair),
                 [source] => {
                     claims.entry(*source).or_default().push(index);
                     let Some(written) = from.fields.get(*source) else { continue };
+                    if written.name != field.name
+                        && from.name.namespace() != to.name.namespace()
+                        && !to.aliases.contains(&from.name)
+                    {
+                        self.say(
+                            Issue::AliasElsewhere { field: index, name: written.name.clone() },
+                            pair,
+                        );
+                    }
                     let writer_path = self
                         .out
                         .writer_paths

@@ -142,8 +142,10 @@ impl Teller<'_> {
             Issue::Name => self.name_changed(),
             Issue::FixedSize => self.fixed_size(),
             Issue::FieldMissing { field } => self.field_missing(*field),
+            Issue::DefaultElsewhere { field, risky } => self.default_elsewhere(*field, *risky),
             Issue::FieldAmbiguous { field, names } => self.field_ambiguous(*field, names),
             Issue::FieldShared { name, fields } => self.field_shared(name, fields),
+            Issue::AliasElsewhere { field, name } => self.alias_elsewhere(*field, name),
             Issue::Symbols { unknown, count, default } => {
                 self.symbols(unknown, *count, default.as_deref())
             }
@@ -155,6 +157,7 @@ impl Teller<'_> {
             Issue::Lossy => self.lossy(),
             Issue::BytesAsString => self.bytes_as_string(),
             Issue::Namespace => self.namespace(),
+            Issue::NamespaceInUnion => self.namespace_in_union(),
             Issue::Choice { first, same } => self.choice(*first, *same),
             Issue::Bound => self.told(
                 "AVRO_COMPARISON_BOUND",
@@ -250,6 +253,29 @@ impl Teller<'_> {
         }
     }
 
+    fn default_elsewhere(&self, field: usize, risky: bool) -> Told {
+        let (model, record, ..) = self.roles();
+        let (name, label, default) = match model.field((record, field)) {
+            Some(field) => {
+                let default = field.default.as_ref().map_or("", |it| &it.0);
+                (field.name.clone(), short(&model.label(field.of)), short(default))
+            }
+            None => (String::new(), String::new(), String::new()),
+        };
+        let fate =
+            if risky { "take it for a value of that branch, or fail" } else { "may refuse it" };
+        let message = format!(
+            "{} have no data for the field {name} of {}, and its default {default} is not of the first branch of {label}: libraries that follow the specification before 1.12 {fate}",
+            readers(self.it.direction),
+            self.what()
+        );
+        let suggestion = "put the branch of the default first";
+        Told {
+            new_value: label,
+            ..self.told("AVRO_DEFAULT_NOT_OF_FIRST_BRANCH", message, suggestion)
+        }
+    }
+
     fn field_ambiguous(&self, field: usize, names: &[String]) -> Told {
         let (model, record, ..) = self.roles();
         let name = model.field((record, field)).map_or("", |it| &it.name);
@@ -273,6 +299,18 @@ impl Teller<'_> {
             fields.join(", ")
         );
         self.told("AVRO_FIELD_ALIAS_SHARED", message, "let one field alone have that name or alias")
+    }
+
+    fn alias_elsewhere(&self, field: usize, name: &str) -> Told {
+        let (model, record, other, written) = self.roles();
+        let reader = model.field((record, field)).map_or("", |it| &it.name);
+        let full = other.get(written).name().map_or("", |it| it.full());
+        let message = format!(
+            "the field {reader} of {} finds {name} by its alias, in a record that changed its namespace: libraries that look for aliases under the full name {full} miss it",
+            self.what()
+        );
+        let suggestion = format!("keep the namespace, or give the record the alias \"{full}\"");
+        self.told("AVRO_FIELD_ALIAS_IN_OTHER_NAMESPACE", message, suggestion)
     }
 
     fn symbols(&self, unknown: &[String], count: usize, default: Option<&str>) -> Told {
@@ -411,11 +449,26 @@ impl Teller<'_> {
         let (old, new) = self.labels();
         let added = self.sides.old.get(self.it.old).logical.is_none();
         let rule = if added { "AVRO_LOGICAL_TYPE_ADDED" } else { "AVRO_LOGICAL_TYPE_REMOVED" };
-        let message = format!(
-            "{} changed from {old} to {new}: the bytes stay the same, and {} see the plain value where the other side means the logical one",
-            self.what(),
-            readers(self.it.direction)
-        );
+        // Who reads plain values as logical ones, and who the other way round.
+        let hurt = match (self.it.direction, added) {
+            (Direction::Backward, true) => {
+                format!("new readers take the plain values of old data for {new}")
+            }
+            (Direction::Forward, true) => {
+                format!("readers that run now see plain values where {new} is meant")
+            }
+            (Direction::Backward, false) => {
+                format!("new readers see plain values where old data means {old}")
+            }
+            (Direction::Forward, false) => {
+                format!("readers that run now take the plain values of new data for {old}")
+            }
+            (Direction::Both, _) => {
+                "the one side sees plain values, and the other takes plain values for logical ones"
+                    .into()
+            }
+        };
+        let message = format!("{} changed from {old} to {new}: {hurt}", self.what());
         self.told(rule, message, "see that both sides mean the same, unit and zone included")
     }
 
@@ -456,11 +509,25 @@ impl Teller<'_> {
             self.what()
         );
         let name = self.sides.old.get(self.it.old).name().map_or("", |it| it.full());
-        self.told(
-            "AVRO_NAMESPACE_CHANGED",
-            message,
-            format!("give the new type the alias \"{name}\""),
-        )
+        // An alias is for readers of data that is older than they are.
+        let suggestion = match self.it.direction {
+            Direction::Forward => String::new(),
+            Direction::Backward | Direction::Both => {
+                format!("give the new type the alias \"{name}\"")
+            }
+        };
+        self.told("AVRO_NAMESPACE_CHANGED", message, suggestion)
+    }
+
+    fn namespace_in_union(&self) -> Told {
+        let (old, new) = self.labels();
+        let message = format!(
+            "{} changed from {old} to {new} in a union: the specification matches names without their namespaces, and Avro's library for Java finds no branch for it",
+            self.what()
+        );
+        let name = self.sides.old.get(self.it.old).name().map_or("", |it| it.full());
+        let suggestion = format!("keep the name {name}; an alias would help new readers alone");
+        self.told("AVRO_NAMESPACE_CHANGED_IN_UNION", message, suggestion)
     }
 
     fn choice(&self, first: TypeId, same: TypeId) -> Told {

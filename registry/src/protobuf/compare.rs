@@ -10,11 +10,11 @@ mod roots;
 
 use std::collections::{HashMap, HashSet};
 
-use crate::finding::{Direction, Finding, Surface};
+use crate::finding::{Direction, Finding, Severity, Surface};
 
 use super::{
     report::{Note, Report},
-    types::Types,
+    types::{Field, Types},
 };
 
 pub(super) use roots::Roots;
@@ -68,6 +68,12 @@ impl<'a> Walk<'a> {
             self.compare_messages(old, new);
         }
         self.report.finish()
+    }
+
+    /// Whether two fields hold what the readers of both understand.
+    pub(super) fn agrees(mut self, old: &'a Field, new: &'a Field) -> bool {
+        self.compare_kinds(old, new);
+        self.finish().iter().all(|it| it.severity != Severity::Error)
     }
 
     /// All pairs of messages that meet, without a comparison of them: what the ledger needs.

@@ -90,6 +90,10 @@ impl Rewritten {
                 rewritten.copy(text, &mut copied, at);
                 rewritten.replace("\"proto2\"", token.len());
                 copied += token.len();
+            } else if statement == b"import" && token == b"option" {
+                rewritten.copy(text, &mut copied, at);
+                rewritten.replace("", token.len());
+                copied += token.len();
             } else if statement == b"reserved" && brackets == 0 && is_reserved_name(token) {
                 rewritten.copy(text, &mut copied, at);
                 rewritten.replace("\"", 0);

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// The two halves.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CanonicalForm {
     pub(super) noticeable: String,
     pub(super) rest: String,
@@ -233,6 +233,22 @@ fn write_unreached(
             write_options(&mut block, "file", &options.encode_to_vec());
         }
         others.push(block);
+        // Extensions of what the event reaches are fields of it.
+        for extension in file.extensions() {
+            let extended = extension.containing_message();
+            let reached = types
+                .message_index(extended.full_name())
+                .is_some_and(|it| reached.messages.contains(&it));
+            if !reached {
+                others.push(format!(
+                    "extension {} of {} {} {:?}\n",
+                    extension.full_name(),
+                    extended.full_name(),
+                    extension.number(),
+                    extension.kind()
+                ));
+            }
+        }
         for service in file.services() {
             let mut methods: Vec<String> = service
                 .methods()

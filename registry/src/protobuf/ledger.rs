@@ -28,9 +28,10 @@ struct Lineage<'a, T> {
 pub(super) fn ledger(history: &[Version<'_>], new: Version<'_>, surface: Surface) -> Vec<Finding> {
     let mut report = Report::default();
     let (messages, enums) = lineages(history, new);
+    let mut returns = Returns { history, new: new.0, surface, left: RETURNS_MAX };
     for (index, versions) in sorted(messages.versions) {
         if let Some(message) = new.0.message(index).filter(|it| !it.map_entry) {
-            judge_message(message, &versions, surface, &mut report);
+            judge_message(message, &versions, &mut returns, &mut report);
         }
     }
     for (index, versions) in sorted(enums.versions) {
@@ -65,7 +66,8 @@ fn lineages<'a>(
         for (index, kind) in types.enums.iter().enumerate() {
             kinds.extend(old.enum_index(&kind.name).map(|from| (from, index)));
         }
-        for (from, to) in pairs {
+        // In the order of the texts: what is said first does not depend on a hash.
+        for (from, to) in pairs.into_iter().collect::<BTreeSet<_>>() {
             let (Some(was), Some(is)) = (old.message(from), types.message(to)) else { continue };
             kinds.extend(is.fields.values().filter_map(|field| {
                 match (was.fields.get(&field.number)?.kind, field.kind) {
@@ -75,7 +77,7 @@ fn lineages<'a>(
             }));
             messages.add(at, to, was, history.len());
         }
-        for (from, to) in kinds {
+        for (from, to) in kinds.into_iter().collect::<BTreeSet<_>>() {
             if let Some(was) = old.enumeration(from) {
                 enums.add(at, to, was, history.len());
             }
@@ -96,7 +98,12 @@ impl<'a, T> Lineage<'a, T> {
     }
 }
 
-fn judge_message(new: &Message, versions: &[Vec<&Message>], surface: Surface, report: &mut Report) {
+fn judge_message(
+    new: &Message,
+    versions: &[Vec<&Message>],
+    returns: &mut Returns<'_>,
+    report: &mut Report,
+) {
     for field in new.fields.values() {
         let at = |version: &Vec<&'_ Message>| -> bool {
             version.iter().any(|it| it.fields.contains_key(&field.number))
@@ -105,15 +112,16 @@ fn judge_message(new: &Message, versions: &[Vec<&Message>], surface: Surface, re
         if versions.last().is_some_and(at) {
             continue;
         }
-        let mut meanings = versions
+        let meanings: Vec<(usize, &Field)> = versions
             .iter()
-            .flatten()
-            .filter_map(|message| message.fields.get(&field.number))
-            .peekable();
-        if meanings.peek().is_none() || meanings.clone().any(|was| same(was, field)) {
+            .enumerate()
+            .flat_map(|(at, version)| version.iter().map(move |it| (at, it)))
+            .filter_map(|(at, message)| Some((at, message.fields.get(&field.number)?)))
+            .collect();
+        if meanings.iter().any(|(at, was)| returns.same(*at, was, field)) {
             continue;
         }
-        if let Some(was) = meanings.last() {
+        if let Some((_, was)) = meanings.last() {
             report.add(
                 Note::error("PROTOBUF_FIELD_NUMBER_REUSED", Direction::Both)
                     .at(&was.full_name, &field.full_name)
@@ -128,7 +136,7 @@ fn judge_message(new: &Message, versions: &[Vec<&Message>], surface: Surface, re
             );
         }
     }
-    if surface == Surface::Wire {
+    if returns.surface == Surface::Wire {
         return;
     }
     let mut owners: HashMap<&str, BTreeSet<u32>> = HashMap::new();
@@ -160,19 +168,33 @@ fn judge_message(new: &Message, versions: &[Vec<&Message>], surface: Surface, re
     }
 }
 
-/// Whether a field that comes back is the one that it was.
-fn same(was: &Field, is: &Field) -> bool {
-    let many =
-        |it: &Field| (it.cardinality == Cardinality::Repeated, it.cardinality == Cardinality::Map);
-    let kind = match (was.kind, is.kind) {
-        (Kind::Scalar(was), Kind::Scalar(is)) => was == is,
-        // What they hold is compared with every version of the line.
-        (Kind::Enum(_), Kind::Enum(_))
-        | (Kind::Message(_), Kind::Message(_))
-        | (Kind::Group(_), Kind::Group(_)) => true,
-        _ => false,
-    };
-    was.name == is.name && kind && many(was) == many(is)
+/// Fields that come back, at most, whose types are compared. Each may lead to as many types as there are.
+const RETURNS_MAX: usize = 64;
+
+/// Tells whether a field that comes back is the one that it was.
+struct Returns<'a> {
+    history: &'a [Version<'a>],
+    new: &'a Types,
+    surface: Surface,
+    left: usize,
+}
+
+impl Returns<'_> {
+    fn same(&mut self, version: usize, was: &Field, is: &Field) -> bool {
+        let many = |it: &Field| {
+            (it.cardinality == Cardinality::Repeated, it.cardinality == Cardinality::Map)
+        };
+        if was.name != is.name || many(was) != many(is) {
+            return false;
+        }
+        let Some((old, _)) = self.history.get(version) else { return false };
+        if let (Kind::Scalar(was), Kind::Scalar(is)) = (was.kind, is.kind) {
+            return was == is;
+        }
+        // While it was away its type may have changed without anybody who noticed.
+        self.left = self.left.saturating_sub(1);
+        self.left > 0 && Walk::new(old, self.new, self.surface).agrees(was, is)
+    }
 }
 
 fn judge_enum(new: &Enum, versions: &[Vec<&Enum>], report: &mut Report) {

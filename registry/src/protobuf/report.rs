@@ -7,9 +7,9 @@ use crate::{
     finding::{Direction, Finding, Severity},
 };
 
-/// As many findings as anybody reads. Beyond them only those that still change a verdict are kept: a hostile pair of
-/// schemas has one per field and direction.
-const FINDINGS_MAX: usize = 1_000;
+/// As many findings as anybody reads, of errors and of the rest. Beyond them only those that still change a verdict are
+/// kept: a hostile pair of schemas has one per field and direction.
+const FINDINGS_MAX: usize = 500;
 
 /// Longest value in a finding.
 const VALUE_CHARS_MAX: usize = 200;
@@ -18,6 +18,7 @@ const VALUE_CHARS_MAX: usize = 200;
 #[derive(Debug, Default)]
 pub(super) struct Report {
     findings: Vec<Finding>,
+    errors: usize,
     known: HashSet<(&'static str, String, String, String)>,
 }
 
@@ -101,7 +102,9 @@ impl Note {
 impl Report {
     /// Adds a finding, unless it is there already.
     pub(super) fn add(&mut self, Note(finding): Note) {
-        if self.findings.len() >= FINDINGS_MAX && !self.decides(&finding) {
+        let error = finding.severity == Severity::Error;
+        let alike = if error { self.errors } else { self.findings.len() - self.errors };
+        if alike >= FINDINGS_MAX && !self.decides(&finding) {
             return;
         }
         let key = (
@@ -111,6 +114,7 @@ impl Report {
             format!("{:?} {:?}", finding.direction, finding.severity),
         );
         if self.known.insert(key) {
+            self.errors += usize::from(error);
             self.findings.push(finding);
         }
     }

@@ -322,6 +322,8 @@ impl<'a> Loader<'a> {
         text: &str,
         own: bool,
     ) -> Option<(FileDescriptorProto, Source)> {
+        // Editors of some systems begin a text with a mark that protoc skips, too.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let file = if name == self.main { String::new() } else { name.to_owned() };
         let placed = |place: Place| Place { file: file.clone(), ..place };
         if let Err(too_large) = limits::scan(text) {

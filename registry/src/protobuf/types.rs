@@ -228,6 +228,16 @@ impl Types {
         self.enums.get(index)
     }
 
+    /// Whether the default of a field is one that its author chose: another than 0, false, nothing, or an enum's first.
+    pub(super) fn means_something(&self, field: &Field) -> bool {
+        let zero = match field.kind {
+            Kind::Enum(index) => self.enumeration(index).map_or(0, |it| it.first).to_string(),
+            Kind::Scalar(Scalar::String | Scalar::Bytes) => "\"\"".to_owned(),
+            Kind::Scalar(_) | Kind::Message(_) | Kind::Group(_) => "0".to_owned(),
+        };
+        field.default.as_ref().is_some_and(|it| *it != zero)
+    }
+
     /// How an author would write a kind.
     pub(super) fn kind_name(&self, kind: Kind) -> String {
         match kind {

@@ -103,8 +103,7 @@ impl Scalar {
 }
 
 /// Said of values that arrive in another layout than the reader expects.
-pub(super) const UNKNOWN: &str =
-    "it arrives in another wire type, is set aside as an unknown field, and the default is read";
+pub(super) const UNKNOWN: &str = "the value arrives in another wire type, is set aside as an unknown field, and the default is read";
 
 /// What goes wrong when a reader of the one type meets bytes of the other. None: every value is read as it was written.
 pub(super) fn harm(written: Scalar, read: Scalar) -> Option<&'static str> {

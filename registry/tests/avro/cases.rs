@@ -40,7 +40,7 @@ fn bump(comparison: &Comparison) -> &'static str {
 fn cases() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/avro");
     let folders = |path: &Path| -> Vec<PathBuf> {
-        let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+        let entries = fs::read_dir(path).expect("a folder").map(|it| it.expect("an entry").path());
         entries.filter(|path| path.is_dir()).collect()
     };
     let mut cases: Vec<_> = folders(&root).iter().flat_map(|topic| folders(topic)).collect();
@@ -98,6 +98,20 @@ fn findings_are_whole_and_short() {
         let (old, new) = (schema(&read("previous.avsc")), schema(&read("current.avsc")));
         for it in old.compare(&new).findings {
             let name = format!("{}: {it:?}", case.display());
+            // To be read: cargo test --test avro findings -- --nocapture
+            println!("{} {:?} {:?}", it.rule, it.severity, it.direction);
+            println!("    {} -> {}: {}", it.old_path, it.new_path, it.message);
+            if !it.suggestion.is_empty() {
+                println!("    help: {}", it.suggestion);
+            }
+            if !it.witness.is_empty() {
+                println!("    witness: {}", it.witness);
+                let writer = match it.direction {
+                    Direction::Backward | Direction::Both => &old,
+                    Direction::Forward => &new,
+                };
+                assert_eq!(writer.validate_json(&it.witness), Ok(()), "{name}");
+            }
             assert!(it.rule.starts_with("AVRO_"), "{name}");
             assert!(!it.message.is_empty() && !it.message.ends_with('.'), "{name}");
             assert!(it.old_value.chars().count() <= 200, "{name}");

@@ -27,6 +27,7 @@ fn schemas_of_every_kind_are_taken() {
         "[]",
         r#"{"type":"record","name":"Empty","fields":[]}"#,
         r#"{"type":"error","name":"Refused","fields":[]}"#,
+        r#"{"type":"enum","name":"E","symbols":["A"],"default":null}"#,
         r#"{"type":"enum","name":"a.b.E","symbols":["A","_b"],"default":"A","aliases":["F","x.G"]}"#,
         r#"{"type":"fixed","name":"F","size":0}"#,
         r#"{"type":"fixed","name":"F","namespace":"","size":16}"#,
@@ -70,7 +71,12 @@ fn defaults_of_their_types_are_taken() {
 }
 
 /// The text, what is said, and the path.
-const REFUSED: [(&str, &str, &str); 33] = [
+const REFUSED: [(&str, &str, &str); 34] = [
+    (
+        r#"{"type":"record","name":"a.R","fields":[{"name":"f","type":"array","items":"int"}]}"#,
+        "array is described by an object of its own: write \"type\": {\"type\": \"array\", \"items\": …}",
+        "R.f",
+    ),
     (
         "7",
         "a type is a name, an object with a \"type\", or an array of branches; this is a number",

@@ -1,5 +1,6 @@
 //! Whether what one schema writes means the same to another, as a decoder sees it.
 
+use prost::Message;
 use prost_reflect::{
     DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor,
     ReflectMessage, Syntax, Value,
@@ -89,7 +90,13 @@ pub fn difference(written: &DynamicMessage, read: &DynamicMessage) -> Option<Str
     }
     written.descriptor().fields().find_map(|field| {
         let other = read.descriptor().get_field(field.number())?;
-        let (was, is) = (values(written, &field), values(read, &other));
+        let (mut was, mut is) = (values(written, &field), values(read, &other));
+        if field.is_map() || other.is_map() {
+            // The entries of a map come in any order; their keys are encoded first.
+            for values in [&mut was, &mut is] {
+                values.sort_by_key(|it| it.as_message().map(Message::encode_to_vec));
+            }
+        }
         same_values(&field, &was, &is).map(|why| format!("{}: {why}", field.full_name()))
     })
 }
@@ -102,18 +109,13 @@ fn values(message: &DynamicMessage, field: &FieldDescriptor) -> Vec<Value> {
         Value::List(values) => values.into_iter().filter(|it| known(field, it)).collect(),
         Value::Map(entries) => {
             let Kind::Message(entry) = field.kind() else { return Vec::new() };
-            let mut values: Vec<(String, Value)> = entries
-                .into_iter()
-                .map(|(key, value)| {
-                    let mut message = DynamicMessage::new(entry.clone());
-                    let sorted = format!("{key:?}");
-                    message.set_field(&entry.map_entry_key_field(), key.into());
-                    message.set_field(&entry.map_entry_value_field(), value);
-                    (sorted, Value::Message(message))
-                })
-                .collect();
-            values.sort_by(|a, b| a.0.cmp(&b.0));
-            values.into_iter().map(|it| it.1).collect()
+            let entries = entries.into_iter().map(|(key, value)| {
+                let mut message = DynamicMessage::new(entry.clone());
+                message.set_field(&entry.map_entry_key_field(), key.into());
+                message.set_field(&entry.map_entry_value_field(), value);
+                Value::Message(message)
+            });
+            entries.collect()
         }
         Value::Message(_) if !message.has_field(field) => Vec::new(),
         value if !known(field, &value) => vec![field.default_value()],

@@ -31,7 +31,23 @@ const NAME: &str = "PROTOBUF_FIELD_NAME_REUSED";
 fn a_number_or_a_name_does_not_come_back_as_something_else() {
     // The history, the new version, and what is found on each surface.
     type Case<'a> = (&'a [&'a str], &'a str, &'a [&'a str], &'a [&'a str]);
-    let cases: [Case<'_>; 13] = [
+    let cases: [Case<'_>; 15] = [
+        // It comes back with another type, or with a type that changed while nobody used it.
+        (
+            &[
+                "message L { int32 n = 1; } message K { string s = 1; } L l = 1; K k = 2;",
+                "message L { int32 n = 1; } message K { string s = 1; } K k = 2;",
+            ],
+            "message L { int32 n = 1; } message K { string s = 1; } K l = 1; K k = 2;",
+            &[NUMBER],
+            &[NUMBER],
+        ),
+        (
+            &["message L { int32 n = 1; } L l = 1;", "message L { string n = 1; }"],
+            "message L { string n = 1; } L l = 1;",
+            &[NUMBER],
+            &[NUMBER],
+        ),
         (
             &["string a = 1; string b = 2;", "string a = 1;"],
             "string a = 1; string c = 2;",

@@ -26,7 +26,7 @@ const PAIRS: u32 = 1_500;
 /// Payloads for each direction of a pair.
 const PAYLOADS: usize = 16;
 
-fn pairs() -> u32 {
+pub fn pairs() -> u32 {
     std::env::var("TIDINGS_PAIRS").ok().and_then(|it| it.parse().ok()).unwrap_or(PAIRS)
 }
 
@@ -48,7 +48,7 @@ fn run(test: impl Fn(u64)) {
     }
 }
 
-fn parse(file: &File) -> Option<Schema> {
+pub fn parse(file: &File) -> Option<Schema> {
     let mut definition = Definition::text(file.text());
     definition.message_name = format!("t.{}", file.messages[0].name);
     Schema::parse("", &definition, &[]).ok()
@@ -94,7 +94,7 @@ fn refutation(
 }
 
 /// What the rules call compatible, with a warning, though a strict parser of JSON refuses it.
-fn warned(comparison: &Comparison) -> bool {
+pub fn warned(comparison: &Comparison) -> bool {
     let known = ["PROTOBUF_ENUM_VALUE_ADDED", "PROTOBUF_BOOL_JSON"];
     comparison.findings.iter().any(|it| known.contains(&it.rule))
 }
@@ -109,6 +109,8 @@ fn payloads_never_contradict_a_compatible() {
             (old.descriptor().expect("one message"), new.descriptor().expect("one message"));
         for surface in [Surface::Wire, Surface::WireJson] {
             let comparison = old.compare(&new, Options { surface, ..Options::default() });
+            let broken = comparison.verdict(Direction::Both) != Verdict::Compatible;
+            assert!(!broken || comparison.change == Change::Noticeable, "{comparison:#?}");
             for (direction, writer, reader) in
                 [(Direction::Backward, &a, &b), (Direction::Forward, &b, &a)]
             {
@@ -173,7 +175,15 @@ fn a_chain_never_needs_more_than_its_steps() {
         let (first, second) = (bump(a, b, &[a]), bump(b, c, &[a, b]));
         if first.max(second) < 3 {
             let texts: Vec<String> = files.iter().map(File::text).collect();
-            assert!(bump(a, c, &[a]) <= first.max(second), "{}", texts.join("\n"));
+            // That one type was renamed and another took its place look alike, unless each step is seen by itself.
+            let comparison = a.compare(c, Options::default());
+            let replaced = comparison.findings.iter().any(|it| it.rule.ends_with("_REPLACED"));
+            let direct = bump(a, c, &[a]);
+            assert!(
+                direct <= first.max(second) || replaced,
+                "{}\n{comparison:#?}",
+                texts.join("\n")
+            );
         }
     });
 }

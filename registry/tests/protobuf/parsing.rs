@@ -89,6 +89,8 @@ fn faults_have_their_places() {
     let edition = "edition = \"2023\";\nmessage Order {\n  string a = 1; strin b = 2;\n}";
     let edition = faults(&Definition::text(edition));
     assert!(edition[0].starts_with("3:17: "), "{edition:?}");
+    let marked = Definition::text(format!("\u{feff}{P3}message Order {{}}"));
+    Schema::parse("shop.Order", &marked, &[]).expect("the mark is skipped");
     let unknown = faults(&Definition::text("edition = \"2099\";"));
     assert!(unknown[0].starts_with("1:11: "), "{unknown:?}");
 }
@@ -197,4 +199,13 @@ fn findings_point_into_the_new_text() {
     let comparison = old.compare(&new, Options::default());
     let place = &comparison.findings[0].place;
     assert_eq!((place.line, place.column), (4, 11));
+}
+
+#[test]
+fn features_of_languages_and_of_2024_are_read() {
+    let text = "edition = \"2024\";\npackage shop;\nimport option \"google/protobuf/cpp_features.proto\";\n\
+        export message Order { string a = 1 [features.(pb.cpp).string_type = VIEW]; reserved b, c; }\nlocal enum E { X = 0; }";
+    let schema = parse(text).expect("it parses");
+    let form = String::from_utf8(schema.canonical()).expect("it is a text");
+    assert!(form.contains("reserved shop.Order  {\"b\", \"c\"}"), "{form}");
 }

@@ -147,11 +147,16 @@ impl<'a> Walk<'a> {
             None => Note::info(rule, Direction::Both),
         };
         let hurt = match direction {
+            Some(_) if !self.json() => {
+                "the enum that takes the place of another gives the number another meaning"
+                    .to_owned()
+            }
             Some(_) => whom(
                 backward.then_some("JSON with the old name is refused, or read as the default"),
                 forward.then_some("JSON with the new name is refused, or read as the default"),
             ),
-            None => "the number is what readers go by".to_owned(),
+            None if named => format!("JSON is still written with {}", first_new.name),
+            None => "the number is what readers of the binary form go by".to_owned(),
         };
         let advice = if direction.is_some() {
             "Keep the old name first, and declare the new one behind it as an alias (option allow_alias = true)."

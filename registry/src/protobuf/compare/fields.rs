@@ -51,9 +51,8 @@ impl<'a> Walk<'a> {
                 self.about("PROTOBUF_FIELD_RENAMED", None, old, new)
                     .values(&old.name, &new.name)
                     .says(format!(
-                        "Field {} is called \"{}\" instead of \"{}\"; its name in JSON is still \"{}\", so only source \
-                         code notices.",
-                        new.number, new.name, old.name, new.json_name
+                        "{} is called \"{}\" now; its name in JSON is still \"{}\", so only source code notices.",
+                        described(old), new.name, new.json_name
                     )),
             );
             return;
@@ -71,7 +70,11 @@ impl<'a> Walk<'a> {
                     "Field {} (\"{}\", now \"{}\") is called \"{}\" instead of \"{}\" in JSON: {whom}.",
                     new.number, old.name, new.name, new.json_name, old.json_name
                 ))
-                .advises(format!("Keep the name in JSON: [json_name = \"{}\"].", old.json_name)),
+                .advises(if self.json() {
+                    format!("Keep the name in JSON: [json_name = \"{}\"].", old.json_name)
+                } else {
+                    String::new()
+                }),
         );
     }
 
@@ -155,7 +158,7 @@ impl<'a> Walk<'a> {
         );
     }
 
-    fn compare_kinds(&mut self, old: &'a Field, new: &'a Field) {
+    pub(super) fn compare_kinds(&mut self, old: &'a Field, new: &'a Field) {
         match (old.kind, new.kind) {
             (Kind::Message(from), Kind::Message(to)) | (Kind::Group(from), Kind::Group(to)) => {
                 self.compare_message_types(old, new, from, to);
@@ -248,59 +251,46 @@ impl<'a> Walk<'a> {
         let (Some(a), Some(b)) = (self.old.message(from), self.new.message(to)) else { return };
         let maps = [old.cardinality, new.cardinality] == [Cardinality::Map; 2];
         if a.name != b.name && !maps {
+            self.compare_type_names(old, new, from, to);
             let (was, is) = (json_form(&a.name), json_form(&b.name));
-            if let (Some(was), Some(is)) = (was, is)
-                && was != is
-            {
-                // Two types that each have a meaning of their own are never one renamed, whatever their bytes are.
+            if was != is && self.json() {
+                let form = |form: Option<&'static str>| form.unwrap_or("an object of its fields");
+                let rule = "PROTOBUF_FIELD_JSON_FORM_CHANGED";
                 self.report.add(
-                    self.about("PROTOBUF_FIELD_TYPE_REPLACED", Some(Direction::Both), old, new)
-                        .values(&a.name, &b.name)
+                    self.about(rule, Some(Direction::Both), old, new)
+                        .values(form(was), form(is))
                         .says(format!(
-                            "{} changed its type from {} to {}, which means something else: its JSON is {is} instead \
-                             of {was}.",
+                            "{} changed its type from {} to {}, whose JSON is {} instead of {}: readers of the one \
+                             refuse the other.",
                             described(old),
                             a.name,
-                            b.name
+                            b.name,
+                            form(is),
+                            form(was)
                         ))
                         .advises(ADD_ANOTHER),
                 );
-            } else if was != is && self.json() {
-                let form =
-                    |form: Option<&str>| form.unwrap_or("an object of its fields").to_owned();
-                self.report.add(
-                    self.about(
-                        "PROTOBUF_FIELD_JSON_FORM_CHANGED",
-                        Some(Direction::Both),
-                        old,
-                        new,
-                    )
-                    .values(&a.name, &b.name)
-                    .says(format!(
-                        "{} changed its type from {} to {}, whose JSON is {} instead of {}: readers of the one refuse \
-                         the other.",
-                        described(old),
-                        a.name,
-                        b.name,
-                        form(is),
-                        form(was)
-                    ))
-                    .advises(ADD_ANOTHER),
-                );
             }
-            self.compare_type_names(old, new, from, to);
         }
         self.meet(from, to);
     }
 
     fn compare_defaults(&mut self, old: &Field, new: &Field) {
-        let (Some(was), Some(is)) = (&old.default, &new.default) else { return };
         // Where the layouts differ nothing of the one is read by the other, and that is said already.
-        if was == is || old.kind.layout() != new.kind.layout() {
+        if old.kind.layout() != new.kind.layout() {
             return;
         }
         let numeric = |kind| !matches!(kind, Kind::Scalar(Scalar::String | Scalar::Bytes));
-        if numeric(old.kind) != numeric(new.kind) {
+        let (was, is) = match (&old.default, &new.default) {
+            (Some(was), Some(is)) if numeric(old.kind) == numeric(new.kind) => {
+                (was.as_str(), is.as_str())
+            }
+            // What a list reads as nothing was a value of its own.
+            (Some(was), None) if self.old.means_something(old) => (was.as_str(), "nothing"),
+            (None, Some(is)) if self.new.means_something(new) => ("nothing", is.as_str()),
+            _ => return,
+        };
+        if was == is {
             return;
         }
         self.report.add(
@@ -352,7 +342,11 @@ impl<'a> Walk<'a> {
 
 /// How a sentence begins.
 pub(super) fn described(field: &Field) -> String {
-    format!("Field {} (\"{}\")", field.number, field.name)
+    if field.extension {
+        return format!("Extension {} ({})", field.number, field.full_name);
+    }
+    let owner = field.full_name.rsplit_once('.').map_or("", |(owner, _)| owner);
+    format!("Field {} (\"{}\") of {owner}", field.number, field.name)
 }
 
 fn many(field: &Field) -> &'static str {

@@ -19,6 +19,8 @@ use super::{
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Likeness {
     common: usize,
+    /// Of these the ones that have the same name.
+    alike: usize,
     old_only: usize,
     new_only: usize,
 }
@@ -320,14 +322,14 @@ impl<'a> Walk<'a> {
             Some(direction) => self
                 .about("PROTOBUF_FIELD_TYPE_REPLACED", Some(direction), old, new)
                 .says(format!(
-                    "{} changed its type from {was} to {is}, which has other fields: what the one holds is set aside \
-                     by readers of the other.",
+                    "{} changed its type from {was} to {is}, which is another type and not that one renamed: what the \
+                     one holds is set aside by readers of the other, or means something else.",
                     described(old)
                 ))
                 .advises("Keep the type, or add another field for the new one."),
             None => self.about("PROTOBUF_FIELD_TYPE_RENAMED", None, old, new).says(format!(
-                "{} changed its type from {was} to {is}: the bytes are the same, and only source code and the type \
-                 URLs of google.protobuf.Any notice.",
+                "{} changed its type from {was} to {is}: only source code and the type URLs of google.protobuf.Any \
+                 have that name, so what counts is their fields.",
                 described(old)
             )),
         };
@@ -339,27 +341,42 @@ impl<'a> Walk<'a> {
         let (Some(a), Some(b)) = (self.old.message(from), self.new.message(to)) else {
             return None;
         };
-        let likeness = *self.likeness.entry((from, to)).or_insert_with(|| {
-            let common = a.fields.keys().filter(|number| b.fields.contains_key(number)).count();
-            Likeness {
-                common,
-                old_only: a.fields.len() - common,
-                new_only: b.fields.len() - common,
-            }
-        });
         self.steps += 1;
-        let apart = likeness.old_only > 0 && likeness.new_only > 0;
+        let likeness = *self.likeness.entry((from, to)).or_insert_with(|| Likeness::of(a, b));
+        let Likeness { common, alike, old_only, new_only } = likeness;
+        let apart = old_only > 0 && new_only > 0;
         if last(&a.name) == last(&b.name) {
             // Moved to another package, and changed like any type.
-            return (apart && likeness.common == 0).then_some(Direction::Both);
+            return (apart && common == 0).then_some(Direction::Both);
         }
-        if apart {
+        // A type with a meaning of its own never grows: what has other fields, or another such meaning, is none of its
+        // versions.
+        let other_meaning = match (json_form(&a.name), json_form(&b.name)) {
+            (Some(was), Some(is)) => was != is || old_only + new_only > 0,
+            (None, None) => false,
+            (Some(_), None) | (None, Some(_)) => old_only + new_only > 0,
+        };
+        if apart || other_meaning || (common > 0 && alike == 0) {
             return Some(Direction::Both);
         }
-        match likeness {
-            Likeness { common: 0, old_only: 1.., .. } => Some(Direction::Backward),
-            Likeness { common: 0, new_only: 1.., .. } => Some(Direction::Forward),
-            Likeness { .. } => None,
+        match (common, old_only, new_only) {
+            (0, 1.., _) => Some(Direction::Backward),
+            (0, _, 1..) => Some(Direction::Forward),
+            _ => None,
+        }
+    }
+}
+
+impl Likeness {
+    fn of(old: &Message, new: &Message) -> Self {
+        let pairs = || old.fields.values().filter_map(|it| Some((it, new.fields.get(&it.number)?)));
+        let common = pairs().count();
+        let alike = pairs().filter(|(a, b)| a.name == b.name || a.json_name == b.json_name).count();
+        Self {
+            common,
+            alike,
+            old_only: old.fields.len() - common,
+            new_only: new.fields.len() - common,
         }
     }
 }

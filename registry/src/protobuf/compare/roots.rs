@@ -14,7 +14,7 @@ use super::{
 pub(in super::super) enum Roots {
     /// The event's message. `addressed`: the subject is its full name.
     Event { message: usize, addressed: bool },
-    /// All top-level messages of a file, and the top-level enums.
+    /// All messages and enums that a file declares.
     File { package: String, messages: Vec<usize>, enums: Vec<usize> },
 }
 
@@ -105,18 +105,40 @@ impl Walk<'_> {
         };
         let there: HashSet<usize> = new_messages.iter().copied().collect();
         let mut removed = Vec::new();
+        let mut kept = HashSet::new();
         for from in &old_messages {
             let Some(message) = self.old.message(*from) else { continue };
             let name = if moved { renamed(&message.name) } else { message.name.clone() };
             match self.new.message_index(&name).filter(|it| there.contains(it)) {
-                Some(to) => self.meet(*from, to),
+                Some(to) => {
+                    kept.insert(to);
+                    self.meet(*from, to);
+                }
                 None => removed.push(*from),
             }
+        }
+        for to in new_messages.iter().filter(|it| !kept.contains(it)) {
+            let Some(message) = self.new.message(*to) else { continue };
+            self.report.add(
+                Note::info("PROTOBUF_MESSAGE_ADDED", Direction::Both)
+                    .at("", &message.name)
+                    .place(&message.place)
+                    .values("", &message.name)
+                    .says(format!(
+                        "The message {} was added to the file: nobody reads or writes it yet.",
+                        message.name
+                    )),
+            );
         }
         let parts = self.parts_of_others(&old_messages, &removed);
         for from in removed {
             let Some(message) = self.old.message(from) else { continue };
-            let part = parts.contains(&from);
+            // What is declared in another message is no event by itself.
+            let nested = message
+                .name
+                .strip_prefix(old_package.as_str())
+                .is_some_and(|it| it.trim_start_matches('.').contains('.'));
+            let part = nested || parts.contains(&from);
             let note = if part {
                 Note::warning("PROTOBUF_MESSAGE_REMOVED", Direction::Both)
             } else {
@@ -125,7 +147,7 @@ impl Walk<'_> {
                 )
             };
             let hurt = if part {
-                "it was a part of other messages, which are compared by themselves"
+                "it was a part of other messages, and those that hold it are compared by themselves"
             } else {
                 "its readers and its writers have no type any more"
             };
@@ -188,6 +210,31 @@ impl Roots {
                 (package.clone(), messages.clone(), enums.clone())
             }
         }
+    }
+
+    /// Of a file the types that another one begins with, too. None: it is no file, or has no others.
+    pub(in super::super) fn shared(
+        &self,
+        types: &Types,
+        other: &Self,
+        of_other: &Types,
+    ) -> Option<Self> {
+        let Self::File { package, messages, enums } = self else { return None };
+        let message = |index: &usize| {
+            let name = &types.message(*index)?.name;
+            of_other.message_index(name).filter(|it| other.messages().contains(it))
+        };
+        let kind = |index: &usize| {
+            let name = &types.enumeration(*index)?.name;
+            of_other.enum_index(name).filter(|it| other.enums().contains(it))
+        };
+        let shared = Self::File {
+            package: package.clone(),
+            messages: messages.iter().copied().filter(|it| message(it).is_some()).collect(),
+            enums: enums.iter().copied().filter(|it| kind(it).is_some()).collect(),
+        };
+        let all = shared.messages().len() == messages.len() && shared.enums().len() == enums.len();
+        (!all).then_some(shared)
     }
 
     /// The messages that it begins with.

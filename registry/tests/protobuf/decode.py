@@ -1,0 +1,108 @@
+"""Decodes payloads with Google's own Protobuf, written with one schema and read with another.
+
+One job per line of standard input, in JSON: the two descriptor sets and payloads in hex. What was lost or refused goes
+to standard output, one line each.
+"""
+
+import json
+import sys
+
+from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
+
+
+def message_class(descriptors, name):
+    pool = descriptor_pool.DescriptorPool()
+    for file in descriptor_pb2.FileDescriptorSet.FromString(bytes.fromhex(descriptors)).file:
+        pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
+
+
+def is_map(field):
+    return field.type == FieldDescriptor.TYPE_MESSAGE and field.message_type.GetOptions().map_entry
+
+
+def values(message, field):
+    """A field as a list; entries of a map as pairs in the order of their keys."""
+    value = getattr(message, field.name)
+    if is_map(field):
+        return [(1, key, value[key]) for key in sorted(value)]
+    if field.is_repeated:
+        return list(value)
+    if field.type in (FieldDescriptor.TYPE_MESSAGE, FieldDescriptor.TYPE_GROUP):
+        return [value] if message.HasField(field.name) else []
+    return [value]
+
+
+def entry(message):
+    """What stands where another schema has an entry of a map."""
+    if not isinstance(message, Message):
+        return (1, message, None)
+    fields = message.DESCRIPTOR.fields_by_number
+    part = lambda number: getattr(message, fields[number].name) if number in fields else None
+    return (1, part(1), part(2))
+
+
+def differs(was, now):
+    if isinstance(was, tuple) or isinstance(now, tuple):
+        was = was if isinstance(was, tuple) else entry(was)
+        now = now if isinstance(now, tuple) else entry(now)
+        return differs(was[1], now[1]) or differs(was[2], now[2])
+    if isinstance(was, Message) and isinstance(now, Message):
+        return difference(was, now)
+    if isinstance(was, Message) or isinstance(now, Message):
+        return "a message and a value"
+    as_bytes = lambda value: value.encode() if isinstance(value, str) else value
+    was, now = as_bytes(was), as_bytes(now)
+    if isinstance(was, bytes) != isinstance(now, bytes) or isinstance(was, float) != isinstance(now, float) or was != now:
+        return f"{was!r} became {now!r}"
+    return None
+
+
+def is_nothing(value):
+    return not isinstance(value, (Message, tuple)) and not value
+
+
+def difference(written, read):
+    for number, field in written.DESCRIPTOR.fields_by_number.items():
+        other = read.DESCRIPTOR.fields_by_number.get(number)
+        if other is None:
+            continue
+        was, now = values(written, field), values(read, other)
+        if is_map(field) != is_map(other):
+            pairs = lambda items: sorted((it if isinstance(it, tuple) else entry(it) for it in items), key=lambda it: str(it[1]))
+            was, now = pairs(was), pairs(now)
+        # A singular field that is absent has its default; a list has nothing.
+        if len(was) != len(now) and len(was) + len(now) == 1 and is_nothing((was + now)[0]):
+            continue
+        if len(was) != len(now):
+            return f"{field.full_name}: {len(was)} values became {len(now)}"
+        for one, another in zip(was, now):
+            why = differs(one, another)
+            if why:
+                return f"{field.full_name}: {why}"
+    return None
+
+
+def check(job, writer, reader):
+    for payload in job["payloads"]:
+        payload = bytes.fromhex(payload)
+        written = writer.FromString(payload)
+        try:
+            why = difference(written, reader.FromString(payload))
+            if not why and job["json"]:
+                text = json_format.MessageToJson(written, indent=None)
+                why = difference(written, json_format.Parse(text, reader(), ignore_unknown_fields=True))
+        except (DecodeError, json_format.ParseError, ValueError) as error:
+            why = str(error)
+        if why:
+            return why
+    return None
+
+
+for line in sys.stdin:
+    job = json.loads(line)
+    writer = message_class(job["written"]["descriptors"], job["written"]["name"])
+    reader = message_class(job["read"]["descriptors"], job["read"]["name"])
+    print(json.dumps({"name": job["name"], "why": check(job, writer, reader)}))
