@@ -205,9 +205,10 @@ fn what_cannot_be_compared_is_refused_with_its_place() {
 fn a_manifest_says_everything_that_is_wrong_with_it_at_once() {
     let mut place = Place::new(NOWHERE);
     place.tell("plan", 1);
-    for manifest in
-        ["keys", "values", "paths", "files", "twice", "no_list", "not_yaml", "alias", "empty"]
-    {
+    for manifest in [
+        "keys", "names", "values", "paths", "files", "twice", "no_list", "not_yaml", "alias",
+        "empty",
+    ] {
         place.tell(&format!("plan manifests/{manifest}.yaml"), 2);
     }
     place.tell("plan manifests/good.yaml", 1);
@@ -371,6 +372,9 @@ async fn a_schema_lives_in_the_registry_of_the_server() {
         (&subject["owner"], &subject["latestVersion"]),
         (&"checkout".into(), &"1.1.0".into())
     );
+    // One of several is at fault.
+    let failed = run("plan live/bad.yaml", 1).1;
+    assert!(failed.contains("live/bad.proto:3:3\n      |\n    3 |   sting id = 1;"), "{failed}");
     assert!(run("delete shop.Money --yes", 1).1.contains("(STILL_REFERENCED)"));
     let (told, _) = run("retire shop.OrderPlaced 1.0.0", 0);
     assert!(told.contains("VERSION_STATE_RETIRED"), "{told}");

@@ -9,6 +9,8 @@ use clap::ValueEnum;
 use tidings_registry::{
     definition::{Fault, Place},
     proto::v1::{Reference, SchemaDraft},
+    subject::SubjectName,
+    version,
 };
 
 use super::{
@@ -191,7 +193,8 @@ impl Reader {
         let place = node.place.clone();
         let faults = self.faults.len();
         let mut fields = self.fields(node, &SCHEMA_KEYS);
-        let subject = self.text(fields.remove("subject"));
+        let subject =
+            self.text_that(fields.remove("subject"), |text| SubjectName::parse(text).map(drop));
         let file = fields.remove("file");
         let file_place = file.as_ref().map(|node| node.place.clone());
         let file = self.text(file);
@@ -204,7 +207,8 @@ impl Reader {
         let references: Vec<Reference> =
             references.into_iter().filter_map(|node| self.reference(node)).collect();
         let with = self.paths(fields.remove("with"));
-        let version = self.text(fields.remove("version"));
+        let version =
+            self.text_that(fields.remove("version"), |text| version::parse(text).map(drop));
         let compatibility = self.word::<LevelWord>(fields.remove("compatibility"));
         let content_model = self.word::<ContentModelWord>(fields.remove("content-model"));
         let surface = self.word::<SurfaceWord>(fields.remove("surface"));
@@ -385,6 +389,20 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// A text that is what it should be.
+    fn text_that(
+        &mut self,
+        node: Option<Node>,
+        is: impl Fn(&str) -> Result<(), String>,
+    ) -> Option<String> {
+        let place = node.as_ref()?.place.clone();
+        let text = self.text(node)?;
+        if let Err(why) = is(&text) {
+            self.fault(&place, why);
+        }
+        Some(text)
     }
 
     fn word<Word: ValueEnum>(&mut self, node: Option<Node>) -> Option<Word> {

@@ -1,7 +1,7 @@
 //! What the registry answers where it says no: a report, places in a text, or an error like any other.
 
 use prost::Message;
-use tidings_registry::{definition::Fault, proto::v1::CompatibilityReport};
+use tidings_registry::{definition::Fault, format::Schema, proto::v1::CompatibilityReport};
 use tonic::Status;
 use tonic_types::{StatusExt, pb};
 
@@ -39,11 +39,16 @@ pub fn failure(
     let violations = details.bad_request().map(|bad| bad.field_violations.as_slice());
     let mut faults: Vec<Vec<Fault>> = vec![Vec::new(); schemas.len()];
     for violation in violations.unwrap_or_default() {
-        // Of several schemas it has to be said which.
-        let index = index_of(&violation.field).or((schemas.len() == 1).then_some(0));
-        let faults = index.and_then(|index| faults.get_mut(index));
-        if is_invalid && let Some(faults) = faults {
-            faults.push(fault_of(&violation.description));
+        if !is_invalid {
+            break;
+        }
+        let fault = fault_of(&violation.description);
+        let index = match schemas.len() {
+            1 => Some(0),
+            _ => index_of(&violation.field).or_else(|| who_has(&fault, schemas)),
+        };
+        if let Some(faults) = index.and_then(|index| faults.get_mut(index)) {
+            faults.push(fault);
         }
     }
     let entries: Vec<(Entry, &Source)> = schemas
@@ -65,6 +70,16 @@ pub fn failure(
         Ok(()) => failure.into(),
         Err(error) => error,
     }
+}
+
+/// Which of several schemas has this fault, where the server does not say.
+fn who_has(fault: &Fault, schemas: &[(&str, &Source)]) -> Option<usize> {
+    schemas.iter().position(|(subject, source)| {
+        let parsed = Schema::parse(source.format, subject, &source.definition, &[]);
+        parsed.is_err_and(|invalid| {
+            invalid.faults.iter().any(|it| it.to_string() == fault.to_string())
+        })
+    })
 }
 
 /// Which of the schemas a field belongs to: `schemas[2].definition` to the third.

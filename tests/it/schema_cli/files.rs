@@ -165,6 +165,15 @@ pub const FILES: &[(&str, &str)] = &[
         "manifests/twice.yaml",
         "schemas:\n  - {subject: shop.A, file: order.proto}\n  - {subject: shop.A, file: order.proto, version: 1.1.0}\n",
     ),
+    (
+        "manifests/names.yaml",
+        "schemas:\n  - {subject: \"a b\", file: order.proto}\n  - {subject: shop.B, file: order.proto, version: 1.x}\n",
+    ),
+    ("live/bad.proto", "syntax = \"proto3\";\nmessage Bad {\n  sting id = 1;\n}\n"),
+    (
+        "live/bad.yaml",
+        "schemas:\n  - {subject: shop.Money, file: money.json}\n  - {subject: shop.Bad, file: bad.proto}\n",
+    ),
     ("manifests/no_list.yaml", "schemas: {subject: shop.A}\n"),
     ("manifests/not_yaml.yaml", "schemas:\n\t- subject: shop.A\n"),
     ("manifests/alias.yaml", "schemas:\n  - &a {subject: shop.A, file: order.proto}\n  - *a\n"),
