@@ -439,6 +439,27 @@ fn readme_names_commands_that_exist() {
 }
 
 /// A rule that never finds anything is no rule.
+/// Ids of findings are stable, and scripts depend on them: each is in the list, and the list has no other.
+#[test]
+fn every_rule_of_compatibility_is_documented() {
+    const LIST: &str = "docs/COMPATIBILITY.md";
+    let ids = |text: &str, quote: char| -> BTreeSet<String> {
+        let prefixes = ["PROTOBUF_", "JSON_", "AVRO_", "VERSION_"];
+        text.split(quote)
+            .filter(|it| prefixes.iter().any(|prefix| it.starts_with(prefix)))
+            .filter(|it| {
+                it.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+            })
+            .map(String::from)
+            .collect()
+    };
+    let files = committed();
+    let sources = files.iter().filter(|it| it.path.starts_with("registry/src/"));
+    let used: BTreeSet<_> = sources.flat_map(|it| ids(&it.text, '"')).collect();
+    let list = files.iter().find(|it| it.path == LIST).expect("the list of rules");
+    assert_eq!(used, ids(&list.text, '`'), "the rules of registry/src, and those of {LIST}");
+}
+
 #[test]
 fn the_rules_find_what_they_are_for() {
     let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
