@@ -7,7 +7,7 @@ use semver::Version;
 
 use crate::{
     compatibility::{Found, Level, Report},
-    definition::{Definition, Form},
+    definition::{Definition, Form, Place},
     finding::{ContentModel, Direction, Severity, Surface, Verdict},
     format::Format,
     proto::v1,
@@ -248,6 +248,8 @@ impl From<Direction> for v1::Direction {
 
 impl From<Found> for v1::Finding {
     fn from(Found { against, finding }: Found) -> Self {
+        // What stands in a further file has no place in the proposed text.
+        let place = if finding.place.file.is_empty() { finding.place } else { Place::default() };
         Self {
             rule: finding.rule.into(),
             severity: v1::Severity::from(finding.severity).into(),
@@ -260,8 +262,8 @@ impl From<Found> for v1::Finding {
             message: finding.message,
             suggestion: finding.suggestion,
             witness: finding.witness,
-            line: finding.place.line,
-            column: finding.place.column,
+            line: place.line,
+            column: place.column,
         }
     }
 }

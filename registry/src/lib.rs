@@ -10,7 +10,7 @@
 //! - [`definition`]: what an author hands in, and what is wrong with it.
 //! - [`finding`]: what a comparison finds, and what follows: verdicts and the bump.
 //! - [`protobuf`], [`json`], [`avro`]: one format each: parse, canonical form, compare, validate.
-//! - [`format`]: a schema of any of the three.
+//! - [`mod@format`]: a schema of any of the three.
 //! - [`version`], [`compatibility`]: lines, bumps and levels; the report.
 //! - [`subject`], [`schema`]: what is registered; [`catalog`]: all of it at one revision, and what a draft would become.
 //! - [`registry`]: the one writer; [`store`]: RocksDB; [`service`]: the wire.

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use self::decode::Faults;
 pub use self::status::unreachable;
 use crate::{
-    catalog::plan::{Decision, Planned},
+    catalog::plan::{Decision, Draft, Planned},
     compatibility::Level,
     error::{Refusal, WriteError},
     finding::{ContentModel, Surface},
@@ -76,12 +76,10 @@ impl Service {
 
     async fn apply(
         &self,
-        drafts: Vec<crate::catalog::plan::Draft>,
+        drafts: Vec<Draft>,
         expected: Option<u64>,
-    ) -> Result<Applied, Status> {
-        let applied =
-            self.compile(move |registry| registry.apply(&drafts, expected, Timestamp::now()));
-        applied.await?.map_err(|error| status::write(&error))
+    ) -> Result<Result<Applied, WriteError>, Status> {
+        self.compile(move |registry| registry.apply(&drafts, expected, Timestamp::now())).await
     }
 }
 
@@ -96,7 +94,14 @@ impl SchemaRegistryService for Service {
         let mut faults = Faults::default();
         let draft = decode::draft(&mut faults, "schema", request.into_inner().schema);
         let draft = faults.finish(draft)?;
-        let mut applied = self.apply(vec![draft], None).await?;
+        let applied = self.apply(vec![draft], None).await?;
+        let mut applied = applied.map_err(|error| match error {
+            WriteError::Refused(refusals) => match &refusals[..] {
+                [(_, refusal)] => status::refused("schema.", refusal),
+                _ => status::write(&WriteError::Refused(refusals)),
+            },
+            error => status::write(&error),
+        })?;
         let one = applied.planned.pop().ok_or_else(|| status::internal("no plan of a draft"))?;
         Ok(Response::new(self.result(one)))
     }
@@ -161,6 +166,7 @@ impl SchemaRegistryService for Service {
         let expected = (request.expected_revision > 0).then_some(request.expected_revision);
         if !request.validate_only {
             let applied = self.apply(drafts, expected).await?;
+            let applied = applied.map_err(|error| status::write(&error))?;
             return Ok(Response::new(self.applied(applied)?));
         }
         let planned = self.compile(move |registry| {

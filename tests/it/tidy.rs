@@ -283,7 +283,7 @@ fn leftovers(file: &File) -> Vec<Finding> {
     let mut findings = Vec::new();
     let prints_allowed = match file.module() {
         Some(module) => matches!(module, "cli" | "main"),
-        None => !file.path.starts_with("registry/src/"),
+        None => !file.path.starts_with("registry/src/") || file.path == "registry/src/main.rs",
     };
     for (line, code) in file.code() {
         for left in ["dbg!", "todo!", "unimplemented!"] {
@@ -446,7 +446,9 @@ fn every_rule_of_compatibility_is_documented() {
     let ids = |text: &str, quote: char| -> BTreeSet<String> {
         let prefixes = ["PROTOBUF_", "JSON_", "AVRO_", "VERSION_"];
         text.split(quote)
-            .filter(|it| prefixes.iter().any(|prefix| it.starts_with(prefix)))
+            .filter(|it| {
+                prefixes.iter().any(|prefix| it.len() > prefix.len() && it.starts_with(prefix))
+            })
             .filter(|it| {
                 it.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
             })

@@ -155,7 +155,7 @@ pub struct Found {
 pub struct Pair {
     pub writer: TypeId,
     pub reader: TypeId,
-    /// In [`Resolution::paths`], of the writer's and of the reader's side.
+    /// In the paths of the resolution, of the writer's and of the reader's side.
     pub writer_path: u32,
     pub reader_path: u32,
 }

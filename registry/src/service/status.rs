@@ -228,7 +228,7 @@ fn in_text(field: &str, fault: &Fault) -> (String, String) {
 pub fn write(error: &WriteError) -> Status {
     match error {
         WriteError::Refused(refusals) => match &refusals[..] {
-            [(_, refusal)] => refused("schema.", refusal),
+            [(at, refusal)] => refused(&format!("schemas[{at}]."), refusal),
             _ => all(error, refusals),
         },
         WriteError::Circle(subjects) => {
