@@ -82,18 +82,31 @@ address=$(sed -n 's/^listening on //p' "$folder/server.out")
 echo "listening on $address" | indent
 export TIDINGS_SERVER="http://$address"
 
-say "2. Three topics"
+say "2. What events look like is registered before any code goes out: all schemas or none"
+show "tidings schema apply examples/orders/schemas"
+tidings schema apply schemas >"$folder/applied" 2>>"$folder/schema.log" || fail "could not apply the schemas"
+indent < "$folder/applied"
+
+say "3. A change that would break somebody is refused, with the place, the reason and a payload that shows it"
+change=(tidings schema check shop.orders.v1.OrderPlaced schemas/next_order_placed.json --reference money.json=shop.Money)
+show "${change[*]}"
+status=0
+"${change[@]}" >"$folder/checked" 2>>"$folder/schema.log" || status=$?
+[ "$status" = 100 ] || fail "a schema that breaks replays was answered with $status"
+head -n 9 "$folder/checked" | indent
+
+say "4. Three topics"
 for topic in shop.orders shop.payments shop.shipping; do
   show "tidings topic create $topic"
   tidings topic create "$topic" >>"$folder/publish.log" 2>&1 || fail "could not create $topic"
 done
 
-say "3. What happened before anybody looked: CloudEvents documents, one a line"
+say "5. What happened before anybody looked: CloudEvents documents, one a line"
 publish history
 past=$(cat history/*.jsonl | lines_in /dev/stdin)
 future=$(cat live/*.jsonl | lines_in /dev/stdin)
 
-say "4. A subscriber comes late, catches up from the beginning, over all topics in the order of appending"
+say "6. A subscriber comes late, catches up from the beginning, over all topics in the order of appending"
 show "tidings subscribe 'shop.*' --from earliest --format '$FORMAT'"
 : > "$folder/seen"
 tidings subscribe 'shop.*' --from earliest --format "$FORMAT" \
@@ -101,20 +114,20 @@ tidings subscribe 'shop.*' --from earliest --format "$FORMAT" \
 subscriber=$!
 eventually "the subscriber has caught up with $past events" has_lines "$folder/seen" "$past"
 
-say "5. It goes on live, while more is published"
+say "7. It goes on live, while more is published"
 publish live
 eventually "the subscriber follows to $((past + future)) events" has_lines "$folder/seen" $((past + future))
 
-say "6. One flow across topics, by its correlation id"
+say "8. One flow across topics, by its correlation id"
 show "tidings read --correlation-id flow-1003 --format '{topic} {type}'"
 tidings read --correlation-id flow-1003 --format '{topic} {type}' | indent
 
-say "7. The same file again appends nothing: an event's id is known for as long as the event is kept"
+say "9. The same file again appends nothing: an event's id is known for as long as the event is kept"
 show "tidings publish shop.orders < examples/orders/history/1.shop.orders.jsonl"
 tidings publish shop.orders < history/1.shop.orders.jsonl 2>>"$folder/publish.log" |
   sed 's/"cursor":"[^"]*",\{0,1\}//' | indent
 
-say "8. The subscriber is interrupted, and says how to go on"
+say "10. The subscriber is interrupted, and says how to go on"
 show "Ctrl-C"
 kill -INT "$subscriber"
 wait "$subscriber" 2>/dev/null || true
@@ -124,7 +137,7 @@ resume=$(grep -o 'tidings subscribe .*' "$folder/subscriber.log" | tail -n 1) ||
 echo "$resume" | indent
 [ "$(lines_in "$folder/seen")" = $((past + future)) ] || fail "a duplicate was delivered"
 
-say "9. Something happens meanwhile; resuming brings exactly that"
+say "11. Something happens meanwhile; resuming brings exactly that"
 late='{"specversion":"1.0","id":"1004.reserved","source":"https://shop.example/warehouse","type":"shop.shipping.v1.StockReserved","partitionkey":"order-1004","correlationid":"flow-1004","causationid":"1004.authorized","data":{"order":"order-1004","warehouse":"leipzig"}}'
 show "tidings publish shop.shipping '$late'"
 tidings publish shop.shipping "$late" >/dev/null 2>>"$folder/publish.log" || fail "could not publish"
@@ -133,7 +146,7 @@ eval "$resume --exit-at-end" 2>>"$folder/subscriber.log" >"$folder/rest"
 indent < "$folder/rest"
 [ "$(lines_in "$folder/rest")" = 1 ] || fail "resuming brought something else than the one event"
 
-say "10. The server drains and stops"
+say "12. The server drains and stops"
 show "kill -TERM \$server"
 kill -TERM "$server"
 status=0
