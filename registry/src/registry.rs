@@ -190,9 +190,11 @@ impl Registry {
         }
         subject.deleted = true;
         subject.ids_before = catalog.last_id;
-        let highest = subject.versions.keys().map(|version| version.major).max();
+        let versions = subject.versions.keys().chain(subject.unreadable.keys());
+        let highest = versions.map(|version| version.major).max();
         subject.major_before = subject.major_before.max(highest);
         subject.versions.clear();
+        subject.unreadable.clear();
         let mut next = Next::new(&catalog);
         next.subject(subject, now, |subject| Change::SubjectDeleted(subject.name.to_string()));
         self.commit(&mut writer, next)
@@ -327,6 +329,7 @@ impl Next {
             ids_before: grave.map_or(0, |grave| grave.ids_before),
             major_before: grave.and_then(|grave| grave.major_before),
             versions: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
         };
         let mut subject = match grave {
             Some(subject) if !subject.deleted => Subject::clone(subject),

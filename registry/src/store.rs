@@ -88,6 +88,8 @@ struct SubjectRow {
     deleted: bool,
     ids_before: u32,
     major_before: Option<u64>,
+    /// What is registered, with its ids: a version whose own row is damaged is not given again.
+    versions: Vec<(String, u32)>,
 }
 
 /// The open database.
@@ -201,7 +203,8 @@ impl Store {
                 Err(detail) => aside.push(Aside { what: format!("schema {id}"), detail }),
             }
         }
-        for subject in subjects.into_values() {
+        for mut subject in subjects.into_values() {
+            subject.unreadable.retain(|version, _| !subject.versions.contains_key(version));
             catalog.put_subject(subject);
         }
         Ok((catalog, aside))
@@ -297,6 +300,9 @@ fn subject_row(subject: &Subject) -> SubjectRow {
         deleted: subject.deleted,
         ids_before: subject.ids_before,
         major_before: subject.major_before,
+        versions: (subject.versions.iter().map(|(version, it)| (version.to_string(), it.id)))
+            .chain(subject.unreadable.iter().map(|(version, id)| (version.to_string(), *id)))
+            .collect(),
     }
 }
 
@@ -307,6 +313,11 @@ fn read_subject(key: &[u8], value: &[u8]) -> Result<Subject, String> {
     let fault = |what: String| format!("subject \"{name}\": {what}");
     let row: SubjectRow =
         serde_json::from_slice(value).map_err(|error| fault(error.to_string()))?;
+    let mut registered = BTreeMap::new();
+    for (version, id) in &row.versions {
+        let version = Version::parse(version).map_err(|error| fault(error.to_string()))?;
+        registered.insert(version, *id);
+    }
     Ok(Subject {
         format: Format::from_proto(row.format)
             .map_err(fault)?
@@ -328,6 +339,8 @@ fn read_subject(key: &[u8], value: &[u8]) -> Result<Subject, String> {
         ids_before: row.ids_before,
         major_before: row.major_before,
         versions: BTreeMap::new(),
+        // Until their rows are read.
+        unreadable: registered,
         name,
     })
 }

@@ -151,6 +151,8 @@ pub struct Subject {
     pub major_before: Option<u64>,
     /// What is registered, by version.
     pub versions: BTreeMap<Version, Arc<Registered>>,
+    /// Versions that are registered and were set aside, with their ids: nothing can be compared with them.
+    pub unreadable: BTreeMap<Version, u32>,
 }
 
 impl Subject {

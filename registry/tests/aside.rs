@@ -55,6 +55,10 @@ fn what_cannot_be_read_is_set_aside_and_the_rest_is_served() {
     let two = SubjectName::parse("two").expect("a name");
     let found = catalog.version(&two, &Selector::Newest, "").expect("it is there");
     assert!(catalog.parsed(found).expect("parsed").validate_json("\"fits\"").is_ok());
+    // Nobody can say whether it would be compatible with what was set aside, nor may its version be given again.
+    let refused = registry.apply(&[draft("one", "true")], None, Timestamp::now()).map(|_| ());
+    let refused = refused.expect_err("it cannot be compared").to_string();
+    assert!(refused.contains("version 1.0.0 of \"one\" (id 1)"), "{refused}");
     register(&registry, "four", "true");
     assert_eq!(registry.catalog().last_id, 4, "no id is given twice");
 }

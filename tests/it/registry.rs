@@ -1,6 +1,6 @@
 //! The schema registry over real sockets: versions, refusals, atomic applies, watches, crashes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, process::Command, sync::Arc};
 
 use prost::Message as _;
 use prost_types::FieldMask;
@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
+use crate::clients::{succeed, toolchain};
 use crate::harness::{Options, PATIENCE, Server, assert_refused, metadata, reason, within};
 
 type Client = SchemaRegistryServiceClient<Channel>;
@@ -611,4 +612,58 @@ async fn real_schemas_register_and_their_evolution_is_told() {
     let applied = apply(&mut client, request).await.unwrap();
     assert_eq!(applied.results.len(), 58);
     server.assert_calm();
+}
+
+/// Releases of OpenTelemetry's public API, four years of them: what its descriptors changed, as versions.
+#[tokio::test]
+async fn releases_of_a_public_api_register_one_after_the_other() {
+    const RELEASES: [&str; 6] = ["1.11.1", "1.12.0", "1.20.0", "1.25.0", "1.40.0", "1.45.2"];
+    // 1.12 brought `min` and `max` of a histogram; 1.20 took `instrumentation_library_spans` away, which was deprecated, and
+    // gave scopes attributes; 1.25 gave spans flags, and metrics metadata; 1.40 gave resources entities; 1.45 keys by index.
+    let expected = [
+        (
+            "collector.trace.v1.ExportTraceServiceRequest",
+            ["1.0.0", "1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0"],
+        ),
+        (
+            "collector.metrics.v1.ExportMetricsServiceRequest",
+            ["1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.5.0"],
+        ),
+    ];
+    if !toolchain("descriptors", ["python3"]) {
+        return;
+    }
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("descriptors");
+    std::fs::create_dir_all(&folder).unwrap();
+    let python = folder.join("python/bin/python3");
+    if !python.exists() {
+        succeed(Command::new("python3").args(["-m", "venv"]).arg(folder.join("python")));
+    }
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/descriptors.py");
+    let releases = RELEASES.join(",");
+    succeed(Command::new(python).arg(script).args(["opentelemetry-proto", &releases]).arg(&folder));
+
+    let server = Server::start(Options::default()).await;
+    let mut client = client(&server);
+    for (message, versions) in expected {
+        for (release, expected) in RELEASES.iter().zip(versions) {
+            let set =
+                std::fs::read(folder.join(format!("opentelemetry-proto-{release}.binpb"))).unwrap();
+            let draft = SchemaDraft {
+                subject: message.into(),
+                format: SchemaFormat::Protobuf.into(),
+                definition: Some(Definition {
+                    form: Some(Form::DescriptorSet(set.into())),
+                    message_name: format!("opentelemetry.proto.{message}"),
+                    ..Definition::default()
+                }),
+                ..SchemaDraft::default()
+            };
+            assert_eq!(
+                version(&mut client, draft).await.unwrap(),
+                expected,
+                "{message} of {release}"
+            );
+        }
+    }
 }

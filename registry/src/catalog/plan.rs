@@ -12,7 +12,7 @@ use super::Catalog;
 use crate::{
     compatibility::{Found, Level, Report},
     definition::{DEFINITION_BYTES_MAX, Definition, Place},
-    error::Refusal,
+    error::{Refusal, Unreadable},
     finding::{ContentModel, Direction, Finding, Severity, Surface},
     format::{Format, Schema},
     protobuf,
@@ -211,6 +211,15 @@ impl Catalog {
             report.next = Some(known.version.clone());
             report.compared.push(known.version.clone());
             return Planned { decision: Decision::Already(Arc::clone(known)), report };
+        }
+        if let Some((version, id)) = subject.and_then(|it| it.unreadable.first_key_value()) {
+            let refusal = Refusal::Unreadable(Unreadable {
+                subject: draft.subject.to_string(),
+                version: version.clone(),
+                id: *id,
+                detail: "its row in the database is damaged".into(),
+            });
+            return Planned::refused(report, refusal);
         }
         let compared = match subject {
             Some(subject) => self.compare_line(draft, subject, &settings, &proposal, &mut report),
