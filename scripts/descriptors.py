@@ -14,7 +14,7 @@ import subprocess
 import sys
 import zipfile
 
-SERIALIZED = re.compile(r"""AddSerializedFile\((b'(?:[^'\\]|\\.)*'|b"(?:[^"\\]|\\.)*")\)""")
+SERIALIZED = re.compile(r"""(?:AddSerializedFile\(|serialized_pb=)(b'(?:[^'\\]|\\.)*'|b"(?:[^"\\]|\\.)*")""")
 
 
 def length_delimited(content: bytes) -> bytes:
