@@ -24,9 +24,9 @@ pub(super) struct CanonicalForm {
 }
 
 /// The messages and enums that are reached from roots.
-struct Reached {
-    messages: BTreeSet<usize>,
-    enums: BTreeSet<usize>,
+pub(super) struct Reached {
+    pub(super) messages: BTreeSet<usize>,
+    pub(super) enums: BTreeSet<usize>,
 }
 
 impl CanonicalForm {
@@ -62,7 +62,7 @@ impl CanonicalForm {
 }
 
 impl Reached {
-    fn from(types: &Types, roots: &Roots) -> Self {
+    pub(super) fn from(types: &Types, roots: &Roots) -> Self {
         let mut reached = Self {
             messages: roots.messages().iter().copied().collect(),
             enums: roots.enums().iter().copied().collect(),

@@ -9,6 +9,7 @@ use crate::finding::{Direction, Finding, Surface};
 
 use super::{
     compare::{Roots, Walk},
+    form::Reached,
     report::{Note, Report},
     types::{Cardinality, Enum, Field, Kind, Message, Types},
 };
@@ -48,23 +49,30 @@ fn sorted<T>(map: HashMap<usize, T>) -> Vec<(usize, T)> {
     items
 }
 
-/// Pairs types as comparisons do, from the roots down, and by their names: a type may have been reached another way.
+/// Pairs types as comparisons do, from the roots down, and by their names: a type may have been reached another way. What no
+/// event reaches has no data to be misread.
 fn lineages<'a>(
     history: &[Version<'a>],
     (types, roots): Version<'_>,
 ) -> (Lineage<'a, Message>, Lineage<'a, Enum>) {
     let mut messages = Lineage { versions: HashMap::new() };
     let mut enums = Lineage { versions: HashMap::new() };
+    let is = Reached::from(types, roots);
     for (at, (old, old_roots)) in history.iter().enumerate() {
+        let was = Reached::from(old, old_roots);
         let mut walk = Walk::new(old, types, Surface::Wire);
         walk.begin(old_roots, roots);
         let mut pairs = walk.pairs();
         for (index, message) in types.messages.iter().enumerate() {
-            pairs.extend(old.message_index(&message.name).map(|from| (from, index)));
+            let from = old.message_index(&message.name);
+            let both = from.filter(|it| was.messages.contains(it) && is.messages.contains(&index));
+            pairs.extend(both.map(|from| (from, index)));
         }
         let mut kinds: HashSet<(usize, usize)> = HashSet::new();
         for (index, kind) in types.enums.iter().enumerate() {
-            kinds.extend(old.enum_index(&kind.name).map(|from| (from, index)));
+            let from = old.enum_index(&kind.name);
+            let both = from.filter(|it| was.enums.contains(it) && is.enums.contains(&index));
+            kinds.extend(both.map(|from| (from, index)));
         }
         // In the order of the texts: what is said first does not depend on a hash.
         for (from, to) in pairs.into_iter().collect::<BTreeSet<_>>() {

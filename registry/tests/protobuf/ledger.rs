@@ -126,6 +126,13 @@ fn a_number_or_a_name_does_not_come_back_as_something_else() {
             &[],
             &[],
         ),
+        // What no event reached has no data to be misread.
+        (
+            &["message U { int32 n = 1; } string a = 1;", "message U {} string a = 1;"],
+            "message U { string n = 1; } U u = 2; string a = 1;",
+            &[],
+            &[],
+        ),
     ];
     for (history, new, wire_json, wire) in cases {
         assert_eq!(rules(Surface::WireJson, history, new), wire_json, "{history:?} {new}");

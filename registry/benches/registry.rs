@@ -1,0 +1,249 @@
+//! What the registry promises of time, in one table: a start with many versions, reads, checks, and pairs that somebody made to
+//! be slow.
+//!
+//! ```text
+//! cargo bench -p tidings-registry --bench registry
+//! ```
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use tidings_registry::{
+    catalog::plan::Draft,
+    client::{self, Client},
+    definition::Definition,
+    finding::Options,
+    format::{Format, Schema},
+    proto::v1::{GetSchemaRequest, ListSubjectsRequest, SubjectVersion, get_schema_request::By},
+    registry::Registry,
+    service::Service,
+    subject::SubjectName,
+};
+use tokio::sync::watch;
+
+const SUBJECTS: usize = 1_000;
+const VERSIONS: usize = 10;
+const READS: usize = 100_000;
+const CHECKS: usize = 200;
+const FIELDS: usize = 50;
+const LINE: usize = 20;
+
+fn main() {
+    // Cargo's own arguments say nothing here.
+    let directory = tempfile::tempdir().expect("a directory");
+    println!("| what | figure | floor |\n|---|---|---|");
+    fill(directory.path());
+    let start = Instant::now();
+    let registry = Registry::open(directory.path()).expect("opened");
+    row("start with 10,000 versions of 1,000 subjects", start.elapsed(), "2 s");
+    reads(&registry);
+    drop(registry);
+    for format in [Format::Protobuf, Format::Json, Format::Avro] {
+        checks(format);
+    }
+    hostile();
+}
+
+fn row(what: &str, figure: Duration, floor: &str) {
+    println!("| {what} | {figure:.2?} | {floor} |");
+}
+
+fn draft(subject: &str, format: Format, text: String) -> Draft {
+    Draft {
+        subject: SubjectName::parse(subject).expect("a name"),
+        format: Some(format),
+        definition: Definition::text(text),
+        references: Vec::new(),
+        version: None,
+        labels: std::collections::BTreeMap::new(),
+        level: None,
+        content_model: None,
+        surface: None,
+    }
+}
+
+/// A schema of so many fields.
+fn schema(format: Format, fields: usize) -> String {
+    let list = |one: &dyn Fn(usize) -> String, between: &str| {
+        (1..=fields).map(one).collect::<Vec<_>>().join(between)
+    };
+    match format {
+        Format::Protobuf => {
+            let fields = list(&|n| format!("  string field_{n} = {n};"), "\n");
+            format!("syntax = \"proto3\";\npackage shop;\nmessage Order {{\n{fields}\n}}\n")
+        }
+        Format::Json => {
+            let fields = list(
+                &|n| format!("\"field_{n}\": {{\"type\": \"string\", \"maxLength\": {n}}}"),
+                ",",
+            );
+            format!(
+                "{{\"type\": \"object\", \"properties\": {{{fields}}}, \"required\": [\"field_1\"]}}"
+            )
+        }
+        Format::Avro => {
+            let fields = list(
+                &|n| {
+                    format!("{{\"name\": \"field_{n}\", \"type\": \"string\", \"default\": \"\"}}")
+                },
+                ",",
+            );
+            format!("{{\"type\": \"record\", \"name\": \"Order\", \"fields\": [{fields}]}}")
+        }
+    }
+}
+
+/// A thousand drafts at a time: each call is one commit.
+fn fill(directory: &Path) {
+    let registry = Registry::open(directory).expect("made");
+    let start = Instant::now();
+    for version in 0..VERSIONS {
+        let drafts: Vec<_> = (0..SUBJECTS)
+            .map(|n| {
+                draft(&format!("subject.{n}"), Format::Json, schema(Format::Json, 5 + version))
+            })
+            .collect();
+        registry.apply(&drafts, None, Timestamp::now()).expect("applied");
+    }
+    row("registering 10,000 versions, 1,000 in a call", start.elapsed(), "");
+    let single = (0..CHECKS).map(|n| {
+        let draft = draft(&format!("single.{n}"), Format::Json, schema(Format::Json, 5));
+        let start = Instant::now();
+        registry.apply(&[draft], None, Timestamp::now()).expect("registered");
+        start.elapsed()
+    });
+    row("registering one more, synced, median", median(single.collect()), "");
+}
+
+fn reads(registry: &Registry) {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("started");
+    runtime.block_on(async {
+        let (_drain, draining) = watch::channel(false);
+        let mut client = Client::from(client::embedded(Service::new(registry.clone(), draining)));
+        let mut times = Vec::with_capacity(READS);
+        for n in 0..READS {
+            let of = SubjectVersion {
+                subject: format!("subject.{}", n % SUBJECTS),
+                version: ["", "^1", "1.3.0"][n % 3].into(),
+            };
+            let request = GetSchemaRequest { by: Some(By::SubjectVersion(of)) };
+            let start = Instant::now();
+            client.get_schema(request).await.expect("found");
+            times.push(start.elapsed());
+        }
+        times.sort_unstable();
+        row("GetSchema, p50", times[READS / 2], "");
+        row("GetSchema, p99", times[READS * 99 / 100], "1 ms");
+        let start = Instant::now();
+        let (mut token, mut seen) = (String::new(), 0);
+        loop {
+            let request = ListSubjectsRequest {
+                page_size: 1000,
+                page_token: token,
+                prefix: "subject.".into(),
+            };
+            let page = client.list_subjects(request).await.expect("listed").into_inner();
+            seen += page.subjects.len();
+            token = page.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(seen, SUBJECTS);
+        row("ListSubjects, all 1,000", start.elapsed(), "");
+    });
+}
+
+/// A schema of 50 fields against the 20 versions of its line, as a check does it: parsing of the proposal included.
+fn checks(format: Format) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = Registry::open(directory.path()).expect("made");
+    for version in 0..LINE {
+        let draft = draft("line", format, schema(format, FIELDS - LINE + version));
+        registry.apply(&[draft], None, Timestamp::now()).expect("registered");
+    }
+    let proposal = draft("line", format, schema(format, FIELDS));
+    let check = |_| {
+        let start = Instant::now();
+        let planned = registry.catalog().plan(&proposal, Timestamp::now());
+        assert_eq!(planned.report.compared.len(), LINE);
+        start.elapsed()
+    };
+    let times = (0..CHECKS).map(check).collect();
+    row(
+        &format!("checking 50 fields against 20 versions, {format}, median"),
+        median(times),
+        "20 ms",
+    );
+}
+
+/// Pairs that somebody made to be slow: parsed, refused or compared.
+fn hostile() {
+    let nested =
+        |depth: usize, of: &str| format!("{}{}{}", of.repeat(depth), "{}", "}".repeat(depth));
+    let union = |n: usize| {
+        let branches = (0..n).map(|n| {
+            format!(
+                "{{\"properties\": {{\"k{n}\": {{\"const\": {n}}}}}, \"required\": [\"k{n}\"]}}"
+            )
+        });
+        format!("{{\"anyOf\": [{}]}}", branches.collect::<Vec<_>>().join(","))
+    };
+    let doubling = |levels: usize| {
+        let level = |n: usize| {
+            format!(
+                "\"l{n}\": {{\"allOf\": [{{\"$ref\": \"#/$defs/l{0}\"}}, {{\"$ref\": \"#/$defs/l{0}\"}}]}}",
+                n + 1
+            )
+        };
+        let levels_text = (0..levels).map(level).collect::<Vec<_>>().join(",");
+        format!(
+            "{{\"$ref\": \"#/$defs/l0\", \"$defs\": {{{levels_text}, \"l{levels}\": {{\"type\": \"string\"}}}}}}"
+        )
+    };
+    let pairs = [
+        (
+            "10,000 properties",
+            Format::Json,
+            schema(Format::Json, 10_000),
+            schema(Format::Json, 10_001),
+        ),
+        ("anyOf of 500 objects", Format::Json, union(500), union(501)),
+        ("$ref doubling 40 times", Format::Json, doubling(40), doubling(41)),
+        ("90 levels of not", Format::Json, nested(90, "{\"not\":"), nested(91, "{\"not\":")),
+        (
+            "5,000 fields",
+            Format::Protobuf,
+            schema(Format::Protobuf, 4_999),
+            schema(Format::Protobuf, 5_000),
+        ),
+        (
+            "50,000 fields",
+            Format::Protobuf,
+            schema(Format::Protobuf, 20_000),
+            schema(Format::Protobuf, 50_000),
+        ),
+        ("10,000 fields", Format::Avro, schema(Format::Avro, 9_999), schema(Format::Avro, 10_000)),
+    ];
+    for (what, format, old, new) in pairs {
+        let start = Instant::now();
+        let parse = |text: &str| Schema::parse(format, "shop.Order", &Definition::text(text), &[]);
+        let outcome = match (parse(&old), parse(&new)) {
+            (Ok(old), Ok(new)) => {
+                let compared = old.compare(&new, Options::default());
+                format!("{} findings", compared.map_or(0, |it| it.findings.len()))
+            }
+            _ => "refused".into(),
+        };
+        row(&format!("hostile, {format}: {what} ({outcome})"), start.elapsed(), "1 s");
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
