@@ -45,8 +45,9 @@ fn a_number_or_a_name_does_not_come_back_as_something_else() {
         (
             &["message L { int32 n = 1; } L l = 1;", "message L { string n = 1; }"],
             "message L { string n = 1; } L l = 1;",
-            &[NUMBER],
-            &[NUMBER],
+            // The field, and what is in it.
+            &[NUMBER, NUMBER],
+            &[NUMBER, NUMBER],
         ),
         (
             &["string a = 1; string b = 2;", "string a = 1;"],
