@@ -184,6 +184,9 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
     let has_registry = config.registry != RegistrySource::Off;
     set_health(&reporter, ServingStatus::Serving, has_registry).await;
     let (drain_registry, draining) = watch::channel(false);
+    if let Some(registry) = &registry {
+        tokio::spawn(tell_stopped(registry.stopped(), reporter.clone()));
+    }
     let registry = registry.map(|registry| Service::new(registry, draining).server());
     let remote = match &config.registry {
         RegistrySource::Remote(address) => {
@@ -355,6 +358,15 @@ async fn set_health(reporter: &HealthReporter, status: ServingStatus, has_regist
     if has_registry {
         let registry = schema_registry_service_server::SERVICE_NAME;
         reporter.set_service_status(registry, status).await;
+    }
+}
+
+/// A registry that writes nothing any more is told to who looks for it alone: its reads go on, and so do events.
+async fn tell_stopped(mut stopped: watch::Receiver<Option<String>>, reporter: HealthReporter) {
+    // Gone without a reason: the server ends, and tells of it itself.
+    if stopped.wait_for(Option::is_some).await.is_ok() {
+        let registry = schema_registry_service_server::SERVICE_NAME;
+        reporter.set_service_status(registry, ServingStatus::NotServing).await;
     }
 }
 

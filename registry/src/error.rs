@@ -202,10 +202,7 @@ fn refused(refusals: &[(usize, Refusal)]) -> String {
 /// RocksDB or the file system failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StorageError {
-    /// There is no space: nothing was written, and nothing else is wrong.
-    #[error("the disk of the registry is full: {0}")]
-    Full(String),
-    /// A write failed; whether it is on disk is not known. Nothing is written any more.
+    /// A write failed, be it for want of space; whether it is on disk is not known. Nothing is written any more.
     #[error("a write of the registry failed, and nobody knows what of it is on disk: {0}")]
     Ambiguous(String),
     /// An earlier write failed.

@@ -232,14 +232,10 @@ impl Store {
         }
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.db.write_opt(batch, &options).map_err(|error| {
-            let message = error.into_string();
-            if message.contains("No space left") {
-                StorageError::Full(message)
-            } else {
-                StorageError::Ambiguous(message)
-            }
-        })
+        // A full disk is no exception: the log may have the batch, whole or in part.
+        self.db
+            .write_opt(batch, &options)
+            .map_err(|error| StorageError::Ambiguous(error.into_string()))
     }
 
     /// Changes behind a revision, at most so many.

@@ -289,26 +289,17 @@ fn all(error: &WriteError, refusals: &[(usize, Refusal)]) -> Status {
 
 /// The disk.
 pub fn storage(error: &StorageError) -> Status {
-    let (code, reason) = match error {
-        StorageError::Full(_) => (Code::ResourceExhausted, Reason::StorageFull),
-        StorageError::Ambiguous(_) | StorageError::Stopped(_) => {
-            (Code::Unavailable, Reason::CommitAmbiguous)
-        }
-    };
     tracing::error!(%error, "the registry's disk");
     // What the disk said is for the log.
     let message = match error {
-        StorageError::Full(_) => "the disk of the registry is full; nothing was registered",
         StorageError::Ambiguous(_) => {
             "a write failed, and whether it is on disk is not known; ask again when the registry is back"
         }
-        StorageError::Stopped(_) => "the registry writes nothing any more, because a write failed",
+        StorageError::Stopped(_) => {
+            "the registry writes nothing any more, because a write failed; it has to be started again"
+        }
     };
-    let mut answer = Answer::new(code, reason, message);
-    if matches!(error, StorageError::Full(_)) {
-        answer.details.set_retry_info(Some(std::time::Duration::from_secs(10)));
-    }
-    answer.status()
+    Answer::new(Code::Unavailable, Reason::CommitAmbiguous, message).status()
 }
 
 /// A watch from a revision that is not reached: another registry, or one restored from a backup.
