@@ -85,6 +85,7 @@ impl ServeError {
             Self::Open(OpenError::NewerFormat { .. }) => 5,
             Self::Open(OpenError::Locked { .. }) => 6,
             Self::Open(OpenError::Io { .. }) | Self::Disk(_) | Self::Close(_) => 7,
+            Self::Registry(RegistryError::AcknowledgedMissing(_)) => 3,
             Self::Registry(RegistryError::Corrupt(_)) => 4,
             Self::Registry(RegistryError::NewerFormat { .. }) => 5,
             Self::Registry(RegistryError::Locked(_)) => 6,

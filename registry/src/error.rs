@@ -210,6 +210,11 @@ pub enum StorageError {
     Stopped(String),
 }
 
+/// A row that cannot be read any more.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("a change is stored and cannot be read: {0}")]
+pub struct Damaged(pub String);
+
 /// The registry cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -224,6 +229,9 @@ pub enum OpenError {
         /// What is known.
         known: u32,
     },
+    /// Less than was acknowledged once: a log or a list of files was cut, or comes from an older copy.
+    #[error("schemas that were acknowledged are gone: {0}")]
+    AcknowledgedMissing(String),
     /// Damaged beyond setting single schemas aside.
     #[error("the registry's data is damaged: {0}")]
     Corrupt(String),

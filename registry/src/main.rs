@@ -55,6 +55,7 @@ fn main() -> ExitCode {
 /// The exit codes of `tidings serve`.
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<OpenError>() {
+        Some(OpenError::AcknowledgedMissing(_)) => 3,
         Some(OpenError::Corrupt(_)) => 4,
         Some(OpenError::NewerFormat { .. }) => 5,
         Some(OpenError::Locked(_)) => 6,

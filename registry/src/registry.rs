@@ -16,7 +16,7 @@ use crate::{
         plan::{Decision, Draft, Planned},
     },
     convert::timestamp,
-    error::{OpenError, Refusal, StorageError, WriteError},
+    error::{Damaged, OpenError, Refusal, StorageError, WriteError},
     proto::v1::{self, watch_registry_response::Change},
     schema::{Registered, State},
     store::{Aside, Commit, Store},
@@ -106,7 +106,7 @@ impl Registry {
         &self,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<v1::WatchRegistryResponse>, StorageError> {
+    ) -> Result<Vec<v1::WatchRegistryResponse>, Damaged> {
         self.0.store.changes(after, limit)
     }
 

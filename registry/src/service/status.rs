@@ -12,7 +12,7 @@ use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
 use crate::{
     definition::Fault,
-    error::{NotFound, Refusal, StorageError, WriteError},
+    error::{Damaged, NotFound, Refusal, StorageError, WriteError},
     proto::v1::{self, ErrorReason as Reason},
 };
 
@@ -288,7 +288,7 @@ fn all(error: &WriteError, refusals: &[(usize, Refusal)]) -> Status {
 }
 
 /// The disk.
-pub fn storage(error: &StorageError) -> Status {
+fn storage(error: &StorageError) -> Status {
     tracing::error!(%error, "the registry's disk");
     // What the disk said is for the log.
     let message = match error {
@@ -300,6 +300,13 @@ pub fn storage(error: &StorageError) -> Status {
         }
     };
     Answer::new(Code::Unavailable, Reason::CommitAmbiguous, message).status()
+}
+
+/// A change that cannot be told any more.
+pub fn damaged(error: &Damaged) -> Status {
+    tracing::error!(%error, "the registry's disk");
+    let message = "a change is stored and cannot be read; the registry's log says more";
+    Answer::new(Code::DataLoss, Reason::Internal, message).status()
 }
 
 /// A watch from a revision that is not reached: another registry, or one restored from a backup.
