@@ -91,6 +91,7 @@ impl ServeError {
             Self::Open(OpenError::NewerFormat { .. }) => 5,
             Self::Open(OpenError::Locked { .. }) => 6,
             Self::Open(OpenError::Io { .. }) | Self::Disk(_) | Self::Close(_) => 7,
+            Self::Registry(RegistryError::AcknowledgedMissing(_)) => 3,
             Self::Registry(RegistryError::Corrupt(_)) => 4,
             Self::Registry(RegistryError::NewerFormat { .. }) => 5,
             Self::Registry(RegistryError::Locked(_)) => 6,
@@ -184,6 +185,7 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
         retention_interval: config.retention_interval,
     };
     let (drain_registry, draining) = watch::channel(false);
+    let registry_stopped = registry.as_ref().map(Registry::stopped);
     let registry = Schemata::new(&config, registry, draining, &metrics)?;
     let Schemata { schemas, here, there } = registry;
     let clock = AppendTime::now;
@@ -193,6 +195,9 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let has_registry = config.registry != RegistrySource::Off;
     set_health(&reporter, ServingStatus::Serving, has_registry).await;
+    if let Some(stopped) = registry_stopped {
+        tokio::spawn(tell_stopped(stopped, reporter.clone()));
+    }
     let in_flight = Arc::new(InFlight::default());
     let settings = Settings {
         batch_events_max: config.max_batch_events,
@@ -397,6 +402,15 @@ async fn set_health(reporter: &HealthReporter, status: ServingStatus, has_regist
     if has_registry {
         let registry = schema_registry_service_server::SERVICE_NAME;
         reporter.set_service_status(registry, status).await;
+    }
+}
+
+/// A registry that writes nothing any more is told to who looks for it alone: its reads go on, and so do events.
+async fn tell_stopped(mut stopped: watch::Receiver<Option<String>>, reporter: HealthReporter) {
+    // Gone without a reason: the server ends, and tells of it itself.
+    if stopped.wait_for(Option::is_some).await.is_ok() {
+        let registry = schema_registry_service_server::SERVICE_NAME;
+        reporter.set_service_status(registry, ServingStatus::NotServing).await;
     }
 }
 

@@ -55,6 +55,7 @@ fn main() -> ExitCode {
 /// The exit codes of `tidings serve`.
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<OpenError>() {
+        Some(OpenError::AcknowledgedMissing(_)) => 3,
         Some(OpenError::Corrupt(_)) => 4,
         Some(OpenError::NewerFormat { .. }) => 5,
         Some(OpenError::Locked(_)) => 6,
@@ -94,6 +95,13 @@ async fn listen(address: SocketAddr, registry: Registry) -> anyhow::Result<()> {
     for service in ["", SERVICE_NAME] {
         reporter.set_service_status(service, ServingStatus::Serving).await;
     }
+    let (writes, mut stopped) = (reporter.clone(), registry.stopped());
+    tokio::spawn(async move {
+        // Gone without a reason: it is closed, and told elsewhere.
+        if stopped.wait_for(Option::is_some).await.is_ok() {
+            writes.set_service_status(SERVICE_NAME, ServingStatus::NotServing).await;
+        }
+    });
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)

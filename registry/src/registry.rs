@@ -16,7 +16,7 @@ use crate::{
         plan::{Decision, Draft, Planned},
     },
     convert::timestamp,
-    error::{OpenError, Refusal, StorageError, WriteError},
+    error::{Damaged, OpenError, Refusal, StorageError, WriteError},
     proto::v1::{self, watch_registry_response::Change},
     schema::{Registered, State},
     store::{Aside, Commit, Store},
@@ -31,8 +31,10 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     store: Store,
     catalog: RwLock<Arc<Catalog>>,
-    /// Held by whoever writes, from the plan to the disk. The reason why nothing is written any more, if so.
-    writer: Mutex<Option<String>>,
+    /// Held by whoever writes, from the plan to the disk.
+    writer: Mutex<()>,
+    /// The reason why nothing is written any more, if so. Set by who holds `writer`.
+    stopped: watch::Sender<Option<String>>,
     revision: watch::Sender<u64>,
     aside: Vec<Aside>,
 }
@@ -70,7 +72,8 @@ impl Registry {
             store,
             revision: watch::Sender::new(catalog.revision),
             catalog: RwLock::new(Arc::new(catalog)),
-            writer: Mutex::new(None),
+            writer: Mutex::new(()),
+            stopped: watch::Sender::new(None),
             aside,
         })))
     }
@@ -83,6 +86,11 @@ impl Registry {
     /// Counts the changes.
     pub fn revisions(&self) -> watch::Receiver<u64> {
         self.0.revision.subscribe()
+    }
+
+    /// Why nothing is written any more, once a write failed. Reads go on; a start writes again.
+    pub fn stopped(&self) -> watch::Receiver<Option<String>> {
+        self.0.stopped.subscribe()
     }
 
     /// What the start set aside.
@@ -98,7 +106,7 @@ impl Registry {
         &self,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<v1::WatchRegistryResponse>, StorageError> {
+    ) -> Result<Vec<v1::WatchRegistryResponse>, Damaged> {
         self.0.store.changes(after, limit)
     }
 
@@ -122,7 +130,7 @@ impl Registry {
         expected_revision: Option<u64>,
         now: Timestamp,
     ) -> Result<Applied, WriteError> {
-        let mut writer = self.writer()?;
+        let writer = self.writer()?;
         let catalog = self.catalog();
         if let Some(expected) = expected_revision
             && expected != catalog.revision
@@ -139,7 +147,7 @@ impl Registry {
             return Err(WriteError::Refused(refusals.collect()));
         }
         let revision = next.catalog.revision;
-        self.commit(&mut writer, next)?;
+        self.commit(&writer, next)?;
         Ok(Applied { planned, revision })
     }
 
@@ -154,7 +162,7 @@ impl Registry {
         now: Timestamp,
         change: impl FnOnce(&mut Settings),
     ) -> Result<Arc<Subject>, WriteError> {
-        let mut writer = self.writer()?;
+        let writer = self.writer()?;
         let catalog = self.catalog();
         let mut subject = Subject::clone(catalog.subject(name)?);
         check_etag(&subject, etag)?;
@@ -165,7 +173,7 @@ impl Registry {
         }
         let mut next = Next::new(&catalog);
         next.subject(subject, now, |subject| Change::SubjectUpdated(subject.into()));
-        self.commit(&mut writer, next)?;
+        self.commit(&writer, next)?;
         Ok(Arc::clone(self.catalog().subject(name)?))
     }
 
@@ -179,7 +187,7 @@ impl Registry {
         etag: Option<&str>,
         now: Timestamp,
     ) -> Result<(), WriteError> {
-        let mut writer = self.writer()?;
+        let writer = self.writer()?;
         let catalog = self.catalog();
         let mut subject = Subject::clone(catalog.subject(name)?);
         check_etag(&subject, etag)?;
@@ -197,7 +205,7 @@ impl Registry {
         subject.unreadable.clear();
         let mut next = Next::new(&catalog);
         next.subject(subject, now, |subject| Change::SubjectDeleted(subject.name.to_string()));
-        self.commit(&mut writer, next)
+        self.commit(&writer, next)
     }
 
     /// Deprecates, retires or reactivates a version.
@@ -212,7 +220,7 @@ impl Registry {
         deprecation: &str,
         now: Timestamp,
     ) -> Result<Arc<Registered>, WriteError> {
-        let mut writer = self.writer()?;
+        let writer = self.writer()?;
         let catalog = self.catalog();
         let selector = Selector::Exactly(version.clone());
         let registered = catalog.version(name, &selector, &version.to_string())?;
@@ -231,20 +239,20 @@ impl Registry {
         next.catalog.put_schema(Arc::clone(&registered));
         let change = v1::Schema::from(&*registered);
         next.subject(subject, now, |_| Change::VersionStateSet(change));
-        self.commit(&mut writer, next)?;
+        self.commit(&writer, next)?;
         Ok(registered)
     }
 
-    fn writer(&self) -> Result<MutexGuard<'_, Option<String>>, StorageError> {
+    fn writer(&self) -> Result<MutexGuard<'_, ()>, StorageError> {
         // A panic while planning has written nothing.
         let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*writer {
+        match &*self.0.stopped.borrow() {
             Some(reason) => Err(StorageError::Stopped(reason.clone())),
             None => Ok(writer),
         }
     }
 
-    fn commit(&self, writer: &mut Option<String>, next: Next) -> Result<(), WriteError> {
+    fn commit(&self, _writer: &MutexGuard<'_, ()>, next: Next) -> Result<(), WriteError> {
         if next.changes.is_empty() {
             return Ok(());
         }
@@ -256,10 +264,9 @@ impl Registry {
             changes: next.changes,
         };
         if let Err(error) = self.0.store.commit(&commit) {
-            if let StorageError::Ambiguous(reason) = &error {
-                tracing::error!(reason, "a write failed: nothing is written any more");
-                *writer = Some(reason.clone());
-            }
+            let (StorageError::Ambiguous(reason) | StorageError::Stopped(reason)) = &error;
+            tracing::error!(reason, "a write failed: nothing is written any more");
+            self.0.stopped.send_replace(Some(reason.clone()));
             return Err(error.into());
         }
         let revision = commit.revision;

@@ -552,7 +552,7 @@ async fn watch_from(
                 Ok(Ok(_)) => break,
                 Ok(Err(error)) => {
                     // Whoever is gone does not mind.
-                    let _ = sender.send(Err(status::storage(&error))).await;
+                    let _ = sender.send(Err(status::damaged(&error))).await;
                     return;
                 }
                 Err(panic) => {
