@@ -1,6 +1,7 @@
 //! The domain: what is admitted, who gets what from where, how far each reader is. Knows neither gRPC nor RocksDB.
 
 pub mod error;
+mod gate;
 mod merge;
 pub mod publish;
 pub mod read;
@@ -12,6 +13,7 @@ pub mod topics;
 
 use std::{sync::Arc, time::Duration};
 
+use tidings_registry::{format::Schema, schema::Registered, schemas::Schemas};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,6 +27,7 @@ use crate::{
     telemetry::Metrics,
 };
 use error::TopicNotFound;
+use gate::Gate;
 pub use source::Wanted;
 
 /// What the broker's callers see of the rooms below it.
@@ -61,21 +64,25 @@ struct Parts {
     limits: Limits,
     clock: Clock,
     metrics: Metrics,
+    schemas: Option<Schemas>,
+    gate: Gate,
     /// Streams are asked to end.
     draining: CancellationToken,
 }
 
 impl Broker {
-    /// Over a store and the journal that writes it.
+    /// Over a store and the journal that writes it, and what is registered. None: this server has no registry.
     pub fn new(
         store: Arc<Store>,
         journal: Journal,
         limits: Limits,
         clock: Clock,
         metrics: Metrics,
+        schemas: Option<Schemas>,
     ) -> Self {
         let draining = CancellationToken::new();
-        let parts = Parts { store, journal, limits, clock, metrics, draining };
+        let gate = Gate::new(schemas.clone(), metrics.clone());
+        let parts = Parts { store, journal, limits, clock, metrics, schemas, gate, draining };
         Self { parts: Arc::new(parts) }
     }
 
@@ -107,6 +114,17 @@ impl Broker {
     /// What a user can set.
     pub fn limits(&self) -> &Limits {
         &self.parts.limits
+    }
+
+    /// The version that an event was written with, by the schema's id. None: it has none, or it is not known here.
+    pub fn written(&self, id: u32) -> Option<Arc<Registered>> {
+        (id != 0).then(|| self.parts.schemas.as_ref()?.written(id).ok()?).flatten()
+    }
+
+    /// The parsed form of that version. None: it is not known here, or cannot be read any more.
+    pub fn schema(&self, id: u32) -> Option<Arc<Schema>> {
+        let registered = self.written(id)?;
+        self.parts.schemas.as_ref()?.catalog().parsed(&registered).ok()
     }
 
     fn store(&self) -> &Arc<Store> {

@@ -16,6 +16,7 @@
 use std::{sync::OnceLock, thread};
 
 use jsonschema::Validator;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use self::{
@@ -48,7 +49,7 @@ mod same;
 mod scalar;
 mod solve;
 mod source;
-mod text;
+pub(crate) mod text;
 
 /// Steps that one direction of a comparison may take: about a quarter of a second.
 const WORK_MAX: u64 = 150_000;
@@ -138,6 +139,47 @@ impl Schema {
         }
     }
 
+    /// Checks a payload and writes it without spaces. Names, strings and numbers stay as they were written, in their
+    /// order.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, by JSON pointer.
+    pub fn encode(&self, json: &str) -> Result<Vec<u8>, Vec<Violation>> {
+        self.validate_json(json)?;
+        Ok(text::compact(json).into_bytes())
+    }
+
+    /// The text itself.
+    ///
+    /// # Errors
+    /// Where it is not JSON.
+    pub fn to_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
+        let json = utf8(bytes)?;
+        match serde_json::from_str::<IgnoredAny>(json) {
+            Ok(_) => Ok(json.to_owned()),
+            Err(error) => {
+                let message = format!("not a JSON document: {error}");
+                Err(vec![Violation { path: String::new(), message }])
+            }
+        }
+    }
+
+    /// A payload of another version, as one of this.
+    ///
+    /// # Errors
+    /// Everything that stands in the way.
+    pub fn adopt(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Vec<Violation>> {
+        self.validate_binary(bytes).map(|()| None)
+    }
+
+    /// Checks a payload as it is stored.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, by JSON pointer.
+    pub fn validate_binary(&self, bytes: &[u8]) -> Result<(), Vec<Violation>> {
+        self.validate_json(utf8(bytes)?)
+    }
+
     /// What is wrong with a payload. None: nothing.
     fn violations(&self, value: &Value) -> Option<Vec<Violation>> {
         let violation = |path: &str, message: String| Violation { path: path.to_owned(), message };
@@ -177,6 +219,13 @@ impl Schema {
         };
         self.canonical() == other.canonical() && documents(self) == documents(other)
     }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, Vec<Violation>> {
+    str::from_utf8(bytes).map_err(|error| {
+        let message = format!("not UTF-8 behind byte {}", error.valid_up_to());
+        vec![Violation { path: String::new(), message }]
+    })
 }
 
 /// Runs on a stack of its own, since schemas nest.

@@ -14,6 +14,7 @@
 //! - [`version`], [`compatibility`]: lines, bumps and levels; the report.
 //! - [`subject`], [`schema`]: what is registered; [`catalog`]: all of it at one revision, and what a draft would become.
 //! - [`registry`]: the one writer; [`store`]: RocksDB; [`service`]: the wire.
+//! - [`schemas`]: what is registered, for a server beside the registry; [`mirror`]: the copy of one elsewhere.
 //! - [`convert`]: between these values and the messages of the contract.
 //!
 //! Deliberately absent: validation of JSON and linking of Protobuf. Libraries do that. Avro is ours from the parser on, because
@@ -29,11 +30,13 @@ pub mod error;
 pub mod finding;
 pub mod format;
 pub mod json;
+pub mod mirror;
 pub mod proto;
 pub mod protobuf;
 pub mod registry;
 pub mod remote;
 pub mod schema;
+pub mod schemas;
 pub mod service;
 pub mod store;
 pub mod subject;

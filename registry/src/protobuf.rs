@@ -153,6 +153,36 @@ impl Schema {
         payload::validate_binary(&self.descriptor()?, bytes)
     }
 
+    /// Reads a payload in the JSON mapping and writes it in the binary form.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn encode(&self, json: &str) -> Result<Vec<u8>, Vec<Violation>> {
+        let bytes = payload::encode(&self.descriptor()?, json)?;
+        self.validate_binary(&bytes)?;
+        Ok(bytes)
+    }
+
+    /// Shows a payload in the binary form in the JSON mapping.
+    ///
+    /// # Errors
+    /// Where it is not a payload, or has no JSON.
+    pub fn to_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
+        payload::to_json(&self.descriptor()?, bytes)
+    }
+
+    /// A payload of this schema as one of another.
+    ///
+    /// # Errors
+    /// Everything that stands in the way.
+    pub fn convert(
+        &self,
+        reader: &Self,
+        bytes: &[u8],
+    ) -> Result<Option<Vec<u8>>, Vec<Violation>> {
+        reader.validate_binary(bytes).map(|()| None)
+    }
+
     fn message(&self) -> Option<&types::Message> {
         match &self.parts.roots {
             Roots::Event { message, .. } => self.parts.types.message(*message),

@@ -2,6 +2,7 @@
 
 mod decode;
 mod pages;
+pub mod revision;
 mod status;
 
 use std::{sync::Arc, time::Duration};
@@ -11,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use self::decode::Faults;
+use self::{decode::Faults, revision::AtRevision};
 pub use self::status::unreachable;
 use crate::{
     catalog::plan::{Decision, Draft, Planned},
@@ -53,8 +54,10 @@ impl Service {
     }
 
     /// As a tower service, for a server, or for a client in the same process.
-    pub fn server(self) -> SchemaRegistryServiceServer<Self> {
-        SchemaRegistryServiceServer::new(self).max_decoding_message_size(REQUEST_BYTES_MAX)
+    pub fn server(self) -> AtRevision<SchemaRegistryServiceServer<Self>> {
+        let registry = self.registry.clone();
+        let server = SchemaRegistryServiceServer::new(self);
+        AtRevision::new(server.max_decoding_message_size(REQUEST_BYTES_MAX), registry)
     }
 
     /// Work that compiles schemas or writes, off the threads that answer.

@@ -19,7 +19,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     path::Path,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use jiff::Timestamp;
@@ -32,14 +32,12 @@ use self::witness::Witness;
 use crate::{
     catalog::Catalog,
     compatibility::Level,
-    definition::Definition,
     error::{Damaged, OpenError, StorageError},
     finding::{ContentModel, Surface},
     format::Format,
     proto::v1,
-    schema::{Fingerprint, Reference, Registered, State},
+    schema::Registered,
     subject::{Settings, Subject, SubjectName},
-    version::Bump,
 };
 
 /// The format of the directory.
@@ -434,35 +432,5 @@ fn read_subject(key: &[u8], value: &[u8]) -> Result<Subject, String> {
 
 fn read_schema(row: &[u8]) -> Result<Registered, String> {
     let schema = v1::Schema::decode(row).map_err(|error| error.to_string())?;
-    let version = |text: &str| Version::parse(text).map_err(|error| error.to_string());
-    let missing = |what: &str| format!("it has no {what}");
-    let mut references = Vec::with_capacity(schema.references.len());
-    for reference in &schema.references {
-        references.push(Reference {
-            name: reference.name.clone(),
-            subject: SubjectName::parse(&reference.subject)?,
-            version: version(&reference.version)?,
-        });
-    }
-    let create_time = schema.create_time.ok_or_else(|| missing("time"))?;
-    Ok(Registered {
-        subject: SubjectName::parse(&schema.subject)?,
-        version: version(&schema.version)?,
-        id: schema.id,
-        format: Format::from_proto(schema.format)?.ok_or_else(|| missing("format"))?,
-        definition: schema
-            .definition
-            .and_then(Definition::from_proto)
-            .ok_or_else(|| missing("definition"))?,
-        references,
-        fingerprint: Fingerprint::parse(&schema.fingerprint)
-            .ok_or_else(|| missing("fingerprint"))?,
-        state: State::from_proto(schema.state)?.ok_or_else(|| missing("state"))?,
-        deprecation: schema.deprecation,
-        labels: schema.labels,
-        created: Timestamp::new(create_time.seconds, create_time.nanos)
-            .map_err(|error| error.to_string())?,
-        bump: Bump::from_proto(schema.bump)?,
-        parsed: Arc::new(OnceLock::new()),
-    })
+    Registered::try_from(schema)
 }

@@ -172,7 +172,7 @@ impl Broker {
         }
         let (store, name) = (Arc::clone(self.store()), Arc::clone(&topic.name));
         let recorded = blocking(move || store.event(&topic, offset)).await?;
-        Ok(Delivered { topic: name, recorded })
+        Ok(Delivered::as_written(name, recorded))
     }
 
     /// One event by what its producer named it.
@@ -194,7 +194,7 @@ impl Broker {
         })
         .await?;
         let name = Arc::clone(&topic.name);
-        found.map(|recorded| Delivered { topic: name, recorded }).ok_or_else(|| {
+        found.map(|recorded| Delivered::as_written(name, recorded)).ok_or_else(|| {
             EventError::NotFound {
                 topic: topic.name.to_string(),
                 event: format!("{id:?} of source {source:?}"),
@@ -381,7 +381,7 @@ fn event(
     }
     let recorded = store.event(topic, offset)?;
     let name = Arc::clone(&topic.name);
-    Ok(wanted.takes(&recorded).then_some(Delivered { topic: name, recorded }))
+    Ok(wanted.takes(&recorded).then(|| Delivered::as_written(name, recorded)))
 }
 
 /// Checks what only some reads may ask for.

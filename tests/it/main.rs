@@ -8,6 +8,7 @@ mod clients;
 mod corruption;
 mod drain;
 mod errors;
+mod gate;
 mod github;
 mod harness;
 mod kill_loop;

@@ -1,5 +1,6 @@
 //! Payloads of a schema: whether they are.
 
+use prost::Message as _;
 use prost_reflect::{
     DeserializeOptions, DynamicMessage, FieldDescriptor, MessageDescriptor, ReflectMessage, Value,
 };
@@ -10,13 +11,30 @@ use super::pointer;
 
 /// Checks a payload in the JSON mapping.
 pub(super) fn validate_json(message: &MessageDescriptor, json: &str) -> Result<(), Vec<Violation>> {
+    read(message, json).map(drop)
+}
+
+/// Reads a payload in the JSON mapping and writes it in the binary form.
+pub(super) fn encode(message: &MessageDescriptor, json: &str) -> Result<Vec<u8>, Vec<Violation>> {
+    read(message, json).map(|it| it.encode_to_vec())
+}
+
+/// Shows a payload in the JSON mapping.
+pub(super) fn to_json(message: &MessageDescriptor, bytes: &[u8]) -> Result<String, Vec<Violation>> {
+    let refused = |message: String| vec![Violation { path: String::new(), message }];
+    let payload = DynamicMessage::decode(message.clone(), bytes)
+        .map_err(|error| refused(error.to_string()))?;
+    serde_json::to_string(&payload).map_err(|error| refused(error.to_string()))
+}
+
+fn read(message: &MessageDescriptor, json: &str) -> Result<DynamicMessage, Vec<Violation>> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let options = DeserializeOptions::new();
     let read =
         DynamicMessage::deserialize_with_options(message.clone(), &mut deserializer, &options);
     let read = read.and_then(|it| deserializer.end().map(|()| it));
     match read {
-        Ok(payload) => complete(&payload),
+        Ok(payload) => complete(&payload).map(|()| payload),
         Err(error) => {
             let place = format!(" at line {} column {}", error.line(), error.column());
             let text = error.to_string();
