@@ -46,8 +46,12 @@ fn main() -> ExitCode {
     match serve(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let exit_code = exit_code(&error);
             eprintln!("error: {error:#}");
-            ExitCode::from(exit_code(&error))
+            if let Some(remedy) = remedy(exit_code) {
+                eprintln!("try: {remedy}");
+            }
+            ExitCode::from(exit_code)
         }
     }
 }
@@ -61,6 +65,19 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         Some(OpenError::Locked(_)) => 6,
         Some(OpenError::Io { .. }) => 7,
         None => 1,
+    }
+}
+
+/// The words of `tidings serve`.
+fn remedy(exit_code: u8) -> Option<&'static str> {
+    match exit_code {
+        3 | 4 => {
+            Some("keep a copy of the data directory as it is, then restore the newest backup")
+        }
+        5 => Some("a version of tidings-registry at least as new as the one that wrote the data directory"),
+        6 => Some("stop the other registry, or give this one another --data-dir"),
+        7 => Some("the disk, its space and its permissions; then start again"),
+        _ => None,
     }
 }
 

@@ -330,7 +330,8 @@ impl Next {
             name: registered.subject.clone(),
             format: registered.format,
             settings: draft.settings(),
-            created: now,
+            // As it is stored: a start shows the same.
+            created: Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now),
             revision: 0,
             deleted: false,
             ids_before: grave.map_or(0, |grave| grave.ids_before),

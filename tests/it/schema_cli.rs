@@ -385,8 +385,8 @@ async fn a_schema_lives_in_the_registry_of_the_server() {
     // Two versions, with the line of the newer one.
     let said = run("diff --subject shop.OrderPlaced 1.0.0 ^1", 0).0;
     assert!(said.contains("shop.OrderPlaced 1.0.0 -> shop.OrderPlaced 1.1.0: "), "{said}");
-    assert!(said.contains("9 |   int64 placed_at = 4;"), "{said}");
-    let said = run("diff --subject shop.OrderPlaced 1.1.0 1.0.0 --output json", 100).0;
+    assert!(said.contains("8 |   int64 placed_at = 4;"), "{said}");
+    let said = run("diff --subject shop.OrderPlaced 1.1.0 1.0.0 --output json", 0).0;
     assert!(said.contains("PROTOBUF_FIELD_REMOVED"), "{said}");
     let (told, _) = run("retire shop.OrderPlaced 1.0.0", 0);
     assert!(told.contains("VERSION_STATE_RETIRED"), "{told}");

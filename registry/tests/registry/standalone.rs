@@ -203,5 +203,6 @@ async fn it_does_not_start_with_less_than_it_acknowledged() {
     let mut said = String::new();
     child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
     assert_eq!(child.wait().expect("ended").code(), Some(3), "{said}");
+    assert!(said.contains("try: keep a copy of the data directory"), "{said}");
     assert!(said.contains("revision 1 was acknowledged once, the database ends at 0"), "{said}");
 }

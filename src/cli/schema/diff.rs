@@ -40,8 +40,7 @@ use super::{
 /// counts as incompatible. From the answers follows the least step of the version: NONE, PATCH, MINOR or MAJOR.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 compatible, 100 not (in a direction that --compatibility, or the subject, asks for), 1 a file is no schema or
-cannot be read, or a version is not there, 2 usage.
+Exit codes: 0 compatible, 100 not (in a direction that --compatibility or the subject asks for), 1 no schema or no such version, 2 usage.
 
 Examples:
   tidings schema diff old.proto new.proto
@@ -55,7 +54,7 @@ pub struct DiffArgs {
     old: String,
     /// The schema that is proposed, said in the same way
     new: String,
-    /// Compare two registered versions of this subject
+    /// Compare two versions of this subject that the server's registry has
     #[arg(long, conflicts_with_all = [
         "compatibility", "content_model", "surface", "format", "message", "import_paths", "with",
     ])]
@@ -163,10 +162,14 @@ async fn versions(args: DiffArgs, subject: String) -> anyhow::Result<()> {
     if accepted {
         return Ok(());
     }
-    Err(Failure::new(format!("{} is not compatible with {}: {BROKEN}", source.name, printable(&old)))
-        .exit_with(INCOMPATIBLE)
-        .try_this("what stands behind \"instead\" in the next version, or its major version for who understands it")
-        .into())
+    Err(Failure::new(format!(
+        "{} is not compatible with {}: {BROKEN}",
+        source.name,
+        printable(&old)
+    ))
+    .exit_with(INCOMPATIBLE)
+    .try_this("what stands behind \"instead\", in the next version")
+    .into())
 }
 
 fn print(case: &Case<'_>, old: &str, output: ReportFormat) -> anyhow::Result<()> {
