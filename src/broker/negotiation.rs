@@ -196,8 +196,7 @@ impl Negotiation {
     }
 
     fn begin(&mut self) -> Vec<Answer> {
-        let exact: Vec<_> =
-            self.selection.accepted.exact().map(|(name, _)| name.clone()).collect();
+        let exact: Vec<_> = self.selection.accepted.exact().map(|(name, _)| name.clone()).collect();
         let catalog = Arc::clone(&self.catalog);
         let others = catalog
             .subjects_behind(None)

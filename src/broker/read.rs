@@ -306,7 +306,8 @@ impl Reading {
 
     /// Events as their reader understands them.
     fn give(&mut self, events: Vec<Delivered>) -> Given {
-        let mut given = Given { at: events.last().map(|it| it.recorded.position), ..Given::default() };
+        let mut given =
+            Given { at: events.last().map(|it| it.recorded.position), ..Given::default() };
         let Some(negotiation) = &mut self.negotiation else { return Given { events, ..given } };
         for piece in negotiation.deliver(events) {
             match piece {

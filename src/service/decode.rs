@@ -195,7 +195,9 @@ pub fn subscribe(
     };
     let wanted = Wanted { key: key(request.key), filters, ..Default::default() };
     faults
-        .finish(|| Some(Subscribe { topics, start: start?, wanted, bounds, heartbeat_interval, selection }))
+        .finish(|| {
+            Some(Subscribe { topics, start: start?, wanted, bounds, heartbeat_interval, selection })
+        })
         .map_err(|faults| status::invalid(&faults))
 }
 
@@ -312,10 +314,7 @@ fn key(text: String) -> Option<String> {
 }
 
 /// Reads which versions a reader understands. None: any.
-fn selection(
-    selection: Option<proto::SchemaSelection>,
-    faults: &mut Faults,
-) -> Option<Selection> {
+fn selection(selection: Option<proto::SchemaSelection>, faults: &mut Faults) -> Option<Selection> {
     use proto::SchemaMismatchPolicy as Policy;
     let selection = selection?;
     let on_mismatch = match Policy::try_from(selection.on_mismatch) {

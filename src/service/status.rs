@@ -6,14 +6,18 @@
 use std::{collections::HashMap, fmt::Write as _, time::Duration};
 
 use prost::Message as _;
-use tonic::{Code, Status, metadata::{Ascii, MetadataValue}};
+use tonic::{
+    Code, Status,
+    metadata::{Ascii, MetadataValue},
+};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
     broker::{
         CommitError, ReadError,
         error::{
-            EventError, PublishError, StartError, StreamError, TopicError, TopicNotFound, Unsatisfied,
+            EventError, PublishError, StartError, StreamError, TopicError, TopicNotFound,
+            Unsatisfied,
         },
         negotiation::Mismatch,
     },

@@ -6,99 +6,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use prost_types::{Any, Struct, Value, value::Kind};
+use prost_types::Any;
 use serde_json::Value as Json;
 use tidings::proto::events::v1::{
-    Event, EventView, GetEventRequest, PublishRequest, RecordedEvent, SchemaEnforcement, Topic,
-    event::Payload, get_event_request::By,
+    Event, EventView, GetEventRequest, PublishRequest, SchemaEnforcement, event::Payload,
+    get_event_request::By,
 };
-use tidings_registry::proto::v1::{
-    ApplySchemasRequest, Definition, RegisterSchemaRequest, SchemaDraft, SchemaFormat,
-    SetVersionStateRequest, VersionState, definition::Form,
-    schema_registry_service_client::SchemaRegistryServiceClient,
-};
-use tonic::{Code, Status, transport::Channel};
+use tidings_registry::proto::v1::{ApplySchemasRequest, SchemaDraft, SchemaFormat, VersionState};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::harness::{Options, PATIENCE, Server, assert_refused, earliest, eventually, read_from};
-
-/// A server and, where it does not run in it, the registry.
-struct Pair {
-    server: Server,
-    registry: Option<Server>,
-}
-
-impl Pair {
-    async fn here() -> Self {
-        Self { server: Server::start(Options::default()).await, registry: None }
-    }
-
-    async fn there() -> Self {
-        let registry = Server::start(Options::default()).await;
-        let address = format!("http://{}", registry.address());
-        let server = Server::start(Options::args(["--registry", &address])).await;
-        Self { server, registry: Some(registry) }
-    }
-
-    /// The registry as whoever uses this server sees it.
-    fn schemas(&self) -> SchemaRegistryServiceClient<Channel> {
-        SchemaRegistryServiceClient::new(self.server.channel())
-    }
-
-    async fn register(&self, draft: SchemaDraft) -> String {
-        let request = RegisterSchemaRequest { schema: Some(draft), ..Default::default() };
-        let answer = self.schemas().register_schema(request).await.unwrap().into_inner();
-        answer.schema.unwrap().version
-    }
-
-    async fn state(&self, subject: &str, version: &str, state: VersionState, why: &str) {
-        let request = SetVersionStateRequest {
-            subject: subject.into(),
-            version: version.into(),
-            state: state.into(),
-            deprecation: why.into(),
-            ..Default::default()
-        };
-        self.schemas().set_version_state(request).await.unwrap();
-    }
-
-    async fn topic(&self, name: &str, enforcement: SchemaEnforcement) {
-        let topic = Topic {
-            name: name.into(),
-            schema_enforcement: enforcement.into(),
-            ..Topic::default()
-        };
-        self.server.create_with(topic).await;
-    }
-
-    async fn recorded(&self, topic: &str) -> Vec<RecordedEvent> {
-        self.server.read(read_from([topic], earliest())).await.unwrap().0
-    }
-
-    fn assert_calm(&self) {
-        self.server.assert_calm();
-        self.registry.iter().for_each(Server::assert_calm);
-    }
-}
-
-/// A test of the server's own registry, and the same one with the registry elsewhere.
-macro_rules! both {
-    ($($name:ident)*) => {
-        $(mod $name {
-            use super::Pair;
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn here() {
-                super::$name(Pair::here().await).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn there() {
-                super::$name(Pair::there().await).await;
-            }
-        })*
-    };
-}
+use crate::{
+    harness::{Options, PATIENCE, Server, assert_refused, eventually},
+    registry_pair::{Pair, both, data, draft},
+};
 
 both! {
     json_payloads_are_checked
@@ -108,15 +29,6 @@ both! {
     enforcement_decides
     what_is_recorded_stays_a_duplicate
     real_events_are_told_apart
-}
-
-fn draft(subject: &str, format: SchemaFormat, text: &str) -> SchemaDraft {
-    SchemaDraft {
-        subject: subject.into(),
-        format: format.into(),
-        definition: Some(Definition { form: Some(Form::Text(text.into())), ..Default::default() }),
-        ..SchemaDraft::default()
-    }
 }
 
 const JSON_ORDER: &str = r#"{
@@ -140,27 +52,6 @@ fn event(id: &str, event_type: &str, payload: Option<Payload>) -> Event {
         payload,
         ..Event::default()
     }
-}
-
-/// `data`, as somebody writes it by hand.
-fn data(json: Json) -> Option<Payload> {
-    Some(Payload::Data(value(json)))
-}
-
-fn value(json: Json) -> Value {
-    let kind = match json {
-        Json::Null => Kind::NullValue(0),
-        Json::Bool(flag) => Kind::BoolValue(flag),
-        Json::Number(number) => Kind::NumberValue(number.as_f64().unwrap()),
-        Json::String(text) => Kind::StringValue(text),
-        Json::Array(items) => Kind::ListValue(prost_types::ListValue {
-            values: items.into_iter().map(value).collect(),
-        }),
-        Json::Object(members) => Kind::StructValue(Struct {
-            fields: members.into_iter().map(|(name, it)| (name, value(it))).collect(),
-        }),
-    };
-    Value { kind: Some(kind) }
 }
 
 fn text(text: &str) -> Option<Payload> {
@@ -224,7 +115,10 @@ async fn json_payloads_are_checked(pair: Pair) {
         Event { id: "6".into(), ..typed(bytes(b"\xff"), json) },
         Event {
             id: "7".into(),
-            ..typed(Some(Payload::ProtoData(Any { type_url: "a/b".into(), value: Vec::new().into() })), "")
+            ..typed(
+                Some(Payload::ProtoData(Any { type_url: "a/b".into(), value: Vec::new().into() })),
+                "",
+            )
         },
     ];
     let status = pair.server.publish("orders", bad).await.unwrap_err();
@@ -351,8 +245,7 @@ async fn versions_are_resolved(pair: Pair) {
     let properties = |count: usize| {
         let properties: Vec<String> =
             (0..count).map(|at| format!(r#""p{at}": {{"type": "integer"}}"#)).collect();
-        let schema =
-            format!(r#"{{"type": "object", "properties": {{{}}}}}"#, properties.join(","));
+        let schema = format!(r#"{{"type": "object", "properties": {{{}}}}}"#, properties.join(","));
         draft("order", SchemaFormat::Json, &schema)
     };
     for (count, version) in [(1, "1.0.0"), (2, "1.1.0"), (3, "1.2.0")] {
@@ -467,7 +360,7 @@ async fn a_registry_that_is_away_is_told() {
     let good = |id: &str| event(id, "order", data(serde_json::json!({"id": "o"})));
     let unknown = |id: &str| event(id, "unknown", data(serde_json::json!({})));
     pair.server.publish("orders", [good("1")]).await.unwrap();
-    pair.server.publish("orders", [unknown("1")]).await.unwrap();
+    pair.server.publish("orders", [unknown("u1")]).await.unwrap();
 
     pair.registry.as_mut().unwrap().kill9();
     eventually(PATIENCE, "the registry is missed", async || {
@@ -479,17 +372,17 @@ async fn a_registry_that_is_away_is_told() {
     let wrong = event("3", "order", data(serde_json::json!({})));
     let status = pair.server.publish("orders", [wrong]).await.unwrap_err();
     assert_refused(&status, Code::InvalidArgument, "PAYLOAD_INVALID");
-    let status = pair.server.publish("orders", [unknown("2")]).await.unwrap_err();
+    let status = pair.server.publish("orders", [unknown("u2")]).await.unwrap_err();
     assert_refused(&status, Code::Unavailable, "REGISTRY_UNAVAILABLE");
     assert_eq!(fields(&status), ["events[0].type"]);
-    let again = pair.server.publish("orders", [unknown("1")]).await.unwrap();
+    let again = pair.server.publish("orders", [unknown("u1")]).await.unwrap();
     assert!(again.results[0].duplicate, "what is recorded needs no registry");
-    pair.server.publish("off", [unknown("2")]).await.unwrap();
+    pair.server.publish("off", [unknown("u2")]).await.unwrap();
 
     // It comes back where it was, and everything goes on by itself.
     pair.registry = Some(pair.registry.take().unwrap().restart_in_place().await);
     eventually(PATIENCE, "the registry is there again", async || {
-        pair.server.publish("orders", [unknown("2")]).await.ok()
+        pair.server.publish("orders", [unknown("u2")]).await.ok()
     })
     .await;
     pair.assert_calm();
@@ -507,8 +400,7 @@ async fn a_registry_that_never_was_there_is_told() {
 
 /// GitHub's webhooks, if they are beside the project.
 fn github() -> Option<PathBuf> {
-    let folder =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/github-webhooks");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/github-webhooks");
     if !folder.exists() {
         eprintln!("skipped: there are no events beside the project");
         return None;

@@ -21,9 +21,10 @@ use prost_types::Timestamp;
 use tempfile::TempDir;
 use tidings::proto::events::v1::{
     CreateTopicRequest, Edge, Event, LostPositionPolicy, PublishRequest, PublishResponse,
-    ReadRequest, RecordedEvent, StartPosition, SubscribeRequest, SubscribeResponse, Topic,
-    event::Payload, event_service_client::EventServiceClient, start_position::Position,
-    subscribe_response::Message, topic_service_client::TopicServiceClient,
+    ReadRequest, RecordedEvent, StartPosition, SubscribeRequest, SubscribeResponse,
+    SubscribeStarted, Topic, event::Payload, event_service_client::EventServiceClient,
+    start_position::Position, subscribe_response::Message,
+    topic_service_client::TopicServiceClient,
 };
 use tonic::{
     Code, Status, Streaming,
@@ -346,6 +347,7 @@ pub struct Subscription {
     stream: Streaming<SubscribeResponse>,
     /// The cursor of the last message that had one.
     pub cursor: String,
+    pub started: SubscribeStarted,
 }
 
 impl Subscription {
@@ -356,9 +358,13 @@ impl Subscription {
     ) -> Result<Self, Status> {
         let response =
             within(PATIENCE, "an answer to Subscribe", client.subscribe(request)).await?;
-        let mut it = Self { stream: response.into_inner(), cursor: String::new() };
+        let mut it = Self {
+            stream: response.into_inner(),
+            cursor: String::new(),
+            started: SubscribeStarted::default(),
+        };
         match it.next().await? {
-            Some(Message::Started(_)) => Ok(it),
+            Some(Message::Started(started)) => Ok(Self { started, ..it }),
             other => panic!("the first message is {other:?}"),
         }
     }

@@ -290,6 +290,7 @@ fn all(way: Way) -> Read {
         way,
         wanted: Wanted::default(),
         correlation: None,
+        selection: None,
         events_max: None,
     }
 }
