@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Span, civil::Date};
 use serde_json::Value;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
 
 /// 0001-01-01T00:00:00Z and the last second of the year 9999.
 const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+const EPOCH: Date = Date::constant(1970, 1, 1);
 /// 10,000 years.
 const DURATION_SECONDS_MAX: i64 = 315_576_000_000;
 const NANOS: u32 = 1_000_000_000;
@@ -179,23 +180,52 @@ impl Walk<'_> {
 
 /// Seconds since 1970 and nanoseconds behind them.
 fn timestamp(text: &str) -> Option<(i64, u32)> {
-    // The parser takes other forms, too: this is RFC 3339.
-    let form: String =
-        text.get(..19)?.chars().map(|it| if it.is_ascii_digit() { '0' } else { it }).collect();
-    let rest = text.get(19..)?;
-    let zone = rest.trim_start_matches(|it: char| it.is_ascii_digit() || it == '.');
-    let zoned = zone == "Z"
-        || zone.len() == 6 && zone.starts_with(['+', '-']) && zone.as_bytes().get(3) == Some(&b':');
-    if form != "0000-00-00T00:00:00" || !zoned {
+    let (date, rest) = text.split_at_checked(10)?;
+    let (clock, rest) = rest.strip_prefix('T')?.split_at_checked(8)?;
+    let zone_at = rest.find(['Z', '+', '-'])?;
+    let (fraction, zone) = rest.split_at(zone_at);
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let [hour, minute, second] = numbers(clock, ':', [2, 2, 2])?;
+    let nanos = match fraction.strip_prefix('.') {
+        Some(digits) if !digits.is_empty() && digits.len() <= 9 && all_digits(digits) => {
+            format!("{digits:0<9}").parse().ok()?
+        }
+        None if fraction.is_empty() => 0,
+        _ => return None,
+    };
+    let offset = match zone.split_at(1) {
+        ("Z", "") => 0,
+        (sign, offset) => {
+            let [hours, minutes] = numbers(offset, ':', [2, 2])?;
+            if sign == "Z" || hours > 23 || minutes > 59 {
+                return None;
+            }
+            (hours * 60 + minutes) * if sign == "-" { -60 } else { 60 }
+        }
+    };
+    let (month, day) = (i8::try_from(month).ok()?, i8::try_from(day).ok()?);
+    let date = Date::new(i16::try_from(year).ok()?, month, day).ok()?;
+    if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let time: Timestamp = text.parse().ok()?;
-    let (mut seconds, mut nanos) = (time.as_second(), time.subsec_nanosecond());
-    if nanos < 0 {
-        seconds -= 1;
-        nanos += NANOS.cast_signed();
+    let days = date.duration_since(EPOCH).as_hours() / 24;
+    let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second - offset;
+    SECONDS.contains(&seconds).then_some((seconds, nanos))
+}
+
+fn all_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Numbers of so many digits each.
+fn numbers<const N: usize>(text: &str, between: char, digits: [usize; N]) -> Option<[i64; N]> {
+    let mut numbers = [0; N];
+    let mut parts = text.split(between);
+    for (number, digits) in numbers.iter_mut().zip(digits) {
+        let part = parts.next().filter(|it| it.len() == digits && all_digits(it))?;
+        *number = part.parse().ok()?;
     }
-    SECONDS.contains(&seconds).then_some((seconds, nanos.unsigned_abs()))
+    parts.next().is_none().then_some(numbers)
 }
 
 /// A point in time in RFC 3339.
@@ -204,16 +234,16 @@ pub(super) fn timestamp_text(seconds: i64, nanos: i64) -> Option<String> {
     if !SECONDS.contains(&seconds) {
         return None;
     }
-    let time = Timestamp::from_second(seconds).ok()?.to_zoned(TimeZone::UTC).datetime();
-    let (date, clock) = (time.date(), time.time());
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let date = EPOCH.checked_add(Span::new().try_days(days).ok()?).ok()?;
     Some(format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{}Z",
         date.year(),
         date.month(),
         date.day(),
-        clock.hour(),
-        clock.minute(),
-        clock.second(),
+        second / 3_600,
+        second / 60 % 60,
+        second % 60,
         fraction(nanos)
     ))
 }
@@ -226,8 +256,7 @@ fn duration(text: &str) -> Option<(i64, i64)> {
         None => (false, number),
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let digits = |it: &str| it.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || fraction.len() > 9 || !digits(whole) || !digits(fraction) {
+    if whole.is_empty() || fraction.len() > 9 || !all_digits(whole) || !all_digits(fraction) {
         return None;
     }
     let seconds: i64 = whole.parse().ok().filter(|it| *it <= DURATION_SECONDS_MAX)?;
@@ -307,7 +336,19 @@ mod tests {
             assert_eq!(timestamp_text(seconds, nanos.into()).as_deref(), Some(text));
         }
         assert_eq!(timestamp("1970-01-01T01:00:00+01:00"), Some((0, 0)));
-        for text in ["", "1970-01-01", "1970-01-01 00:00:00Z", "1970-01-01T00:00:00", "now", "é"] {
+        for text in [
+            "",
+            "1970-01-01",
+            "1970-01-01 00:00:00Z",
+            "1970-01-01T00:00:00",
+            "1970-02-30T00:00:00Z",
+            "1970-01-01T24:00:00Z",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00+0100",
+            "0001-01-01T00:00:00+01:00",
+            "now",
+            "ééééééééééé",
+        ] {
             assert_eq!(timestamp(text), None, "{text}");
         }
         assert_eq!(timestamp_text(0, -1), None);
