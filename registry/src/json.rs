@@ -8,6 +8,8 @@
 //!                              │
 //!          goal -> solve -> branch        comparing: questions, searches, facts
 //!            └──> report                  telling
+//!
+//!     text -> tree -> adopt               payloads of other versions
 //! ```
 //!
 //! Regular expressions may look around: real schemas do. They run on an engine whose steps back are counted
@@ -25,12 +27,14 @@ use self::{
     goal::{Failure, Finder},
     model::Model,
     source::Source,
+    tree::Tree,
 };
 use crate::{
     definition::{Definition, Import, InvalidSchema, Violation},
     finding::{Change, Comparison, ContentModel, Finding, Options, Severity},
 };
 
+mod adopt;
 mod array;
 mod branch;
 mod counterpart;
@@ -50,6 +54,7 @@ mod scalar;
 mod solve;
 mod source;
 pub(crate) mod text;
+mod tree;
 
 /// Steps that one direction of a comparison may take: about a quarter of a second.
 const WORK_MAX: u64 = 150_000;
@@ -164,12 +169,28 @@ impl Schema {
         }
     }
 
-    /// A payload of another version, as one of this.
+    /// A payload of another version, as one of this. None: it is one. What objects do not declare is taken out of them
+    /// where they are closed, and declared defaults are filled in where a property is required.
     ///
     /// # Errors
     /// Everything that stands in the way.
     pub fn adopt(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Vec<Violation>> {
-        self.validate_binary(bytes).map(|()| None)
+        let json = utf8(bytes)?;
+        let Err(violations) = self.validate_json(json) else { return Ok(None) };
+        if text::read("", json).is_err() {
+            return Err(violations);
+        }
+        let refused = |message: String| vec![Violation { path: String::new(), message }];
+        let adopted = deep(|| {
+            let mut tree = Tree::read(json).ok_or("not a JSON document")?;
+            adopt::adopt(&self.model, &self.source, &mut tree)?;
+            let mut out = String::with_capacity(json.len());
+            tree.write(&mut out);
+            Ok(out)
+        });
+        let adopted = adopted.unwrap_or_else(|| Err("no thread".to_owned())).map_err(refused)?;
+        self.validate_json(&adopted)?;
+        Ok(Some(adopted.into_bytes()))
     }
 
     /// Checks a payload as it is stored.

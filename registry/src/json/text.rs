@@ -123,6 +123,18 @@ pub(crate) fn place(file: &str, text: &str, pointer: &str) -> Place {
     Place { file: file.to_owned(), path: pointer.to_owned(), ..Place::of_byte(text, best) }
 }
 
+/// What was written under a JSON pointer. None: nothing.
+pub(crate) fn written<'a>(text: &'a str, pointer: &str) -> Option<&'a str> {
+    let mut cursor = Cursor { text, at: 0 };
+    cursor.spaces();
+    for token in pointer.split('/').skip(1) {
+        cursor.enter(&token.replace("~1", "/").replace("~0", "~"))?;
+    }
+    let from = cursor.at;
+    cursor.skip();
+    text.get(from..cursor.at)
+}
+
 /// Walks over JSON that is known to be well-formed.
 struct Cursor<'a> {
     text: &'a str,
@@ -232,7 +244,7 @@ pub(crate) fn compact(text: &str) -> String {
 }
 
 /// How many bytes the string has that a text begins with, its quotation marks among them.
-fn string_length(text: &str) -> usize {
+pub(crate) fn string_length(text: &str) -> usize {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
         match byte {
@@ -297,6 +309,9 @@ mod tests {
         assert_eq!(at("/a~1b/1/cd"), (2, 26));
         assert_eq!(at("/e/f"), (3, 14));
         assert_eq!(at("/e/missing"), (3, 8));
+        assert_eq!(written(text, "/a~1b/1"), Some("{\"c\\u0064\": \"}\"}"));
+        assert_eq!(written(text, "/e/f"), Some("2"));
+        assert_eq!(written(text, "/e/missing"), None);
     }
 
     #[test]
