@@ -1,5 +1,6 @@
 //! The domain: what is admitted, who gets what from where, how far each reader is. Knows neither gRPC nor RocksDB.
 
+pub mod cel;
 mod conversion;
 pub mod error;
 mod gate;
