@@ -39,11 +39,7 @@ pub enum Filter {
 impl Filter {
     /// Whether an event is wanted. An attribute that it does not have does not match. `holds` says whether an expression
     /// does.
-    pub fn matches(
-        &self,
-        event: EncodedEvent<'_>,
-        holds: &mut dyn FnMut(usize) -> bool,
-    ) -> bool {
+    pub fn matches(&self, event: EncodedEvent<'_>, holds: &mut dyn FnMut(usize) -> bool) -> bool {
         let each = |terms: &[Term], holds: fn(&str, &str) -> bool| {
             terms.iter().all(|term| {
                 event.attribute(&term.name).is_some_and(|held| holds(&held, &term.value))

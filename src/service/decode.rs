@@ -228,7 +228,8 @@ pub fn read(request: proto::ReadRequest, server: ServerId) -> Result<Read, Statu
     in_one_topic(&topics, start.as_ref(), &mut faults);
     let (filters, expressions) = filter::filters_of(request.filters, &mut faults);
     let until = request.until_time.map(|time| AppendTime::at_or_after(time.seconds, time.nanos));
-    let wanted = Wanted { key: key(request.key), filters, expressions, until, ..Default::default() };
+    let wanted =
+        Wanted { key: key(request.key), filters, expressions, until, ..Default::default() };
     let events_max = (request.max_events > 0).then_some(request.max_events);
     faults
         .finish(|| Some(Read { topics, start, way, wanted, correlation, events_max, selection }))

@@ -68,7 +68,9 @@ pub fn check(text: &str) -> Result<(), Fault> {
         if tokens > TOKENS_MAX {
             return fault(
                 start,
-                format!("the expression goes on behind {TOKENS_MAX} words, numbers and signs, which is as many as are taken"),
+                format!(
+                    "the expression goes on behind {TOKENS_MAX} words, numbers and signs, which is as many as are taken"
+                ),
             );
         }
         if depth > DEPTH_MAX {
@@ -139,7 +141,9 @@ pub fn told(text: &str, errors: &ParseErrors) -> Fault {
         || message.starts_with("extraneous")
         || message.starts_with("no viable")
     {
-        format!("{found:?} cannot stand here: an operator, a value or a bracket is missing before it")
+        format!(
+            "{found:?} cannot stand here: an operator, a value or a bracket is missing before it"
+        )
     } else {
         message.to_owned()
     };

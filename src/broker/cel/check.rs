@@ -58,10 +58,12 @@ impl Kind {
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn check(text: &str, tree: &IdedExpr, places: &SourceInfo) -> Result<Expression, Fault> {
-    let mut check = Check { text, places, scopes: Vec::new(), slots: 0, uses_data: false, depth: 0 };
+    let mut check =
+        Check { text, places, scopes: Vec::new(), slots: 0, uses_data: false, depth: 0 };
     let (root, kind) = check.node(tree)?;
     if !kind.can_be(&[Kind::Bool]) {
-        let message = format!("the expression gives {}, and a filter says true or false", kind.name());
+        let message =
+            format!("the expression gives {}, and a filter says true or false", kind.name());
         return Err(check.fault(tree, message));
     }
     Ok(Expression { root, slots: check.slots, uses_data: check.uses_data })
@@ -81,7 +83,9 @@ type Checked = Result<(Node, Kind), Fault>;
 
 impl<'c> Check<'c> {
     fn fault(&self, tree: &IdedExpr, message: String) -> Fault {
-        let at = self.places.offset_for(tree.id).map_or(0, |(start, _)| start as usize);
+        // The parser counts bytes.
+        let byte = self.places.offset_for(tree.id).map_or(0, |(start, _)| start as usize);
+        let at = self.text.get(..byte).map_or(byte, |before| before.chars().count());
         fault_at(self.text, at, message)
     }
 
@@ -310,7 +314,8 @@ impl<'c> Check<'c> {
             return Ok((Node::HasAttribute(name.inner().into()), Kind::Bool));
         }
         // What a macro gathers is gathered in place.
-        if let (Operator::Add, Expr::Ident(name), Expr::List(list)) = (operator, &one.expr, &two.expr)
+        if let (Operator::Add, Expr::Ident(name), Expr::List(list)) =
+            (operator, &one.expr, &two.expr)
             && let [item] = list.elements.as_slice()
             && name.starts_with('@')
             && let Some((_, slot, _)) = self.scopes.iter().rev().find(|(it, ..)| it == name)
@@ -323,7 +328,9 @@ impl<'c> Check<'c> {
             Some(kind) => kind,
             None => {
                 let message = match operator {
-                    Operator::In => format!("`in` looks into a list or a map, and here is {}", b.name()),
+                    Operator::In => {
+                        format!("`in` looks into a list or a map, and here is {}", b.name())
+                    }
                     Operator::At => format!("{} has nothing under {}", a.name(), b.name()),
                     _ => format!("`{sign}` is not for {} and {}", a.name(), b.name()),
                 };
@@ -336,7 +343,8 @@ impl<'c> Check<'c> {
     fn function(&mut self, tree: &'c IdedExpr, call: &'c CallExpr) -> Checked {
         let name = call.func_name.as_str();
         let form = if call.target.is_some() { Form::Behind } else { Form::Before };
-        let parts: Vec<&'c IdedExpr> = call.target.as_deref().into_iter().chain(&call.args).collect();
+        let parts: Vec<&'c IdedExpr> =
+            call.target.as_deref().into_iter().chain(&call.args).collect();
         if name == "matches" {
             return self.matches(tree, &parts);
         }
@@ -396,7 +404,7 @@ impl<'c> Check<'c> {
             return Err(self.fault(pattern, message));
         };
         match Pattern::new(written.inner()) {
-            Ok(pattern) => Ok((Node::Matches(Box::new(node), pattern), Kind::Bool)),
+            Ok(pattern) => Ok((Node::Matches(Box::new(node), Box::new(pattern)), Kind::Bool)),
             Err(message) => Err(self.fault(pattern, message)),
         }
     }
@@ -478,7 +486,9 @@ fn outcome(operator: Operator, a: Kind, b: Kind) -> Option<Kind> {
     use Kind::{Any, Bool, Bytes, List, Map, Null, Number, Span, Text, Time};
     match operator {
         // Whatever may be there may be null.
-        Operator::Equal | Operator::Unequal => (a.same(b) || a == Null || b == Null).then_some(Bool),
+        Operator::Equal | Operator::Unequal => {
+            (a.same(b) || a == Null || b == Null).then_some(Bool)
+        }
         Operator::Less | Operator::AtMost | Operator::More | Operator::AtLeast => {
             let ordered = [Bool, Number, Text, Bytes, Time, Span];
             (a.same(b) && a.can_be(&ordered) && b.can_be(&ordered)).then_some(Bool)

@@ -4,11 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use super::{
-    Budget, Failure,
-    check::Kind,
-    value::Value,
-};
+use super::{Budget, Failure, check::Kind, value::Value};
 
 /// A function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +86,13 @@ pub const FUNCTIONS: &[Signature] = &[
     of("contains", Form::Behind, Function::Contains, &[TEXT, TEXT], Kind::Bool),
     of("lowerAscii", Form::Behind, Function::LowerAscii, &[TEXT], Kind::Text),
     of("upperAscii", Form::Behind, Function::UpperAscii, &[TEXT], Kind::Text),
-    of("int", Form::Before, Function::Int, &[&[Kind::Number, Kind::Text, Kind::Time]], Kind::Number),
+    of(
+        "int",
+        Form::Before,
+        Function::Int,
+        &[&[Kind::Number, Kind::Text, Kind::Time]],
+        Kind::Number,
+    ),
     of("uint", Form::Before, Function::Uint, &[&[Kind::Number, Kind::Text]], Kind::Number),
     of("double", Form::Before, Function::Double, &[&[Kind::Number, Kind::Text]], Kind::Number),
     of("string", Form::Before, Function::Text, &[SCALAR], Kind::Text),
@@ -174,11 +176,7 @@ fn text_of<'a>(value: Option<&'a Value<'_>>) -> Result<&'a str, Failure> {
 
 impl Function {
     /// Calls it.
-    pub fn call<'v>(
-        self,
-        values: &[Value<'v>],
-        budget: &mut Budget,
-    ) -> Result<Value<'v>, Failure> {
+    pub fn call<'v>(self, values: &[Value<'v>], budget: &mut Budget) -> Result<Value<'v>, Failure> {
         let first = values.first().ok_or(Failure::Type)?;
         match self {
             Self::Size => {
@@ -227,7 +225,8 @@ impl Function {
                 Value::Text(text) => timestamp(text).map(Value::Time).ok_or(Failure::Value),
                 number => {
                     let seconds = number.integer().ok_or(Failure::Type)?;
-                    let time = i64::try_from(seconds).ok().and_then(|it| Timestamp::from_second(it).ok());
+                    let time =
+                        i64::try_from(seconds).ok().and_then(|it| Timestamp::from_second(it).ok());
                     time.map(Value::Time).ok_or(Failure::Value)
                 }
             },
@@ -284,7 +283,10 @@ fn int<'v>(value: &Value<'_>) -> Result<Value<'v>, Failure> {
             if !(number.is_finite() && *number < BEYOND && *number >= -BEYOND) {
                 return Err(Failure::Value);
             }
-            #[expect(clippy::cast_possible_truncation, reason = "it is within the bounds of an i64")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "it is within the bounds of an i64"
+            )]
             let whole = *number as i64;
             Ok(Value::Int(whole))
         }

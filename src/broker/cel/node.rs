@@ -70,7 +70,7 @@ pub enum Node {
     /// A function.
     Call(Function, Vec<Node>),
     /// `x.matches(pattern)`.
-    Matches(Box<Node>, Pattern),
+    Matches(Box<Node>, Box<Pattern>),
     /// A macro: goes through a list, or through the keys of a map.
     Fold(Box<Fold>),
     /// One value more behind those that a macro has gathered.
@@ -157,7 +157,10 @@ impl Pattern {
                 }
                 let said = source.to_string();
                 let said = said.lines().last().unwrap_or_default();
-                format!("the pattern {text:?} cannot be used: {}", said.trim_start_matches("error: "))
+                format!(
+                    "the pattern {text:?} cannot be used: {}",
+                    said.trim_start_matches("error: ")
+                )
             })?;
         let cache = Mutex::new(automaton.create_cache());
         Ok(Self { automaton, cache, text: text.into() })

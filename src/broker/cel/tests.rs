@@ -1,5 +1,5 @@
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 
 use super::*;
 use crate::proto::events::v1::{AttributeValue, Event, attribute_value::Attr};
@@ -139,15 +139,16 @@ fn what_is_wrong_is_told_with_its_place() {
         ("event == 'a'", "column 1: `event` is used by its attributes, such as event.type"),
         ("data.paid &&\n  nothing", "line 2, column 3: "),
         ("'é' == data.x && y", "column 18: "),
-        (
-            "data.x.matches('(')",
-            "column 16: the pattern \"(\" cannot be used: unclosed group",
-        ),
+        ("'é' = data.x", "column 5: `=` is no operator: `==` compares"),
+        ("data.x.matches('(')", "column 16: the pattern \"(\" cannot be used: unclosed group"),
         (
             "data.x.matches(data.y)",
             "column 16: the pattern is compiled once: write it here, in quotes",
         ),
-        ("timestamp('soon') < event.time", "column 10: \"soon\" is no timestamp, such as timestamp('2026-01-31T12:00:00Z')"),
+        (
+            "timestamp('soon') < event.time",
+            "column 10: \"soon\" is no timestamp, such as timestamp('2026-01-31T12:00:00Z')",
+        ),
     ];
     for (text, message) in expected {
         let fault = fault(text);
@@ -242,7 +243,13 @@ impl Truth {
                 (a, b) => Some(a? || b?),
             },
             Self::Not(a) => Some(!a.value(n)?),
-            Self::Choice(a, b, c) => if a.value(n)? { b.value(n) } else { c.value(n) },
+            Self::Choice(a, b, c) => {
+                if a.value(n)? {
+                    b.value(n)
+                } else {
+                    c.value(n)
+                }
+            }
         }
     }
 }
@@ -274,11 +281,64 @@ fn truths() -> impl Strategy<Value = Truth> {
 
 fn words() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
-        "data", "event", ".", "type", "total", "a", "(", ")", "[", "]", "{", "}", "+", "-", "!", "&&",
-        "||", "?", ":", "==", "<", " in ", "1", "1u", "1.5", "'x'", "\"", "'", "'''", "r'", "b'\\xff'",
-        "\\", "has(", ".all(x, ", ".map(x, ", ".filter(x,", ",", "x", "9223372036854775808", "é", "\n",
-        "//", "`", "\0", "|", "&", "=", "%", "/", "null", "true", ".matches('a*')", ".size()", "😀",
-        "timestamp('2026-01-01T00:00:00Z')", "duration('1h')", "int(", "string(",
+        "data",
+        "event",
+        ".",
+        "type",
+        "total",
+        "a",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "+",
+        "-",
+        "!",
+        "&&",
+        "||",
+        "?",
+        ":",
+        "==",
+        "<",
+        " in ",
+        "1",
+        "1u",
+        "1.5",
+        "'x'",
+        "\"",
+        "'",
+        "'''",
+        "r'",
+        "b'\\xff'",
+        "\\",
+        "has(",
+        ".all(x, ",
+        ".map(x, ",
+        ".filter(x,",
+        ",",
+        "x",
+        "9223372036854775808",
+        "é",
+        "\n",
+        "//",
+        "`",
+        "\0",
+        "|",
+        "&",
+        "=",
+        "%",
+        "/",
+        "null",
+        "true",
+        ".matches('a*')",
+        ".size()",
+        "😀",
+        "timestamp('2026-01-01T00:00:00Z')",
+        "duration('1h')",
+        "int(",
+        "string(",
     ]);
     prop::collection::vec(word, 0..40).prop_map(|words| words.concat())
 }

@@ -93,7 +93,8 @@ impl<'v> Value<'v> {
             Self::Object(members) => Ok(members.get(name).map(Value::from)),
             Self::Map(entries) => {
                 budget.take(entries.len() as u64)?;
-                let found = entries.iter().find(|(key, _)| matches!(key, Self::Text(it) if it == name));
+                let found =
+                    entries.iter().find(|(key, _)| matches!(key, Self::Text(it) if it == name));
                 Ok(found.map(|(_, value)| value.clone()))
             }
             _ => Err(Failure::Type),
@@ -262,7 +263,11 @@ impl<'v> Value<'v> {
     }
 
     /// Which of two comes first. None: one of them is not a number.
-    pub fn order(&self, other: &Value<'_>, budget: &mut Budget) -> Result<Option<Ordering>, Failure> {
+    pub fn order(
+        &self,
+        other: &Value<'_>,
+        budget: &mut Budget,
+    ) -> Result<Option<Ordering>, Failure> {
         match (self, other) {
             (Self::Bool(a), Value::Bool(b)) => Ok(Some(a.cmp(b))),
             (Self::Time(a), Value::Time(b)) => Ok(Some(a.cmp(b))),
@@ -305,7 +310,10 @@ fn compare_with_double(integer: i128, double: f64) -> Option<Ordering> {
     if double <= -BEYOND {
         return Some(Ordering::Greater);
     }
-    #[expect(clippy::cast_possible_truncation, reason = "it is within 65 bits, and has no fraction")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "it is within 65 bits, and has no fraction"
+    )]
     let whole = double.trunc() as i128;
     let rest = double - double.trunc();
     Some(integer.cmp(&whole).then(0.0_f64.partial_cmp(&rest)?))
