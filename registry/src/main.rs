@@ -71,10 +71,10 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 /// The words of `tidings serve`.
 fn remedy(exit_code: u8) -> Option<&'static str> {
     match exit_code {
-        3 | 4 => {
-            Some("keep a copy of the data directory as it is, then restore the newest backup")
-        }
-        5 => Some("a version of tidings-registry at least as new as the one that wrote the data directory"),
+        3 | 4 => Some("keep a copy of the data directory as it is, then restore the newest backup"),
+        5 => Some(
+            "a version of tidings-registry at least as new as the one that wrote the data directory",
+        ),
         6 => Some("stop the other registry, or give this one another --data-dir"),
         7 => Some("the disk, its space and its permissions; then start again"),
         _ => None,

@@ -175,11 +175,7 @@ impl Schema {
     ///
     /// # Errors
     /// Everything that stands in the way.
-    pub fn convert(
-        &self,
-        reader: &Self,
-        bytes: &[u8],
-    ) -> Result<Option<Vec<u8>>, Vec<Violation>> {
+    pub fn convert(&self, reader: &Self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Vec<Violation>> {
         reader.validate_binary(bytes).map(|()| None)
     }
 

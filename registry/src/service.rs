@@ -12,8 +12,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use self::{decode::Faults, revision::AtRevision};
 pub use self::status::unreachable;
+use self::{decode::Faults, revision::AtRevision};
 use crate::{
     catalog::plan::{Decision, Draft, Planned},
     compatibility::Level,

@@ -181,10 +181,7 @@ fn usable(subject: &Subject) -> String {
     let versions: Vec<_> = versions.map(|it| &it.version).collect();
     match versions.as_slice() {
         [] => "all of them are retired: register a new one".into(),
-        _ => format!(
-            "there are {}",
-            tidings_registry::catalog::in_words(versions.into_iter())
-        ),
+        _ => format!("there are {}", tidings_registry::catalog::in_words(versions.into_iter())),
     }
 }
 

@@ -32,7 +32,9 @@ impl Media {
             "application/protobuf"
             | "application/x-protobuf"
             | "application/vnd.google.protobuf" => Self::Protobuf,
-            "avro/binary" | "application/avro" | "application/x-avro"
+            "avro/binary"
+            | "application/avro"
+            | "application/x-avro"
             | "application/vnd.apache.avro" => Self::Avro,
             other if other.ends_with("+json") => Self::Json,
             _ => Self::Other,

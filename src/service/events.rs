@@ -18,12 +18,7 @@ use tokio::{
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
-use super::{
-    Settings, decode, delivery, status,
-    showing::Showing,
-    topic::timestamp,
-    view,
-};
+use super::{Settings, decode, delivery, showing::Showing, status, topic::timestamp, view};
 use crate::{
     broker::{
         Broker,

@@ -6,7 +6,10 @@
 use std::{collections::HashMap, fmt::Write as _, time::Duration};
 
 use prost::Message as _;
-use tonic::{Code, Status, metadata::{Ascii, MetadataValue}};
+use tonic::{
+    Code, Status,
+    metadata::{Ascii, MetadataValue},
+};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{

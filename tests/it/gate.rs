@@ -63,11 +63,8 @@ impl Pair {
     }
 
     async fn topic(&self, name: &str, enforcement: SchemaEnforcement) {
-        let topic = Topic {
-            name: name.into(),
-            schema_enforcement: enforcement.into(),
-            ..Topic::default()
-        };
+        let topic =
+            Topic { name: name.into(), schema_enforcement: enforcement.into(), ..Topic::default() };
         self.server.create_with(topic).await;
     }
 
@@ -224,7 +221,10 @@ async fn json_payloads_are_checked(pair: Pair) {
         Event { id: "6".into(), ..typed(bytes(b"\xff"), json) },
         Event {
             id: "7".into(),
-            ..typed(Some(Payload::ProtoData(Any { type_url: "a/b".into(), value: Vec::new().into() })), "")
+            ..typed(
+                Some(Payload::ProtoData(Any { type_url: "a/b".into(), value: Vec::new().into() })),
+                "",
+            )
         },
     ];
     let status = pair.server.publish("orders", bad).await.unwrap_err();
@@ -351,8 +351,7 @@ async fn versions_are_resolved(pair: Pair) {
     let properties = |count: usize| {
         let properties: Vec<String> =
             (0..count).map(|at| format!(r#""p{at}": {{"type": "integer"}}"#)).collect();
-        let schema =
-            format!(r#"{{"type": "object", "properties": {{{}}}}}"#, properties.join(","));
+        let schema = format!(r#"{{"type": "object", "properties": {{{}}}}}"#, properties.join(","));
         draft("order", SchemaFormat::Json, &schema)
     };
     for (count, version) in [(1, "1.0.0"), (2, "1.1.0"), (3, "1.2.0")] {
@@ -507,8 +506,7 @@ async fn a_registry_that_never_was_there_is_told() {
 
 /// GitHub's webhooks, if they are beside the project.
 fn github() -> Option<PathBuf> {
-    let folder =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/github-webhooks");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/github-webhooks");
     if !folder.exists() {
         eprintln!("skipped: there are no events beside the project");
         return None;

@@ -17,6 +17,7 @@ mod model;
 mod power_cut;
 mod publishing;
 mod registry;
+mod registry_disk;
 mod schema_cli;
 mod streams;
 mod tidy;

@@ -312,8 +312,7 @@ mod tests {
     #[test]
     fn compact_text_keeps_what_was_written() {
         let text = " {\n \"b\" : [ 1.50 , -0 , 12345678901234567890.10 ,\t\"a \\\" \\\\\" , true ] ,\r\n \"a\" : \"\" } ";
-        let compacted =
-            "{\"b\":[1.50,-0,12345678901234567890.10,\"a \\\" \\\\\",true],\"a\":\"\"}";
+        let compacted = "{\"b\":[1.50,-0,12345678901234567890.10,\"a \\\" \\\\\",true],\"a\":\"\"}";
         assert_eq!(compact(text), compacted);
         assert_eq!(compact(compacted), compacted);
         assert_eq!(compact("7"), "7");
