@@ -1,8 +1,10 @@
 //! The domain: what is admitted, who gets what from where, how far each reader is. Knows neither gRPC nor RocksDB.
 
+mod conversion;
 pub mod error;
 mod gate;
 mod merge;
+pub mod negotiation;
 pub mod publish;
 pub mod read;
 mod retention;
@@ -26,6 +28,7 @@ use crate::{
     store::{Store, topics::Topic},
     telemetry::Metrics,
 };
+use conversion::Conversions;
 use error::TopicNotFound;
 use gate::Gate;
 pub use source::Wanted;
@@ -66,6 +69,7 @@ struct Parts {
     metrics: Metrics,
     schemas: Option<Schemas>,
     gate: Gate,
+    conversions: Arc<Conversions>,
     /// Streams are asked to end.
     draining: CancellationToken,
 }
@@ -82,7 +86,9 @@ impl Broker {
     ) -> Self {
         let draining = CancellationToken::new();
         let gate = Gate::new(schemas.clone(), metrics.clone());
-        let parts = Parts { store, journal, limits, clock, metrics, schemas, gate, draining };
+        let conversions = Arc::new(Conversions::new());
+        let parts =
+            Parts { store, journal, limits, clock, metrics, schemas, gate, conversions, draining };
         Self { parts: Arc::new(parts) }
     }
 

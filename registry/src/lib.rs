@@ -20,6 +20,7 @@
 //! Deliberately absent: validation of JSON and linking of Protobuf. Libraries do that. Avro is ours from the parser on, because
 //! its library does not resolve as its specification has it; [`avro`] says where.
 
+pub mod accepted;
 pub mod avro;
 pub mod catalog;
 pub mod client;
@@ -31,6 +32,7 @@ pub mod finding;
 pub mod format;
 pub mod json;
 pub mod mirror;
+pub mod negotiation;
 pub mod proto;
 pub mod protobuf;
 pub mod registry;

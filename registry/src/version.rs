@@ -92,6 +92,26 @@ pub fn parse(text: &str) -> Result<Version, String> {
 /// Largest number in a version.
 const NUMBER_MAX: u64 = 1 << 32;
 
+/// Parses a requirement as the `semver` crate has it: `"1.2"` is `"^1.2"`. At most [`REQUIREMENT_BYTES_MAX`] bytes.
+///
+/// # Errors
+/// In words, where it is none.
+pub fn requirement(text: &str) -> Result<VersionReq, String> {
+    if text.len() > REQUIREMENT_BYTES_MAX {
+        let bytes = text.len();
+        return Err(format!("has {bytes} bytes, at most {REQUIREMENT_BYTES_MAX} are taken"));
+    }
+    if text.trim().is_empty() {
+        return Err("is missing: a requirement such as ^1.2, or * for every version".into());
+    }
+    VersionReq::parse(text).map_err(|error| {
+        format!("\"{text}\" is not a version requirement such as ^1.2 or \">=1, <3\": {error}")
+    })
+}
+
+/// Longest requirement, in bytes.
+pub const REQUIREMENT_BYTES_MAX: usize = 256;
+
 /// What somebody asks for: one version, or the best of those that satisfy a requirement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {

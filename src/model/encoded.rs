@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt::Write as _, ops::Range};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
+use prost::encoding::{WireType, encode_key, encode_varint};
 
 /// Field numbers of `tidings.events.v1.Event`, which never change.
 pub mod tag {
@@ -237,6 +238,20 @@ pub enum Payload<'a> {
     },
 }
 
+/// A `google.protobuf.Any`.
+pub fn any(type_url: &str, value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(type_url.len() + value.len() + 16);
+    put(1, type_url.as_bytes(), &mut out);
+    put(2, value, &mut out);
+    out
+}
+
+fn put(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    encode_key(field, WireType::LengthDelimited, out);
+    encode_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
 /// Writes an event's bytes with fields in place of what it has of them; one of the payload's fields replaces any.
 pub fn with_fields(event: &[u8], replaced: &[(u32, &[u8])], out: &mut Vec<u8>) {
     let is_payload = |field: u32| (tag::BINARY_DATA..=tag::DATA).contains(&field);
@@ -255,9 +270,7 @@ pub fn with_fields(event: &[u8], replaced: &[(u32, &[u8])], out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&event[kept..start]);
     for (field, bytes) in replaced {
-        prost::encoding::encode_key(*field, prost::encoding::WireType::LengthDelimited, out);
-        prost::encoding::encode_varint(bytes.len() as u64, out);
-        out.extend_from_slice(bytes);
+        put(*field, bytes, out);
     }
 }
 

@@ -186,7 +186,7 @@ impl NewEvent {
         row: Vec<u8>,
     ) -> Self {
         assert!(row.len() >= HEADER_BYTES, "a row begins with room for its header");
-        let key = key_of(&row);
+        let key = key_of(&row[HEADER_BYTES..]);
         let identity = IdentityHash::of(source, &id);
         Self {
             id,
@@ -218,14 +218,14 @@ impl NewEvent {
         let mut row = Vec::with_capacity(self.row.len() + added);
         row.resize(HEADER_BYTES, 0);
         with_fields(self.encoded(), fields, &mut row);
-        self.key = key_of(&row);
+        self.key = key_of(&row[HEADER_BYTES..]);
         self.row = row;
     }
 }
 
-/// Where the key is in the event of a row.
-fn key_of(row: &[u8]) -> Option<(u32, u16)> {
-    let range = EncodedEvent(&row[HEADER_BYTES..]).key_range()?;
+/// Where the key is in an event's bytes.
+fn key_of(event: &[u8]) -> Option<(u32, u16)> {
+    let range = EncodedEvent(event).key_range()?;
     Some((u32::try_from(range.start).ok()?, u16::try_from(range.len()).ok()?))
 }
 
@@ -258,6 +258,12 @@ impl Recorded {
     /// `partitionkey`, else `subject`, else empty.
     pub fn key(&self) -> &[u8] {
         slice(&self.event, self.key).unwrap_or_default()
+    }
+
+    /// Puts other bytes in place of the event's.
+    pub fn replace(&mut self, event: Bytes) {
+        self.key = key_of(&event);
+        self.event = event;
     }
 
     /// Attributes without decoding the event.

@@ -51,6 +51,8 @@ pub const SUBSCRIBE_BATCH: u32 = 2;
 pub const READ_BATCH: u32 = 1;
 /// `ReadResponse.end_cursor`.
 pub const READ_END_CURSOR: u32 = 2;
+/// `ReadResponse.gaps`.
+pub const READ_GAPS: u32 = 3;
 /// `GetEventResponse.event`.
 pub const GET_EVENT: u32 = 1;
 
@@ -147,6 +149,13 @@ pub fn batch(
     }
     spliced.push(rest);
     spliced
+}
+
+/// A message under a field of a response.
+pub fn message(tag: u32, message: &impl prost::Message) -> Vec<u8> {
+    let mut field = Vec::new();
+    prost::encoding::message::encode(tag, message, &mut field);
+    field
 }
 
 /// A text field of a response.

@@ -22,6 +22,7 @@ use super::{Settings, decode, delivery, showing::Showing, status, topic::timesta
 use crate::{
     broker::{
         Broker,
+        negotiation::{Answer, Skipped},
         publish::Publish,
         read::Reading,
         start::Missing,
@@ -233,6 +234,15 @@ impl EventService for Events {
                 Err(error) => return Some((Err(status::stream(&error, server)), None)),
             };
             let cursors = CursorWriter::new(server, batch.cursor.horizon);
+            let gaps: Vec<u8> = batch
+                .skipped
+                .iter()
+                .flat_map(|skipped| {
+                    let at = Cursor { position: skipped.position, ..batch.cursor };
+                    let gap = skipped_gap(skipped, at.text(server).to_string());
+                    delivery::message(delivery::READ_GAPS, &gap)
+                })
+                .collect();
             let mut message = if batch.events.is_empty() {
                 Spliced::default()
             } else {
@@ -240,6 +250,9 @@ impl EventService for Events {
                 let shown = showing.events(&batch.events).into_iter();
                 delivery::batch(delivery::READ_BATCH, &batch.events, shown, at, &cursors)
             };
+            if !gaps.is_empty() {
+                message.push(gaps.into());
+            }
             if batch.is_last {
                 let cursor = cursors.write(batch.cursor.position);
                 message.push(delivery::text(delivery::READ_END_CURSOR, cursor.as_bytes()));
@@ -451,7 +464,7 @@ impl Delivering {
                 let shown = self.showing.events(&events).into_iter();
                 return Ok(delivery::batch(tag, &events, shown, at, &cursors));
             }
-            Message::Started { topics } => Wire::Started(proto::SubscribeStarted {
+            Message::Started { topics, schemas } => Wire::Started(proto::SubscribeStarted {
                 cursor: text(),
                 topics: topics
                     .into_iter()
@@ -461,7 +474,7 @@ impl Delivering {
                         next_offset: extent.next.0,
                     })
                     .collect(),
-                schemas: Vec::new(),
+                schemas: schemas.iter().map(negotiated).collect(),
                 heartbeat_interval: self.subscription.heartbeat_interval().try_into().ok(),
             }),
             Message::CaughtUp => Wire::CaughtUp(proto::CaughtUp { cursor: text(), time: time() }),
@@ -476,6 +489,11 @@ impl Delivering {
                 behind_events: behind,
             }),
             Message::Gap(missing) => Wire::Gap(gap(&missing, text())),
+            Message::Skipped(skipped) => Wire::Gap(skipped_gap(&skipped, text())),
+            Message::SchemaChanged(answer) => Wire::SchemaChanged(proto::SchemaChanged {
+                schema: Some(negotiated(&answer)),
+                cursor: text(),
+            }),
             Message::Draining => Wire::Draining(proto::Draining {
                 cursor: text(),
                 reconnect_delay: RECONNECT_DELAY.try_into().ok(),
@@ -483,6 +501,29 @@ impl Delivering {
         };
         let response = proto::SubscribeResponse { message: Some(wire) };
         Ok(Spliced::from(bytes::Bytes::from(response.encode_to_vec())))
+    }
+}
+
+fn negotiated(answer: &Answer) -> proto::NegotiatedSchema {
+    let delivered = answer.delivered.as_ref();
+    proto::NegotiatedSchema {
+        r#type: answer.event_type.to_string(),
+        requirement: answer.requirement.to_string(),
+        version: delivered.map(|it| it.version.to_string()).unwrap_or_default(),
+        schema_id: delivered.map_or(0, |it| it.id),
+        written_versions: answer.written.clone(),
+        deprecation: answer.deprecation().unwrap_or_default().to_owned(),
+    }
+}
+
+fn skipped_gap(skipped: &Skipped, cursor: String) -> proto::Gap {
+    proto::Gap {
+        topic: skipped.topic.to_string(),
+        first_offset: skipped.from.0,
+        next_offset: skipped.until.0,
+        reason: proto::GapReason::SchemaMismatch.into(),
+        detail: skipped.reason.clone(),
+        cursor,
     }
 }
 

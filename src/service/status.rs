@@ -15,7 +15,10 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::{
     broker::{
         CommitError, ReadError,
-        error::{EventError, PublishError, StartError, StreamError, TopicError, TopicNotFound},
+        error::{
+            EventError, PublishError, StartError, StreamError, TopicError, TopicNotFound, Unsatisfied,
+        },
+        negotiation::Mismatch,
     },
     model::{
         commit::{FailedCondition, IdConflict},
@@ -408,9 +411,46 @@ pub fn start(error: &StartError, server: ServerId) -> Status {
                 .with("latest_cursor", latest.text(server))
                 .status()
         }
+        StartError::Unsatisfiable(all) => unsatisfiable(error, all),
+        StartError::RegistryAway(error) => {
+            Answer::new(Code::Unavailable, Reason::RegistryUnavailable, error).retry().status()
+        }
         StartError::Read(error) => read(error),
         StartError::Draining(_) => draining(),
     }
+}
+
+fn unsatisfiable(error: &StartError, all: &[Unsatisfied]) -> Status {
+    let mut answer = Answer::new(Code::FailedPrecondition, Reason::RequirementUnsatisfiable, error);
+    if let Some(first) = all.first() {
+        answer = answer.with("subject", &first.event_type);
+    }
+    answer
+        .list(all.iter(), |details, one| {
+            let (kind, subject) = ("REQUIREMENT_UNSATISFIABLE", shorten(&one.event_type));
+            let description = shorten(&one.sentence());
+            let bytes = kind.len() + subject.len() + description.len() + 8;
+            details.add_precondition_failure_violation(kind, subject, description);
+            bytes
+        })
+        .status()
+}
+
+fn mismatch(mismatch: &Mismatch, resume: &str) -> Status {
+    let kind = "REQUIREMENT_UNSATISFIABLE";
+    let mut answer =
+        Answer::new(Code::FailedPrecondition, Reason::RequirementUnsatisfiable, mismatch)
+            .with("topic", &mismatch.topic)
+            .with("subject", &mismatch.event_type)
+            .with("resume_cursor", resume);
+    answer.details.add_precondition_failure_violation(
+        kind,
+        shorten(&mismatch.event_type),
+        shorten(&mismatch.reason),
+    );
+    let mut status = answer.status();
+    resume_at(&mut status, resume);
+    status
 }
 
 fn read(error: &ReadError) -> Status {
@@ -427,6 +467,9 @@ pub fn stream(error: &StreamError, server: ServerId) -> Status {
         StreamError::TopicNotFound(error) => topic_not_found(error),
         StreamError::Corrupt { error, resume } => {
             corrupt(error, resume.map(|resume| resume.text(server).to_string()).as_deref())
+        }
+        StreamError::Mismatch { mismatch: event, resume } => {
+            mismatch(event, &resume.text(server).to_string())
         }
         StreamError::Storage(error) if error.corrupt => corrupt(error, None),
         StreamError::Storage(error) => internal(error),

@@ -96,10 +96,9 @@ fn json(recorded: &Recorded, schema: Option<&Schema>) -> Option<Bytes> {
 fn any(recorded: &Recorded, schema: Option<&Schema>) -> Option<Bytes> {
     let message = schema?.message_name()?;
     let encoded::Payload::Binary(value) = recorded.encoded().payload()? else { return None };
-    let any =
-        prost_types::Any { type_url: format!("{TYPE_URL_PREFIX}{message}"), value: value.to_vec() };
+    let any = encoded::any(&format!("{TYPE_URL_PREFIX}{message}"), value);
     let mut out = Vec::with_capacity(recorded.event.len() + 128);
-    let fields: [(u32, &[u8]); 1] = [(encoded::tag::PROTO_DATA, &any.encode_to_vec())];
+    let fields: [(u32, &[u8]); 1] = [(encoded::tag::PROTO_DATA, &any)];
     with_fields(&recorded.event, &fields, &mut out);
     Some(out.into())
 }
