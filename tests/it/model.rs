@@ -291,6 +291,7 @@ fn all(way: Way) -> Read {
         wanted: Wanted::default(),
         correlation: None,
         events_max: None,
+        selection: None,
     }
 }
 
