@@ -292,6 +292,7 @@ fn all(way: Way) -> Read {
         correlation: None,
         selection: None,
         events_max: None,
+        selection: None,
     }
 }
 
