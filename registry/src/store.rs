@@ -6,6 +6,7 @@
 //!              subjects  name             -> JSON: everything but the versions
 //!              schemas   id: u32 BE       -> Schema, as the contract has it
 //!              changes   revision: u64 BE -> WatchRegistryResponse
+//!              consumers name, subject (length: u16 BE each), origin: u8, requirement -> Consumer
 //! ```
 //!
 //! One change is one `WriteBatch`, synced before it is answered: schema, id, references, subject, revision together. So
@@ -21,12 +22,16 @@ use std::{
 use jiff::Timestamp;
 use prost::Message as _;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, WriteBatch, WriteOptions};
-use semver::Version;
+use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     catalog::Catalog,
     compatibility::Level,
+    consumer::{
+        ConsumerName, Need, Origin,
+        book::{Book, Entries},
+    },
     definition::Definition,
     error::{OpenError, StorageError},
     finding::{ContentModel, Surface},
@@ -50,10 +55,12 @@ enum Family {
     Subjects,
     Schemas,
     Changes,
+    Consumers,
 }
 
 impl Family {
-    const ALL: [Self; 4] = [Self::Meta, Self::Subjects, Self::Schemas, Self::Changes];
+    const ALL: [Self; 5] =
+        [Self::Meta, Self::Subjects, Self::Schemas, Self::Changes, Self::Consumers];
 
     fn name(self) -> &'static str {
         match self {
@@ -61,6 +68,7 @@ impl Family {
             Self::Subjects => "subjects",
             Self::Schemas => "schemas",
             Self::Changes => "changes",
+            Self::Consumers => "consumers",
         }
     }
 }
@@ -112,7 +120,7 @@ impl Store {
     ///
     /// # Errors
     /// Where nothing can be served out of it.
-    pub fn open(directory: &Path) -> Result<(Self, Catalog, Vec<Aside>), OpenError> {
+    pub fn open(directory: &Path) -> Result<(Self, Catalog, Book, Vec<Aside>), OpenError> {
         let io =
             |doing| move |error: std::io::Error| OpenError::Io { doing, detail: error.to_string() };
         fs::create_dir_all(directory).map_err(io("cannot make the registry's directory"))?;
@@ -151,8 +159,10 @@ impl Store {
         let db = DB::open_cf_descriptors(&options, directory.join("db"), families)
             .map_err(|error| OpenError::Corrupt(error.into_string()))?;
         let store = Self { db, _lock: lock };
-        let (catalog, aside) = store.load()?;
-        Ok((store, catalog, aside))
+        let (catalog, mut aside) = store.load()?;
+        let (consumers, unreadable) = store.consumers();
+        aside.extend(unreadable);
+        Ok((store, catalog, consumers, aside))
     }
 
     fn family(&self, family: Family) -> &ColumnFamily {
@@ -230,8 +240,46 @@ impl Store {
             let row = change.encode_to_vec();
             batch.put_cf(self.family(Family::Changes), change.revision.to_be_bytes(), row);
         }
+        self.write(batch, true)
+    }
+
+    /// Writes what consumers said, synced where it is news.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn remember(&self, entries: &Entries) -> Result<(), StorageError> {
+        let mut batch = WriteBatch::default();
+        for need in &entries.removed {
+            batch.delete_cf(self.family(Family::Consumers), consumer_key(need));
+        }
+        for need in &entries.put {
+            let row = v1::Consumer::from(need).encode_to_vec();
+            batch.put_cf(self.family(Family::Consumers), consumer_key(need), row);
+        }
+        if batch.is_empty() { Ok(()) } else { self.write(batch, entries.is_news) }
+    }
+
+    /// All that is known of consumers. What cannot be read is set aside: it is said again.
+    fn consumers(&self) -> (Book, Vec<Aside>) {
+        let mut book = Book::default();
+        let mut aside = Vec::new();
+        let mut set_aside = |detail| aside.push(Aside { what: "a consumer".into(), detail });
+        let family = self.family(Family::Consumers);
+        for row in self.db.iterator_cf(family, rocksdb::IteratorMode::Start) {
+            match row {
+                Ok((_, value)) => match read_consumer(&value) {
+                    Ok(need) => book.put(need),
+                    Err(detail) => set_aside(detail),
+                },
+                Err(error) => set_aside(error.into_string()),
+            }
+        }
+        (book, aside)
+    }
+
+    fn write(&self, batch: WriteBatch, sync: bool) -> Result<(), StorageError> {
         let mut options = WriteOptions::default();
-        options.set_sync(true);
+        options.set_sync(sync);
         self.db.write_opt(batch, &options).map_err(|error| {
             let message = error.into_string();
             if message.contains("No space left") {
@@ -283,6 +331,40 @@ fn json(row: &impl Serialize) -> Vec<u8> {
     let json = serde_json::to_vec(row).unwrap_or_default();
     assert!(!json.is_empty(), "rows have no value that JSON cannot hold");
     json
+}
+
+/// The lengths keep names apart that begin alike.
+fn consumer_key(need: &Need) -> Vec<u8> {
+    let mut key = Vec::new();
+    for name in [need.consumer.as_str(), need.subject.as_str()] {
+        let length = u16::try_from(name.len()).expect("a name has at most 255 characters");
+        key.extend_from_slice(&length.to_be_bytes());
+        key.extend_from_slice(name.as_bytes());
+    }
+    key.push(match need.origin {
+        Origin::Declared => 0,
+        Origin::Stream => 1,
+    });
+    key.extend_from_slice(need.requirement.to_string().as_bytes());
+    key
+}
+
+fn read_consumer(row: &[u8]) -> Result<Need, String> {
+    let row = v1::Consumer::decode(row).map_err(|error| error.to_string())?;
+    let seen = row.last_seen_time.ok_or("it has no time")?;
+    let negotiated = match row.negotiated_version.as_str() {
+        "" => None,
+        text => Some(Version::parse(text).map_err(|error| error.to_string())?),
+    };
+    Ok(Need {
+        consumer: ConsumerName::parse(&row.name)?,
+        subject: SubjectName::parse(&row.subject)?,
+        requirement: VersionReq::parse(&row.requirement).map_err(|error| error.to_string())?,
+        origin: Origin::from_proto(row.origin)?.ok_or("it has no origin")?,
+        negotiated,
+        seen: Timestamp::new(seen.seconds, seen.nanos).map_err(|error| error.to_string())?,
+        open_until: None,
+    })
 }
 
 fn subject_row(subject: &Subject) -> SubjectRow {

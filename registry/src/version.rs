@@ -92,6 +92,26 @@ pub fn parse(text: &str) -> Result<Version, String> {
 /// Largest number in a version.
 const NUMBER_MAX: u64 = 1 << 32;
 
+/// Parses a requirement as the `semver` crate has it: `"1.2"` is `"^1.2"`. At most [`REQUIREMENT_BYTES_MAX`] bytes.
+///
+/// # Errors
+/// In words, where it is none.
+pub fn requirement(text: &str) -> Result<VersionReq, String> {
+    if text.len() > REQUIREMENT_BYTES_MAX {
+        let bytes = text.len();
+        return Err(format!("has {bytes} bytes, at most {REQUIREMENT_BYTES_MAX} are taken"));
+    }
+    if text.trim().is_empty() {
+        return Err("is missing: a requirement such as ^1.2, or * for every version".into());
+    }
+    VersionReq::parse(text).map_err(|error| {
+        format!("\"{text}\" is not a version requirement such as ^1.2 or \">=1, <3\": {error}")
+    })
+}
+
+/// Longest requirement, in bytes.
+pub const REQUIREMENT_BYTES_MAX: usize = 256;
+
 /// What somebody asks for: one version, or the best of those that satisfy a requirement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
@@ -167,5 +187,19 @@ mod tests {
         assert!(matches!(Selector::parse("1.4"), Ok(Selector::Best(_))));
         assert!(matches!(Selector::parse(""), Ok(Selector::Newest)));
         assert!(Selector::parse("newest").is_err());
+    }
+
+    #[test]
+    fn requirements_are_those_of_the_semver_crate() {
+        for (text, read) in
+            [("1.2", "^1.2"), (">=1,<3", ">=1, <3"), ("*", "*"), ("=1.0.0-rc.1", "=1.0.0-rc.1")]
+        {
+            assert_eq!(requirement(text).map(|it| it.to_string()).as_deref(), Ok(read));
+        }
+        for text in
+            ["", " ", "one", "^1.2.3.4", "1 2", &"1,".repeat(200), "99999999999999999999999"]
+        {
+            assert!(requirement(text).is_err(), "{text}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod diff;
+mod force;
 mod get;
 mod imports;
 mod json;

@@ -19,6 +19,7 @@ use super::{
         positions::{parse_pair, quote},
         printer::printable,
     },
+    force::ForceArgs,
     json, machine, refusal,
     report::{Case, INCOMPATIBLE, ReportArgs, ReportFormat, meaning},
     snippet::Paint,
@@ -70,9 +71,8 @@ Examples:
 pub struct RegisterArgs {
     #[command(flatten)]
     draft: DraftArgs,
-    /// Go on although consumers that declared what they need would be left behind
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    force: ForceArgs,
     #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
@@ -166,7 +166,11 @@ pub async fn register(args: RegisterArgs) -> anyhow::Result<()> {
     let subject = &args.draft.subject;
     let output = args.report.output;
     let draft = args.draft.draft(&source);
-    let request = RegisterSchemaRequest { schema: Some(draft.clone()), force: args.force };
+    let request = RegisterSchemaRequest {
+        schema: Some(draft.clone()),
+        force: args.force.force,
+        force_reason: args.force.reason(),
+    };
     let request = args.server.request(request);
     match args.server.registry().await?.register_schema(request).await {
         Ok(response) => {

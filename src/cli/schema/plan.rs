@@ -16,6 +16,7 @@ use tonic::{Status, transport::Channel};
 
 use super::{
     super::{client::ServerArgs, failure::Failure, positions::quote, printer::printable},
+    force::ForceArgs,
     json, machine,
     manifest::{Manifest, Planned},
     refusal,
@@ -91,9 +92,8 @@ pub struct ApplyArgs {
     /// Apply only if the registry is at this revision
     #[arg(long, value_name = "REVISION")]
     expected_revision: Option<u64>,
-    /// Go on although consumers that declared what they need would be left behind
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    force: ForceArgs,
     #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
@@ -105,7 +105,7 @@ pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
     let manifest = Manifest::read(&args.path)?;
     let mut client = args.server.registry().await?;
     let output = args.report.output;
-    let plan = Plan::make(&manifest, &args.server, &mut client, 0, false)
+    let plan = Plan::make(&manifest, &args.server, &mut client, 0, None)
         .await?
         .map_err(|status| manifest.failed("plan", &status, output))?;
     plan.print(output, "plan of", &plan.answer)?;
@@ -127,7 +127,7 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<()> {
     let (plan, answer) = loop {
         attempts += 1;
         let revision = expected.unwrap_or_default();
-        let plan = Plan::make(&manifest, &args.server, &mut client, revision, args.force)
+        let plan = Plan::make(&manifest, &args.server, &mut client, revision, Some(&args.force))
             .await?
             .map_err(|status| failed(&status))?;
         if let Some(saved) = &saved {
@@ -141,7 +141,8 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<()> {
             schemas: manifest.drafts(),
             validate_only: false,
             expected_revision: plan.answer.revision,
-            force: args.force,
+            force: args.force.force,
+            force_reason: args.force.reason(),
         };
         match client.apply_schemas(args.server.request(request)).await {
             Ok(response) => break (plan, response.into_inner()),
@@ -191,13 +192,14 @@ impl<'a> Plan<'a> {
         server: &ServerArgs,
         client: &mut SchemaRegistryServiceClient<Channel>,
         expected_revision: u64,
-        force: bool,
+        force: Option<&ForceArgs>,
     ) -> anyhow::Result<Result<Self, Status>> {
         let request = ApplySchemasRequest {
             schemas: manifest.drafts(),
             validate_only: true,
             expected_revision,
-            force,
+            force: force.is_some_and(|it| it.force),
+            force_reason: force.map(ForceArgs::reason).unwrap_or_default(),
         };
         let answer = match client.apply_schemas(server.request(request)).await {
             Ok(response) => response.into_inner(),

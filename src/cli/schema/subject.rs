@@ -17,6 +17,7 @@ use super::{
         printer::printable,
         topic::confirm,
     },
+    force::ForceArgs,
     get::{ShowArgs, describe, failed, lines},
     json,
     words::{
@@ -82,9 +83,8 @@ pub struct DeleteArgs {
     /// Only if nobody has changed it since it had this etag
     #[arg(long)]
     etag: Option<String>,
-    /// Although consumers that declared what they need would be left behind
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    force: ForceArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -121,9 +121,8 @@ pub struct StateArgs {
     subject: String,
     /// The version, such as 1.2.0
     version: String,
-    /// Although consumers that declared what they need would be left behind
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    force: ForceArgs,
     #[command(flatten)]
     show: ShowArgs,
 }
@@ -236,7 +235,8 @@ pub async fn delete(args: DeleteArgs) -> anyhow::Result<()> {
     let request = args.server.request(DeleteSubjectRequest {
         name: args.subject.clone(),
         etag: args.etag.clone().unwrap_or_default(),
-        force: args.force,
+        force: args.force.force,
+        force_reason: args.force.reason(),
     });
     let response = args.server.registry().await?.delete_subject(request).await;
     response.map_err(failed(format!("delete subject {}", args.subject)))?;
@@ -272,7 +272,8 @@ async fn set(
         version: args.version.clone(),
         state: state.into(),
         deprecation,
-        force: args.force,
+        force: args.force.force,
+        force_reason: args.force.reason(),
     });
     let response = server.registry().await?.set_version_state(request).await;
     let doing = format!("{doing} {} {}", args.subject, args.version);

@@ -100,6 +100,7 @@ fn breaking(subject: &str) -> CompatibilityReport {
         next_version: "2.0.0".into(),
         findings: vec![finding("1.2.0"), finding("1.0.0")],
         affected_consumers: vec![AffectedConsumer { consumer: Some(needs), reason }],
+        total_affected_consumers: 1,
         total_findings: 2,
         ..CompatibilityReport::default()
     }
@@ -389,8 +390,8 @@ impl SchemaRegistryService for Answers {
         let change = |behind: u64, change| WatchRegistryResponse {
             revision: after + behind,
             time: Some(Timestamp { seconds: 1_700_000_000, nanos: 0 }),
-            principal: String::new(),
             change: Some(change),
+            ..WatchRegistryResponse::default()
         };
         let changes = [
             change(1, Change::SchemaRegistered(schema("shop.OrderPlaced", "1.3.0"))),
