@@ -147,15 +147,19 @@ impl SchemaRegistryService for Service {
             Ok::<_, Status>((planned, against))
         });
         let (planned, against) = checked.await??;
-        let (report, acceptable) = match planned.decision {
-            Decision::Already(_) | Decision::Register(_) => (planned.report, true),
+        let (report, refusal_reason) = match planned.decision {
+            Decision::Already(_) | Decision::Register(_) => (planned.report, Reason::Unspecified),
             Decision::Refused(refusal) => match refusal.report() {
-                Some(report) => (report.clone(), false),
+                Some(report) => (report.clone(), status::reason(&refusal)),
                 None => return Err(status::refused("schema.", &refusal)),
             },
         };
         let report = Some(against.unwrap_or(report).into());
-        Ok(Response::new(v1::CheckSchemaResponse { report, acceptable }))
+        Ok(Response::new(v1::CheckSchemaResponse {
+            report,
+            acceptable: refusal_reason == Reason::Unspecified,
+            refusal_reason: refusal_reason.into(),
+        }))
     }
 
     async fn apply_schemas(
@@ -173,7 +177,10 @@ impl SchemaRegistryService for Service {
         for (n, draft) in request.schemas.into_iter().enumerate().take(DRAFTS_MAX) {
             drafts.extend(decode::draft(&mut faults, &format!("schemas[{n}]"), Some(draft)));
         }
-        let force = decode::force(&mut faults, request.force, request.force_reason);
+        let force = match request.validate_only {
+            true => request.force.then(String::new),
+            false => decode::force(&mut faults, request.force, request.force_reason),
+        };
         let drafts = faults.finish(Some(drafts))?;
         let expected = (request.expected_revision > 0).then_some(request.expected_revision);
         if !request.validate_only {
@@ -501,10 +508,14 @@ fn set_fields(subject: &v1::Subject) -> Vec<String> {
 
 impl Service {
     fn result(&self, planned: Planned) -> v1::RegisterSchemaResponse {
+        let mut refusal_reason = Reason::Unspecified;
         let (outcome, registered) = match planned.decision {
             Decision::Register(it) => (v1::Outcome::Registered, Some(it)),
             Decision::Already(it) => (v1::Outcome::AlreadyRegistered, Some(it)),
-            Decision::Refused(_) => (v1::Outcome::Unspecified, None),
+            Decision::Refused(refusal) => {
+                refusal_reason = status::reason(&refusal);
+                (v1::Outcome::Unspecified, None)
+            }
         };
         let catalog = self.registry.catalog();
         let newest = registered.as_ref().and_then(|it| catalog.subject(&it.subject).ok()?.newest());
@@ -516,6 +527,7 @@ impl Service {
             schema: registered.map(|it| (&*it).into()),
             outcome: outcome.into(),
             report: Some(planned.report.into()),
+            refusal_reason: refusal_reason.into(),
         }
     }
 

@@ -30,7 +30,7 @@ fn register(registry: &Registry, subject: &str, schema: &str) {
 
 /// Overwrites the stored schemas of these ids.
 fn damage(directory: &Path, ids: &[(u32, &[u8])]) {
-    let families = ["default", "meta", "subjects", "schemas", "changes"];
+    let families = ["default", "meta", "subjects", "schemas", "changes", "consumers"];
     let db = DB::open_cf(&Options::default(), directory.join("db"), families).expect("opened");
     let schemas = db.cf_handle("schemas").expect("the family");
     for (id, bytes) in ids {

@@ -197,7 +197,8 @@ fn remedy(reason: &str, status: &Status, metadata: &BTreeMap<String, String>) ->
             "tidings schema check, which says what to do instead; or a new major version".to_owned()
         }
         "CONSUMERS_LEFT_BEHIND" => {
-            "wait until these consumers understand more, or --force".to_owned()
+            "let these consumers move on first, or go on without them: --force --reason TEXT"
+                .to_owned()
         }
         "STILL_REFERENCED" => "first change what refers to it".to_owned(),
         "REVISION_MOVED" => {

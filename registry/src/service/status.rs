@@ -164,11 +164,28 @@ pub fn refused(field: &str, refusal: &Refusal) -> Status {
     answer(field, refusal).status()
 }
 
+/// Why, for those who branch on it.
+pub fn reason(refusal: &Refusal) -> Reason {
+    match refusal {
+        Refusal::Invalid(_) => Reason::InvalidSchema,
+        Refusal::TooLarge { .. } => Reason::SchemaTooLarge,
+        Refusal::Field { .. } => Reason::InvalidRequest,
+        Refusal::Reference { .. } => Reason::ReferenceNotFound,
+        Refusal::Format { .. } => Reason::FormatMismatch,
+        Refusal::Incompatible(_) => Reason::SchemaIncompatible,
+        Refusal::TooLow { .. } => Reason::VersionTooLow,
+        Refusal::LeavesBehind(_) => Reason::ConsumersLeftBehind,
+        Refusal::Taken { .. } => Reason::VersionTaken,
+        // Its text names the schema, which is all that an operator needs; nobody else can do anything.
+        Refusal::Unreadable(_) => Reason::Internal,
+    }
+}
+
 fn answer(field: &str, refusal: &Refusal) -> Answer {
-    let new = |code, reason| Answer::new(code, reason, refusal);
+    let new = |code| Answer::new(code, reason(refusal), refusal);
     match refusal {
         Refusal::Invalid(faults) => {
-            let mut answer = new(Code::InvalidArgument, Reason::InvalidSchema);
+            let mut answer = new(Code::InvalidArgument);
             let mut bytes = 0;
             for fault in faults {
                 let (place, text) = in_text(field, fault);
@@ -180,32 +197,31 @@ fn answer(field: &str, refusal: &Refusal) -> Answer {
             }
             answer
         }
-        Refusal::TooLarge { size, limit } => new(Code::InvalidArgument, Reason::SchemaTooLarge)
+        Refusal::TooLarge { size, limit } => new(Code::InvalidArgument)
             .violation(format!("{field}definition"), &refusal.to_string())
             .with("size", size)
             .with("limit", limit),
-        Refusal::Field { field: of, message } => new(Code::InvalidArgument, Reason::InvalidRequest)
-            .violation(format!("{field}{of}"), message),
+        Refusal::Field { field: of, message } => {
+            new(Code::InvalidArgument).violation(format!("{field}{of}"), message)
+        }
         Refusal::Reference { name, reason } => {
-            let mut answer = new(Code::FailedPrecondition, Reason::ReferenceNotFound);
+            let mut answer = new(Code::FailedPrecondition);
             answer.details.add_precondition_failure_violation("REFERENCE_NOT_FOUND", name, reason);
             answer
         }
-        Refusal::Format { subject, registered, given } => {
-            new(Code::FailedPrecondition, Reason::FormatMismatch)
-                .with("subject", subject)
-                .with("expected", registered)
-                .with("actual", given)
-        }
+        Refusal::Format { subject, registered, given } => new(Code::FailedPrecondition)
+            .with("subject", subject)
+            .with("expected", registered)
+            .with("actual", given),
         Refusal::Incompatible(report) => {
-            let mut answer = new(Code::FailedPrecondition, Reason::SchemaIncompatible)
+            let mut answer = new(Code::FailedPrecondition)
                 .with("subject", &report.subject)
                 .with("total", report.findings.len());
             answer.report = Some((**report).clone().into());
             answer
         }
         Refusal::TooLow { declared, least, report, .. } => {
-            let mut answer = new(Code::FailedPrecondition, Reason::VersionTooLow)
+            let mut answer = new(Code::FailedPrecondition)
                 .with("subject", &report.subject)
                 .with("version", declared)
                 .with("expected", least);
@@ -213,14 +229,14 @@ fn answer(field: &str, refusal: &Refusal) -> Answer {
             answer
         }
         Refusal::LeavesBehind(report) => {
-            let mut answer = new(Code::FailedPrecondition, Reason::ConsumersLeftBehind)
+            let mut answer = new(Code::FailedPrecondition)
                 .with("subject", &report.subject)
                 .with("total", report.affected.total);
             answer.report = Some((**report).clone().into());
             answer
         }
         Refusal::Taken { subject, version, next } => {
-            let mut answer = new(Code::AlreadyExists, Reason::VersionTaken)
+            let mut answer = new(Code::AlreadyExists)
                 .with("subject", subject)
                 .with("version", version)
                 .with("expected", next);
@@ -228,8 +244,7 @@ fn answer(field: &str, refusal: &Refusal) -> Answer {
             answer.details.set_resource_info("version", name, "", "registered with another schema");
             answer
         }
-        // Its text names the schema, which is all that an operator needs; nobody else can do anything.
-        Refusal::Unreadable(_) => new(Code::DataLoss, Reason::Internal),
+        Refusal::Unreadable(_) => new(Code::DataLoss),
     }
 }
 

@@ -13,7 +13,7 @@ use tidings_registry::{
     definition::{InvalidSchema, Place},
     finding::{Direction, Options},
     format::{Format, Schema},
-    proto::v1::{Bump, CompatibilityReport},
+    proto::v1::{Bump, CompatibilityReport, ErrorReason},
     protobuf,
 };
 
@@ -91,6 +91,7 @@ pub fn run(args: DiffArgs) -> anyhow::Result<()> {
             source: &new,
             report: &report,
             accepted,
+            because: ErrorReason::Unspecified,
             level: Some(level),
             elsewhere,
         };
