@@ -23,6 +23,7 @@ mod named;
 mod parse;
 mod path;
 mod resolve;
+mod shown;
 mod value;
 mod witness;
 mod wording;
@@ -63,7 +64,26 @@ impl Schema {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn validate_json(&self, json: &str) -> Result<(), Vec<Violation>> {
-        encoded::validate(&self.model, json)
+        encoded::encode(&self.model, json).map(drop)
+    }
+
+    /// Reads a payload in Avro's JSON encoding and writes it in the binary one.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn encode(&self, json: &str) -> Result<Vec<u8>, Vec<Violation>> {
+        let bytes = encoded::encode(&self.model, json)?;
+        // What is bounded in binary is bounded otherwise in JSON.
+        self.validate_binary(&bytes)?;
+        Ok(bytes)
+    }
+
+    /// Shows a payload in Avro's JSON encoding, as [`Schema::encode`] reads it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it, or a text of more than 64 MiB.
+    pub fn to_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
+        shown::show(&self.model, bytes).map_err(|violation| vec![violation])
     }
 
     /// Checks a payload in Avro's binary encoding: one datum, without a header or the marker of single objects.

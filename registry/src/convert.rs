@@ -1,6 +1,9 @@
 //! Between the values of this crate and the messages of its contract.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use prost_types::Timestamp;
 use semver::Version;
@@ -13,8 +16,8 @@ use crate::{
     finding::{ContentModel, Direction, Severity, Surface, Verdict},
     format::Format,
     proto::v1,
-    schema::{Reference, Registered, State},
-    subject::Subject,
+    schema::{Fingerprint, Reference, Registered, State},
+    subject::{Subject, SubjectName},
     version::Bump,
 };
 
@@ -195,6 +198,45 @@ impl From<&Registered> for v1::Schema {
             create_time: Some(timestamp(it.created)),
             bump: it.bump.map_or(v1::Bump::Unspecified, v1::Bump::from).into(),
         }
+    }
+}
+
+impl TryFrom<v1::Schema> for Registered {
+    /// What it lacks, or has and should not, in words.
+    type Error = String;
+
+    fn try_from(schema: v1::Schema) -> Result<Self, String> {
+        let version = |text: &str| Version::parse(text).map_err(|error| error.to_string());
+        let missing = |what: &str| format!("it has no {what}");
+        let mut references = Vec::with_capacity(schema.references.len());
+        for reference in &schema.references {
+            references.push(Reference {
+                name: reference.name.clone(),
+                subject: SubjectName::parse(&reference.subject)?,
+                version: version(&reference.version)?,
+            });
+        }
+        let create_time = schema.create_time.ok_or_else(|| missing("time"))?;
+        Ok(Self {
+            subject: SubjectName::parse(&schema.subject)?,
+            version: version(&schema.version)?,
+            id: schema.id,
+            format: Format::from_proto(schema.format)?.ok_or_else(|| missing("format"))?,
+            definition: schema
+                .definition
+                .and_then(Definition::from_proto)
+                .ok_or_else(|| missing("definition"))?,
+            references,
+            fingerprint: Fingerprint::parse(&schema.fingerprint)
+                .ok_or_else(|| missing("fingerprint"))?,
+            state: State::from_proto(schema.state)?.ok_or_else(|| missing("state"))?,
+            deprecation: schema.deprecation,
+            labels: schema.labels,
+            created: jiff::Timestamp::new(create_time.seconds, create_time.nanos)
+                .map_err(|error| error.to_string())?,
+            bump: Bump::from_proto(schema.bump)?,
+            parsed: Arc::new(OnceLock::new()),
+        })
     }
 }
 

@@ -275,16 +275,18 @@ fn refused(refusals: &[(usize, Refusal)]) -> String {
 /// RocksDB or the file system failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StorageError {
-    /// There is no space: nothing was written, and nothing else is wrong.
-    #[error("the disk of the registry is full: {0}")]
-    Full(String),
-    /// A write failed; whether it is on disk is not known. Nothing is written any more.
+    /// A write failed, be it for want of space; whether it is on disk is not known. Nothing is written any more.
     #[error("a write of the registry failed, and nobody knows what of it is on disk: {0}")]
     Ambiguous(String),
     /// An earlier write failed.
     #[error("the registry writes nothing any more, because a write failed: {0}")]
     Stopped(String),
 }
+
+/// A row that cannot be read any more.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("a change is stored and cannot be read: {0}")]
+pub struct Damaged(pub String);
 
 /// The registry cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -300,6 +302,9 @@ pub enum OpenError {
         /// What is known.
         known: u32,
     },
+    /// Less than was acknowledged once: a log or a list of files was cut, or comes from an older copy.
+    #[error("schemas that were acknowledged are gone: {0}")]
+    AcknowledgedMissing(String),
     /// Damaged beyond setting single schemas aside.
     #[error("the registry's data is damaged: {0}")]
     Corrupt(String),

@@ -70,6 +70,14 @@ impl Schema {
         }
     }
 
+    /// The full name of the event's message. None: not Protobuf.
+    pub fn message_name(&self) -> Option<&str> {
+        match self {
+            Self::Protobuf(schema) => schema.message_name(),
+            Self::Json(_) | Self::Avro(_) => None,
+        }
+    }
+
     /// Checks a payload that is JSON: for Protobuf and Avro in their JSON mapping.
     ///
     /// # Errors
@@ -89,14 +97,72 @@ impl Schema {
     pub fn validate_binary(&self, bytes: &[u8]) -> Result<(), Vec<Violation>> {
         match self {
             Self::Protobuf(schema) => schema.validate_binary(bytes),
-            Self::Json(schema) => match str::from_utf8(bytes) {
-                Ok(json) => schema.validate_json(json),
-                Err(error) => Err(vec![Violation {
-                    path: String::new(),
-                    message: format!("not UTF-8 behind byte {}", error.valid_up_to()),
-                }]),
-            },
+            Self::Json(schema) => schema.validate_binary(bytes),
             Self::Avro(schema) => schema.validate_binary(bytes),
+        }
+    }
+
+    /// Reads a payload that is JSON, for Protobuf and Avro in their JSON mapping, and writes it in the encoding of the
+    /// format. What comes out passes [`Schema::validate_binary`].
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn encode(&self, json: &str) -> Result<Vec<u8>, Vec<Violation>> {
+        match self {
+            Self::Protobuf(schema) => schema.encode(json),
+            Self::Json(schema) => schema.encode(json),
+            Self::Avro(schema) => schema.encode(json),
+        }
+    }
+
+    /// Shows a payload in the encoding of the format as JSON, which [`Schema::encode`] reads.
+    ///
+    /// # Errors
+    /// Where it is not a payload of the schema, or has no JSON.
+    pub fn to_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
+        match self {
+            Self::Protobuf(schema) => schema.to_json(bytes),
+            Self::Json(schema) => schema.to_json(bytes),
+            Self::Avro(schema) => schema.to_json(bytes),
+        }
+    }
+
+    /// A payload that was written with this schema, as one of another version of it. None: the very same bytes are a
+    /// payload of the reader, and mean the same there. What comes out, or stays, passes the reader's
+    /// [`Schema::validate_binary`].
+    ///
+    /// # Errors
+    /// Everything that stands in the way.
+    pub fn convert(&self, reader: &Self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Vec<Violation>> {
+        if std::ptr::eq(self, reader) {
+            return Ok(None);
+        }
+        match (self, reader) {
+            (Self::Protobuf(writer), Self::Protobuf(reader)) => writer.convert(reader, bytes),
+            // What JSON means is in the text, whoever wrote it.
+            (Self::Json(_), Self::Json(reader)) => reader.adopt(bytes),
+            (Self::Avro(writer), Self::Avro(reader)) => {
+                let converted = writer.convert(reader, bytes).map_err(|it| vec![it])?;
+                reader.validate_binary(&converted)?;
+                Ok((converted != bytes).then_some(converted))
+            }
+            (Self::Protobuf(_) | Self::Json(_) | Self::Avro(_), _) => Err(vec![Violation {
+                path: String::new(),
+                message: format!(
+                    "a payload in {} is not converted to {}",
+                    self.format(),
+                    reader.format()
+                ),
+            }]),
+        }
+    }
+
+    /// Its format.
+    pub fn format(&self) -> Format {
+        match self {
+            Self::Protobuf(_) => Format::Protobuf,
+            Self::Json(_) => Format::Json,
+            Self::Avro(_) => Format::Avro,
         }
     }
 }

@@ -8,6 +8,8 @@
 //!                              │
 //!          goal -> solve -> branch        comparing: questions, searches, facts
 //!            └──> report                  telling
+//!
+//!     text -> tree -> adopt               payloads of other versions
 //! ```
 //!
 //! Regular expressions may look around: real schemas do. They run on an engine whose steps back are counted
@@ -16,6 +18,7 @@
 use std::{sync::OnceLock, thread};
 
 use jsonschema::Validator;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use self::{
@@ -24,12 +27,14 @@ use self::{
     goal::{Failure, Finder},
     model::Model,
     source::Source,
+    tree::Tree,
 };
 use crate::{
     definition::{Definition, Import, InvalidSchema, Violation},
     finding::{Change, Comparison, ContentModel, Finding, Options, Severity},
 };
 
+mod adopt;
 mod array;
 mod branch;
 mod counterpart;
@@ -48,7 +53,8 @@ mod same;
 mod scalar;
 mod solve;
 mod source;
-mod text;
+pub(crate) mod text;
+mod tree;
 
 /// Steps that one direction of a comparison may take: about a quarter of a second.
 const WORK_MAX: u64 = 150_000;
@@ -138,6 +144,63 @@ impl Schema {
         }
     }
 
+    /// Checks a payload and writes it without spaces. Names, strings and numbers stay as they were written, in their
+    /// order.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, by JSON pointer.
+    pub fn encode(&self, json: &str) -> Result<Vec<u8>, Vec<Violation>> {
+        self.validate_json(json)?;
+        Ok(text::compact(json).into_bytes())
+    }
+
+    /// The text itself.
+    ///
+    /// # Errors
+    /// Where it is not JSON.
+    pub fn to_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
+        let json = utf8(bytes)?;
+        match serde_json::from_str::<IgnoredAny>(json) {
+            Ok(_) => Ok(json.to_owned()),
+            Err(error) => {
+                let message = format!("not a JSON document: {error}");
+                Err(vec![Violation { path: String::new(), message }])
+            }
+        }
+    }
+
+    /// A payload of another version, as one of this. None: it is one. What objects do not declare is taken out of them
+    /// where they are closed, and declared defaults are filled in where a property is required.
+    ///
+    /// # Errors
+    /// Everything that stands in the way.
+    pub fn adopt(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Vec<Violation>> {
+        let json = utf8(bytes)?;
+        let Err(violations) = self.validate_json(json) else { return Ok(None) };
+        if text::read("", json).is_err() {
+            return Err(violations);
+        }
+        let refused = |message: String| vec![Violation { path: String::new(), message }];
+        let adopted = deep(|| {
+            let mut tree = Tree::read(json).ok_or("not a JSON document")?;
+            adopt::adopt(&self.model, &self.source, &mut tree)?;
+            let mut out = String::with_capacity(json.len());
+            tree.write(&mut out);
+            Ok(out)
+        });
+        let adopted = adopted.unwrap_or_else(|| Err("no thread".to_owned())).map_err(refused)?;
+        self.validate_json(&adopted)?;
+        Ok(Some(adopted.into_bytes()))
+    }
+
+    /// Checks a payload as it is stored.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, by JSON pointer.
+    pub fn validate_binary(&self, bytes: &[u8]) -> Result<(), Vec<Violation>> {
+        self.validate_json(utf8(bytes)?)
+    }
+
     /// What is wrong with a payload. None: nothing.
     fn violations(&self, value: &Value) -> Option<Vec<Violation>> {
         let violation = |path: &str, message: String| Violation { path: path.to_owned(), message };
@@ -177,6 +240,13 @@ impl Schema {
         };
         self.canonical() == other.canonical() && documents(self) == documents(other)
     }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, Vec<Violation>> {
+    str::from_utf8(bytes).map_err(|error| {
+        let message = format!("not UTF-8 behind byte {}", error.valid_up_to());
+        vec![Violation { path: String::new(), message }]
+    })
 }
 
 /// Runs on a stack of its own, since schemas nest.

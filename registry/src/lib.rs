@@ -16,6 +16,7 @@
 //! - [`negotiation`]: which version a reader is delivered; [`accepted`]: what the reader of a stream accepts.
 //! - [`consumer`]: who reads what; [`affected`]: whom a change would leave behind.
 //! - [`registry`]: the one writer; [`store`]: RocksDB; [`service`]: the wire.
+//! - [`schemas`]: what is registered, for a server beside the registry; [`mirror`]: the copy of one elsewhere.
 //! - [`convert`]: between these values and the messages of the contract.
 //!
 //! Deliberately absent: validation of JSON and linking of Protobuf. Libraries do that. Avro is ours from the parser on, because
@@ -34,12 +35,14 @@ pub mod error;
 pub mod finding;
 pub mod format;
 pub mod json;
+pub mod mirror;
 pub mod negotiation;
 pub mod proto;
 pub mod protobuf;
 pub mod registry;
 pub mod remote;
 pub mod schema;
+pub mod schemas;
 pub mod service;
 pub mod store;
 pub mod subject;

@@ -3,11 +3,19 @@
 //! ```text
 //! limits -> source -> link -> types -> compare, ledger, form
 //!              └─ editions, descriptor_set, well_known
+//!
+//! scan -> payload                     checking payloads as they lie
+//!      -> content -> shown, convert   what they mean
+//! encode, special                     from JSON
 //! ```
 
 mod compare;
+mod content;
+mod convert;
+mod demands;
 mod descriptor_set;
 mod editions;
+mod encode;
 mod features;
 mod form;
 mod ledger;
@@ -20,7 +28,10 @@ mod pointer;
 mod ranges;
 mod report;
 mod rules;
+mod scan;
+mod shown;
 mod source;
+mod special;
 mod types;
 mod well_known;
 mod wire;
@@ -38,6 +49,8 @@ pub use self::rules::RULES;
 
 use self::{
     compare::{Roots, Walk},
+    convert::Side,
+    demands::Demands,
     form::CanonicalForm,
     link::Linked,
     source::Sources,
@@ -53,6 +66,7 @@ pub struct Schema {
 struct Parts {
     pool: DescriptorPool,
     types: Types,
+    demands: Demands,
     roots: Roots,
     form: CanonicalForm,
 }
@@ -101,7 +115,8 @@ impl Schema {
     fn new(linked: Linked, roots: Roots) -> Self {
         let form = CanonicalForm::of(&linked.pool, &linked.types, &roots);
         let Linked { pool, types, .. } = linked;
-        Self { parts: Box::new(Parts { pool, types, roots, form }) }
+        let demands = Demands::of(&types);
+        Self { parts: Box::new(Parts { pool, types, demands, roots, form }) }
     }
 
     /// The form in which the same schemas are the same bytes.
@@ -125,7 +140,7 @@ impl Schema {
 
     /// The form of what both begin with. A message that only one of two files has is none that the other's readers know.
     fn shared_with(&self, other: &Self) -> Cow<'_, CanonicalForm> {
-        let Parts { pool, types, roots, form } = &*self.parts;
+        let Parts { pool, types, roots, form, .. } = &*self.parts;
         match roots.shared(types, &other.parts.roots, &other.parts.types) {
             Some(shared) => Cow::Owned(CanonicalForm::of(pool, types, &shared)),
             None => Cow::Borrowed(form),
@@ -142,7 +157,7 @@ impl Schema {
     /// # Errors
     /// Where the JSON mapping of the message does not take it.
     pub fn validate_json(&self, json: &str) -> Result<(), Vec<Violation>> {
-        payload::validate_json(&self.descriptor()?, json)
+        self.encode(json).map(drop)
     }
 
     /// Checks a payload in the binary form. Fields that the schema does not have are fine.
@@ -150,7 +165,51 @@ impl Schema {
     /// # Errors
     /// Where it does not decode, or something required is missing.
     pub fn validate_binary(&self, bytes: &[u8]) -> Result<(), Vec<Violation>> {
-        payload::validate_binary(&self.descriptor()?, bytes)
+        let Parts { types, demands, .. } = &*self.parts;
+        payload::validate(types, demands, self.event()?, bytes)
+    }
+
+    /// Reads a payload in the JSON mapping and writes it in the binary form.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn encode(&self, json: &str) -> Result<Vec<u8>, Vec<Violation>> {
+        let Parts { types, demands, .. } = &*self.parts;
+        let bytes = encode::encode(types, demands, self.event()?, json)?;
+        // What nests in JSON nests deeper in binary.
+        self.validate_binary(&bytes)?;
+        Ok(bytes)
+    }
+
+    /// Shows a payload in the binary form in the JSON mapping.
+    ///
+    /// # Errors
+    /// Where it is not a payload, or has no JSON.
+    pub fn to_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
+        shown::show(&self.parts.types, self.event()?, bytes).map_err(|it| vec![it])
+    }
+
+    /// A payload of this schema as one of another.
+    ///
+    /// # Errors
+    /// Everything that stands in the way.
+    pub fn convert(&self, reader: &Self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Vec<Violation>> {
+        let converted = convert::convert(self.side()?, reader.side()?, bytes)?;
+        reader.validate_binary(converted.as_deref().unwrap_or(bytes))?;
+        Ok(converted)
+    }
+
+    fn side(&self) -> Result<Side<'_>, Vec<Violation>> {
+        let Parts { pool, types, demands, .. } = &*self.parts;
+        Ok(Side { pool, types, demands, root: self.event()? })
+    }
+
+    /// The index of the event's message.
+    fn event(&self) -> Result<usize, Vec<Violation>> {
+        match &self.parts.roots {
+            Roots::Event { message, .. } => Ok(*message),
+            Roots::File { .. } => Err(several()),
+        }
     }
 
     fn message(&self) -> Option<&types::Message> {
@@ -166,15 +225,13 @@ impl Schema {
     /// Where the schema is a file of several messages.
     pub fn descriptor(&self) -> Result<MessageDescriptor, Vec<Violation>> {
         let message = self.message().and_then(|it| self.parts.pool.get_message_by_name(&it.name));
-        message.ok_or_else(|| {
-            vec![Violation {
-                path: String::new(),
-                message:
-                    "the schema is a file of several messages; name the one that the payload is"
-                        .to_owned(),
-            }]
-        })
+        message.ok_or_else(several)
     }
+}
+
+fn several() -> Vec<Violation> {
+    let message = "the schema is a file of several messages; name the one that the payload is";
+    vec![Violation { path: String::new(), message: message.to_owned() }]
 }
 
 /// The full names of the top-level messages of a definition's file, in its order.

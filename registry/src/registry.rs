@@ -18,7 +18,7 @@ use crate::{
     },
     consumer::book::Book,
     convert::timestamp,
-    error::{OpenError, Refusal, StorageError, WriteError},
+    error::{Damaged, OpenError, Refusal, StorageError, WriteError},
     proto::v1::{self, watch_registry_response::Change},
     schema::{Registered, State},
     store::{Aside, Commit, Store},
@@ -38,8 +38,10 @@ struct Inner {
     /// Read-locked from when it is asked who would be left behind until the change is on disk: whoever says what it needs
     /// in between is answered out of what is registered then.
     consumers: RwLock<Book>,
-    /// Held by whoever writes, from the plan to the disk. The reason why nothing is written any more, if so.
-    writer: Mutex<Option<String>>,
+    /// Held by whoever writes, from the plan to the disk.
+    writer: Mutex<()>,
+    /// The reason why nothing is written any more, if so.
+    stopped: watch::Sender<Option<String>>,
     revision: watch::Sender<u64>,
     aside: Vec<Aside>,
 }
@@ -78,7 +80,8 @@ impl Registry {
             revision: watch::Sender::new(catalog.revision),
             catalog: RwLock::new(Arc::new(catalog)),
             consumers: RwLock::new(consumers),
-            writer: Mutex::new(None),
+            writer: Mutex::new(()),
+            stopped: watch::Sender::new(None),
             aside,
         })))
     }
@@ -91,6 +94,11 @@ impl Registry {
     /// Counts the changes.
     pub fn revisions(&self) -> watch::Receiver<u64> {
         self.0.revision.subscribe()
+    }
+
+    /// Why nothing is written any more, once a write failed. Reads go on; a start writes again.
+    pub fn stopped(&self) -> watch::Receiver<Option<String>> {
+        self.0.stopped.subscribe()
     }
 
     /// What the start set aside.
@@ -106,7 +114,7 @@ impl Registry {
         &self,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<v1::WatchRegistryResponse>, StorageError> {
+    ) -> Result<Vec<v1::WatchRegistryResponse>, Damaged> {
         self.0.store.changes(after, limit)
     }
 
@@ -148,7 +156,7 @@ impl Registry {
         force: Option<&str>,
         now: Timestamp,
     ) -> Result<Applied, WriteError> {
-        let mut writer = self.writer()?;
+        let writer = self.writer()?;
         let catalog = self.catalog();
         if let Some(expected) = expected_revision
             && expected != catalog.revision
@@ -172,7 +180,7 @@ impl Registry {
             return Err(WriteError::Refused(refusals.collect()));
         }
         let revision = next.catalog.revision;
-        self.commit(&mut writer, next)?;
+        self.commit(&writer, next)?;
         Ok(Applied { planned, revision })
     }
 
@@ -187,7 +195,7 @@ impl Registry {
         now: Timestamp,
         change: impl FnOnce(&mut Settings),
     ) -> Result<Arc<Subject>, WriteError> {
-        let mut writer = self.writer()?;
+        let writer = self.writer()?;
         let catalog = self.catalog();
         let mut subject = Subject::clone(catalog.subject(name)?);
         check_etag(&subject, etag)?;
@@ -198,7 +206,7 @@ impl Registry {
         }
         let mut next = Next::new(&catalog);
         next.subject(subject, now, |subject| Change::SubjectUpdated(subject.into()));
-        self.commit(&mut writer, next)?;
+        self.commit(&writer, next)?;
         Ok(Arc::clone(self.catalog().subject(name)?))
     }
 
@@ -213,7 +221,7 @@ impl Registry {
         force: Option<&str>,
         now: Timestamp,
     ) -> Result<(), WriteError> {
-        let mut writer = self.writer()?;
+        let writer = self.writer()?;
         let catalog = self.catalog();
         let mut subject = Subject::clone(catalog.subject(name)?);
         check_etag(&subject, etag)?;
@@ -240,7 +248,7 @@ impl Registry {
         let mut next = Next::new(&catalog);
         next.subject(subject, now, |subject| Change::SubjectDeleted(subject.name.to_string()));
         next.last_is_forced(force, &affected);
-        self.commit(&mut writer, next)
+        self.commit(&writer, next)
     }
 
     /// Deprecates, retires or reactivates a version.
@@ -256,7 +264,7 @@ impl Registry {
         force: Option<&str>,
         now: Timestamp,
     ) -> Result<Arc<Registered>, WriteError> {
-        let mut writer = self.writer()?;
+        let writer = self.writer()?;
         let catalog = self.catalog();
         let selector = Selector::Exactly(version.clone());
         let registered = catalog.version(name, &selector, &version.to_string())?;
@@ -284,20 +292,20 @@ impl Registry {
         let change = v1::Schema::from(&*registered);
         next.subject(subject, now, |_| Change::VersionStateSet(change));
         next.last_is_forced(force, &affected);
-        self.commit(&mut writer, next)?;
+        self.commit(&writer, next)?;
         Ok(registered)
     }
 
-    fn writer(&self) -> Result<MutexGuard<'_, Option<String>>, StorageError> {
+    fn writer(&self) -> Result<MutexGuard<'_, ()>, StorageError> {
         // A panic while planning has written nothing.
         let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*writer {
+        match &*self.0.stopped.borrow() {
             Some(reason) => Err(StorageError::Stopped(reason.clone())),
             None => Ok(writer),
         }
     }
 
-    fn commit(&self, writer: &mut Option<String>, next: Next) -> Result<(), WriteError> {
+    fn commit(&self, _writer: &MutexGuard<'_, ()>, next: Next) -> Result<(), WriteError> {
         if next.changes.is_empty() {
             return Ok(());
         }
@@ -309,10 +317,9 @@ impl Registry {
             changes: next.changes,
         };
         if let Err(error) = self.0.store.commit(&commit) {
-            if let StorageError::Ambiguous(reason) = &error {
-                tracing::error!(reason, "a write failed: nothing is written any more");
-                *writer = Some(reason.clone());
-            }
+            let (StorageError::Ambiguous(reason) | StorageError::Stopped(reason)) = &error;
+            tracing::error!(reason, "a write failed: nothing is written any more");
+            self.0.stopped.send_replace(Some(reason.clone()));
             return Err(error.into());
         }
         let revision = commit.revision;
@@ -395,7 +402,8 @@ impl Next {
             name: registered.subject.clone(),
             format: registered.format,
             settings: draft.settings(),
-            created: now,
+            // As it is stored: a start shows the same.
+            created: Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now),
             revision: 0,
             deleted: false,
             ids_before: grave.map_or(0, |grave| grave.ids_before),

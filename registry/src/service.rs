@@ -3,6 +3,7 @@
 mod consumers;
 mod decode;
 mod pages;
+pub mod revision;
 mod status;
 
 use std::{sync::Arc, time::Duration};
@@ -12,8 +13,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use self::decode::Faults;
 pub use self::status::unreachable;
+use self::{decode::Faults, revision::AtRevision};
 use crate::{
     catalog::plan::{Decision, Draft, Planned},
     compatibility::Level,
@@ -54,8 +55,10 @@ impl Service {
     }
 
     /// As a tower service, for a server, or for a client in the same process.
-    pub fn server(self) -> SchemaRegistryServiceServer<Self> {
-        SchemaRegistryServiceServer::new(self).max_decoding_message_size(REQUEST_BYTES_MAX)
+    pub fn server(self) -> AtRevision<SchemaRegistryServiceServer<Self>> {
+        let registry = self.registry.clone();
+        let server = SchemaRegistryServiceServer::new(self);
+        AtRevision::new(server.max_decoding_message_size(REQUEST_BYTES_MAX), registry)
     }
 
     /// Work that compiles schemas or writes, off the threads that answer.
@@ -572,7 +575,7 @@ async fn watch_from(
                 Ok(Ok(_)) => break,
                 Ok(Err(error)) => {
                     // Whoever is gone does not mind.
-                    let _ = sender.send(Err(status::storage(&error))).await;
+                    let _ = sender.send(Err(status::damaged(&error))).await;
                     return;
                 }
                 Err(panic) => {

@@ -78,7 +78,7 @@ impl fmt::Display for SubjectName {
 }
 
 /// What its owner decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
     /// What new versions are held to.
     pub level: Level,

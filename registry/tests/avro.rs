@@ -4,6 +4,8 @@
 mod apache;
 #[path = "avro/cases.rs"]
 mod cases;
+#[path = "clients/environment.rs"]
+mod environment;
 #[path = "avro/generate.rs"]
 mod generate;
 #[path = "avro/hostile.rs"]

@@ -4,6 +4,8 @@
 mod buf;
 #[path = "protobuf/decoding.rs"]
 mod decoding;
+#[path = "clients/environment.rs"]
+mod environment;
 #[path = "protobuf/golden.rs"]
 mod golden;
 #[path = "protobuf/google.rs"]

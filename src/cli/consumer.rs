@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use tidings_registry::proto::v1::{
     Consumer, ConsumerOrigin, ListConsumersRequest, NegotiateVersionsRequest, VersionState,
 };
+use tonic::Code;
 
 use self::accept::AcceptArgs;
 use super::{
@@ -32,7 +33,7 @@ const PAGE_SIZE: i32 = 1_000;
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
-  tidings consumer declare billing --accept 'shop.OrderPlaced=^1.2' --accept 'shop.OrderPaid=>=1, <3'
+  tidings consumer declare billing --accept 'shop.OrderPlaced=^1.2'
   tidings consumer list --subject shop.OrderPlaced
   tidings schema can-i-use --consumer billing
   tidings consumer forget billing")]
@@ -123,7 +124,16 @@ async fn declare(args: DeclareArgs) -> anyhow::Result<()> {
         ended: false,
     };
     let answer = server.registry().await?.negotiate_versions(server.request(request)).await;
-    let answer = answer.map_err(failed(format!("declare consumer {}", args.name)))?.into_inner();
+    let answer = answer.map_err(|status| {
+        let failure = failed(format!("declare consumer {}", args.name))(status.clone());
+        match status.code() {
+            Code::ResourceExhausted => failure.try_this(
+                "tidings consumer forget NAME for those that are gone; consumer list has them",
+            ),
+            _ => failure,
+        }
+    })?;
+    let answer = answer.into_inner();
     let mut out = io::stdout().lock();
     if args.show.json() {
         for it in &answer.versions {

@@ -85,7 +85,6 @@ The registry runs inside tidings serve. One that runs by itself is named with --
 pub fn run(command: SchemaCommand) -> anyhow::Result<()> {
     use super::block_on;
     match command {
-        // Thousands of pairs in a row shall not build a runtime each.
         SchemaCommand::Diff(args) => diff::run(args),
         SchemaCommand::Check(args) => block_on(check::check(args)),
         SchemaCommand::Register(args) => block_on(check::register(args)),

@@ -544,7 +544,7 @@ async fn a_registry_elsewhere_is_passed_on_to() {
     assert_eq!(none.code(), Code::Unimplemented);
 }
 
-/// Registrations of many subjects at a time do not wait for each other's answers.
+/// Of registrations that come at once each gets an id of its own, and none is left out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ids_are_dense_under_load() {
     let server = Arc::new(Server::start(Options::default()).await);

@@ -252,6 +252,12 @@ async fn every_command_tells_what_the_registry_answers() {
     place.tell("apply manifests/refused.yaml", 100);
     place.tell("apply manifests/good.yaml", 0);
     place.tell("apply manifests/good.yaml --expected-revision 7", 1);
+    for output in ["text", "json", "junit", "github", "gitlab"] {
+        place.tell(&format!("diff --subject shop.OrderPlaced 1.0.0 1.2.0 -o {output}"), 100);
+    }
+    place.tell("diff --subject shop.OrderPlaced 1.2.0 ^1", 0);
+    place.tell("diff --subject shop.OrderPlaced 0.9.0 ^1", 1);
+    place.tell("diff --subject shop.OrderPlaced 1.0.0 1.2.0 --compatibility none", 2);
     place.tell("get shop.OrderPlaced", 0);
     place.tell("get shop.OrderPlaced 1.0.0 -o json", 0);
     place.tell("get --id 404", 1);
@@ -313,6 +319,7 @@ async fn consumers_are_told_of_wherever_a_change_would_leave_them_behind() {
     place.tell("can-i-use --consumer billing", 0);
     place.tell("can-i-use --consumer nobody", 1);
     place.tell("can-i-use -f accept/good.yaml --accept shop.Nowhere=^1", 100);
+    place.tell("can-i-use --accept shop.OrderPlaced=^9", 100);
     place.tell("can-i-use", 2);
     place.finish("consumers.golden");
 }
@@ -435,6 +442,12 @@ async fn a_schema_lives_in_the_registry_of_the_server() {
     let failed = run("plan live/bad.yaml", 1).1;
     assert!(failed.contains("live/bad.proto:3:3\n      |\n    3 |   sting id = 1;"), "{failed}");
     assert!(run("delete shop.Money --yes", 1).1.contains("(STILL_REFERENCED)"));
+    // Two versions, with the line of the newer one.
+    let said = run("diff --subject shop.OrderPlaced 1.0.0 ^1", 0).0;
+    assert!(said.contains("shop.OrderPlaced 1.0.0 -> shop.OrderPlaced 1.1.0: "), "{said}");
+    assert!(said.contains("8 |   int64 placed_at = 4;"), "{said}");
+    let said = run("diff --subject shop.OrderPlaced 1.1.0 1.0.0 --output json", 0).0;
+    assert!(said.contains("PROTOBUF_FIELD_REMOVED"), "{said}");
     let (told, _) = run("retire shop.OrderPlaced 1.0.0", 0);
     assert!(told.contains("VERSION_STATE_RETIRED"), "{told}");
 }

@@ -8,7 +8,8 @@ use super::{
     binary::{DEPTH_MAX, VALUES_MAX, skip},
     cursor::Cursor,
     default::is_bytes,
-    model::{Enum, Kind, Model, Primitive, Record, TypeId},
+    logical::Logical,
+    model::{Enum, Kind, Model, Primitive, Record, Type, TypeId},
     resolve::{choose, same_name, sources},
 };
 use crate::definition::Violation;
@@ -114,6 +115,7 @@ impl Converter<'_> {
                 self.put_long(out, i64::try_from(index).unwrap_or(i64::MAX))?;
                 self.value(from, taken, out)
             }
+            _ if misread(source, target) => Err(self.refusal(from, to)),
             (Kind::Primitive(source), Kind::Primitive(target)) => {
                 if source == target || source.promotes_to(*target) {
                     self.primitive(*source, *target, out)
@@ -354,6 +356,19 @@ impl Converter<'_> {
             self.depth = depth;
         }
         None
+    }
+}
+
+/// Whether the same bytes mean something else under the reader's logical type.
+fn misread(writer: &Type, reader: &Type) -> bool {
+    match (&writer.logical, &reader.logical) {
+        (Some(Logical::Custom(_)), _) | (_, Some(Logical::Custom(_))) => false,
+        (Some(from), Some(to)) => from != to,
+        // The bytes of a number are no text.
+        (Some(Logical::Decimal { .. } | Logical::BigDecimal), None) => {
+            matches!(reader.kind, Kind::Primitive(Primitive::String))
+        }
+        (Some(_) | None, None) | (None, Some(_)) => false,
     }
 }
 

@@ -1,33 +1,42 @@
-//! Payloads in Avro's JSON encoding.
+//! Payloads in Avro's JSON encoding: checked, and written in the binary one on the way.
 
 use serde_json::{Map, Value};
 
 use super::{
+    convert::write_long,
     default::is_bytes,
     model::{Kind, Model, Primitive, Record, TypeId},
     value::{Raw, check, push},
     wording::short,
 };
-use crate::definition::Violation;
+use crate::{definition::Violation, json::text};
 
 /// Violations that are told.
 const VIOLATIONS_MAX: usize = 100;
 
-/// Checks that the text is one value of the schema.
-pub fn validate(model: &Model, json: &str) -> Result<(), Vec<Violation>> {
-    let value: Value = serde_json::from_str(json).map_err(|error| {
-        vec![Violation {
-            path: String::new(),
-            message: format!("the payload is not JSON: {error}"),
-        }]
+/// The text as one value of the schema, in binary.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn encode(model: &Model, json: &str) -> Result<Vec<u8>, Vec<Violation>> {
+    let value = text::read("", json).map_err(|fault| {
+        let message = fault.to_string().replace("not a JSON document", "the payload is not JSON");
+        vec![Violation { path: String::new(), message }]
     })?;
-    let mut walk = Walk { model, pointer: String::new(), violations: Vec::new() };
+    let mut walk = Walk {
+        model,
+        out: Vec::with_capacity(json.len()),
+        pointer: String::new(),
+        violations: Vec::new(),
+    };
     walk.value(model.root, &value);
-    if walk.violations.is_empty() { Ok(()) } else { Err(walk.violations) }
+    if walk.violations.is_empty() { Ok(walk.out) } else { Err(walk.violations) }
 }
 
 struct Walk<'w> {
     model: &'w Model,
+    /// Of no use once there is a violation.
+    out: Vec<u8>,
     pointer: String,
     violations: Vec<Violation>,
 }
@@ -39,6 +48,24 @@ impl Walk<'_> {
         }
     }
 
+    fn count(&mut self, count: usize) {
+        write_long(i64::try_from(count).unwrap_or(i64::MAX), &mut self.out);
+    }
+
+    fn sized(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// The one block of an array or a map, unless it is empty; then the end.
+    fn block<T>(&mut self, items: impl ExactSizeIterator<Item = T>, one: impl Fn(&mut Self, T)) {
+        if items.len() > 0 {
+            self.count(items.len());
+            items.for_each(|item| one(self, item));
+        }
+        self.count(0);
+    }
+
     fn inside(&mut self, step: &str, of: TypeId, value: &Value) {
         let length = self.pointer.len();
         push(&mut self.pointer, step);
@@ -46,29 +73,34 @@ impl Walk<'_> {
         self.pointer.truncate(length);
     }
 
-    /// Recurses as deep as the payload nests, which serde_json bounds by 128.
+    /// Recurses as deep as the payload nests, which [`text::DEPTH_MAX`] bounds.
     fn value(&mut self, of: TypeId, value: &Value) {
         let model = self.model;
         match (&model.get(of).kind, value) {
             (Kind::Array(items), Value::Array(values)) => {
-                for (index, value) in values.iter().enumerate() {
-                    self.inside(&index.to_string(), *items, value);
-                }
+                self.block(values.iter().enumerate(), |walk, (index, value)| {
+                    walk.inside(&index.to_string(), *items, value);
+                });
             }
             (Kind::Map(of), Value::Object(entries)) => {
-                for (key, value) in entries {
-                    self.inside(key, *of, value);
-                }
+                self.block(entries.iter(), |walk, (key, value)| {
+                    walk.sized(key.as_bytes());
+                    walk.inside(key, *of, value);
+                });
             }
             (Kind::Record(record), Value::Object(entries)) => self.record(record, entries),
             (Kind::Union(branches), _) => self.union(of, branches, value),
-            (Kind::Enum(it), Value::String(symbol)) => {
-                if !it.by_symbol.contains_key(symbol) {
+            (Kind::Enum(it), Value::String(symbol)) => match it.by_symbol.get(symbol) {
+                Some(index) => self.count(*index),
+                None => {
                     self.say(format!("{:?} is not a symbol of enum {}", short(symbol), it.name));
                 }
-            }
+            },
             (Kind::Fixed(fixed), Value::String(text)) => match bytes(text) {
-                Ok(bytes) if bytes.len() as u64 == fixed.size => self.held(of, Raw::Bytes(&bytes)),
+                Ok(bytes) if bytes.len() as u64 == fixed.size => {
+                    self.held(of, Raw::Bytes(&bytes));
+                    self.out.extend(bytes);
+                }
                 Ok(bytes) => {
                     let message = format!(
                         "fixed {} has {} bytes, and these are {}",
@@ -87,27 +119,43 @@ impl Walk<'_> {
 
     fn primitive(&mut self, of: TypeId, primitive: Primitive, value: &Value) {
         match (primitive, value) {
-            (Primitive::Null, Value::Null)
-            | (Primitive::Boolean, Value::Bool(_))
-            | (Primitive::Float | Primitive::Double, Value::Number(_)) => {}
-            // JSON has no such numbers; the libraries write their names.
-            (Primitive::Float | Primitive::Double, Value::String(text))
-                if matches!(text.as_str(), "NaN" | "Infinity" | "-Infinity") => {}
-            (Primitive::Int, Value::Number(number)) => match number.as_i64() {
-                Some(number) if i32::try_from(number).is_ok() => {
-                    self.held(of, Raw::Number(number));
+            (Primitive::Null, Value::Null) => {}
+            (Primitive::Boolean, Value::Bool(value)) => self.out.push(u8::from(*value)),
+            (Primitive::Float, _) => match floating(value) {
+                Some(number) if number.is_finite() && !(number as f32).is_finite() => {
+                    self.say(format!("{value} is not a float of 32 bits"));
                 }
-                _ => self.say(format!("{number} is not an int of 32 bits")),
+                Some(number) => self.out.extend((number as f32).to_le_bytes()),
+                None => self.mismatch(of, value),
             },
-            (Primitive::Long, Value::Number(number)) => match number.as_i64() {
-                Some(number) => self.held(of, Raw::Number(number)),
-                None => self.say(format!("{number} is not a long of 64 bits")),
+            (Primitive::Double, _) => match floating(value) {
+                Some(number) => self.out.extend(number.to_le_bytes()),
+                None => self.mismatch(of, value),
             },
+            (Primitive::Int | Primitive::Long, Value::Number(number)) => {
+                let (bits, bound) = match primitive {
+                    Primitive::Int => ("an int of 32 bits", i64::from(i32::MAX)),
+                    _ => ("a long of 64 bits", i64::MAX),
+                };
+                match number.as_i64().filter(|it| (-bound - 1..=bound).contains(it)) {
+                    Some(number) => {
+                        self.held(of, Raw::Number(number));
+                        write_long(number, &mut self.out);
+                    }
+                    None => self.say(format!("{number} is not {bits}")),
+                }
+            }
             (Primitive::Bytes, Value::String(text)) => match bytes(text) {
-                Ok(bytes) => self.held(of, Raw::Bytes(&bytes)),
+                Ok(bytes) => {
+                    self.held(of, Raw::Bytes(&bytes));
+                    self.sized(&bytes);
+                }
                 Err(message) => self.say(message),
             },
-            (Primitive::String, Value::String(text)) => self.held(of, Raw::Text(text)),
+            (Primitive::String, Value::String(text)) => {
+                self.held(of, Raw::Text(text));
+                self.sized(text.as_bytes());
+            }
             _ => self.mismatch(of, value),
         }
     }
@@ -144,25 +192,20 @@ impl Walk<'_> {
 
     fn union(&mut self, of: TypeId, branches: &[TypeId], value: &Value) {
         let model = self.model;
-        let name = |id: TypeId| match &model.get(id).kind {
-            Kind::Primitive(primitive) => primitive.name(),
-            Kind::Array(_) => "array",
-            Kind::Map(_) => "map",
-            Kind::Union(_) => "union",
-            Kind::Record(_) | Kind::Enum(_) | Kind::Fixed(_) => {
-                model.get(id).name().map_or("", |it| it.full())
-            }
-        };
+        let name = |id: TypeId| model.branch_name(id);
         let single = value.as_object().filter(|it| it.len() == 1).and_then(|it| it.iter().next());
         let wanted = match (value, single) {
             (Value::Null, _) => "null",
             (_, Some((key, _))) => key,
             _ => "",
         };
-        let found = branches.iter().copied().find(|id| name(*id) == wanted);
+        let found = branches.iter().copied().enumerate().find(|(_, id)| name(*id) == wanted);
         match (found, single) {
-            (Some(branch), Some((key, value))) if key != "null" => self.inside(key, branch, value),
-            (Some(_), None) => {}
+            (Some((index, branch)), Some((key, value))) if key != "null" => {
+                self.count(index);
+                self.inside(key, branch, value);
+            }
+            (Some((index, _)), None) => self.count(index),
             _ => {
                 let label = short(&model.label(of));
                 let other = branches.iter().map(|id| name(*id)).find(|it| *it != "null");
@@ -189,6 +232,20 @@ impl Walk<'_> {
         };
         let label = short(&self.model.label(of));
         self.say(format!("{kind} is not a value of {label}"));
+    }
+}
+
+/// A floating-point number. JSON has no name for three of them; the libraries write these.
+fn floating(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => match text.as_str() {
+            "NaN" => Some(f64::NAN),
+            "Infinity" => Some(f64::INFINITY),
+            "-Infinity" => Some(f64::NEG_INFINITY),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

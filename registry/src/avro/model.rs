@@ -173,6 +173,19 @@ impl Model {
         }
     }
 
+    /// What a type is called as the branch of a union, in the JSON encoding.
+    pub fn branch_name(&self, id: TypeId) -> &str {
+        match &self.get(id).kind {
+            Kind::Primitive(primitive) => primitive.name(),
+            Kind::Array(_) => "array",
+            Kind::Map(_) => "map",
+            Kind::Union(_) => "union",
+            Kind::Record(_) | Kind::Enum(_) | Kind::Fixed(_) => {
+                self.get(id).name().map_or("", |it| it.full())
+            }
+        }
+    }
+
     /// Where something is in the text.
     pub fn place(&self, at: At, path: &str) -> Place {
         let document = self.documents.get(at.document as usize);

@@ -444,9 +444,7 @@ fn assign(
         }
         if report.required < Bump::Major && level != Level::None {
             let least = version::next(&base, report.required.max(Bump::Patch));
-            report
-                .findings
-                .push(Found { against: None, finding: higher(declared, &least, report.required) });
+            report.findings.push(higher(declared, &least, report.required));
         }
         return Ok(declared.clone());
     };
@@ -466,9 +464,7 @@ fn assign(
         return Err(too_low(declared, least, reason, report));
     }
     if version::release(declared) > least {
-        report
-            .findings
-            .push(Found { against: None, finding: higher(declared, &least, report.required) });
+        report.findings.push(higher(declared, &least, report.required));
     }
     Ok(declared.clone())
 }
@@ -476,23 +472,45 @@ fn assign(
 /// The report says it too: a plan is read, not caught.
 fn too_low(declared: &Version, least: Version, reason: String, report: &Report) -> Refusal {
     let mut report = report.clone();
+    let message = format!("{declared} is declared, and is too low: {reason}");
+    let finding = of_version("VERSION_TOO_LOW", Severity::Error, declared, &least, message);
+    report.findings.insert(0, finding);
+    report.next = Some(least.clone());
+    Refusal::TooLow { declared: declared.clone(), least, reason, report: Box::new(report) }
+}
+
+/// A version that promises more than it changes is taken, and said.
+fn higher(declared: &Version, least: &Version, bump: Bump) -> Found {
+    let message = format!(
+        "{declared} is declared; what changed is {}, for which {least} is enough",
+        in_words(bump)
+    );
+    of_version("VERSION_HIGHER_THAN_NEEDED", Severity::Warning, declared, least, message)
+}
+
+/// What is found about a declared version, not about the schemas.
+fn of_version(
+    rule: &'static str,
+    severity: Severity,
+    declared: &Version,
+    least: &Version,
+    message: String,
+) -> Found {
     let finding = Finding {
-        rule: "VERSION_TOO_LOW",
-        severity: Severity::Error,
+        rule,
+        severity,
         direction: Direction::Both,
         proven: true,
         old_path: String::new(),
         new_path: String::new(),
         old_value: least.to_string(),
         new_value: declared.to_string(),
-        message: format!("{declared} is declared, and is too low: {reason}"),
+        message,
         suggestion: format!("declare {least}, or no version"),
         witness: String::new(),
         place: Place::default(),
     };
-    report.findings.insert(0, Found { against: None, finding });
-    report.next = Some(least.clone());
-    Refusal::TooLow { declared: declared.clone(), least, reason, report: Box::new(report) }
+    Found { against: None, finding }
 }
 
 fn in_words(bump: Bump) -> &'static str {
@@ -500,26 +518,5 @@ fn in_words(bump: Bump) -> &'static str {
         Bump::None | Bump::Patch => "nothing that anybody could notice (PATCH)",
         Bump::Minor => "compatible and noticeable (MINOR)",
         Bump::Major => "a break (MAJOR)",
-    }
-}
-
-/// A version that promises more than it changes is taken, and said.
-fn higher(declared: &Version, least: &Version, bump: Bump) -> Finding {
-    Finding {
-        rule: "VERSION_HIGHER_THAN_NEEDED",
-        severity: Severity::Warning,
-        direction: Direction::Both,
-        proven: true,
-        old_path: String::new(),
-        new_path: String::new(),
-        old_value: least.to_string(),
-        new_value: declared.to_string(),
-        message: format!(
-            "{declared} is declared; what changed is {}, for which {least} is enough",
-            in_words(bump)
-        ),
-        suggestion: format!("declare {least}, or no version"),
-        witness: String::new(),
-        place: Place::default(),
     }
 }

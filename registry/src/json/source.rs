@@ -129,6 +129,13 @@ impl Source {
         }
     }
 
+    /// The default of the schema at a pointer, as its author wrote it.
+    pub(crate) fn default_at(&self, (document, pointer): (u32, String)) -> Option<&str> {
+        let document = self.documents.get(document as usize)?;
+        document.value.pointer(&pointer)?.get("default")?;
+        text::written(&document.text, &format!("{pointer}/default"))
+    }
+
     /// The place of a path as [`super::model::Model::path`] writes it.
     pub(crate) fn place_of(&self, path: &str) -> Place {
         let named = path.split_once('#').filter(|_| !path.is_empty() && !path.starts_with('/'));

@@ -123,6 +123,18 @@ pub(crate) fn place(file: &str, text: &str, pointer: &str) -> Place {
     Place { file: file.to_owned(), path: pointer.to_owned(), ..Place::of_byte(text, best) }
 }
 
+/// What was written under a JSON pointer. None: nothing.
+pub(crate) fn written<'a>(text: &'a str, pointer: &str) -> Option<&'a str> {
+    let mut cursor = Cursor { text, at: 0 };
+    cursor.spaces();
+    for token in pointer.split('/').skip(1) {
+        cursor.enter(&token.replace("~1", "/").replace("~0", "~"))?;
+    }
+    let from = cursor.at;
+    cursor.skip();
+    text.get(from..cursor.at)
+}
+
 /// Walks over JSON that is known to be well-formed.
 struct Cursor<'a> {
     text: &'a str,
@@ -211,6 +223,40 @@ impl Cursor<'_> {
     }
 }
 
+/// A text that was read before, without the spaces between its parts.
+pub(crate) fn compact(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    // Outside of strings there is nothing but marks, numbers and words.
+    while let Some(at) = rest.find(['"', ' ', '\n', '\r', '\t']) {
+        let (before, behind) = rest.split_at(at);
+        out.push_str(before);
+        if behind.starts_with('"') {
+            let (string, behind) = behind.split_at(string_length(behind));
+            out.push_str(string);
+            rest = behind;
+        } else {
+            rest = behind.trim_ascii_start();
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// How many bytes the string has that a text begins with, its quotation marks among them.
+pub(crate) fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
 /// Writes a value as RFC 8785 does, but for numbers, which are written exactly: equal numbers alike.
 pub(crate) fn write_canonical(value: &Value, out: &mut Vec<u8>) {
     match value {
@@ -263,6 +309,9 @@ mod tests {
         assert_eq!(at("/a~1b/1/cd"), (2, 26));
         assert_eq!(at("/e/f"), (3, 14));
         assert_eq!(at("/e/missing"), (3, 8));
+        assert_eq!(written(text, "/a~1b/1"), Some("{\"c\\u0064\": \"}\"}"));
+        assert_eq!(written(text, "/e/f"), Some("2"));
+        assert_eq!(written(text, "/e/missing"), None);
     }
 
     #[test]
@@ -273,6 +322,15 @@ mod tests {
         assert!(read("", &"[".repeat(200)).is_err());
         assert!(read("", "1e400").is_err());
         assert!(read("", "{} x").is_err());
+    }
+
+    #[test]
+    fn compact_text_keeps_what_was_written() {
+        let text = " {\n \"b\" : [ 1.50 , -0 , 12345678901234567890.10 ,\t\"a \\\" \\\\\" , true ] ,\r\n \"a\" : \"\" } ";
+        let compacted = "{\"b\":[1.50,-0,12345678901234567890.10,\"a \\\" \\\\\",true],\"a\":\"\"}";
+        assert_eq!(compact(text), compacted);
+        assert_eq!(compact(compacted), compacted);
+        assert_eq!(compact("7"), "7");
     }
 
     #[test]

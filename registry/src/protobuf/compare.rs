@@ -17,6 +17,7 @@ use super::{
     types::{Field, Types},
 };
 
+pub(super) use messages::json_form;
 pub(super) use roots::Roots;
 
 /// Fields and values compared, at most. Two cycles of types without a common factor make as many pairs as their

@@ -88,6 +88,48 @@ impl Scalar {
         }
     }
 
+    /// The integer that the bits of its wire type are. A bool is 0 or 1.
+    pub(super) fn integer(self, bits: u64) -> i128 {
+        // Beyond its bits a number is cut off, as all libraries do.
+        let low = bits as u32;
+        match self {
+            Self::Int32 | Self::Sfixed32 => i128::from(low.cast_signed()),
+            Self::Uint32 | Self::Fixed32 => i128::from(low),
+            Self::Int64 | Self::Sfixed64 => i128::from(bits.cast_signed()),
+            Self::Sint32 => i128::from((low >> 1).cast_signed() ^ -((low & 1).cast_signed())),
+            Self::Sint64 => i128::from((bits >> 1).cast_signed() ^ -((bits & 1).cast_signed())),
+            Self::Bool => i128::from(bits != 0),
+            Self::Uint64
+            | Self::Fixed64
+            | Self::Double
+            | Self::Float
+            | Self::String
+            | Self::Bytes => i128::from(bits),
+        }
+    }
+
+    /// The bits of an integer in its wire type. None: it has no room for it.
+    pub(super) fn bits(self, integer: i128) -> Option<u64> {
+        match self {
+            // A negative number of 32 bits is written with 64.
+            Self::Int32 => i32::try_from(integer).ok().map(|it| i64::from(it).cast_unsigned()),
+            Self::Sfixed32 => i32::try_from(integer).ok().map(|it| it.cast_unsigned().into()),
+            Self::Uint32 | Self::Fixed32 => u32::try_from(integer).ok().map(u64::from),
+            Self::Int64 | Self::Sfixed64 => i64::try_from(integer).ok().map(i64::cast_unsigned),
+            Self::Uint64 | Self::Fixed64 => u64::try_from(integer).ok(),
+            Self::Sint32 => {
+                let it = i32::try_from(integer).ok()?;
+                Some(((it << 1) ^ (it >> 31)).cast_unsigned().into())
+            }
+            Self::Sint64 => {
+                let it = i64::try_from(integer).ok()?;
+                Some(((it << 1) ^ (it >> 63)).cast_unsigned())
+            }
+            Self::Bool => u64::try_from(integer).ok().filter(|it| *it <= 1),
+            Self::Double | Self::Float | Self::String | Self::Bytes => None,
+        }
+    }
+
     /// Whether a repeated field of it can be packed.
     pub(super) fn packs(self) -> bool {
         !matches!(self, Self::String | Self::Bytes)
@@ -161,6 +203,36 @@ pub(super) fn json_harm(written: Scalar, read: Scalar) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn integers_and_their_bits() {
+        use Scalar::*;
+        for scalar in [
+            Int32, Int64, Uint32, Uint64, Sint32, Sint64, Fixed32, Fixed64, Sfixed32, Sfixed64,
+            Bool,
+        ] {
+            for integer in [
+                0,
+                1,
+                2,
+                -1,
+                i128::from(i32::MAX),
+                i128::from(i32::MIN),
+                i128::from(u32::MAX),
+                i128::from(i64::MAX),
+                i128::from(i64::MIN),
+                i128::from(u64::MAX),
+            ] {
+                if let Some(bits) = scalar.bits(integer) {
+                    assert_eq!(scalar.integer(bits), integer, "{scalar:?}");
+                }
+            }
+        }
+        assert_eq!(Int32.bits(-1), Some(u64::MAX));
+        assert_eq!(Int32.integer(0xffff_ffff), -1);
+        assert_eq!(Sint32.bits(-1), Some(1));
+        assert_eq!((Int32.bits(1 << 31), Uint64.bits(-1), Bool.bits(2)), (None, None, None));
+    }
 
     #[test]
     fn exactly_these_pairs_are_read_as_they_were_written() {

@@ -1,6 +1,6 @@
 //! Consumers: what they say, and who they are.
 
-use std::sync::{Arc, PoisonError, RwLockReadGuard, TryLockError};
+use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
 use jiff::Timestamp;
 use semver::VersionReq;
@@ -61,7 +61,10 @@ impl Registry {
         needs: Vec<(SubjectName, VersionReq)>,
         now: Timestamp,
     ) -> Result<Vec<Answer>, RecordError> {
-        self.check_writing()?;
+        // Not waiting for whoever compiles and writes: streams would begin late.
+        if let Some(reason) = &*self.0.stopped.borrow() {
+            return Err(StorageError::Stopped(reason.clone()).into());
+        }
         let mut book = self.0.consumers.write().unwrap_or_else(PoisonError::into_inner);
         // Behind the lock: a version that is being retired is retired by now, or this consumer is asked about first.
         let answers = self.negotiate(needs);
@@ -77,9 +80,8 @@ impl Registry {
         }
         drop(book);
         if let Err(StorageError::Ambiguous(reason)) = &written {
-            let mut writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
             tracing::error!(reason, "a write failed: nothing is written any more");
-            writer.get_or_insert_with(|| reason.clone());
+            self.0.stopped.send_replace(Some(reason.clone()));
         }
         written?;
         Ok(answers)
@@ -102,18 +104,5 @@ impl Registry {
 
     pub(super) fn consumers(&self) -> RwLockReadGuard<'_, Book> {
         self.0.consumers.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Does not wait for whoever compiles and writes: streams would begin late.
-    fn check_writing(&self) -> Result<(), StorageError> {
-        let stopped = match self.0.writer.try_lock() {
-            Ok(writer) => writer.clone(),
-            Err(TryLockError::Poisoned(writer)) => writer.into_inner().clone(),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        match stopped {
-            Some(reason) => Err(StorageError::Stopped(reason)),
-            None => Ok(()),
-        }
     }
 }

@@ -13,7 +13,7 @@ use tonic_types::{ErrorDetails, StatusExt as _, pb};
 use crate::{
     affected::Affected,
     definition::Fault,
-    error::{NotFound, RecordError, Refusal, StorageError, TooMany, WriteError},
+    error::{Damaged, NotFound, RecordError, Refusal, StorageError, TooMany, WriteError},
     proto::v1::{self, ErrorReason as Reason},
 };
 
@@ -359,27 +359,25 @@ pub fn record(error: &RecordError) -> Status {
 }
 
 /// The disk.
-pub fn storage(error: &StorageError) -> Status {
-    let (code, reason) = match error {
-        StorageError::Full(_) => (Code::ResourceExhausted, Reason::StorageFull),
-        StorageError::Ambiguous(_) | StorageError::Stopped(_) => {
-            (Code::Unavailable, Reason::CommitAmbiguous)
-        }
-    };
+fn storage(error: &StorageError) -> Status {
     tracing::error!(%error, "the registry's disk");
     // What the disk said is for the log.
     let message = match error {
-        StorageError::Full(_) => "the disk of the registry is full; nothing was registered",
         StorageError::Ambiguous(_) => {
             "a write failed, and whether it is on disk is not known; ask again when the registry is back"
         }
-        StorageError::Stopped(_) => "the registry writes nothing any more, because a write failed",
+        StorageError::Stopped(_) => {
+            "the registry writes nothing any more, because a write failed; it has to be started again"
+        }
     };
-    let mut answer = Answer::new(code, reason, message);
-    if matches!(error, StorageError::Full(_)) {
-        answer.details.set_retry_info(Some(std::time::Duration::from_secs(10)));
-    }
-    answer.status()
+    Answer::new(Code::Unavailable, Reason::CommitAmbiguous, message).status()
+}
+
+/// A change that cannot be told any more.
+pub fn damaged(error: &Damaged) -> Status {
+    tracing::error!(%error, "the registry's disk");
+    let message = "a change is stored and cannot be read; the registry's log says more";
+    Answer::new(Code::DataLoss, Reason::Internal, message).status()
 }
 
 /// A watch from a revision that is not reached: another registry, or one restored from a backup.

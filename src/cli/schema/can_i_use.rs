@@ -186,12 +186,14 @@ fn told(asked: &Asked, answer: &NegotiatedVersion, paint: Paint) -> String {
         }
         None => {
             let _ = writeln!(text, ": {}", paint.red("nothing satisfies it"));
-            let instead = match answer.alternatives.as_slice() {
-                [] if answer.refused_versions.is_empty() => "it is not registered".to_owned(),
-                [] => "there is no version that is not retired".to_owned(),
-                alternatives => alternatives.join(", "),
+            let (name, what) = match answer.alternatives.as_slice() {
+                [] if answer.refused_versions.is_empty() => {
+                    ("because", "nothing is registered by that name".to_owned())
+                }
+                [] => ("because", "every version is retired".to_owned()),
+                alternatives => ("instead", alternatives.join(", ")),
             };
-            line(&mut text, "instead", &instead);
+            line(&mut text, name, &what);
         }
     }
     let mut refused: BTreeMap<&str, Vec<&str>> = BTreeMap::new();

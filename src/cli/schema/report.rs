@@ -339,7 +339,7 @@ fn cut(text: &str, chars_max: usize) -> String {
 
 /// What to do where consumers speak against a change.
 pub const MOVE_ON: &str =
-    "let these consumers move on first, or go on without them: --force --reason TEXT";
+    "let these consumers move on first, or go on without them: --force, with a --reason";
 
 /// What a report comes to, in words.
 pub fn meaning(report: &CompatibilityReport) -> &'static str {

@@ -382,7 +382,7 @@ impl Likeness {
 }
 
 /// What a message looks like in JSON, where that is not an object of its fields.
-pub(super) fn json_form(name: &str) -> Option<&'static str> {
+pub(in super::super) fn json_form(name: &str) -> Option<&'static str> {
     Some(match name.strip_prefix("google.protobuf.")? {
         "Any" => "an object with \"@type\"",
         "Timestamp" => "a date and time in RFC 3339",

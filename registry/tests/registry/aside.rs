@@ -9,7 +9,7 @@ use tidings_registry::{
     subject::SubjectName, version::Selector,
 };
 
-fn draft(subject: &str, schema: &str) -> Draft {
+pub fn draft(subject: &str, schema: &str) -> Draft {
     Draft {
         subject: SubjectName::parse(subject).expect("a name"),
         format: Some(Format::Json),
@@ -23,7 +23,7 @@ fn draft(subject: &str, schema: &str) -> Draft {
     }
 }
 
-fn register(registry: &Registry, subject: &str, schema: &str) {
+pub fn register(registry: &Registry, subject: &str, schema: &str) {
     let applied = registry.apply(&[draft(subject, schema)], None, None, Timestamp::now());
     assert!(applied.expect("registered").is_acceptable());
 }
