@@ -5,6 +5,7 @@ mod abuse;
 mod checker;
 mod cli;
 mod clients;
+mod consumers;
 mod corruption;
 mod drain;
 mod errors;
