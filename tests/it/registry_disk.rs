@@ -30,7 +30,7 @@ async fn register(channel: &Channel, subject: &str, schema: &str) -> Result<u32,
         }),
         ..SchemaDraft::default()
     };
-    let request = RegisterSchemaRequest { schema: Some(draft), force: false };
+    let request = RegisterSchemaRequest { schema: Some(draft), force: false, ..Default::default() };
     let mut client = SchemaRegistryServiceClient::new(channel.clone());
     client.register_schema(request).await.map(|it| it.into_inner().schema.unwrap().id)
 }
