@@ -1,5 +1,7 @@
 //! JSON Schema: golden cases, generated pairs, hostile input, and the webhooks of GitHub.
 
+#[path = "json/conversion.rs"]
+mod conversion;
 #[path = "json/generate.rs"]
 mod generate;
 #[path = "json/github.rs"]

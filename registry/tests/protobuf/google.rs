@@ -27,7 +27,7 @@ const VERSION: &str = "6.33.1";
 const PAYLOADS: usize = 8;
 
 /// A Python that has it, if this machine can. CI must.
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("protobuf-{VERSION}"));
     let python = folder.join("bin/python");
     if folder.join("complete").exists() {
@@ -54,11 +54,11 @@ fn python() -> Option<PathBuf> {
     Some(python)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn side(message: &MessageDescriptor) -> Value {
+pub fn side(message: &MessageDescriptor) -> Value {
     json!({ "descriptors": hex(&message.parent_pool().encode_to_vec()), "name": message.full_name() })
 }
 
