@@ -244,7 +244,7 @@ impl<'w> Walk<'w> {
 
     fn quote(&mut self, text: &str) {
         // A string that is plain is most of them.
-        if text.bytes().all(|it| it >= 0x20 && it != b'"' && it != b'\\' && it != 0x7f) {
+        if text.bytes().all(|it| it >= 0x20 && it != b'"' && it != b'\\') {
             self.out.push('"');
             self.out.push_str(text);
             self.out.push('"');
