@@ -1,7 +1,11 @@
 //! The domain: what is admitted, who gets what from where, how far each reader is. Knows neither gRPC nor RocksDB.
 
+mod consumer;
+mod conversion;
 pub mod error;
+mod gate;
 mod merge;
+pub mod negotiation;
 pub mod publish;
 pub mod read;
 mod retention;
@@ -12,6 +16,7 @@ pub mod topics;
 
 use std::{sync::Arc, time::Duration};
 
+use tidings_registry::{format::Schema, schema::Registered, schemas::Schemas};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -24,7 +29,10 @@ use crate::{
     store::{Store, topics::Topic},
     telemetry::Metrics,
 };
+use consumer::Consumers;
+use conversion::Conversions;
 use error::TopicNotFound;
+use gate::Gate;
 pub use source::Wanted;
 
 /// What the broker's callers see of the rooms below it.
@@ -61,21 +69,39 @@ struct Parts {
     limits: Limits,
     clock: Clock,
     metrics: Metrics,
+    schemas: Option<Schemas>,
+    gate: Gate,
+    conversions: Arc<Conversions>,
+    consumers: Consumers,
     /// Streams are asked to end.
     draining: CancellationToken,
 }
 
 impl Broker {
-    /// Over a store and the journal that writes it.
+    /// Over a store and the journal that writes it, and what is registered. None: this server has no registry.
     pub fn new(
         store: Arc<Store>,
         journal: Journal,
         limits: Limits,
         clock: Clock,
         metrics: Metrics,
+        schemas: Option<Schemas>,
     ) -> Self {
         let draining = CancellationToken::new();
-        let parts = Parts { store, journal, limits, clock, metrics, draining };
+        let gate = Gate::new(schemas.clone(), metrics.clone());
+        let conversions = Arc::new(Conversions::new());
+        let parts = Parts {
+            store,
+            journal,
+            limits,
+            clock,
+            metrics,
+            schemas,
+            gate,
+            conversions,
+            consumers: Consumers::default(),
+            draining,
+        };
         Self { parts: Arc::new(parts) }
     }
 
@@ -107,6 +133,17 @@ impl Broker {
     /// What a user can set.
     pub fn limits(&self) -> &Limits {
         &self.parts.limits
+    }
+
+    /// The version that an event was written with, by the schema's id. None: it has none, or it is not known here.
+    pub fn written(&self, id: u32) -> Option<Arc<Registered>> {
+        (id != 0).then(|| self.parts.schemas.as_ref()?.written(id).ok()?).flatten()
+    }
+
+    /// The parsed form of that version. None: it is not known here, or cannot be read any more.
+    pub fn schema(&self, id: u32) -> Option<Arc<Schema>> {
+        let registered = self.written(id)?;
+        self.parts.schemas.as_ref()?.catalog().parsed(&registered).ok()
     }
 
     fn store(&self) -> &Arc<Store> {

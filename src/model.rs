@@ -6,6 +6,7 @@ pub mod encoded;
 pub mod event;
 pub mod fault;
 pub mod filter;
+pub mod media;
 pub mod name;
 pub mod numbers;
 pub mod topic;

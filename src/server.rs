@@ -5,8 +5,14 @@ mod connections;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tidings_registry::{
-    client, error::OpenError as RegistryError, proto::v1::schema_registry_service_server,
-    registry::Registry, remote::Remote, service::Service,
+    client,
+    error::OpenError as RegistryError,
+    mirror::Mirror,
+    proto::v1::schema_registry_service_server,
+    registry::Registry,
+    remote::Remote,
+    schemas::Schemas,
+    service::{Service, revision::AtRevision},
 };
 use tokio::{
     net::TcpListener,
@@ -85,6 +91,7 @@ impl ServeError {
             Self::Open(OpenError::NewerFormat { .. }) => 5,
             Self::Open(OpenError::Locked { .. }) => 6,
             Self::Open(OpenError::Io { .. }) | Self::Disk(_) | Self::Close(_) => 7,
+            Self::Registry(RegistryError::AcknowledgedMissing(_)) => 3,
             Self::Registry(RegistryError::Corrupt(_)) => 4,
             Self::Registry(RegistryError::NewerFormat { .. }) => 5,
             Self::Registry(RegistryError::Locked(_)) => 6,
@@ -177,21 +184,20 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
         heartbeat_interval: config.heartbeat_interval,
         retention_interval: config.retention_interval,
     };
-    let broker = Broker::new(store, journal.clone(), limits, AppendTime::now, metrics.clone());
+    let (drain_registry, draining) = watch::channel(false);
+    let registry_stopped = registry.as_ref().map(Registry::stopped);
+    let registry = Schemata::new(&config, registry, draining, &metrics)?;
+    let Schemata { schemas, here, there } = registry;
+    let clock = AppendTime::now;
+    let broker = Broker::new(store, journal.clone(), limits, clock, metrics.clone(), schemas);
     tokio::spawn(broker.clone().retain());
 
     let (reporter, health) = tonic_health::server::health_reporter();
     let has_registry = config.registry != RegistrySource::Off;
     set_health(&reporter, ServingStatus::Serving, has_registry).await;
-    let (drain_registry, draining) = watch::channel(false);
-    let registry = registry.map(|registry| Service::new(registry, draining).server());
-    let remote = match &config.registry {
-        RegistrySource::Remote(address) => {
-            let transport = client::remote(address).map_err(ServeError::RegistryAddress)?;
-            Some(Remote::new(transport))
-        }
-        RegistrySource::Embedded | RegistrySource::Off => None,
-    };
+    if let Some(stopped) = registry_stopped {
+        tokio::spawn(tell_stopped(stopped, reporter.clone()));
+    }
     let in_flight = Arc::new(InFlight::default());
     let settings = Settings {
         batch_events_max: config.max_batch_events,
@@ -217,8 +223,8 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
         .add_service(v1alpha)
         .add_service(events)
         .add_service(topics)
-        .add_optional_service(registry)
-        .add_optional_service(remote)
+        .add_optional_service(here)
+        .add_optional_service(there)
         .serve_with_incoming_shutdown(incoming, async {
             let _ = stopped.await;
         });
@@ -306,6 +312,47 @@ async fn open_registry(config: &Config) -> Result<Registry, ServeError> {
     Ok(opened.await.map_err(io::Error::other)??)
 }
 
+/// The registry, as publishers and readers see it and as it is served on this port: at most one of the two.
+struct Schemata {
+    schemas: Option<Schemas>,
+    here: Option<AtRevision<schema_registry_service_server::SchemaRegistryServiceServer<Service>>>,
+    there: Option<Remote>,
+}
+
+impl Schemata {
+    fn new(
+        config: &Config,
+        registry: Option<Registry>,
+        draining: watch::Receiver<bool>,
+        metrics: &Metrics,
+    ) -> Result<Self, ServeError> {
+        if let Some(registry) = registry {
+            let service = Service::new(registry.clone(), draining);
+            let schemas = Schemas::here(registry, service.clone());
+            return Ok(Self { schemas: Some(schemas), here: Some(service.server()), there: None });
+        }
+        let RegistrySource::Remote(address) = &config.registry else {
+            return Ok(Self { schemas: None, here: None, there: None });
+        };
+        let transport = client::remote(address).map_err(ServeError::RegistryAddress)?;
+        let mirror = Mirror::new(transport.clone().into());
+        tokio::spawn(mirror.clone().follow());
+        tokio::spawn(count_away(mirror.away(), metrics.clone()));
+        let schemas = Schemas::there(mirror.clone(), transport.clone().into());
+        let there = Some(Remote::new(transport, mirror));
+        Ok(Self { schemas: Some(schemas), here: None, there })
+    }
+}
+
+async fn count_away(mut away: watch::Receiver<Option<String>>, metrics: Metrics) {
+    loop {
+        metrics.registry_away(away.borrow_and_update().is_some());
+        if away.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
 }
@@ -355,6 +402,15 @@ async fn set_health(reporter: &HealthReporter, status: ServingStatus, has_regist
     if has_registry {
         let registry = schema_registry_service_server::SERVICE_NAME;
         reporter.set_service_status(registry, status).await;
+    }
+}
+
+/// A registry that writes nothing any more is told to who looks for it alone: its reads go on, and so do events.
+async fn tell_stopped(mut stopped: watch::Receiver<Option<String>>, reporter: HealthReporter) {
+    // Gone without a reason: the server ends, and tells of it itself.
+    if stopped.wait_for(Option::is_some).await.is_ok() {
+        let registry = schema_registry_service_server::SERVICE_NAME;
+        reporter.set_service_status(registry, ServingStatus::NotServing).await;
     }
 }
 

@@ -7,6 +7,7 @@ mod event;
 mod events;
 mod json;
 mod pages;
+mod showing;
 mod status;
 mod topic;
 mod topics;

@@ -106,13 +106,13 @@ fn fill(directory: &Path) {
                 draft(&format!("subject.{n}"), Format::Json, schema(Format::Json, 5 + version))
             })
             .collect();
-        registry.apply(&drafts, None, Timestamp::now()).expect("applied");
+        registry.apply(&drafts, None, None, Timestamp::now()).expect("applied");
     }
     row("registering 10,000 versions, 1,000 in a call", start.elapsed(), "");
     let single = (0..CHECKS).map(|n| {
         let draft = draft(&format!("single.{n}"), Format::Json, schema(Format::Json, 5));
         let start = Instant::now();
-        registry.apply(&[draft], None, Timestamp::now()).expect("registered");
+        registry.apply(&[draft], None, None, Timestamp::now()).expect("registered");
         start.elapsed()
     });
     row("registering one more, synced, median", median(single.collect()), "");
@@ -164,7 +164,7 @@ fn checks(format: Format) {
     let registry = Registry::open(directory.path()).expect("made");
     for version in 0..LINE {
         let draft = draft("line", format, schema(format, FIELDS - LINE + version));
-        registry.apply(&[draft], None, Timestamp::now()).expect("registered");
+        registry.apply(&[draft], None, None, Timestamp::now()).expect("registered");
     }
     let proposal = draft("line", format, schema(format, FIELDS));
     let check = |_| {

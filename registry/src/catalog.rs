@@ -10,7 +10,7 @@ use std::{
 use semver::Version;
 
 use crate::{
-    definition::{Import, InvalidSchema},
+    definition::{DEFINITION_BYTES_MAX, Import, InvalidSchema},
     error::{NotFound, Unreadable},
     format::Schema,
     schema::{Reference, Registered},
@@ -20,6 +20,8 @@ use crate::{
 
 /// References of references are followed so far; the imports of one definition are at most so many.
 const IMPORTS_MAX: usize = 1000;
+/// Bytes of them in all: each comparison parses them anew, so four of the largest definitions.
+const IMPORTS_BYTES_MAX: usize = 4 * DEFINITION_BYTES_MAX;
 
 /// Everything that is registered.
 #[derive(Debug, Clone, Default)]
@@ -148,10 +150,11 @@ impl Catalog {
     /// What references bring in, with what those refer to: each name once.
     ///
     /// # Errors
-    /// In words: one name for two schemas, too many, or a schema that is not there.
+    /// In words: one name for two schemas, too many or too large ones, or a schema that is not there.
     pub fn imports(&self, references: &[Reference]) -> Result<Vec<Import>, String> {
         let mut imports = BTreeMap::<String, (u32, Import)>::new();
         let mut open: Vec<Reference> = references.to_vec();
+        let mut bytes = 0;
         while let Some(reference) = open.pop() {
             let registered = self.referred(&reference).ok_or_else(|| {
                 format!("{} {} is referred to and not there", reference.subject, reference.version)
@@ -167,6 +170,14 @@ impl Catalog {
             }
             if imports.len() == IMPORTS_MAX {
                 return Err(format!("more than {IMPORTS_MAX} schemas are referred to"));
+            }
+            bytes += registered.definition.bytes();
+            if bytes > IMPORTS_BYTES_MAX {
+                return Err(format!(
+                    "what it refers to, with what that refers to, has {bytes} bytes up to {} {}, at most {IMPORTS_BYTES_MAX} are \
+                     taken; refer to less, or to smaller schemas",
+                    reference.subject, reference.version
+                ));
             }
             let import = Import {
                 name: reference.name.clone(),

@@ -23,6 +23,9 @@ const RESPONSE_BYTES_MAX: usize = 64 << 20;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a connection is tried, and how long an answer to that may take: a registry that is gone without a word is
+/// noticed within 15 s.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 
 /// The generated client, over either.
 pub type Client = SchemaRegistryServiceClient<Transport>;
@@ -56,7 +59,8 @@ pub fn remote(address: &str) -> Result<Transport, String> {
     let channel: Channel = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TIMEOUT)
-        .http2_keep_alive_interval(Duration::from_secs(30))
+        .http2_keep_alive_interval(KEEP_ALIVE.0)
+        .keep_alive_timeout(KEEP_ALIVE.1)
         .keep_alive_while_idle(true)
         .connect_lazy();
     let call = tower::ServiceBuilder::new().map_err(BoxError::from).service(channel);

@@ -70,6 +70,14 @@ impl Schema {
         }
     }
 
+    /// The full name of the event's message. None: not Protobuf.
+    pub fn message_name(&self) -> Option<&str> {
+        match self {
+            Self::Protobuf(schema) => schema.message_name(),
+            Self::Json(_) | Self::Avro(_) => None,
+        }
+    }
+
     /// Checks a payload that is JSON: for Protobuf and Avro in their JSON mapping.
     ///
     /// # Errors

@@ -13,27 +13,36 @@
 //! - [`mod@format`]: a schema of any of the three.
 //! - [`version`], [`compatibility`]: lines, bumps and levels; the report.
 //! - [`subject`], [`schema`]: what is registered; [`catalog`]: all of it at one revision, and what a draft would become.
+//! - [`negotiation`]: which version a reader is delivered; [`accepted`]: what the reader of a stream accepts.
+//! - [`consumer`]: who reads what; [`affected`]: whom a change would leave behind.
 //! - [`registry`]: the one writer; [`store`]: RocksDB; [`service`]: the wire.
+//! - [`schemas`]: what is registered, for a server beside the registry; [`mirror`]: the copy of one elsewhere.
 //! - [`convert`]: between these values and the messages of the contract.
 //!
 //! Deliberately absent: validation of JSON and linking of Protobuf. Libraries do that. Avro is ours from the parser on, because
 //! its library does not resolve as its specification has it; [`avro`] says where.
 
+pub mod accepted;
+pub mod affected;
 pub mod avro;
 pub mod catalog;
 pub mod client;
 pub mod compatibility;
+pub mod consumer;
 pub mod convert;
 pub mod definition;
 pub mod error;
 pub mod finding;
 pub mod format;
 pub mod json;
+pub mod mirror;
+pub mod negotiation;
 pub mod proto;
 pub mod protobuf;
 pub mod registry;
 pub mod remote;
 pub mod schema;
+pub mod schemas;
 pub mod service;
 pub mod store;
 pub mod subject;

@@ -46,8 +46,12 @@ fn main() -> ExitCode {
     match serve(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let exit_code = exit_code(&error);
             eprintln!("error: {error:#}");
-            ExitCode::from(exit_code(&error))
+            if let Some(remedy) = remedy(exit_code) {
+                eprintln!("try: {remedy}");
+            }
+            ExitCode::from(exit_code)
         }
     }
 }
@@ -55,11 +59,25 @@ fn main() -> ExitCode {
 /// The exit codes of `tidings serve`.
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<OpenError>() {
+        Some(OpenError::AcknowledgedMissing(_)) => 3,
         Some(OpenError::Corrupt(_)) => 4,
         Some(OpenError::NewerFormat { .. }) => 5,
         Some(OpenError::Locked(_)) => 6,
         Some(OpenError::Io { .. }) => 7,
         None => 1,
+    }
+}
+
+/// The words of `tidings serve`.
+fn remedy(exit_code: u8) -> Option<&'static str> {
+    match exit_code {
+        3 | 4 => Some("keep a copy of the data directory as it is, then restore the newest backup"),
+        5 => Some(
+            "a version of tidings-registry at least as new as the one that wrote the data directory",
+        ),
+        6 => Some("stop the other registry, or give this one another --data-dir"),
+        7 => Some("the disk, its space and its permissions; then start again"),
+        _ => None,
     }
 }
 
@@ -94,6 +112,13 @@ async fn listen(address: SocketAddr, registry: Registry) -> anyhow::Result<()> {
     for service in ["", SERVICE_NAME] {
         reporter.set_service_status(service, ServingStatus::Serving).await;
     }
+    let (writes, mut stopped) = (reporter.clone(), registry.stopped());
+    tokio::spawn(async move {
+        // Gone without a reason: it is closed, and told elsewhere.
+        if stopped.wait_for(Option::is_some).await.is_ok() {
+            writes.set_service_status(SERVICE_NAME, ServingStatus::NotServing).await;
+        }
+    });
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)

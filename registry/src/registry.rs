@@ -11,18 +11,22 @@ use semver::Version;
 use tokio::sync::watch;
 
 use crate::{
+    affected::{self, Affected, offers},
     catalog::{
         Catalog,
         plan::{Decision, Draft, Planned},
     },
+    consumer::book::Book,
     convert::timestamp,
-    error::{OpenError, Refusal, StorageError, WriteError},
+    error::{Damaged, OpenError, Refusal, StorageError, WriteError},
     proto::v1::{self, watch_registry_response::Change},
     schema::{Registered, State},
     store::{Aside, Commit, Store},
     subject::{Settings, Subject, SubjectName},
     version::Selector,
 };
+
+pub mod consumers;
 
 /// A handle on the registry. Its methods take processor time and disk time: call them on blocking threads.
 #[derive(Clone)]
@@ -31,8 +35,13 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     store: Store,
     catalog: RwLock<Arc<Catalog>>,
-    /// Held by whoever writes, from the plan to the disk. The reason why nothing is written any more, if so.
-    writer: Mutex<Option<String>>,
+    /// Read-locked from when it is asked who would be left behind until the change is on disk: whoever says what it needs
+    /// in between is answered out of what is registered then.
+    consumers: RwLock<Book>,
+    /// Held by whoever writes, from the plan to the disk.
+    writer: Mutex<()>,
+    /// The reason why nothing is written any more, if so.
+    stopped: watch::Sender<Option<String>>,
     revision: watch::Sender<u64>,
     aside: Vec<Aside>,
 }
@@ -52,7 +61,7 @@ impl Registry {
     /// # Errors
     /// Where nothing can be served out of it.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        let (store, catalog, aside) = Store::open(directory)?;
+        let (store, catalog, consumers, aside) = Store::open(directory)?;
         for aside in &aside {
             tracing::error!(
                 what = aside.what,
@@ -70,7 +79,9 @@ impl Registry {
             store,
             revision: watch::Sender::new(catalog.revision),
             catalog: RwLock::new(Arc::new(catalog)),
-            writer: Mutex::new(None),
+            consumers: RwLock::new(consumers),
+            writer: Mutex::new(()),
+            stopped: watch::Sender::new(None),
             aside,
         })))
     }
@@ -83,6 +94,11 @@ impl Registry {
     /// Counts the changes.
     pub fn revisions(&self) -> watch::Receiver<u64> {
         self.0.revision.subscribe()
+    }
+
+    /// Why nothing is written any more, once a write failed. Reads go on; a start writes again.
+    pub fn stopped(&self) -> watch::Receiver<Option<String>> {
+        self.0.stopped.subscribe()
     }
 
     /// What the start set aside.
@@ -98,21 +114,38 @@ impl Registry {
         &self,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<v1::WatchRegistryResponse>, StorageError> {
+    ) -> Result<Vec<v1::WatchRegistryResponse>, Damaged> {
         self.0.store.changes(after, limit)
     }
 
-    /// What drafts would become, one behind the other. Refused ones are among them.
+    /// What drafts would become, one behind the other. Refused ones are among them; where it would be forced, none is for
+    /// the consumers that it leaves behind.
     ///
     /// # Errors
     /// Where they refer to each other in a circle.
-    pub fn plan(&self, drafts: &[Draft], now: Timestamp) -> Result<Applied, WriteError> {
+    pub fn plan(
+        &self,
+        drafts: &[Draft],
+        is_forced: bool,
+        now: Timestamp,
+    ) -> Result<Applied, WriteError> {
         let catalog = self.catalog();
-        let (planned, _) = plan(&catalog, drafts, now)?;
+        let (mut planned, next) = plan(&catalog, drafts, now)?;
+        let book = self.consumers();
+        for one in &mut planned {
+            affected::weigh(&next.catalog, &book, one, is_forced, now);
+        }
         Ok(Applied { planned, revision: catalog.revision })
     }
 
-    /// Registers all drafts or none.
+    /// What one draft would become.
+    pub fn check(&self, catalog: &Catalog, draft: &Draft, now: Timestamp) -> Planned {
+        let mut planned = catalog.plan(draft, now);
+        affected::weigh(catalog, &self.consumers(), &mut planned, false, now);
+        planned
+    }
+
+    /// Registers all drafts or none. `force` is why it goes on although consumers are left behind.
     ///
     /// # Errors
     /// Why none.
@@ -120,16 +153,24 @@ impl Registry {
         &self,
         drafts: &[Draft],
         expected_revision: Option<u64>,
+        force: Option<&str>,
         now: Timestamp,
     ) -> Result<Applied, WriteError> {
-        let mut writer = self.writer()?;
+        let writer = self.writer()?;
         let catalog = self.catalog();
         if let Some(expected) = expected_revision
             && expected != catalog.revision
         {
             return Err(WriteError::RevisionMoved { expected, actual: catalog.revision });
         }
-        let (mut planned, next) = plan(&catalog, drafts, now)?;
+        let (mut planned, mut next) = plan(&catalog, drafts, now)?;
+        let book = self.consumers();
+        for one in &mut planned {
+            affected::weigh(&next.catalog, &book, one, force.is_some(), now);
+            if let (Some(reason), Decision::Register(registered)) = (force, &one.decision) {
+                next.is_forced(registered.id, reason, &one.report.affected);
+            }
+        }
         let is_refused = |it: &Planned| matches!(it.decision, Decision::Refused(_));
         if planned.iter().any(is_refused) {
             let refusals = planned.drain(..).enumerate().filter_map(|(at, it)| match it.decision {
@@ -139,7 +180,7 @@ impl Registry {
             return Err(WriteError::Refused(refusals.collect()));
         }
         let revision = next.catalog.revision;
-        self.commit(&mut writer, next)?;
+        self.commit(&writer, next)?;
         Ok(Applied { planned, revision })
     }
 
@@ -154,7 +195,7 @@ impl Registry {
         now: Timestamp,
         change: impl FnOnce(&mut Settings),
     ) -> Result<Arc<Subject>, WriteError> {
-        let mut writer = self.writer()?;
+        let writer = self.writer()?;
         let catalog = self.catalog();
         let mut subject = Subject::clone(catalog.subject(name)?);
         check_etag(&subject, etag)?;
@@ -165,7 +206,7 @@ impl Registry {
         }
         let mut next = Next::new(&catalog);
         next.subject(subject, now, |subject| Change::SubjectUpdated(subject.into()));
-        self.commit(&mut writer, next)?;
+        self.commit(&writer, next)?;
         Ok(Arc::clone(self.catalog().subject(name)?))
     }
 
@@ -177,9 +218,10 @@ impl Registry {
         &self,
         name: &SubjectName,
         etag: Option<&str>,
+        force: Option<&str>,
         now: Timestamp,
     ) -> Result<(), WriteError> {
-        let mut writer = self.writer()?;
+        let writer = self.writer()?;
         let catalog = self.catalog();
         let mut subject = Subject::clone(catalog.subject(name)?);
         check_etag(&subject, etag)?;
@@ -187,6 +229,14 @@ impl Registry {
         if !referrers.is_empty() {
             let by = referrers.iter().map(|it| format!("{} {}", it.subject, it.version)).collect();
             return Err(WriteError::StillReferenced { subject: name.to_string(), by });
+        }
+        let book = self.consumers();
+        let before = &subject;
+        let change =
+            affected::Change { catalog: &catalog, before, after: Vec::new(), proposed: None };
+        let affected = change.affected(&book, now);
+        if force.is_none() && !affected.is_empty() {
+            return Err(WriteError::LeavesBehind(affected));
         }
         subject.deleted = true;
         subject.ids_before = catalog.last_id;
@@ -197,7 +247,8 @@ impl Registry {
         subject.unreadable.clear();
         let mut next = Next::new(&catalog);
         next.subject(subject, now, |subject| Change::SubjectDeleted(subject.name.to_string()));
-        self.commit(&mut writer, next)
+        next.last_is_forced(force, &affected);
+        self.commit(&writer, next)
     }
 
     /// Deprecates, retires or reactivates a version.
@@ -210,9 +261,10 @@ impl Registry {
         version: &Version,
         state: State,
         deprecation: &str,
+        force: Option<&str>,
         now: Timestamp,
     ) -> Result<Arc<Registered>, WriteError> {
-        let mut writer = self.writer()?;
+        let writer = self.writer()?;
         let catalog = self.catalog();
         let selector = Selector::Exactly(version.clone());
         let registered = catalog.version(name, &selector, &version.to_string())?;
@@ -224,27 +276,36 @@ impl Registry {
             deprecation: deprecation.into(),
             ..Registered::clone(registered)
         });
-        let mut subject = Subject::clone(catalog.subject(name)?);
+        let before = catalog.subject(name)?;
+        let mut subject = Subject::clone(before);
         subject.versions.insert(version.clone(), Arc::clone(&registered));
+        let book = self.consumers();
+        let after = offers(&subject);
+        let change = affected::Change { catalog: &catalog, before, after, proposed: None };
+        let affected = change.affected(&book, now);
+        if force.is_none() && !affected.is_empty() {
+            return Err(WriteError::LeavesBehind(affected));
+        }
         let mut next = Next::new(&catalog);
         next.schemas.push(Arc::clone(&registered));
         next.catalog.put_schema(Arc::clone(&registered));
         let change = v1::Schema::from(&*registered);
         next.subject(subject, now, |_| Change::VersionStateSet(change));
-        self.commit(&mut writer, next)?;
+        next.last_is_forced(force, &affected);
+        self.commit(&writer, next)?;
         Ok(registered)
     }
 
-    fn writer(&self) -> Result<MutexGuard<'_, Option<String>>, StorageError> {
+    fn writer(&self) -> Result<MutexGuard<'_, ()>, StorageError> {
         // A panic while planning has written nothing.
         let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*writer {
+        match &*self.0.stopped.borrow() {
             Some(reason) => Err(StorageError::Stopped(reason.clone())),
             None => Ok(writer),
         }
     }
 
-    fn commit(&self, writer: &mut Option<String>, next: Next) -> Result<(), WriteError> {
+    fn commit(&self, _writer: &MutexGuard<'_, ()>, next: Next) -> Result<(), WriteError> {
         if next.changes.is_empty() {
             return Ok(());
         }
@@ -256,10 +317,9 @@ impl Registry {
             changes: next.changes,
         };
         if let Err(error) = self.0.store.commit(&commit) {
-            if let StorageError::Ambiguous(reason) = &error {
-                tracing::error!(reason, "a write failed: nothing is written any more");
-                *writer = Some(reason.clone());
-            }
+            let (StorageError::Ambiguous(reason) | StorageError::Stopped(reason)) = &error;
+            tracing::error!(reason, "a write failed: nothing is written any more");
+            self.0.stopped.send_replace(Some(reason.clone()));
             return Err(error.into());
         }
         let revision = commit.revision;
@@ -310,11 +370,30 @@ impl Next {
         self.changes.push(v1::WatchRegistryResponse {
             revision: self.catalog.revision,
             time: Some(timestamp(now)),
-            principal: String::new(),
             change: Some(change(&subject)),
+            ..v1::WatchRegistryResponse::default()
         });
         self.catalog.put_subject(subject.clone());
         self.subjects.insert(subject.name.clone(), subject);
+    }
+
+    /// Notes with the last change that it went on although it left consumers behind.
+    fn last_is_forced(&mut self, force: Option<&str>, affected: &Affected) {
+        if let Some(reason) = force.filter(|_| !affected.is_empty())
+            && let Some(change) = self.changes.last_mut()
+        {
+            note_force(change, reason, affected);
+        }
+    }
+
+    /// The same with the registration of an id.
+    fn is_forced(&mut self, id: u32, reason: &str, affected: &Affected) {
+        let registers = |it: &&mut v1::WatchRegistryResponse| matches!(&it.change, Some(Change::SchemaRegistered(schema)) if schema.id == id);
+        if !affected.is_empty()
+            && let Some(change) = self.changes.iter_mut().find(registers)
+        {
+            note_force(change, reason, affected);
+        }
     }
 
     fn register(&mut self, draft: &Draft, registered: &Arc<Registered>, now: Timestamp) {
@@ -323,7 +402,8 @@ impl Next {
             name: registered.subject.clone(),
             format: registered.format,
             settings: draft.settings(),
-            created: now,
+            // As it is stored: a start shows the same.
+            created: Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now),
             revision: 0,
             deleted: false,
             ids_before: grave.map_or(0, |grave| grave.ids_before),
@@ -341,6 +421,12 @@ impl Next {
         let change = v1::Schema::from(&**registered);
         self.subject(subject, now, |_| Change::SchemaRegistered(change));
     }
+}
+
+fn note_force(change: &mut v1::WatchRegistryResponse, reason: &str, affected: &Affected) {
+    change.forced = true;
+    change.force_reason = reason.into();
+    change.left_behind = affected.names();
 }
 
 /// Plans drafts in an order in which each finds what it refers to; the answers are in the order of the request.

@@ -1,4 +1,5 @@
-//! A registry that runs elsewhere, on this server's port: calls are passed on as they are, undecoded.
+//! A registry that runs elsewhere, on this server's port: calls are passed on as they are, undecoded. An answer waits for
+//! the mirror, so that what was registered through this server holds for the next publish to it.
 
 use std::{
     convert::Infallible,
@@ -10,18 +11,23 @@ use tonic::{body::Body, codegen::http, server::NamedService};
 use tower::{Service, ServiceExt as _};
 
 use crate::{
-    client::Transport, proto::v1::schema_registry_service_server::SERVICE_NAME,
-    service::unreachable,
+    client::Transport,
+    mirror::Mirror,
+    proto::v1::schema_registry_service_server::SERVICE_NAME,
+    service::{revision, unreachable},
 };
 
 /// Passes calls on.
 #[derive(Clone)]
-pub struct Remote(Transport);
+pub struct Remote {
+    transport: Transport,
+    mirror: Mirror,
+}
 
 impl Remote {
-    /// To this registry.
-    pub fn new(transport: Transport) -> Self {
-        Self(transport)
+    /// To the registry that the mirror is of.
+    pub fn new(transport: Transport, mirror: Mirror) -> Self {
+        Self { transport, mirror }
     }
 }
 
@@ -40,10 +46,17 @@ impl Service<http::Request<Body>> for Remote {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let transport = self.0.clone();
+        let Self { transport, mirror } = self.clone();
         Box::pin(async move {
-            let answer = transport.oneshot(request).await;
-            Ok(answer.unwrap_or_else(|error| unreachable(error.as_ref()).into_http()))
+            let answer = match transport.oneshot(request).await {
+                Ok(answer) => answer,
+                Err(error) => return Ok(unreachable(error.as_ref()).into_http()),
+            };
+            if let Some(revision) = revision::of(answer.headers()) {
+                // A mirror that is late does not make the answer untrue.
+                let _ = mirror.reach(revision).await;
+            }
+            Ok(answer)
         })
     }
 }

@@ -2,20 +2,26 @@
 //!
 //! ```text
 //! DIR/LOCK     who has the directory (flock)
+//! DIR/witness  the last revision that was acknowledged, two slots of 512 bytes written in turn
 //! DIR/db/      meta      "state"          -> JSON: format, revision, last id
 //!              subjects  name             -> JSON: everything but the versions
 //!              schemas   id: u32 BE       -> Schema, as the contract has it
 //!              changes   revision: u64 BE -> WatchRegistryResponse
+//!              consumers name, subject (length: u16 BE each), origin: u8, requirement -> Consumer
 //! ```
 //!
 //! One change is one `WriteBatch`, synced before it is answered: schema, id, references, subject, revision together. So
-//! ids and versions cannot be given twice, whatever the moment of a crash.
+//! ids and versions cannot be given twice, whatever the moment of a crash. Then the witness notes the revision: a log or a
+//! MANIFEST that was cut opens as an older registry, and a start that finds less than was acknowledged refuses.
+
+mod consumers;
+mod witness;
 
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use jiff::Timestamp;
@@ -24,17 +30,17 @@ use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, WriteBatch, WriteOptions
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use self::witness::Witness;
 use crate::{
     catalog::Catalog,
     compatibility::Level,
-    definition::Definition,
-    error::{OpenError, StorageError},
+    consumer::book::{Book, Entries},
+    error::{Damaged, OpenError, StorageError},
     finding::{ContentModel, Surface},
     format::Format,
     proto::v1,
-    schema::{Fingerprint, Reference, Registered, State},
+    schema::Registered,
     subject::{Settings, Subject, SubjectName},
-    version::Bump,
 };
 
 /// The format of the directory.
@@ -44,16 +50,18 @@ const STATE_KEY: &[u8] = b"state";
 /// Bytes of cache for blocks: changes and old schemas are seldom read.
 const CACHE_BYTES: usize = 8 << 20;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
     Meta,
     Subjects,
     Schemas,
     Changes,
+    Consumers,
 }
 
 impl Family {
-    const ALL: [Self; 4] = [Self::Meta, Self::Subjects, Self::Schemas, Self::Changes];
+    const ALL: [Self; 5] =
+        [Self::Meta, Self::Subjects, Self::Schemas, Self::Changes, Self::Consumers];
 
     fn name(self) -> &'static str {
         match self {
@@ -61,6 +69,7 @@ impl Family {
             Self::Subjects => "subjects",
             Self::Schemas => "schemas",
             Self::Changes => "changes",
+            Self::Consumers => "consumers",
         }
     }
 }
@@ -95,6 +104,7 @@ struct SubjectRow {
 /// The open database.
 pub struct Store {
     db: DB,
+    witness: Mutex<Witness>,
     _lock: File,
 }
 
@@ -112,7 +122,7 @@ impl Store {
     ///
     /// # Errors
     /// Where nothing can be served out of it.
-    pub fn open(directory: &Path) -> Result<(Self, Catalog, Vec<Aside>), OpenError> {
+    pub fn open(directory: &Path) -> Result<(Self, Catalog, Book, Vec<Aside>), OpenError> {
         let io =
             |doing| move |error: std::io::Error| OpenError::Io { doing, detail: error.to_string() };
         fs::create_dir_all(directory).map_err(io("cannot make the registry's directory"))?;
@@ -126,88 +136,46 @@ impl Store {
                 return Err(io("cannot lock the directory")(error));
             }
         }
-        let mut options = rocksdb::Options::default();
+        let witness = Witness::open(directory).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => OpenError::Corrupt(error.to_string()),
+            _ => io("cannot open the witness")(error),
+        })?;
+        let acknowledged = witness.as_ref().map_or(0, |(_, revision)| *revision);
+        let database = directory.join("db");
+        if acknowledged > 0 {
+            look(&database, acknowledged)?;
+        }
+        let mut options = options();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
-        options.set_paranoid_checks(true);
-        // A bit flipped in what was acknowledged is damage, and not the end of the log.
-        options.set_wal_recovery_mode(rocksdb::DBRecoveryMode::TolerateCorruptedTailRecords);
-        options.set_track_and_verify_wals_in_manifest(true);
-        options.set_atomic_flush(true);
-        options.set_max_open_files(64);
-        options.set_keep_log_file_num(2);
-        options.set_stats_dump_period_sec(0);
-        let cache = rocksdb::Cache::new_lru_cache(CACHE_BYTES);
-        let families = Family::ALL.map(|family| {
-            let mut table = rocksdb::BlockBasedOptions::default();
-            table.set_block_cache(&cache);
-            table.set_format_version(6);
-            let mut options = rocksdb::Options::default();
-            options.set_block_based_table_factory(&table);
-            options.set_write_buffer_size(8 << 20);
-            options.set_compression_type(rocksdb::DBCompressionType::Lz4);
-            ColumnFamilyDescriptor::new(family.name(), options)
-        });
-        let db = DB::open_cf_descriptors(&options, directory.join("db"), families)
-            .map_err(|error| OpenError::Corrupt(error.into_string()))?;
-        let store = Self { db, _lock: lock };
-        let (catalog, aside) = store.load()?;
-        Ok((store, catalog, aside))
-    }
-
-    fn family(&self, family: Family) -> &ColumnFamily {
-        self.db.cf_handle(family.name()).expect("opened with all of them")
-    }
-
-    fn load(&self) -> Result<(Catalog, Vec<Aside>), OpenError> {
-        let corrupt = |detail: String| OpenError::Corrupt(detail);
-        let Some(row) = (self.db.get_cf(self.family(Family::Meta), STATE_KEY))
-            .map_err(|error| corrupt(error.into_string()))?
-        else {
-            return Ok((Catalog::default(), Vec::new()));
-        };
-        let state: StateRow = serde_json::from_slice(&row)
-            .map_err(|error| corrupt(format!("the state does not parse: {error}")))?;
-        if state.format != FORMAT {
-            return Err(OpenError::NewerFormat { found: state.format, known: FORMAT });
+        let db =
+            DB::open_cf_descriptors(&options, database, families(Family::ALL)).map_err(damaged)?;
+        let (catalog, mut aside) = load(&db)?;
+        if catalog.revision < acknowledged {
+            return Err(missing(catalog.revision, acknowledged));
         }
-        let mut catalog = Catalog::at(state.revision, state.last_id);
-        let mut aside = Vec::new();
-        let mut subjects = BTreeMap::new();
-        for row in self.db.iterator_cf(self.family(Family::Subjects), rocksdb::IteratorMode::Start)
-        {
-            // A subject is what ids and versions are counted by: without it nothing may be registered.
-            let (key, value) = row.map_err(|error| corrupt(error.into_string()))?;
-            let subject = read_subject(&key, &value).map_err(corrupt)?;
-            subjects.insert(subject.name.clone(), subject);
-        }
-        for id in 1..=state.last_id {
-            let row = self.db.get_pinned_cf(self.family(Family::Schemas), id.to_be_bytes());
-            let read = row.map_err(rocksdb::Error::into_string).and_then(|row| match row {
-                Some(row) => read_schema(&row),
-                None => Err("it is not there".into()),
-            });
-            match read {
-                Ok(registered) => {
-                    let registered = Arc::new(registered);
-                    if let Some(subject) = subjects.get_mut(&registered.subject)
-                        && !subject.deleted
-                        && id > subject.ids_before
-                    {
-                        subject
-                            .versions
-                            .insert(registered.version.clone(), Arc::clone(&registered));
-                    }
-                    catalog.put_schema(registered);
+        // What is shown from here on is not lost without a word either, be it that nobody was answered.
+        let witness = match witness {
+            Some((mut witness, _)) => {
+                if acknowledged < catalog.revision {
+                    witness.note(catalog.revision).map_err(io("cannot write the witness"))?;
                 }
-                Err(detail) => aside.push(Aside { what: format!("schema {id}"), detail }),
+                witness
             }
-        }
-        for mut subject in subjects.into_values() {
-            subject.unreadable.retain(|version, _| !subject.versions.contains_key(version));
-            catalog.put_subject(subject);
-        }
-        Ok((catalog, aside))
+            None => {
+                if catalog.revision > 0 {
+                    tracing::warn!(
+                        revision = catalog.revision,
+                        "there was no witness of what was acknowledged: it begins here"
+                    );
+                }
+                Witness::create(directory, catalog.revision)
+                    .map_err(io("cannot make the witness"))?
+            }
+        };
+        let (book, unreadable) = consumers::load(&db);
+        aside.extend(unreadable);
+        Ok((Self { db, witness: Mutex::new(witness), _lock: lock }, catalog, book, aside))
     }
 
     /// Writes one revision, synced.
@@ -217,29 +185,49 @@ impl Store {
     pub fn commit(&self, commit: &Commit) -> Result<(), StorageError> {
         let mut batch = WriteBatch::default();
         let state = StateRow { format: FORMAT, revision: commit.revision, last_id: commit.last_id };
-        batch.put_cf(self.family(Family::Meta), STATE_KEY, json(&state));
+        batch.put_cf(family(&self.db, Family::Meta), STATE_KEY, json(&state));
         for subject in &commit.subjects {
             let row = subject_row(subject);
-            batch.put_cf(self.family(Family::Subjects), subject.name.as_str(), json(&row));
+            batch.put_cf(family(&self.db, Family::Subjects), subject.name.as_str(), json(&row));
         }
         for schema in &commit.schemas {
             let row = v1::Schema::from(&**schema).encode_to_vec();
-            batch.put_cf(self.family(Family::Schemas), schema.id.to_be_bytes(), row);
+            batch.put_cf(family(&self.db, Family::Schemas), schema.id.to_be_bytes(), row);
         }
         for change in &commit.changes {
             let row = change.encode_to_vec();
-            batch.put_cf(self.family(Family::Changes), change.revision.to_be_bytes(), row);
+            batch.put_cf(family(&self.db, Family::Changes), change.revision.to_be_bytes(), row);
         }
+        self.write(batch, true)?;
+        let mut witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
+        witness
+            .note(commit.revision)
+            .map_err(|error| StorageError::Ambiguous(format!("the witness: {error}")))
+    }
+
+    /// Writes what consumers said, synced where it is news.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn remember(&self, entries: &Entries) -> Result<(), StorageError> {
+        let mut batch = WriteBatch::default();
+        for need in &entries.removed {
+            batch.delete_cf(family(&self.db, Family::Consumers), consumers::key(need));
+        }
+        for need in &entries.put {
+            let row = v1::Consumer::from(need).encode_to_vec();
+            batch.put_cf(family(&self.db, Family::Consumers), consumers::key(need), row);
+        }
+        if batch.is_empty() { Ok(()) } else { self.write(batch, entries.is_news) }
+    }
+
+    fn write(&self, batch: WriteBatch, sync: bool) -> Result<(), StorageError> {
         let mut options = WriteOptions::default();
-        options.set_sync(true);
-        self.db.write_opt(batch, &options).map_err(|error| {
-            let message = error.into_string();
-            if message.contains("No space left") {
-                StorageError::Full(message)
-            } else {
-                StorageError::Ambiguous(message)
-            }
-        })
+        options.set_sync(sync);
+        // A full disk is no exception: the log may have the batch, whole or in part.
+        self.db
+            .write_opt(batch, &options)
+            .map_err(|error| StorageError::Ambiguous(error.into_string()))
     }
 
     /// Changes behind a revision, at most so many.
@@ -250,18 +238,151 @@ impl Store {
         &self,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<v1::WatchRegistryResponse>, StorageError> {
+    ) -> Result<Vec<v1::WatchRegistryResponse>, Damaged> {
         let from = after.saturating_add(1).to_be_bytes();
         let mode = rocksdb::IteratorMode::From(&from, rocksdb::Direction::Forward);
         let mut changes = Vec::new();
-        for row in self.db.iterator_cf(self.family(Family::Changes), mode).take(limit) {
-            let (_, value) = row.map_err(|error| StorageError::Stopped(error.into_string()))?;
+        for row in self.db.iterator_cf(family(&self.db, Family::Changes), mode).take(limit) {
+            let (_, value) = row.map_err(|error| Damaged(error.into_string()))?;
             let change = v1::WatchRegistryResponse::decode(&*value)
-                .map_err(|error| StorageError::Stopped(format!("a change is damaged: {error}")))?;
+                .map_err(|error| Damaged(error.to_string()))?;
             changes.push(change);
         }
         Ok(changes)
     }
+}
+
+/// A start that creates nothing.
+fn options() -> rocksdb::Options {
+    let mut options = rocksdb::Options::default();
+    options.set_paranoid_checks(true);
+    // A bit flipped in what was acknowledged is damage, and not the end of the log.
+    options.set_wal_recovery_mode(rocksdb::DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_atomic_flush(true);
+    options.set_max_open_files(64);
+    options.set_keep_log_file_num(2);
+    options.set_stats_dump_period_sec(0);
+    options
+}
+
+fn families(
+    families: impl IntoIterator<Item = Family>,
+) -> impl Iterator<Item = ColumnFamilyDescriptor> {
+    let cache = rocksdb::Cache::new_lru_cache(CACHE_BYTES);
+    families.into_iter().map(move |family| {
+        let mut table = rocksdb::BlockBasedOptions::default();
+        table.set_block_cache(&cache);
+        table.set_format_version(6);
+        let mut options = rocksdb::Options::default();
+        options.set_block_based_table_factory(&table);
+        options.set_write_buffer_size(8 << 20);
+        options.set_compression_type(rocksdb::DBCompressionType::Lz4);
+        ColumnFamilyDescriptor::new(family.name(), options)
+    })
+}
+
+fn family(db: &DB, family: Family) -> &ColumnFamily {
+    db.cf_handle(family.name()).expect("opened with all of them")
+}
+
+fn damaged(error: rocksdb::Error) -> OpenError {
+    OpenError::Corrupt(error.into_string())
+}
+
+fn missing(found: u64, acknowledged: u64) -> OpenError {
+    OpenError::AcknowledgedMissing(format!(
+        "revision {acknowledged} was acknowledged once, the database ends at {found}"
+    ))
+}
+
+/// Looks whether everything acknowledged is there, and changes nothing: an open for writing would delete what a MANIFEST
+/// that was cut does not name.
+fn look(database: &Path, acknowledged: u64) -> Result<(), OpenError> {
+    // A directory of before there were consumers gets their family with the open for writing. What else is missing, or where
+    // the list cannot be read, is told by the open.
+    let there = DB::list_cf(&options(), database).unwrap_or_default();
+    let is_older = !there.is_empty() && !there.iter().any(|it| it == Family::Consumers.name());
+    let looked = Family::ALL.into_iter().filter(|it| !is_older || *it != Family::Consumers);
+    let db = DB::open_cf_descriptors_read_only(&options(), database, families(looked), false)
+        .map_err(damaged)?;
+    let revision = read_state(&db)?.map_or(0, |state| state.revision);
+    if revision < acknowledged {
+        return Err(missing(revision, acknowledged));
+    }
+    // Each revision has one row of `changes`, and what is flushed is flushed together: a row less, and a file is gone. Files
+    // say it in their properties; the count in a list of files is an estimate after a start.
+    let changes = family(&db, Family::Changes);
+    let properties = db
+        .property_value_cf(changes, "rocksdb.aggregated-table-properties")
+        .map_err(damaged)?
+        .unwrap_or_default();
+    let mut rows: u64 = properties
+        .split(';')
+        .find_map(|property| property.trim().strip_prefix("# entries="))
+        .and_then(|count| count.trim().parse().ok())
+        .unwrap_or(0);
+    for memtable in ["rocksdb.num-entries-active-mem-table", "rocksdb.num-entries-imm-mem-tables"] {
+        rows += db.property_int_value_cf(changes, memtable).map_err(damaged)?.unwrap_or(0);
+    }
+    if rows < revision {
+        return Err(OpenError::AcknowledgedMissing(format!(
+            "the database is at revision {revision}, and has {rows} of the changes that led to it"
+        )));
+    }
+    Ok(())
+}
+
+fn read_state(db: &DB) -> Result<Option<StateRow>, OpenError> {
+    let row = db.get_cf(family(db, Family::Meta), STATE_KEY).map_err(damaged)?;
+    let Some(row) = row else { return Ok(None) };
+    let state: StateRow = serde_json::from_slice(&row)
+        .map_err(|error| OpenError::Corrupt(format!("the state does not parse: {error}")))?;
+    if state.format != FORMAT {
+        return Err(OpenError::NewerFormat { found: state.format, known: FORMAT });
+    }
+    Ok(Some(state))
+}
+
+fn load(db: &DB) -> Result<(Catalog, Vec<Aside>), OpenError> {
+    let corrupt = |detail: String| OpenError::Corrupt(detail);
+    let Some(state) = read_state(db)? else {
+        return Ok((Catalog::default(), Vec::new()));
+    };
+    let mut catalog = Catalog::at(state.revision, state.last_id);
+    let mut aside = Vec::new();
+    let mut subjects = BTreeMap::new();
+    for row in db.iterator_cf(family(db, Family::Subjects), rocksdb::IteratorMode::Start) {
+        // A subject is what ids and versions are counted by: without it nothing may be registered.
+        let (key, value) = row.map_err(|error| corrupt(error.into_string()))?;
+        let subject = read_subject(&key, &value).map_err(corrupt)?;
+        subjects.insert(subject.name.clone(), subject);
+    }
+    for id in 1..=state.last_id {
+        let row = db.get_pinned_cf(family(db, Family::Schemas), id.to_be_bytes());
+        let read = row.map_err(rocksdb::Error::into_string).and_then(|row| match row {
+            Some(row) => read_schema(&row),
+            None => Err("it is not there".into()),
+        });
+        match read {
+            Ok(registered) => {
+                let registered = Arc::new(registered);
+                if let Some(subject) = subjects.get_mut(&registered.subject)
+                    && !subject.deleted
+                    && id > subject.ids_before
+                {
+                    subject.versions.insert(registered.version.clone(), Arc::clone(&registered));
+                }
+                catalog.put_schema(registered);
+            }
+            Err(detail) => aside.push(Aside { what: format!("schema {id}"), detail }),
+        }
+    }
+    for mut subject in subjects.into_values() {
+        subject.unreadable.retain(|version, _| !subject.versions.contains_key(version));
+        catalog.put_subject(subject);
+    }
+    Ok((catalog, aside))
 }
 
 /// What one revision, or several in one go, change.
@@ -347,35 +468,5 @@ fn read_subject(key: &[u8], value: &[u8]) -> Result<Subject, String> {
 
 fn read_schema(row: &[u8]) -> Result<Registered, String> {
     let schema = v1::Schema::decode(row).map_err(|error| error.to_string())?;
-    let version = |text: &str| Version::parse(text).map_err(|error| error.to_string());
-    let missing = |what: &str| format!("it has no {what}");
-    let mut references = Vec::with_capacity(schema.references.len());
-    for reference in &schema.references {
-        references.push(Reference {
-            name: reference.name.clone(),
-            subject: SubjectName::parse(&reference.subject)?,
-            version: version(&reference.version)?,
-        });
-    }
-    let create_time = schema.create_time.ok_or_else(|| missing("time"))?;
-    Ok(Registered {
-        subject: SubjectName::parse(&schema.subject)?,
-        version: version(&schema.version)?,
-        id: schema.id,
-        format: Format::from_proto(schema.format)?.ok_or_else(|| missing("format"))?,
-        definition: schema
-            .definition
-            .and_then(Definition::from_proto)
-            .ok_or_else(|| missing("definition"))?,
-        references,
-        fingerprint: Fingerprint::parse(&schema.fingerprint)
-            .ok_or_else(|| missing("fingerprint"))?,
-        state: State::from_proto(schema.state)?.ok_or_else(|| missing("state"))?,
-        deprecation: schema.deprecation,
-        labels: schema.labels,
-        created: Timestamp::new(create_time.seconds, create_time.nanos)
-            .map_err(|error| error.to_string())?,
-        bump: Bump::from_proto(schema.bump)?,
-        parsed: Arc::new(OnceLock::new()),
-    })
+    Registered::try_from(schema)
 }

@@ -92,6 +92,26 @@ pub fn parse(text: &str) -> Result<Version, String> {
 /// Largest number in a version.
 const NUMBER_MAX: u64 = 1 << 32;
 
+/// Parses a requirement as the `semver` crate has it: `"1.2"` is `"^1.2"`. At most [`REQUIREMENT_BYTES_MAX`] bytes.
+///
+/// # Errors
+/// In words, where it is none.
+pub fn requirement(text: &str) -> Result<VersionReq, String> {
+    if text.len() > REQUIREMENT_BYTES_MAX {
+        let bytes = text.len();
+        return Err(format!("has {bytes} bytes, at most {REQUIREMENT_BYTES_MAX} are taken"));
+    }
+    if text.trim().is_empty() {
+        return Err("is missing: a requirement such as ^1.2, or * for every version".into());
+    }
+    VersionReq::parse(text).map_err(|error| {
+        format!("\"{text}\" is not a version requirement such as ^1.2 or \">=1, <3\": {error}")
+    })
+}
+
+/// Longest requirement, in bytes.
+pub const REQUIREMENT_BYTES_MAX: usize = 256;
+
 /// What somebody asks for: one version, or the best of those that satisfy a requirement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
@@ -104,6 +124,38 @@ pub enum Selector {
 }
 
 impl Selector {
+    /// Parses the version that an event says it was written with: nothing, a full version, or its first one or two
+    /// numbers, such as 1.4 for the newest 1.4.x.
+    ///
+    /// # Errors
+    /// In words, where it is none of them.
+    pub fn written(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self::Newest);
+        }
+        if let Ok(version) = Version::parse(text) {
+            return Ok(Self::Exactly(version));
+        }
+        let numbers: Option<Vec<u64>> = text.split('.').map(|part| part.parse().ok()).collect();
+        let (major, minor) = match numbers.as_deref() {
+            Some([major]) => (*major, None),
+            Some([major, minor]) => (*major, Some(*minor)),
+            _ => {
+                return Err(format!(
+                    "\"{text}\" is not a version such as 1.4.0, nor the beginning of one such as 1.4"
+                ));
+            }
+        };
+        let comparator = semver::Comparator {
+            op: semver::Op::Tilde,
+            major,
+            minor,
+            patch: None,
+            pre: Prerelease::EMPTY,
+        };
+        Ok(Self::Best(VersionReq { comparators: vec![comparator] }))
+    }
+
     /// Parses what is asked for: nothing, a full version, or a requirement of the `semver` crate.
     ///
     /// # Errors
@@ -129,6 +181,21 @@ mod tests {
 
     fn v(text: &str) -> Version {
         parse(text).expect("a version")
+    }
+
+    #[test]
+    fn an_event_names_a_version_or_its_beginning() {
+        let matches = |text: &str, version: &str| match Selector::written(text) {
+            Ok(Selector::Best(requirement)) => requirement.matches(&v(version)),
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(Selector::written(""), Ok(Selector::Newest));
+        assert_eq!(Selector::written("1.4.0"), Ok(Selector::Exactly(v("1.4.0"))));
+        assert!(matches("1.4", "1.4.7") && !matches("1.4", "1.5.0"));
+        assert!(matches("1", "1.9.0") && !matches("1", "2.0.0"));
+        for text in ["^1.4", "1.", "1.4.0.0", "v1", ">=1", "x", "-1", " 1"] {
+            assert!(Selector::written(text).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -167,5 +234,19 @@ mod tests {
         assert!(matches!(Selector::parse("1.4"), Ok(Selector::Best(_))));
         assert!(matches!(Selector::parse(""), Ok(Selector::Newest)));
         assert!(Selector::parse("newest").is_err());
+    }
+
+    #[test]
+    fn requirements_are_those_of_the_semver_crate() {
+        for (text, read) in
+            [("1.2", "^1.2"), (">=1,<3", ">=1, <3"), ("*", "*"), ("=1.0.0-rc.1", "=1.0.0-rc.1")]
+        {
+            assert_eq!(requirement(text).map(|it| it.to_string()).as_deref(), Ok(read));
+        }
+        for text in
+            ["", " ", "one", "^1.2.3.4", "1 2", &"1,".repeat(200), "99999999999999999999999"]
+        {
+            assert!(requirement(text).is_err(), "{text}");
+        }
     }
 }

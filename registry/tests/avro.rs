@@ -6,6 +6,8 @@ mod apache;
 mod cases;
 #[path = "avro/conversion.rs"]
 mod conversion;
+#[path = "clients/environment.rs"]
+mod environment;
 #[path = "avro/generate.rs"]
 mod generate;
 #[path = "avro/hostile.rs"]

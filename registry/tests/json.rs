@@ -2,6 +2,8 @@
 
 #[path = "json/conversion.rs"]
 mod conversion;
+#[path = "clients/environment.rs"]
+mod environment;
 #[path = "json/generate.rs"]
 mod generate;
 #[path = "json/github.rs"]

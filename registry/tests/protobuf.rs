@@ -6,6 +6,8 @@ mod buf;
 mod conversion;
 #[path = "protobuf/decoding.rs"]
 mod decoding;
+#[path = "clients/environment.rs"]
+mod environment;
 #[path = "protobuf/golden.rs"]
 mod golden;
 #[path = "protobuf/google.rs"]

@@ -1,5 +1,6 @@
 //! What can go wrong in the domain. Leaves carry what happened; an operation's error is made of them.
 
+use super::negotiation::Mismatch;
 use crate::{
     journal::CommitError,
     model::{
@@ -30,6 +31,47 @@ fn hint(nearest: Option<&str>) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the server is draining: try another one, or again in a moment")]
 pub struct Draining;
+
+/// The registry has to be asked, and cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RegistryAway(pub String);
+
+/// A type that a reader cannot be given as it asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsatisfied {
+    /// The type.
+    pub event_type: String,
+    /// What was asked for.
+    pub requirement: String,
+    /// The type is registered, in other versions.
+    pub has_schema: bool,
+    /// What could be asked for.
+    pub alternatives: Vec<String>,
+}
+
+impl Unsatisfied {
+    /// What is wrong and what to do.
+    pub fn sentence(&self) -> String {
+        let Self { event_type, requirement, .. } = self;
+        match (self.has_schema, self.alternatives.as_slice()) {
+            (false, _) => format!("{event_type} has no registered schema"),
+            (true, []) => format!("no version of {event_type} can be delivered: all are retired"),
+            (true, some) => format!(
+                "no version of {event_type} satisfies {requirement}; {} would be satisfied",
+                some.join(", ")
+            ),
+        }
+    }
+}
+
+fn unsatisfied(all: &[Unsatisfied]) -> String {
+    let sentences: Vec<_> = all.iter().take(3).map(Unsatisfied::sentence).collect();
+    match all.len() - sentences.len() {
+        0 => sentences.join("; "),
+        more => format!("{} (and {more} more)", sentences.join("; ")),
+    }
+}
 
 /// Why nothing was published.
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +201,12 @@ pub enum StartError {
         /// Everything comes before it.
         latest: Cursor,
     },
+    /// Schema versions that cannot be had.
+    #[error("{}", unsatisfied(.0))]
+    Unsatisfiable(Vec<Unsatisfied>),
+    /// What the reader asks for cannot be looked up.
+    #[error(transparent)]
+    RegistryAway(#[from] RegistryAway),
     /// The store cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -180,6 +228,14 @@ pub enum StreamError {
         error: ReadError,
         /// Behind the damage, where that can be found.
         resume: Option<Cursor>,
+    },
+    /// An event cannot be given in the schema version that the reader understands.
+    #[error("{mismatch}")]
+    Mismatch {
+        /// Which, and why.
+        mismatch: Box<Mismatch>,
+        /// Behind it.
+        resume: Cursor,
     },
     /// The store cannot be read.
     #[error(transparent)]

@@ -245,7 +245,10 @@ impl Merge {
                 }
                 let topic = Arc::clone(&source.topic.name);
                 events.extend(
-                    source.buffer.pop_front().map(|recorded| Delivered { topic, recorded }),
+                    source
+                        .buffer
+                        .pop_front()
+                        .map(|recorded| Delivered::as_written(topic, recorded)),
                 );
             }
             return (events, false);
@@ -270,7 +273,9 @@ impl Merge {
                 return (events, true);
             }
             let topic = Arc::clone(&source.topic.name);
-            events.extend(source.buffer.pop_front().map(|recorded| Delivered { topic, recorded }));
+            events.extend(
+                source.buffer.pop_front().map(|recorded| Delivered::as_written(topic, recorded)),
+            );
             if let Some(rank) = rank(source) {
                 heads.push(Reverse((rank, index)));
             }

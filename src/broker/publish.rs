@@ -12,7 +12,7 @@ use crate::{
         commit::{Action, Applied, Commit, Condition, Durability, Place, Rejected},
         event::{NewEvent, Refusal},
         name::TopicName,
-        topic::{SchemaEnforcement, TopicConfig},
+        topic::TopicConfig,
     },
     store::topics::Topic,
 };
@@ -37,8 +37,18 @@ pub struct Pending {
     topic: TopicName,
     events: u64,
     bytes: u64,
+    notices: Vec<String>,
     broker: Broker,
     outcome: std::pin::Pin<Box<dyn Future<Output = Result<Applied, CommitError>> + Send>>,
+}
+
+/// A batch that is recorded.
+#[derive(Debug)]
+pub struct Published {
+    /// In the order of its events.
+    pub places: Vec<Place>,
+    /// Deprecated schema versions that it was written with, and what to move to.
+    pub notices: Vec<String>,
 }
 
 impl Broker {
@@ -46,7 +56,7 @@ impl Broker {
     ///
     /// # Errors
     /// Why nothing was appended, or why that is not certain.
-    pub async fn publish(&self, publish: Publish) -> Result<Vec<Place>, PublishError> {
+    pub async fn publish(&self, publish: Publish) -> Result<Published, PublishError> {
         self.submit(publish).await?.finish().await
     }
 
@@ -62,7 +72,12 @@ impl Broker {
         let topic = self.topic_for(&name, validate_only).await?;
         let config = topic.config();
         for event in &mut events {
-            event.refusal = self.refusal(&config, event);
+            event.refusal = not_allowed(&config, event);
+        }
+        let judged = self.parts.gate.judge(config.schema_enforcement, events).await;
+        let (mut events, notices) = judged;
+        for event in events.iter_mut().filter(|event| event.refusal.is_none()) {
+            event.refusal = self.too_large(&config, event);
         }
         let bytes = events.iter().map(|event| event.encoded().len() as u64).sum();
         let count = events.len() as u64;
@@ -73,6 +88,7 @@ impl Broker {
             topic: name,
             events: if validate_only { 0 } else { count },
             bytes,
+            notices,
             broker: self.clone(),
             outcome: Box::pin(outcome),
         })
@@ -99,32 +115,20 @@ impl Broker {
         }
     }
 
-    /// Why a topic does not take an event, unless it has it already.
-    fn refusal(&self, config: &TopicConfig, event: &NewEvent) -> Option<Refusal> {
+    fn too_large(&self, config: &TopicConfig, event: &NewEvent) -> Option<Refusal> {
         let size = event.encoded().len();
         let limit = config.event_bytes_max.map_or(self.limits().event_bytes_max, |own| {
             self.limits().event_bytes_max.min(own as usize)
         });
-        if size > limit {
-            return Some(Refusal::TooLarge { size: size as u64, limit: limit as u64 });
-        }
-        if !config.allows(&event.event_type) {
-            return Some(Refusal::TypeNotAllowed {
-                event_type: event.event_type.clone(),
-                allowed: config.allowed_types.join(", "),
-            });
-        }
-        let hint = match config.schema_enforcement {
-            SchemaEnforcement::Required => {
-                "the topic takes registered types only, and this server has no schemas yet"
-            }
-            SchemaEnforcement::IfRegistered if event.is_any => {
-                "an Any has to be of a registered type, unless the topic's schema_enforcement is OFF"
-            }
-            SchemaEnforcement::IfRegistered | SchemaEnforcement::Off => return None,
-        };
-        Some(Refusal::SchemaRequired { event_type: event.event_type.clone(), hint })
+        (size > limit).then_some(Refusal::TooLarge { size: size as u64, limit: limit as u64 })
     }
+}
+
+fn not_allowed(config: &TopicConfig, event: &NewEvent) -> Option<Refusal> {
+    (!config.allows(&event.event_type)).then(|| Refusal::TypeNotAllowed {
+        event_type: event.event_type.clone(),
+        allowed: config.allowed_types.join(", "),
+    })
 }
 
 impl Pending {
@@ -132,7 +136,7 @@ impl Pending {
     ///
     /// # Errors
     /// Why nothing was appended, or why that is not certain.
-    pub async fn finish(self) -> Result<Vec<Place>, PublishError> {
+    pub async fn finish(self) -> Result<Published, PublishError> {
         match self.outcome.await {
             Ok(Applied::Published(places)) => {
                 let duplicates = places.iter().filter(|place| place.duplicate).count() as u64;
@@ -141,7 +145,7 @@ impl Pending {
                     self.bytes,
                     duplicates,
                 );
-                Ok(places)
+                Ok(Published { places, notices: self.notices })
             }
             Ok(other) => Err(PublishError::Corrupt(format!(
                 "a publish was applied as something else: {other:?}"

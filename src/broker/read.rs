@@ -9,6 +9,7 @@ use super::{
     Broker,
     error::{Damage, Draining, EventError, StartError, StreamError},
     merge::Merge,
+    negotiation::{Negotiation, Piece, Selection, Skipped},
     source::Wanted,
     start::{Begin, Place, Start},
 };
@@ -43,6 +44,8 @@ pub struct Read {
     pub correlation: Option<String>,
     /// How many at most.
     pub events_max: Option<u64>,
+    /// Which schema versions the reader understands. None: any.
+    pub selection: Option<Selection>,
 }
 
 /// What a read delivers.
@@ -50,10 +53,21 @@ pub struct Read {
 pub struct ReadBatch {
     /// Events.
     pub events: Vec<Delivered>,
+    /// Events among them that cannot be given as the reader asked.
+    pub skipped: Vec<Skipped>,
     /// Behind them.
     pub cursor: Cursor,
     /// The last message: where a read in the same direction goes on.
     pub is_last: bool,
+}
+
+/// What a step gives to the reader.
+#[derive(Default)]
+struct Given {
+    events: Vec<Delivered>,
+    skipped: Vec<Skipped>,
+    /// Of the last event, given or not. None: there was none.
+    at: Option<Position>,
 }
 
 /// An open read.
@@ -62,6 +76,8 @@ pub struct Reading {
     events: Events,
     way: Way,
     wanted: Wanted,
+    negotiation: Option<Negotiation>,
+    failure: Option<StreamError>,
     left: u64,
     upto: Position,
     horizon: Position,
@@ -100,6 +116,10 @@ impl Broker {
         } else {
             self.resolve(&request.topics)?
         };
+        let negotiation = match request.selection {
+            Some(selection) => Some(self.negotiate(selection).await?.0),
+            None => None,
+        };
         let default = match request.way {
             Way::Forward => Place::Earliest,
             Way::Backward => Place::Latest,
@@ -127,6 +147,8 @@ impl Broker {
             events,
             way: request.way,
             wanted,
+            negotiation,
+            failure: None,
             left: request.events_max.unwrap_or(u64::MAX),
             upto: begin.horizon,
             horizon: begin.horizon,
@@ -172,7 +194,7 @@ impl Broker {
         }
         let (store, name) = (Arc::clone(self.store()), Arc::clone(&topic.name));
         let recorded = blocking(move || store.event(&topic, offset)).await?;
-        Ok(Delivered { topic: name, recorded })
+        Ok(Delivered::as_written(name, recorded))
     }
 
     /// One event by what its producer named it.
@@ -194,7 +216,7 @@ impl Broker {
         })
         .await?;
         let name = Arc::clone(&topic.name);
-        found.map(|recorded| Delivered { topic: name, recorded }).ok_or_else(|| {
+        found.map(|recorded| Delivered::as_written(name, recorded)).ok_or_else(|| {
             EventError::NotFound {
                 topic: topic.name.to_string(),
                 event: format!("{id:?} of source {source:?}"),
@@ -224,11 +246,16 @@ impl Reading {
     /// # Errors
     /// Why it ends.
     pub async fn next(&mut self) -> Option<Result<ReadBatch, StreamError>> {
+        if let Some(failure) = self.failure.take() {
+            self.done = true;
+            return Some(Err(failure));
+        }
         if self.done {
             return None;
         }
         let batch = self.batch().await;
-        self.done = batch.as_ref().map_or(true, |batch| batch.is_last);
+        let is_over = batch.as_ref().map_or(true, |batch| batch.is_last);
+        self.done = is_over && self.failure.is_none();
         Some(batch)
     }
 
@@ -243,7 +270,7 @@ impl Reading {
             };
             self.batch_bytes = (self.batch_bytes * 2).min(BATCH.bytes);
             if self.left == 0 {
-                return Ok(self.last(Vec::new()));
+                return Ok(self.last(Given::default()));
             }
             let (mut events, is_end) = self.step(bounds).await?;
             // Time never goes back over positions, so the first event past the bound ends the read.
@@ -255,35 +282,60 @@ impl Reading {
             });
             if let Some(past) = past {
                 events.truncate(past);
-                return Ok(self.last(events));
+                let given = self.give(events);
+                return Ok(self.last(given));
             }
-            self.left -= (events.len() as u64).min(self.left);
+            let given = self.give(events);
+            self.left -= (given.events.len() as u64).min(self.left);
+            if self.failure.is_some() {
+                return Ok(self.behind(given, false));
+            }
             if is_end || self.left == 0 {
                 if is_end && self.left > 0 && self.way == Way::Forward {
                     self.at = self.upto;
-                    let cursor = Cursor { position: self.upto, horizon: self.horizon };
-                    return Ok(ReadBatch { events, cursor, is_last: true });
+                    return Ok(self.behind(Given { at: Some(self.upto), ..given }, true));
                 }
-                return Ok(self.last(events));
+                return Ok(self.last(given));
             }
-            if !events.is_empty() {
-                let cursor = self.behind(&events);
-                return Ok(ReadBatch { events, cursor, is_last: false });
+            if given.at.is_some() {
+                return Ok(self.behind(given, false));
             }
             tokio::task::yield_now().await;
         }
     }
 
-    fn behind(&mut self, events: &[Delivered]) -> Cursor {
-        if let Some(last) = events.last() {
-            self.at = last.recorded.position;
+    /// Events as their reader understands them.
+    fn give(&mut self, events: Vec<Delivered>) -> Given {
+        let mut given =
+            Given { at: events.last().map(|it| it.recorded.position), ..Given::default() };
+        let Some(negotiation) = &mut self.negotiation else { return Given { events, ..given } };
+        for piece in negotiation.deliver(events) {
+            match piece {
+                Piece::Events(events) => given.events.extend(events),
+                Piece::Skipped(skipped) => given.skipped.push(skipped),
+                // A read has no word for it: each event says what it is in.
+                Piece::Changed(_) => {}
+                Piece::Failed(mismatch) => {
+                    let before = given.events.last().map(|it| it.recorded.position);
+                    given.at = before.max(given.skipped.last().map(|it| it.position));
+                    let resume = Cursor { position: mismatch.position, horizon: self.horizon };
+                    self.failure =
+                        Some(StreamError::Mismatch { mismatch: Box::new(mismatch), resume });
+                }
+            }
         }
-        Cursor { position: self.at, horizon: self.horizon }
+        given
     }
 
-    fn last(&mut self, events: Vec<Delivered>) -> ReadBatch {
-        let cursor = self.behind(&events);
-        ReadBatch { events, cursor, is_last: true }
+    fn behind(&mut self, given: Given, is_last: bool) -> ReadBatch {
+        self.at = given.at.unwrap_or(self.at);
+        let cursor = Cursor { position: self.at, horizon: self.horizon };
+        let Given { events, skipped, .. } = given;
+        ReadBatch { events, skipped, cursor, is_last }
+    }
+
+    fn last(&mut self, given: Given) -> ReadBatch {
+        self.behind(given, true)
     }
 
     async fn step(&mut self, bounds: Bounds) -> Result<(Vec<Delivered>, bool), StreamError> {
@@ -381,7 +433,7 @@ fn event(
     }
     let recorded = store.event(topic, offset)?;
     let name = Arc::clone(&topic.name);
-    Ok(wanted.takes(&recorded).then_some(Delivered { topic: name, recorded }))
+    Ok(wanted.takes(&recorded).then(|| Delivered::as_written(name, recorded)))
 }
 
 /// Checks what only some reads may ask for.

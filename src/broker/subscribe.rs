@@ -14,8 +14,10 @@ use tokio::{
 
 use super::{
     Broker,
+    consumer::Announced,
     error::{Damage, Draining, StartError, StreamError},
     merge::Merge,
+    negotiation::{Answer, Negotiation, Piece, Selection, Skipped},
     source::Wanted,
     start::{Missing, Start},
 };
@@ -54,6 +56,10 @@ pub struct Subscribe {
     pub bounds: Bounds,
     /// How often to say that a quiet stream is alive.
     pub heartbeat_interval: Duration,
+    /// Which schema versions the reader understands. None: any.
+    pub selection: Option<Selection>,
+    /// Name of the reading application: what it understands is recorded under it.
+    pub consumer: Option<String>,
 }
 
 /// What a subscriber is told. Each of these resumes: everything before its cursor was delivered.
@@ -63,6 +69,8 @@ pub enum Message {
     Started {
         /// What each topic retains.
         topics: Vec<(String, Extent)>,
+        /// What types are delivered in.
+        schemas: Vec<Answer>,
     },
     /// Events.
     Batch(Vec<Delivered>),
@@ -80,6 +88,10 @@ pub enum Message {
     },
     /// Events that the reader asked for and does not get.
     Gap(Missing),
+    /// Events that cannot be given as the reader asked.
+    Skipped(Skipped),
+    /// What a type is delivered in is another version from here on.
+    SchemaChanged(Answer),
     /// The stream is about to end.
     Draining,
 }
@@ -89,6 +101,8 @@ pub struct Subscription {
     broker: Broker,
     request: Subscribe,
     merge: Merge,
+    negotiation: Option<Negotiation>,
+    _consumer: Option<Arc<Announced>>,
     /// Trims up to here are known to the reader.
     horizon: Position,
     told: VecDeque<(Message, Cursor)>,
@@ -100,6 +114,8 @@ pub struct Subscription {
     /// Bytes taken since the last stall.
     taken: usize,
     asked: Instant,
+    /// Ends the stream, once everything before it was told.
+    failure: Option<StreamError>,
     ended: bool,
 }
 
@@ -108,7 +124,7 @@ impl Broker {
     ///
     /// # Errors
     /// Why it cannot begin where it was asked to.
-    pub async fn subscribe(&self, request: Subscribe) -> Result<Subscription, StartError> {
+    pub async fn subscribe(&self, mut request: Subscribe) -> Result<Subscription, StartError> {
         if self.is_draining() {
             return Err(Draining.into());
         }
@@ -116,14 +132,29 @@ impl Broker {
         let mut topics_changed = self.store().catalog().watch();
         topics_changed.mark_unchanged();
         let topics = self.resolve(&request.topics)?;
+        let (negotiation, schemas) = match request.selection.take() {
+            Some(selection) => {
+                let (negotiation, answers) = self.negotiate(selection).await?;
+                (Some(negotiation), answers)
+            }
+            None => (None, Vec::new()),
+        };
         let wake = Arc::new(Notify::new());
         let following = topics.iter().map(|topic| topic.follow(&wake)).collect();
         let begin = self.start_forward(topics, &request.start).await?;
         let merge =
             Merge::new(Arc::clone(self.store()), Way::Forward, &begin, request.wanted.clone());
+        let consumer = match (request.consumer.take(), &self.parts.schemas) {
+            (Some(name), Some(registry)) if !schemas.is_empty() => {
+                Some(self.parts.consumers.begin(name, &schemas, registry.client()))
+            }
+            _ => None,
+        };
         let mut subscription = Subscription {
             broker: self.clone(),
             merge,
+            negotiation,
+            _consumer: consumer,
             horizon: begin.horizon,
             told: VecDeque::new(),
             topics_changed,
@@ -133,11 +164,12 @@ impl Broker {
             next_heartbeat: Instant::now() + request.heartbeat_interval,
             taken: 0,
             asked: Instant::now(),
+            failure: None,
             ended: false,
             request,
         };
         let topics = begin.topics.iter().map(|topic| (topic.name.to_string(), topic.extent()));
-        subscription.tell(Message::Started { topics: topics.collect() });
+        subscription.tell(Message::Started { topics: topics.collect(), schemas });
         for missing in begin.missing {
             subscription.tell(Message::Gap(missing));
         }
@@ -162,6 +194,10 @@ impl Subscription {
         let told = loop {
             if let Some(told) = self.told.pop_front() {
                 break Some(Ok(told));
+            }
+            if let Some(failure) = self.failure.take() {
+                self.ended = true;
+                break Some(Err(failure));
             }
             if self.ended {
                 break None;
@@ -193,6 +229,10 @@ impl Subscription {
             return Ok(());
         }
         self.follow_topics()?;
+        if let Some(negotiation) = &mut self.negotiation {
+            let changes = negotiation.changes();
+            changes.into_iter().for_each(|answer| self.tell(Message::SchemaChanged(answer)));
+        }
         self.tell_gaps().await;
         let watermark = self.broker.store().watermark();
         let bounds = self.bounds();
@@ -211,7 +251,7 @@ impl Subscription {
             let bytes: usize = step.events.iter().map(|event| event.recorded.event.len()).sum();
             self.taken = self.taken.saturating_add(bytes);
             self.broker.metrics().delivered(step.events.len() as u64, bytes as u64);
-            self.tell(Message::Batch(step.events));
+            self.tell_events(step.events);
             return Ok(());
         }
         if self.merge.position() < watermark {
@@ -229,11 +269,49 @@ impl Subscription {
         }
         tokio::select! {
             () = self.wake.notified() => {}
+            () = registered(&mut self.negotiation) => {}
             _ = self.topics_changed.changed() => self.topics_changed.mark_changed(),
             () = self.broker.parts.draining.cancelled() => {}
             () = sleep_until(self.next_heartbeat) => {}
         }
         Ok(())
+    }
+
+    /// Tells events as their reader understands them.
+    fn tell_events(&mut self, events: Vec<Delivered>) {
+        let mut cursor = self.cursor();
+        let end = cursor.position;
+        let first = events.first().map_or(end, |one| one.recorded.position);
+        let Some(negotiation) = &mut self.negotiation else {
+            self.tell(Message::Batch(events));
+            return;
+        };
+        // Before the first event concerned, everything before it was delivered.
+        cursor.position = Position(first.0 - 1);
+        let pieces = negotiation.deliver(events);
+        let last = pieces.len().saturating_sub(1);
+        for (at, piece) in pieces.into_iter().enumerate() {
+            let (message, position) = match piece {
+                Piece::Events(events) => {
+                    let position = events.last().map_or(end, |one| one.recorded.position);
+                    (Message::Batch(events), position)
+                }
+                Piece::Skipped(skipped) => {
+                    let position = skipped.position;
+                    (Message::Skipped(skipped), position)
+                }
+                Piece::Changed(answer) => (Message::SchemaChanged(answer), cursor.position),
+                Piece::Failed(mismatch) => {
+                    let resume = Cursor { position: mismatch.position, ..cursor };
+                    self.failure =
+                        Some(StreamError::Mismatch { mismatch: Box::new(mismatch), resume });
+                    return;
+                }
+            };
+            cursor.position = if at == last { end } else { position };
+            self.told.push_back((message, cursor));
+        }
+        self.next_heartbeat = Instant::now() + self.request.heartbeat_interval;
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the end of a turn")]
@@ -320,6 +398,13 @@ impl Subscription {
                 StreamError::Corrupt { error, resume }
             }
         }
+    }
+}
+
+async fn registered(negotiation: &mut Option<Negotiation>) {
+    match negotiation {
+        Some(negotiation) => negotiation.registered().await,
+        None => std::future::pending().await,
     }
 }
 

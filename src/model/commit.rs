@@ -137,6 +137,8 @@ pub struct Place {
     pub append_time: AppendTime,
     /// It was recorded before.
     pub duplicate: bool,
+    /// Which schema governs it; 0: none.
+    pub schema_id: u32,
 }
 
 /// What became of a commit.

@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt::Write as _, ops::Range};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
+use prost::encoding::{WireType, encode_key, encode_varint};
 
 /// Field numbers of `tidings.events.v1.Event`, which never change.
 pub mod tag {
@@ -13,6 +14,10 @@ pub mod tag {
     pub const SPEC_VERSION: u32 = 3;
     pub const TYPE: u32 = 4;
     pub const ATTRIBUTES: u32 = 5;
+    pub const BINARY_DATA: u32 = 6;
+    pub const TEXT_DATA: u32 = 7;
+    pub const PROTO_DATA: u32 = 8;
+    pub const DATA: u32 = 9;
     pub const SUBJECT: u32 = 16;
     pub const TIME: u32 = 17;
     pub const DATACONTENTTYPE: u32 = 18;
@@ -123,6 +128,39 @@ impl<'a> EncodedEvent<'a> {
         self.0.get(start..end).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 
+    /// The text of an attribute that has a field of its own, but for `time`.
+    pub fn named(self, wanted: u32) -> Option<&'a str> {
+        self.fields().find_map(|(field, value)| match value {
+            Value::Bytes(start, end) if field == wanted => Some(self.text(start, end)),
+            _ => None,
+        })
+    }
+
+    /// The payload as it is recorded: its field, and its bytes. None: there is none.
+    pub fn payload(self) -> Option<Payload<'a>> {
+        self.fields().find_map(|(field, value)| {
+            let Value::Bytes(start, end) = value else { return None };
+            let bytes = self.0.get(start..end)?;
+            match field {
+                tag::BINARY_DATA => Some(Payload::Binary(bytes)),
+                tag::TEXT_DATA => Some(Payload::Text(self.text(start, end))),
+                tag::PROTO_DATA => {
+                    let any = EncodedEvent(bytes);
+                    let (mut type_url, mut value) = ("", &[][..]);
+                    for (part, held) in any.fields() {
+                        match (part, held) {
+                            (1, Value::Bytes(start, end)) => type_url = any.text(start, end),
+                            (2, Value::Bytes(start, end)) => value = any.0.get(start..end)?,
+                            _ => {}
+                        }
+                    }
+                    Some(Payload::Any { type_url, value })
+                }
+                _ => None,
+            }
+        })
+    }
+
     /// Where the key is: `partitionkey`, else `subject`, else nowhere.
     pub fn key_range(self) -> Option<Range<usize>> {
         let mut subject = None;
@@ -184,13 +222,65 @@ impl<'a> EncodedEvent<'a> {
     }
 }
 
+/// A payload inside of an event's bytes. `data` is recorded as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload<'a> {
+    /// `binary_data`.
+    Binary(&'a [u8]),
+    /// `text_data`.
+    Text(&'a str),
+    /// `proto_data`.
+    Any {
+        /// Ends in the message's full name.
+        type_url: &'a str,
+        /// The message.
+        value: &'a [u8],
+    },
+}
+
+/// A `google.protobuf.Any`.
+pub fn any(type_url: &str, value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(type_url.len() + value.len() + 16);
+    put(1, type_url.as_bytes(), &mut out);
+    put(2, value, &mut out);
+    out
+}
+
+fn put(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    encode_key(field, WireType::LengthDelimited, out);
+    encode_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+/// Writes an event's bytes with fields in place of what it has of them; one of the payload's fields replaces any.
+pub fn with_fields(event: &[u8], replaced: &[(u32, &[u8])], out: &mut Vec<u8>) {
+    let is_payload = |field: u32| (tag::BINARY_DATA..=tag::DATA).contains(&field);
+    let takes_payload = replaced.iter().any(|(field, _)| is_payload(*field));
+    let is_replaced = |field: u32| {
+        (takes_payload && is_payload(field)) || replaced.iter().any(|(other, _)| *other == field)
+    };
+    let mut fields = EncodedEvent(event).fields();
+    let (mut start, mut kept) = (0, 0);
+    while let Some((field, _)) = fields.next() {
+        if is_replaced(field) {
+            out.extend_from_slice(&event[kept..start]);
+            kept = fields.at;
+        }
+        start = fields.at;
+    }
+    out.extend_from_slice(&event[kept..start]);
+    for (field, bytes) in replaced {
+        put(*field, bytes, out);
+    }
+}
+
 /// The event's bytes without those of its payload, fields 6 to 9.
 pub fn without_payload(event: &[u8]) -> Vec<u8> {
     let mut kept = Vec::with_capacity(event.len().min(1024));
     let mut fields = EncodedEvent(event).fields();
     let mut start = 0;
     while let Some((field, _)) = fields.next() {
-        if !(6..=9).contains(&field) {
+        if !(tag::BINARY_DATA..=tag::DATA).contains(&field) {
             kept.extend_from_slice(&event[start..fields.at]);
         }
         start = fields.at;
@@ -273,6 +363,22 @@ mod tests {
         let envelope = full.encode_to_vec();
         full.payload = Some(crate::proto::events::v1::event::Payload::TextData("x".repeat(2_000)));
         assert_eq!(without_payload(&full.encode_to_vec()), envelope);
+    }
+
+    #[test]
+    fn fields_are_replaced_and_the_rest_stays() {
+        use crate::proto::events::v1::event::Payload as Sent;
+        let mut event = event();
+        event.payload = Some(Sent::TextData("{}".into()));
+        event.schemaversion = "1".into();
+        let mut out = vec![0; 3];
+        let replaced: [(u32, &[u8]); 2] =
+            [(tag::BINARY_DATA, b"\x08\x01"), (tag::SCHEMAVERSION, b"1.4.0")];
+        with_fields(&event.encode_to_vec(), &replaced, &mut out);
+        event.payload = Some(Sent::BinaryData(vec![8, 1].into()));
+        event.schemaversion = "1.4.0".into();
+        assert_eq!(Event::decode(&out[3..]).expect("an event"), event);
+        assert_eq!(EncodedEvent(&out[3..]).payload(), Some(Payload::Binary(&[8, 1])));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{
-    encoded::EncodedEvent,
+    encoded::{EncodedEvent, with_fields},
     name::TopicName,
     numbers::{AppendTime, KeyVersion, Offset, Position},
 };
@@ -72,6 +72,79 @@ pub enum Refusal {
         /// What to do.
         hint: &'static str,
     },
+    /// The payload is not what its schema says.
+    #[error("the payload is not what {event_type} {version} says: {}", sentences(.violations))]
+    PayloadInvalid {
+        /// The event's type, which is the schema's subject.
+        event_type: String,
+        /// The schema's version.
+        version: String,
+        /// The field that the payload came in.
+        form: Form,
+        /// All that is wrong: JSON pointers into the payload, and a sentence for each.
+        violations: Vec<(String, String)>,
+    },
+    /// The schema version that the event names, or every one of its type, cannot be used.
+    #[error("schemaversion {asked:?} of type {event_type:?} cannot be published: {detail}")]
+    VersionUnusable {
+        /// The event's type.
+        event_type: String,
+        /// As the event has it; empty: the newest.
+        asked: String,
+        /// Why, and what can be.
+        detail: String,
+    },
+    /// It is not known whether the type has a schema.
+    #[error("type {event_type:?} cannot be looked up: {detail}")]
+    RegistryAway {
+        /// The event's type.
+        event_type: String,
+        /// Why.
+        detail: String,
+    },
+}
+
+fn sentences(violations: &[(String, String)]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<_> = violations
+        .iter()
+        .take(SHOWN)
+        .map(|(path, message)| match path.as_str() {
+            "" => message.clone(),
+            path => format!("{path} {message}"),
+        })
+        .collect();
+    match violations.len() - shown.len() {
+        0 => shown.join("; "),
+        more => format!("{} (and {more} more)", shown.join("; ")),
+    }
+}
+
+/// The field that a payload was published in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// There is none.
+    Absent,
+    /// `data`: JSON by hand, kept as text.
+    Data,
+    /// `text_data`.
+    Text,
+    /// `binary_data`.
+    Binary,
+    /// `proto_data`: a `google.protobuf.Any`.
+    Any,
+}
+
+impl Form {
+    /// The name of the field.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Absent | Self::Data => "data",
+            Self::Text => "text_data",
+            Self::Binary => "binary_data",
+            Self::Any => "proto_data",
+        }
+    }
 }
 
 /// An event that is well formed, encoded and ready to be appended.
@@ -85,8 +158,10 @@ pub struct NewEvent {
     pub content: ContentHash,
     /// What happened.
     pub event_type: String,
-    /// The payload is a `google.protobuf.Any`.
-    pub is_any: bool,
+    /// The field that the payload came in.
+    pub form: Form,
+    /// The schema that its payload fits; 0: none.
+    pub schema_id: u32,
     /// `correlationid`; may be empty.
     pub correlation: String,
     /// [`HEADER_BYTES`] free bytes, then the event's Protobuf bytes.
@@ -111,16 +186,15 @@ impl NewEvent {
         row: Vec<u8>,
     ) -> Self {
         assert!(row.len() >= HEADER_BYTES, "a row begins with room for its header");
-        let key = EncodedEvent(&row[HEADER_BYTES..]).key_range().and_then(|range| {
-            Some((u32::try_from(range.start).ok()?, u16::try_from(range.len()).ok()?))
-        });
+        let key = key_of(&row[HEADER_BYTES..]);
         let identity = IdentityHash::of(source, &id);
         Self {
             id,
             identity,
             content,
             event_type,
-            is_any: false,
+            form: Form::Absent,
+            schema_id: 0,
             correlation,
             row,
             key,
@@ -137,6 +211,22 @@ impl NewEvent {
     pub fn key(&self) -> Option<&[u8]> {
         slice(self.encoded(), self.key)
     }
+
+    /// Puts fields in place of what the event has of them.
+    pub fn replace(&mut self, fields: &[(u32, &[u8])]) {
+        let added: usize = fields.iter().map(|(_, bytes)| bytes.len() + 16).sum();
+        let mut row = Vec::with_capacity(self.row.len() + added);
+        row.resize(HEADER_BYTES, 0);
+        with_fields(self.encoded(), fields, &mut row);
+        self.key = key_of(&row[HEADER_BYTES..]);
+        self.row = row;
+    }
+}
+
+/// Where the key is in an event's bytes.
+fn key_of(event: &[u8]) -> Option<(u32, u16)> {
+    let range = EncodedEvent(event).key_range()?;
+    Some((u32::try_from(range.start).ok()?, u16::try_from(range.len()).ok()?))
 }
 
 fn slice(event: &[u8], key: Option<(u32, u16)>) -> Option<&[u8]> {
@@ -170,6 +260,12 @@ impl Recorded {
         slice(&self.event, self.key).unwrap_or_default()
     }
 
+    /// Puts other bytes in place of the event's.
+    pub fn replace(&mut self, event: Bytes) {
+        self.key = key_of(&event);
+        self.event = event;
+    }
+
     /// Attributes without decoding the event.
     pub fn encoded(&self) -> EncodedEvent<'_> {
         EncodedEvent(&self.event)
@@ -181,8 +277,20 @@ impl Recorded {
 pub struct Delivered {
     /// Where it is recorded.
     pub topic: Arc<TopicName>,
-    /// What is recorded.
+    /// What is recorded; where it was converted, with the event as it is delivered.
     pub recorded: Recorded,
+    /// The schema version that it is delivered in; 0: none.
+    pub schema_id: u32,
+    /// Its bytes are not those that were written.
+    pub converted: bool,
+}
+
+impl Delivered {
+    /// As it was written.
+    pub fn as_written(topic: Arc<TopicName>, recorded: Recorded) -> Self {
+        let schema_id = recorded.schema_id;
+        Self { topic, recorded, schema_id, converted: false }
+    }
 }
 
 #[cfg(test)]

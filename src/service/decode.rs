@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use tidings_registry::{accepted::Accepted, consumer::ConsumerName};
 use tonic::Status;
 
 use super::{HEARTBEAT_INTERVAL, Settings, event, status};
 use crate::{
     broker::{
         Bounds, Wanted, Way,
+        negotiation::{OnMismatch, Selection},
         publish::Publish,
         read::{self, Read},
         start::{Place, Start},
@@ -43,12 +45,6 @@ const CONDITIONS_MAX: usize = 1_000;
 /// # Errors
 /// Everything that is wrong with it, or what it asks for that does not work yet.
 pub fn publish(request: proto::PublishRequest, settings: &Settings) -> Result<Publish, Status> {
-    if let Some(index) = request.events.iter().position(|event| !event.schemaversion.is_empty()) {
-        return Err(status::not_implemented(
-            &format!("events[{index}].schemaversion"),
-            "schema versions need the schema registry, which this version does not have yet: leave it empty",
-        ));
-    }
     publish_request(request, settings).map_err(|faults| status::invalid(&faults))
 }
 
@@ -138,15 +134,13 @@ pub fn subscribe(
     server: ServerId,
     heartbeat_default: Duration,
 ) -> Result<Subscribe, Status> {
-    if !request.consumer.is_empty() {
-        return Err(status::not_implemented(
-            "consumer",
-            "consumers are recorded in the schema registry, which this version does not have yet: leave it out",
-        ));
-    }
-    no_schemas(request.schema.as_ref())?;
     no_cel("filters", &request.filters)?;
     let mut faults = Faults::new();
+    let selection = selection(request.schema, &mut faults);
+    let consumer = key(request.consumer);
+    if let Some(Err(why)) = consumer.as_deref().map(ConsumerName::parse) {
+        faults.add(FaultKind::Name, "consumer", why);
+    }
     let topics = patterns(&request.topics, &mut faults);
     if request.topics.is_empty() {
         faults.add(FaultKind::Request, "topics", "is required: at least one topic or pattern");
@@ -199,7 +193,17 @@ pub fn subscribe(
     };
     let wanted = Wanted { key: key(request.key), filters, ..Default::default() };
     faults
-        .finish(|| Some(Subscribe { topics, start: start?, wanted, bounds, heartbeat_interval }))
+        .finish(|| {
+            Some(Subscribe {
+                topics,
+                start: start?,
+                wanted,
+                bounds,
+                heartbeat_interval,
+                selection,
+                consumer,
+            })
+        })
         .map_err(|faults| status::invalid(&faults))
 }
 
@@ -208,9 +212,9 @@ pub fn subscribe(
 /// # Errors
 /// Everything that is wrong with it, or what it asks for that does not work yet.
 pub fn read(request: proto::ReadRequest, server: ServerId) -> Result<Read, Status> {
-    no_schemas(request.schema.as_ref())?;
     no_cel("filters", &request.filters)?;
     let mut faults = Faults::new();
+    let selection = selection(request.schema, &mut faults);
     let topics = patterns(&request.topics, &mut faults);
     let correlation = key(request.correlationid);
     if faults.is_empty() {
@@ -237,7 +241,7 @@ pub fn read(request: proto::ReadRequest, server: ServerId) -> Result<Read, Statu
     let wanted = Wanted { key: key(request.key), filters, until, ..Default::default() };
     let events_max = (request.max_events > 0).then_some(request.max_events);
     faults
-        .finish(|| Some(Read { topics, start, way, wanted, correlation, events_max }))
+        .finish(|| Some(Read { topics, start, way, wanted, correlation, events_max, selection }))
         .map_err(|faults| status::invalid(&faults))
 }
 
@@ -315,13 +319,31 @@ fn key(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn no_schemas(schema: Option<&proto::SchemaSelection>) -> Result<(), Status> {
-    match schema {
-        None => Ok(()),
-        Some(_) => Err(status::not_implemented(
-            "schema",
-            "version negotiation needs the schema registry, which this version does not have yet: leave it out",
-        )),
+/// Reads which versions a reader understands. None: any.
+fn selection(selection: Option<proto::SchemaSelection>, faults: &mut Faults) -> Option<Selection> {
+    use proto::SchemaMismatchPolicy as Policy;
+    let selection = selection?;
+    let on_mismatch = match Policy::try_from(selection.on_mismatch) {
+        Ok(Policy::Unspecified | Policy::Fail) => OnMismatch::Fail,
+        Ok(Policy::Skip) => OnMismatch::Skip,
+        Ok(Policy::Deliver) => OnMismatch::Deliver,
+        Err(_) => {
+            let description = format!("{} is not a SchemaMismatchPolicy", selection.on_mismatch);
+            faults.add(FaultKind::Request, "schema.on_mismatch", description);
+            OnMismatch::Fail
+        }
+    };
+    let entries = selection.accept.iter().map(|it| (it.r#type.as_str(), it.version.as_str()));
+    match Accepted::parse(entries) {
+        Ok(accepted) if accepted.is_empty() => None,
+        Ok(accepted) => Some(Selection { accepted, on_mismatch }),
+        Err(wrong) => {
+            for fault in wrong {
+                let field = format!("schema.accept[{}].{}", fault.at, fault.field);
+                faults.add(FaultKind::Request, field, fault.why);
+            }
+            None
+        }
     }
 }
 

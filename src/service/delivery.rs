@@ -10,13 +10,18 @@ use prost::{
 };
 
 use crate::{
-    model::{
-        cursor::CursorWriter,
-        event::{Delivered, Recorded},
-        numbers::Position,
-    },
+    model::{cursor::CursorWriter, event::Delivered, numbers::Position},
     proto::Spliced,
 };
+
+/// An event as its reader sees it.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The bytes of the event.
+    pub event: Bytes,
+    /// Its `SchemaResolution`, encoded; empty where no schema governs it.
+    pub schema: Bytes,
+}
 
 /// Events up to this size are copied: a part of their own would cost more than their bytes.
 const COPIED_BYTES_MAX: usize = 512;
@@ -30,6 +35,7 @@ mod recorded {
     pub const KEY_VERSION: u32 = 5;
     pub const APPEND_TIME: u32 = 6;
     pub const CURSOR: u32 = 7;
+    pub const SCHEMA: u32 = 8;
     pub const POSITION: u32 = 10;
 }
 
@@ -45,6 +51,8 @@ pub const SUBSCRIBE_BATCH: u32 = 2;
 pub const READ_BATCH: u32 = 1;
 /// `ReadResponse.end_cursor`.
 pub const READ_END_CURSOR: u32 = 2;
+/// `ReadResponse.gaps`.
+pub const READ_GAPS: u32 = 3;
 /// `GetEventResponse.event`.
 pub const GET_EVENT: u32 = 1;
 
@@ -64,7 +72,8 @@ fn number_field(tag: u32, number: u64, buf: &mut impl BufMut) {
 }
 
 /// What stands in a `RecordedEvent` before its event's bytes; the event's field comes last.
-fn head(topic: &str, event: &Recorded, length: usize, cursors: &CursorWriter, head: &mut BytesMut) {
+fn head(one: &Delivered, shown: &Shown, cursors: &CursorWriter, head: &mut BytesMut) {
+    let (topic, event) = (one.topic.as_str(), &one.recorded);
     let (seconds, nanos) = event.append_time.seconds_and_nanos();
     bytes_field(recorded::TOPIC, topic.as_bytes(), head);
     number_field(recorded::OFFSET, event.offset.0, head);
@@ -75,30 +84,32 @@ fn head(topic: &str, event: &Recorded, length: usize, cursors: &CursorWriter, he
     encode_varint(time.encoded_len() as u64, head);
     time.encode_raw(head);
     bytes_field(recorded::CURSOR, cursors.write(event.position).as_bytes(), head);
+    bytes_field(recorded::SCHEMA, &shown.schema, head);
     number_field(recorded::POSITION, event.position.0, head);
     encode_key(recorded::EVENT, WireType::LengthDelimited, head);
-    encode_varint(length as u64, head);
+    encode_varint(shown.event.len() as u64, head);
 }
 
 /// One event under a field of the response.
-pub fn single(tag: u32, one: &Delivered, event: &Bytes, cursors: &CursorWriter) -> Spliced {
+pub fn single(tag: u32, one: &Delivered, shown: Shown, cursors: &CursorWriter) -> Spliced {
     let mut front = BytesMut::new();
-    head(one.topic.as_str(), &one.recorded, event.len(), cursors, &mut front);
+    head(one, &shown, cursors, &mut front);
+    let event = shown.event;
     let mut key = BytesMut::new();
     encode_key(tag, WireType::LengthDelimited, &mut key);
     encode_varint((front.len() + event.len()) as u64, &mut key);
     let mut spliced = Spliced::with_capacity(3);
     spliced.push(key.freeze());
     spliced.push(front.freeze());
-    spliced.push(event.clone());
+    spliced.push(event);
     spliced
 }
 
-/// Events as an `EventBatch` under a field of the response. `views` has the bytes of each event as the reader sees it.
+/// Events as an `EventBatch` under a field of the response.
 pub fn batch(
     tag: u32,
     events: &[Delivered],
-    views: impl Iterator<Item = Bytes>,
+    shown: impl Iterator<Item = Shown>,
     position: Position,
     cursors: &CursorWriter,
 ) -> Spliced {
@@ -107,9 +118,10 @@ pub fn batch(
     let mut cuts: Vec<(usize, Bytes)> = Vec::with_capacity(events.len());
     let mut length = 0;
     let mut front = BytesMut::with_capacity(512);
-    for (one, event) in events.iter().zip(views) {
+    for (one, shown) in events.iter().zip(shown) {
         front.clear();
-        head(one.topic.as_str(), &one.recorded, event.len(), cursors, &mut front);
+        head(one, &shown, cursors, &mut front);
+        let event = shown.event;
         encode_key(batch::EVENTS, WireType::LengthDelimited, &mut written);
         encode_varint((front.len() + event.len()) as u64, &mut written);
         written.put_slice(&front);
@@ -139,6 +151,13 @@ pub fn batch(
     spliced
 }
 
+/// A message under a field of a response.
+pub fn message(tag: u32, message: &impl prost::Message) -> Vec<u8> {
+    let mut field = Vec::new();
+    prost::encoding::message::encode(tag, message, &mut field);
+    field
+}
+
 /// A text field of a response.
 pub fn text(tag: u32, text: &[u8]) -> Bytes {
     let mut field = BytesMut::with_capacity(text.len() + encoded_len_varint(text.len() as u64) + 2);
@@ -155,6 +174,7 @@ mod tests {
         model::{
             cursor::{Cursor, ServerId},
             encoded::EncodedEvent,
+            event::Recorded,
             name::TopicName,
             numbers::{AppendTime, KeyVersion, Offset},
         },
@@ -175,14 +195,12 @@ mod tests {
             position: Position(9),
             key_version: KeyVersion(2),
             append_time: AppendTime(1_700_000_000_123_456),
-            schema_id: 0,
+            schema_id: 3,
             key: Some((u32::try_from(key.start).expect("small"), 3)),
             event: bytes,
         };
-        (
-            Delivered { topic: Arc::new(TopicName::parse("orders").expect("a name")), recorded },
-            event,
-        )
+        let topic = Arc::new(TopicName::parse("orders").expect("a name"));
+        (Delivered::as_written(topic, recorded), event)
     }
 
     #[test]
@@ -191,6 +209,16 @@ mod tests {
         let cursors = CursorWriter::new(server, Position(3));
         let cursor = |position| {
             Cursor { position: Position(position), horizon: Position(3) }.text(server).to_string()
+        };
+        let resolution = proto::SchemaResolution {
+            writer_version: "1.0.0".into(),
+            converted: true,
+            schema_id: 3,
+            ..Default::default()
+        };
+        let shown = |one: &Delivered| Shown {
+            event: one.recorded.event.clone(),
+            schema: resolution.encode_to_vec().into(),
         };
         let (small, small_event) = delivered(10);
         let (large, large_event) = delivered(5_000);
@@ -206,10 +234,11 @@ mod tests {
             }),
             cursor: cursor(9),
             position: 9,
+            schema: Some(resolution.clone()),
             ..Default::default()
         };
         let events = [small, large.clone(), large.clone()];
-        let views = events.iter().map(|one| one.recorded.event.clone());
+        let views = events.iter().map(shown);
         let spliced = batch(SUBSCRIBE_BATCH, &events, views, Position(9), &cursors);
         let bytes = spliced.encode_to_vec();
         assert_eq!(bytes.len(), spliced.encoded_len());
@@ -224,7 +253,7 @@ mod tests {
         };
         assert_eq!(response.message, Some(proto::subscribe_response::Message::Batch(batch)));
 
-        let spliced = single(GET_EVENT, &large, &large.recorded.event, &cursors);
+        let spliced = single(GET_EVENT, &large, shown(&large), &cursors);
         let response =
             proto::GetEventResponse::decode(&*spliced.encode_to_vec()).expect("a response");
         assert_eq!(response.event, Some(expected(large_event)));

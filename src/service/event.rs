@@ -2,13 +2,15 @@
 
 use jiff::Timestamp;
 use prost::Message as _;
+use tidings_registry::version::Selector;
 
 use super::json;
 use crate::{
     model::{
         encoded::{NAMED, is_attribute_name},
-        event::{ATTRIBUTE_BYTES_MAX, ContentHash, HEADER_BYTES, NewEvent},
+        event::{ATTRIBUTE_BYTES_MAX, ContentHash, Form, HEADER_BYTES, NewEvent},
         fault::{FaultKind, Faults},
+        media::{self, Media},
     },
     proto::events::v1::{Event, attribute_value::Attr, event::Payload},
 };
@@ -25,6 +27,13 @@ pub fn decode(event: Event, index: usize) -> Result<NewEvent, Faults> {
     let mut event = decoder.lift(event);
     decoder.check(&mut event);
     let Decoder { mut faults, path } = decoder;
+    let form = match &event.payload {
+        None => Form::Absent,
+        Some(Payload::Data(_)) => Form::Data,
+        Some(Payload::TextData(_)) => Form::Text,
+        Some(Payload::BinaryData(_)) => Form::Binary,
+        Some(Payload::ProtoData(_)) => Form::Any,
+    };
     // What the producer said is hashed as it was said: `data` and `text_data` are two contents.
     let said = matches!(event.payload, Some(Payload::Data(_)))
         .then(|| ContentHash::of(&event.encode_to_vec()));
@@ -33,18 +42,17 @@ pub fn decode(event: Event, index: usize) -> Result<NewEvent, Faults> {
         event.payload =
             faults.take(FaultKind::Event, &format!("{path}.data"), text).map(Payload::TextData);
     }
-    faults.finish(|| Some(encode(event, said)))
+    faults.finish(|| Some(encode(event, form, said)))
 }
 
-fn encode(event: Event, said: Option<ContentHash>) -> NewEvent {
+fn encode(event: Event, form: Form, said: Option<ContentHash>) -> NewEvent {
     let mut row = Vec::with_capacity(HEADER_BYTES + event.encoded_len());
     row.resize(HEADER_BYTES, 0);
     event.encode_raw(&mut row);
     let content = said.unwrap_or_else(|| ContentHash::of(&row[HEADER_BYTES..]));
-    let is_any = matches!(event.payload, Some(Payload::ProtoData(_)));
     let Event { id, source, r#type, correlationid, .. } = event;
     let mut new = NewEvent::new(id, &source, r#type, correlationid, content, row);
-    new.is_any = is_any;
+    new.form = form;
     new
 }
 
@@ -197,11 +205,14 @@ impl Decoder {
         {
             self.fault("time", "is not a time between the years 1 and 9999");
         }
+        if let Err(why) = Selector::written(&event.schemaversion) {
+            self.fault("schemaversion", why);
+        }
         match &event.payload {
             Some(Payload::Data(_)) if event.datacontenttype.is_empty() => {
-                event.datacontenttype = "application/json".into();
+                event.datacontenttype = media::JSON.into();
             }
-            Some(Payload::Data(_)) if !is_json(&event.datacontenttype) => {
+            Some(Payload::Data(_)) if Media::of(&event.datacontenttype) != Media::Json => {
                 let description = format!(
                     "is {:?}, and `data` is JSON: use text_data or binary_data for other payloads",
                     event.datacontenttype
@@ -214,12 +225,6 @@ impl Decoder {
             _ => {}
         }
     }
-}
-
-/// Whether a media type means JSON.
-pub fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json" || essence == "text/json" || essence.ends_with("+json")
 }
 
 #[cfg(test)]

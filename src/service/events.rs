@@ -18,14 +18,11 @@ use tokio::{
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
-use super::{
-    Settings, decode, delivery, status,
-    topic::timestamp,
-    view::{self, View},
-};
+use super::{Settings, decode, delivery, showing::Showing, status, topic::timestamp, view};
 use crate::{
     broker::{
         Broker,
+        negotiation::{Answer, Skipped},
         publish::Publish,
         read::Reading,
         start::Missing,
@@ -34,7 +31,6 @@ use crate::{
     model::{
         commit::{Durability, Place},
         cursor::{Cursor, CursorWriter, ServerId},
-        event::Delivered,
         fault::{FaultKind, Faults},
         name::TopicName,
         numbers::Offset,
@@ -45,6 +41,10 @@ use crate::{
 
 /// Answers of a PublishStream that wait for their reader. Its requests wait behind them.
 const ANSWERS_WAITING_MAX: usize = 1024;
+/// Tells a publisher that a schema version is deprecated, and what to move to.
+const DEPRECATED_HEADER: &str = "tidings-schema-deprecated";
+/// Notices of one answer.
+const NOTICES_MAX: usize = 8;
 /// When a reader may come back to a server that drains.
 const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
@@ -110,8 +110,15 @@ impl Asked {
         }
     }
 
-    fn answer(self, places: &[Place]) -> proto::PublishResponse {
+    fn answer(self, broker: &Broker, places: &[Place]) -> proto::PublishResponse {
+        // A batch has few schemas, mostly one.
+        let mut version = (0, String::new());
         let results = self.ids.into_iter().zip(places).map(|(id, place)| {
+            if version.0 != place.schema_id {
+                let written = broker.written(place.schema_id);
+                let text = written.map(|it| it.version.to_string()).unwrap_or_default();
+                version = (place.schema_id, text);
+            }
             let is_recorded = !self.validate_only || place.duplicate;
             let cursor = Cursor { position: place.position, horizon: place.position };
             proto::PublishResult {
@@ -125,7 +132,7 @@ impl Asked {
                 } else {
                     String::new()
                 },
-                schema_version: String::new(),
+                schema_version: version.1.clone(),
                 durability: match self.durability {
                     Durability::Synced => proto::Durability::Synced,
                     Durability::Buffered => proto::Durability::Buffered,
@@ -148,8 +155,12 @@ impl EventService for Events {
         let publish = decode::publish(request.into_inner(), &self.settings)?;
         let asked = Asked::of(&publish, self.server());
         let published = self.broker.publish(publish).await;
-        let places = published.map_err(|error| status::publish(&error, self.server()))?;
-        Ok(Response::new(asked.answer(&places)))
+        let published = published.map_err(|error| status::publish(&error, self.server()))?;
+        let mut response = Response::new(asked.answer(&self.broker, &published.places));
+        for notice in published.notices.iter().take(NOTICES_MAX) {
+            response.metadata_mut().append(DEPRECATED_HEADER, status::header(notice));
+        }
+        Ok(response)
     }
 
     type PublishStreamStream = ResponseStream<proto::PublishStreamResponse>;
@@ -165,12 +176,12 @@ impl EventService for Events {
             in_flight: Arc::clone(&self.in_flight),
         };
         tokio::spawn(pipeline.run(request.into_inner(), answers));
-        let server = self.server();
+        let broker = self.broker.clone();
         // Outcomes are awaited in the order of their requests, which is the order of commits.
         let outcomes =
-            stream::unfold(ReceiverStream::new(waiting), move |mut waiting| async move {
+            stream::unfold((ReceiverStream::new(waiting), broker), |(mut waiting, broker)| async {
                 let pending: Pending = tokio_stream::StreamExt::next(&mut waiting).await?;
-                Some((pending.finish(server).await, waiting))
+                Some((pending.finish(&broker).await, (waiting, broker)))
             });
         Ok(Response::new(Box::pin(outcomes)))
     }
@@ -190,7 +201,7 @@ impl EventService for Events {
         let subscription = opened.map_err(|error| status::start(&error, self.server()))?;
         let delivering = Delivering {
             subscription,
-            view,
+            showing: Showing::new(view, self.broker.clone()),
             broker: self.broker.clone(),
             deadline,
             last: String::new(),
@@ -215,26 +226,38 @@ impl EventService for Events {
         let request = decode::read(request, server)?;
         let opened = self.broker.read(request).await;
         let reading = opened.map_err(|error| status::start(&error, server))?;
-        let batches = stream::unfold(Some(reading), move |reading| async move {
-            let mut reading: Reading = reading?;
+        let showing = Showing::new(view, self.broker.clone());
+        let batches = stream::unfold(Some((reading, showing)), move |open| async move {
+            let (mut reading, mut showing): (Reading, Showing) = open?;
             let batch = match reading.next().await? {
                 Ok(batch) => batch,
                 Err(error) => return Some((Err(status::stream(&error, server)), None)),
             };
             let cursors = CursorWriter::new(server, batch.cursor.horizon);
-            let spliced = if batch.events.is_empty() {
-                Ok(Spliced::default())
+            let gaps: Vec<u8> = batch
+                .skipped
+                .iter()
+                .flat_map(|skipped| {
+                    let at = Cursor { position: skipped.position, ..batch.cursor };
+                    let gap = skipped_gap(skipped, at.text(server).to_string());
+                    delivery::message(delivery::READ_GAPS, &gap)
+                })
+                .collect();
+            let mut message = if batch.events.is_empty() {
+                Spliced::default()
             } else {
-                splice(delivery::READ_BATCH, &batch.events, view, batch.cursor, &cursors)
+                let at = batch.cursor.position;
+                let shown = showing.events(&batch.events).into_iter();
+                delivery::batch(delivery::READ_BATCH, &batch.events, shown, at, &cursors)
             };
-            let message = spliced.map(|mut message| {
-                if batch.is_last {
-                    let cursor = cursors.write(batch.cursor.position);
-                    message.push(delivery::text(delivery::READ_END_CURSOR, cursor.as_bytes()));
-                }
-                message
-            });
-            Some((message, Some(reading)))
+            if !gaps.is_empty() {
+                message.push(gaps.into());
+            }
+            if batch.is_last {
+                let cursor = cursors.write(batch.cursor.position);
+                message.push(delivery::text(delivery::READ_END_CURSOR, cursor.as_bytes()));
+            }
+            Some((Ok(message), Some((reading, showing))))
         });
         Ok(Response::new(Box::pin(batches)))
     }
@@ -268,38 +291,9 @@ impl EventService for Events {
         };
         let one = found.map_err(|error| status::event(&error, self.server()))?;
         let cursors = CursorWriter::new(self.server(), self.broker.latest().horizon);
-        let event = view.of(&one.recorded).map_err(|_| not_decodable(&one))?;
-        Ok(Response::new(delivery::single(delivery::GET_EVENT, &one, &event, &cursors)))
+        let shown = Showing::new(view, self.broker.clone()).event(&one);
+        Ok(Response::new(delivery::single(delivery::GET_EVENT, &one, shown, &cursors)))
     }
-}
-
-fn not_decodable(one: &Delivered) -> Status {
-    status::not_implemented(
-        "view",
-        &format!(
-            "the event at offset {} of topic {} has a Protobuf payload, which needs its schema to be shown as JSON: \
-             use EVENT_VIEW_FULL",
-            one.recorded.offset, one.topic
-        ),
-    )
-}
-
-fn splice(
-    tag: u32,
-    events: &[Delivered],
-    view: View,
-    cursor: Cursor,
-    cursors: &CursorWriter,
-) -> Result<Spliced, Status> {
-    if view == View::Full {
-        let stored = events.iter().map(|one| one.recorded.event.clone());
-        return Ok(delivery::batch(tag, events, stored, cursor.position, cursors));
-    }
-    let mut views = Vec::with_capacity(events.len());
-    for one in events {
-        views.push(view.of(&one.recorded).map_err(|_| not_decodable(one))?);
-    }
-    Ok(delivery::batch(tag, events, views.into_iter(), cursor.position, cursors))
 }
 
 /// When the caller's patience ends. tonic keeps deadlines up to the headers of an answer, streams are ours.
@@ -333,7 +327,7 @@ enum Pending {
 }
 
 impl Pending {
-    async fn finish(self, server: ServerId) -> Result<proto::PublishStreamResponse, Status> {
+    async fn finish(self, broker: &Broker) -> Result<proto::PublishStreamResponse, Status> {
         use proto::publish_stream_response::Outcome;
         let (sequence, submitted, _held) = match self {
             Self::Outcome { sequence, submitted, _room, _flying } => {
@@ -343,8 +337,8 @@ impl Pending {
         };
         let finished = match submitted {
             Ok((asked, pending)) => match pending.finish().await {
-                Ok(places) => Ok(asked.answer(&places)),
-                Err(error) => Err(status::publish(&error, server)),
+                Ok(published) => Ok(asked.answer(broker, &published.places)),
+                Err(error) => Err(status::publish(&error, broker.server())),
             },
             Err(status) => Err(status),
         };
@@ -413,7 +407,7 @@ impl Pipeline {
 /// A subscription on its way out.
 struct Delivering {
     subscription: Subscription,
-    view: View,
+    showing: Showing,
     broker: Broker,
     deadline: Option<Instant>,
     last: String,
@@ -466,9 +460,11 @@ impl Delivering {
         }
         let wire = match message {
             Message::Batch(events) => {
-                return splice(delivery::SUBSCRIBE_BATCH, &events, self.view, cursor, &cursors);
+                let (tag, at) = (delivery::SUBSCRIBE_BATCH, cursor.position);
+                let shown = self.showing.events(&events).into_iter();
+                return Ok(delivery::batch(tag, &events, shown, at, &cursors));
             }
-            Message::Started { topics } => Wire::Started(proto::SubscribeStarted {
+            Message::Started { topics, schemas } => Wire::Started(proto::SubscribeStarted {
                 cursor: text(),
                 topics: topics
                     .into_iter()
@@ -478,7 +474,7 @@ impl Delivering {
                         next_offset: extent.next.0,
                     })
                     .collect(),
-                schemas: Vec::new(),
+                schemas: schemas.iter().map(negotiated).collect(),
                 heartbeat_interval: self.subscription.heartbeat_interval().try_into().ok(),
             }),
             Message::CaughtUp => Wire::CaughtUp(proto::CaughtUp { cursor: text(), time: time() }),
@@ -493,6 +489,11 @@ impl Delivering {
                 behind_events: behind,
             }),
             Message::Gap(missing) => Wire::Gap(gap(&missing, text())),
+            Message::Skipped(skipped) => Wire::Gap(skipped_gap(&skipped, text())),
+            Message::SchemaChanged(answer) => Wire::SchemaChanged(proto::SchemaChanged {
+                schema: Some(negotiated(&answer)),
+                cursor: text(),
+            }),
             Message::Draining => Wire::Draining(proto::Draining {
                 cursor: text(),
                 reconnect_delay: RECONNECT_DELAY.try_into().ok(),
@@ -500,6 +501,29 @@ impl Delivering {
         };
         let response = proto::SubscribeResponse { message: Some(wire) };
         Ok(Spliced::from(bytes::Bytes::from(response.encode_to_vec())))
+    }
+}
+
+fn negotiated(answer: &Answer) -> proto::NegotiatedSchema {
+    let delivered = answer.delivered.as_ref();
+    proto::NegotiatedSchema {
+        r#type: answer.event_type.to_string(),
+        requirement: answer.requirement.to_string(),
+        version: delivered.map(|it| it.version.to_string()).unwrap_or_default(),
+        schema_id: delivered.map_or(0, |it| it.id),
+        written_versions: answer.written.clone(),
+        deprecation: answer.deprecation().unwrap_or_default().to_owned(),
+    }
+}
+
+fn skipped_gap(skipped: &Skipped, cursor: String) -> proto::Gap {
+    proto::Gap {
+        topic: skipped.topic.to_string(),
+        first_offset: skipped.from.0,
+        next_offset: skipped.until.0,
+        reason: proto::GapReason::SchemaMismatch.into(),
+        detail: skipped.reason.clone(),
+        cursor,
     }
 }
 

@@ -3,16 +3,23 @@
 //! Every status carries a `google.rpc.ErrorInfo` with a reason out of `ErrorReason`; clients branch on that. Details
 //! travel in trailers and stay under 4 KiB: long lists are cut, and `total` in the metadata has the count.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fmt::Write as _, time::Duration};
 
 use prost::Message as _;
-use tonic::{Code, Status, metadata::MetadataValue};
+use tonic::{
+    Code, Status,
+    metadata::{Ascii, MetadataValue},
+};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
     broker::{
         CommitError, ReadError,
-        error::{EventError, PublishError, StartError, StreamError, TopicError, TopicNotFound},
+        error::{
+            EventError, PublishError, StartError, StreamError, TopicError, TopicNotFound,
+            Unsatisfied,
+        },
+        negotiation::Mismatch,
     },
     model::{
         commit::{FailedCondition, IdConflict},
@@ -88,6 +95,20 @@ impl Answer {
         self.details.set_error_info(reason, DOMAIN, self.metadata);
         Status::with_error_details(self.code, self.message, self.details)
     }
+}
+
+/// A text as the value of a header: what is not visible ASCII is percent-encoded.
+pub fn header(text: &str) -> MetadataValue<Ascii> {
+    let mut value = String::with_capacity(text.len());
+    for byte in shorten(text).bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => value.push(char::from(byte)),
+            _ => {
+                let _ = write!(value, "%{byte:02X}");
+            }
+        }
+    }
+    MetadataValue::try_from(value).unwrap_or_else(|_| MetadataValue::from_static(""))
 }
 
 fn shorten(text: &str) -> String {
@@ -273,21 +294,51 @@ fn refusals(error: &PublishError, refused: &[(usize, Refusal)]) -> Status {
             Answer::new(Code::FailedPrecondition, Reason::SchemaRequired, error)
                 .with("subject", event_type)
         }
+        Some((_, Refusal::PayloadInvalid { event_type, version, .. })) => {
+            Answer::new(Code::InvalidArgument, Reason::PayloadInvalid, error)
+                .with("subject", event_type)
+                .with("version", version)
+        }
+        Some((_, Refusal::VersionUnusable { event_type, asked, .. })) => {
+            Answer::new(Code::FailedPrecondition, Reason::SchemaVersionUnusable, error)
+                .with("subject", event_type)
+                .with("version", asked)
+        }
+        Some((_, Refusal::RegistryAway { event_type, .. })) => {
+            Answer::new(Code::Unavailable, Reason::RegistryUnavailable, error)
+                .with("subject", event_type)
+                .retry()
+        }
         None => return internal(error),
     };
-    answer = answer.list(refused.iter(), |details, (index, refusal)| {
-        let field = match refusal {
-            Refusal::TooLarge { .. } => format!("events[{index}]"),
-            Refusal::TypeNotAllowed { .. } | Refusal::SchemaRequired { .. } => {
-                format!("events[{index}].type")
-            }
-        };
-        let description = shorten(&refusal.to_string());
+    let faults: Vec<(String, String)> =
+        refused.iter().flat_map(|(index, refusal)| faults_of(*index, refusal)).collect();
+    answer = answer.list(faults.into_iter(), |details, (field, description)| {
+        let (field, description) = (shorten(&field), shorten(&description));
         let bytes = field.len() + description.len() + 8;
         details.add_bad_request_violation(field, description);
         bytes
     });
     answer.status()
+}
+
+/// What is wrong with one event of a batch, each with its field. A pointer into a payload follows the payload's field.
+fn faults_of(index: usize, refusal: &Refusal) -> Vec<(String, String)> {
+    let field = match refusal {
+        Refusal::TooLarge { .. } => format!("events[{index}]"),
+        Refusal::TypeNotAllowed { .. }
+        | Refusal::SchemaRequired { .. }
+        | Refusal::RegistryAway { .. } => format!("events[{index}].type"),
+        Refusal::VersionUnusable { .. } => format!("events[{index}].schemaversion"),
+        Refusal::PayloadInvalid { form, violations, .. } => {
+            let payload = format!("events[{index}].{}", form.field());
+            let fault = |(pointer, message): &(String, String)| {
+                (format!("{payload}{pointer}"), message.clone())
+            };
+            return violations.iter().map(fault).collect();
+        }
+    };
+    vec![(field, refusal.to_string())]
 }
 
 fn conditions(error: &PublishError, topic: &str, failed: &[FailedCondition]) -> Status {
@@ -361,9 +412,46 @@ pub fn start(error: &StartError, server: ServerId) -> Status {
                 .with("latest_cursor", latest.text(server))
                 .status()
         }
+        StartError::Unsatisfiable(all) => unsatisfiable(error, all),
+        StartError::RegistryAway(error) => {
+            Answer::new(Code::Unavailable, Reason::RegistryUnavailable, error).retry().status()
+        }
         StartError::Read(error) => read(error),
         StartError::Draining(_) => draining(),
     }
+}
+
+fn unsatisfiable(error: &StartError, all: &[Unsatisfied]) -> Status {
+    let mut answer = Answer::new(Code::FailedPrecondition, Reason::RequirementUnsatisfiable, error);
+    if let Some(first) = all.first() {
+        answer = answer.with("subject", &first.event_type);
+    }
+    answer
+        .list(all.iter(), |details, one| {
+            let (kind, subject) = ("REQUIREMENT_UNSATISFIABLE", shorten(&one.event_type));
+            let description = shorten(&one.sentence());
+            let bytes = kind.len() + subject.len() + description.len() + 8;
+            details.add_precondition_failure_violation(kind, subject, description);
+            bytes
+        })
+        .status()
+}
+
+fn mismatch(mismatch: &Mismatch, resume: &str) -> Status {
+    let kind = "REQUIREMENT_UNSATISFIABLE";
+    let mut answer =
+        Answer::new(Code::FailedPrecondition, Reason::RequirementUnsatisfiable, mismatch)
+            .with("topic", &mismatch.topic)
+            .with("subject", &mismatch.event_type)
+            .with("resume_cursor", resume);
+    answer.details.add_precondition_failure_violation(
+        kind,
+        shorten(&mismatch.event_type),
+        shorten(&mismatch.reason),
+    );
+    let mut status = answer.status();
+    resume_at(&mut status, resume);
+    status
 }
 
 fn read(error: &ReadError) -> Status {
@@ -380,6 +468,9 @@ pub fn stream(error: &StreamError, server: ServerId) -> Status {
         StreamError::TopicNotFound(error) => topic_not_found(error),
         StreamError::Corrupt { error, resume } => {
             corrupt(error, resume.map(|resume| resume.text(server).to_string()).as_deref())
+        }
+        StreamError::Mismatch { mismatch: event, resume } => {
+            mismatch(event, &resume.text(server).to_string())
         }
         StreamError::Storage(error) if error.corrupt => corrupt(error, None),
         StreamError::Storage(error) => internal(error),

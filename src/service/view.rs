@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 use prost::Message as _;
+use tidings_registry::format::Schema;
 
-use super::{event::is_json, json};
+use super::json;
 use crate::{
     model::{
-        encoded::without_payload,
+        encoded::{self, with_fields, without_payload},
         event::Recorded,
         fault::{FaultKind, Faults},
+        media::{self, Media},
     },
     proto::events::v1::{AttributeValue, Event, EventView, attribute_value::Attr, event::Payload},
 };
@@ -20,11 +22,16 @@ pub enum View {
     Full,
     /// Without the payload.
     Envelope,
-    /// JSON payloads as `data`; others as recorded.
+    /// Payloads as JSON in `data`, where they are JSON or their schema is known; others as recorded.
     Json,
     /// Attributes in the map, as CloudEvents has them.
     CloudEvents,
+    /// Protobuf payloads as `google.protobuf.Any`.
+    Any,
 }
+
+/// What stands before a message's name in an Any, as Google's libraries write it.
+const TYPE_URL_PREFIX: &str = "type.googleapis.com/";
 
 /// Reads the view of a request.
 ///
@@ -32,8 +39,8 @@ pub enum View {
 /// Where there is none of that number.
 pub fn decode(view: i32) -> Result<View, Faults> {
     match EventView::try_from(view) {
-        // Protobuf payloads are recorded as Any where they were published so: the view changes nothing yet.
-        Ok(EventView::Unspecified | EventView::Full | EventView::Any) => Ok(View::Full),
+        Ok(EventView::Unspecified | EventView::Full) => Ok(View::Full),
+        Ok(EventView::Any) => Ok(View::Any),
         Ok(EventView::Envelope) => Ok(View::Envelope),
         Ok(EventView::Json) => Ok(View::Json),
         Ok(EventView::Cloudevents) => Ok(View::CloudEvents),
@@ -43,47 +50,57 @@ pub fn decode(view: i32) -> Result<View, Faults> {
     }
 }
 
-/// A view that this event does not have yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotDecodable;
-
 impl View {
-    /// The bytes of an event in this view.
-    ///
-    /// # Errors
-    /// Where the payload is in an encoding that only a schema explains.
-    pub fn of(self, recorded: &Recorded) -> Result<Bytes, NotDecodable> {
-        match self {
-            Self::Full => Ok(recorded.event.clone()),
-            Self::Envelope => Ok(Bytes::from(without_payload(&recorded.event))),
-            Self::Json => {
-                let Ok(mut event) = Event::decode(recorded.event.clone()) else {
-                    return Ok(recorded.event.clone());
-                };
-                let data = match &event.payload {
-                    Some(Payload::ProtoData(_)) => return Err(NotDecodable),
-                    Some(Payload::TextData(text)) if is_json(&event.datacontenttype) => {
-                        json::to_value(text).ok()
-                    }
-                    Some(Payload::BinaryData(bytes)) if is_json(&event.datacontenttype) => {
-                        std::str::from_utf8(bytes).ok().and_then(|text| json::to_value(text).ok())
-                    }
-                    Some(Payload::TextData(_) | Payload::BinaryData(_) | Payload::Data(_))
-                    | None => None,
-                };
-                match data {
-                    Some(data) => {
-                        event.payload = Some(Payload::Data(data));
-                        Ok(event.encode_to_vec().into())
-                    }
-                    None => Ok(recorded.event.clone()),
-                }
-            }
-            Self::CloudEvents => Ok(Event::decode(recorded.event.clone())
-                .map(|event| cloud_event(event).encode_to_vec().into())
-                .unwrap_or_else(|_| recorded.event.clone())),
-        }
+    /// The bytes of an event in this view. `schema`: what its payload is in, where that is known. What cannot be shown so
+    /// is as recorded.
+    pub fn of(self, recorded: &Recorded, schema: Option<&Schema>) -> Bytes {
+        let shown = match self {
+            Self::Full => None,
+            Self::Envelope => Some(Bytes::from(without_payload(&recorded.event))),
+            Self::Json => json(recorded, schema),
+            Self::CloudEvents => Event::decode(recorded.event.clone())
+                .ok()
+                .map(|event| cloud_event(event).encode_to_vec().into()),
+            Self::Any => any(recorded, schema),
+        };
+        shown.unwrap_or_else(|| recorded.event.clone())
     }
+}
+
+/// The payload as JSON in `data`.
+fn json(recorded: &Recorded, schema: Option<&Schema>) -> Option<Bytes> {
+    let mut event = Event::decode(recorded.event.clone()).ok()?;
+    let is_json = Media::of(&event.datacontenttype) == Media::Json;
+    let data = match (&event.payload, schema) {
+        (Some(Payload::TextData(text)), _) if is_json => json::to_value(text).ok()?,
+        (Some(Payload::BinaryData(bytes)), _) if is_json => {
+            json::to_value(str::from_utf8(bytes).ok()?).ok()?
+        }
+        (Some(Payload::TextData(text)), Some(Schema::Json(_))) => json::to_value(text).ok()?,
+        (Some(Payload::BinaryData(bytes)), Some(schema)) => {
+            json::to_value(&schema.to_json(bytes).ok()?).ok()?
+        }
+        (Some(Payload::ProtoData(any)), Some(schema)) => {
+            json::to_value(&schema.to_json(&any.value).ok()?).ok()?
+        }
+        (Some(_), _) | (None, _) => return None,
+    };
+    event.payload = Some(Payload::Data(data));
+    if !is_json {
+        event.datacontenttype = media::JSON.into();
+    }
+    Some(event.encode_to_vec().into())
+}
+
+/// A Protobuf payload as `google.protobuf.Any`.
+fn any(recorded: &Recorded, schema: Option<&Schema>) -> Option<Bytes> {
+    let message = schema?.message_name()?;
+    let encoded::Payload::Binary(value) = recorded.encoded().payload()? else { return None };
+    let any = encoded::any(&format!("{TYPE_URL_PREFIX}{message}"), value);
+    let mut out = Vec::with_capacity(recorded.event.len() + 128);
+    let fields: [(u32, &[u8]); 1] = [(encoded::tag::PROTO_DATA, &any)];
+    with_fields(&recorded.event, &fields, &mut out);
+    Some(out.into())
 }
 
 /// No field above tag 8: everything but the required attributes and the payload in the map.

@@ -36,6 +36,9 @@ struct Shared {
     published_events: Counter,
     published_bytes: Counter,
     duplicates: Counter,
+    payloads_refused: Counter,
+    registry_away: Gauge,
+    registry_misses: Counter,
     commit_events: Histogram,
     commit_seconds: Histogram,
     sync_seconds: Histogram,
@@ -83,6 +86,14 @@ impl Metrics {
             published_bytes: ours.counter("publish_bytes", "Bytes of events appended, encoded"),
             duplicates: ours
                 .counter("publish_duplicates", "Published events that were recorded already"),
+            payloads_refused: ours
+                .counter("publish_payloads_refused", "Events refused for what their schema says"),
+            registry_away: ours
+                .gauge("registry_away", "1 while a registry elsewhere cannot be reached"),
+            registry_misses: ours.counter(
+                "registry_misses",
+                "Events refused because the registry was away and their type not known",
+            ),
             // 1 to 16,384 events.
             commit_events: ours.histogram(
                 "commit_events",
@@ -142,6 +153,21 @@ impl Metrics {
     /// A call ended by a panic.
     pub fn rpc_panics(&self) {
         self.shared.rpc_panics.inc();
+    }
+
+    /// An event's payload is not what its schema says.
+    pub fn payload_refused(&self) {
+        self.shared.payloads_refused.inc();
+    }
+
+    /// Whether a registry elsewhere cannot be reached.
+    pub fn registry_away(&self, away: bool) {
+        self.shared.registry_away.set(i64::from(away));
+    }
+
+    /// An event was refused because its type could not be looked up.
+    pub fn registry_missed(&self) {
+        self.shared.registry_misses.inc();
     }
 
     /// A publish was answered: so many events appended, with so many encoded bytes, and so many known before.

@@ -536,3 +536,47 @@ async fn a_record_of_a_recycled_type_does_not_hang_the_start() {
         assert_eq!(judge(dir.path(), &image).await, Ok(Verdict::Refused(4)), "{class:?}");
     }
 }
+
+/// Where records begin in a file that RocksDB writes as a log: `checksum: u32 | length: u16 | type: u8`, in blocks of 32 KiB
+/// that no header crosses.
+fn boundaries(log: &[u8]) -> Vec<usize> {
+    const BLOCK: usize = 32 << 10;
+    const HEADER: usize = 7;
+    let (mut found, mut at) = (Vec::new(), 0);
+    while at + HEADER <= log.len() {
+        let left = BLOCK - at % BLOCK;
+        if left < HEADER {
+            at += left;
+            continue;
+        }
+        found.push(at);
+        at += HEADER + usize::from(u16::from_le_bytes([log[at + 4], log[at + 5]]));
+    }
+    found
+}
+
+/// A MANIFEST that ends between two records opens without a word, and lacks the files that the rest of it named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_that_ends_sooner_is_refused_or_lacks_nothing() {
+    let image = Image::with_ssts(&mut Rng::seeded("manifest"), true).await;
+    let files = files_of(&image.data_dir());
+    let manifest = files.iter().find(|it| Class::Manifest.has(it)).unwrap();
+    let bytes = fs::read(manifest).unwrap();
+    let name = manifest.strip_prefix(image.data_dir()).unwrap();
+    let mut table: BTreeMap<Verdict, usize> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for cut in boundaries(&bytes) {
+        let dir = TempDir::new().unwrap();
+        copy(&image.data_dir(), dir.path());
+        fs::write(dir.path().join(name), &bytes[..cut]).unwrap();
+        match judge(dir.path(), &image).await {
+            Ok(verdict @ (Verdict::Refused(3 | 4) | Verdict::Harmless)) => {
+                *table.entry(verdict).or_default() += 1;
+            }
+            other => faults.push(format!("cut at {cut} of {}: {other:?}", bytes.len())),
+        }
+    }
+    eprintln!("{table:?}");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(table.contains_key(&Verdict::Refused(3)), "no cut lost a file: {table:?}");
+}

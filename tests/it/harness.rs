@@ -21,9 +21,10 @@ use prost_types::Timestamp;
 use tempfile::TempDir;
 use tidings::proto::events::v1::{
     CreateTopicRequest, Edge, Event, LostPositionPolicy, PublishRequest, PublishResponse,
-    ReadRequest, RecordedEvent, StartPosition, SubscribeRequest, SubscribeResponse, Topic,
-    event::Payload, event_service_client::EventServiceClient, start_position::Position,
-    subscribe_response::Message, topic_service_client::TopicServiceClient,
+    ReadRequest, RecordedEvent, StartPosition, SubscribeRequest, SubscribeResponse,
+    SubscribeStarted, Topic, event::Payload, event_service_client::EventServiceClient,
+    start_position::Position, subscribe_response::Message,
+    topic_service_client::TopicServiceClient,
 };
 use tonic::{
     Code, Status, Streaming,
@@ -39,11 +40,13 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Options {
     pub args: Vec<String>,
     pub env: Vec<(String, String)>,
+    /// None: a port of the system's choice.
+    pub listen: Option<SocketAddr>,
 }
 
 impl Options {
     pub fn args<const N: usize>(args: [&str; N]) -> Self {
-        Self { args: args.map(String::from).to_vec(), env: Vec::new() }
+        Self { args: args.map(String::from).to_vec(), ..Self::default() }
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -106,8 +109,9 @@ impl Server {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDINGS_")) {
             command.env_remove(name);
         }
+        let listen = options.listen.map_or("127.0.0.1:0".into(), |address| address.to_string());
         let mut child = command
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--data-dir"])
+            .args(["serve", "--listen", &listen, "--admin-listen", "off", "--data-dir"])
             .arg(data_dir)
             .args(&options.args)
             .envs(options.env.iter().map(|(name, value)| (name, value)))
@@ -211,6 +215,13 @@ impl Server {
     /// `kill -9`, then a start on the same directory.
     pub async fn crash(mut self) -> Self {
         self.kill9();
+        self.start_again().await
+    }
+
+    /// A start on the same directory and port, once it is gone.
+    pub async fn restart_in_place(mut self) -> Self {
+        assert!(self.ended().is_some(), "it still runs");
+        self.options.listen = Some(self.address);
         self.start_again().await
     }
 
@@ -336,6 +347,7 @@ pub struct Subscription {
     stream: Streaming<SubscribeResponse>,
     /// The cursor of the last message that had one.
     pub cursor: String,
+    pub started: SubscribeStarted,
 }
 
 impl Subscription {
@@ -346,9 +358,13 @@ impl Subscription {
     ) -> Result<Self, Status> {
         let response =
             within(PATIENCE, "an answer to Subscribe", client.subscribe(request)).await?;
-        let mut it = Self { stream: response.into_inner(), cursor: String::new() };
+        let mut it = Self {
+            stream: response.into_inner(),
+            cursor: String::new(),
+            started: SubscribeStarted::default(),
+        };
         match it.next().await? {
-            Some(Message::Started(_)) => Ok(it),
+            Some(Message::Started(started)) => Ok(Self { started, ..it }),
             other => panic!("the first message is {other:?}"),
         }
     }

@@ -222,7 +222,7 @@ impl Log {
             retention_interval: Duration::from_secs(10),
         };
         let broker =
-            Broker::new(Arc::clone(&store), journal, limits, AppendTime::now, Metrics::new());
+            Broker::new(Arc::clone(&store), journal, limits, AppendTime::now, Metrics::new(), None);
         Self { broker, store }
     }
 
@@ -291,6 +291,7 @@ fn all(way: Way) -> Read {
         wanted: Wanted::default(),
         correlation: None,
         events_max: None,
+        selection: None,
     }
 }
 
@@ -385,8 +386,9 @@ async fn publish(
         validate_only: dry,
     };
     let answer = match log.broker.publish(request).await {
-        Ok(places) => Answer::Places(
-            places
+        Ok(published) => Answer::Places(
+            published
+                .places
                 .iter()
                 .map(|place| {
                     let offset = usize::try_from(place.offset.0).expect("small");

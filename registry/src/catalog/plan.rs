@@ -75,12 +75,33 @@ pub struct Planned {
     pub decision: Decision,
     /// What was found.
     pub report: Report,
+    /// What it was decided about; None where that is no schema.
+    pub proposal: Option<Proposal>,
 }
 
 impl Planned {
     fn refused(report: Report, refusal: Refusal) -> Self {
-        Self { decision: Decision::Refused(refusal), report }
+        Self { decision: Decision::Refused(refusal), report, proposal: None }
     }
+}
+
+impl Decision {
+    /// The report that a refusal has.
+    pub fn report(&self) -> Option<&Report> {
+        match self {
+            Self::Refused(refusal) => refusal.report(),
+            Self::Already(_) | Self::Register(_) => None,
+        }
+    }
+}
+
+/// A draft that was read, and where it would go.
+#[derive(Debug)]
+pub struct Proposal {
+    /// The schema.
+    pub schema: Arc<Schema>,
+    /// The subject without it; None for the first version of one.
+    pub before: Option<Arc<Subject>>,
 }
 
 impl Catalog {
@@ -88,7 +109,13 @@ impl Catalog {
     pub fn plan(&self, draft: &Draft, now: Timestamp) -> Planned {
         let report = Report::empty(draft.subject.as_str());
         match self.read(draft) {
-            Ok(proposal) => self.decide(draft, proposal, report, now),
+            Ok(read) => {
+                let schema = Arc::clone(&read.schema);
+                let there = self.subject(&draft.subject).ok().cloned();
+                let mut planned = self.decide(draft, read, report, now);
+                planned.proposal = Some(Proposal { schema, before: there });
+                planned
+            }
             Err(refusal) => Planned::refused(report, refusal),
         }
     }
@@ -132,7 +159,7 @@ impl Catalog {
     }
 
     /// Parses a draft with what it refers to.
-    fn read(&self, draft: &Draft) -> Result<Proposal, Refusal> {
+    fn read(&self, draft: &Draft) -> Result<Read, Refusal> {
         let size = draft.definition.bytes();
         if size > DEFINITION_BYTES_MAX {
             return Err(Refusal::TooLarge { size, limit: DEFINITION_BYTES_MAX });
@@ -171,7 +198,7 @@ impl Catalog {
             fingerprints.extend(registered.map(|it| (reference.name.clone(), it.fingerprint)));
         }
         let fingerprint = Fingerprint::of(format, &schema.canonical(), &fingerprints);
-        Ok(Proposal { format, schema: Arc::new(schema), references, fingerprint })
+        Ok(Read { format, schema: Arc::new(schema), references, fingerprint })
     }
 
     fn resolve(&self, reference: &DraftReference) -> Result<Reference, Refusal> {
@@ -194,13 +221,7 @@ impl Catalog {
         }
     }
 
-    fn decide(
-        &self,
-        draft: &Draft,
-        proposal: Proposal,
-        mut report: Report,
-        now: Timestamp,
-    ) -> Planned {
+    fn decide(&self, draft: &Draft, proposal: Read, mut report: Report, now: Timestamp) -> Planned {
         let grave = self.subject_or_grave(&draft.subject);
         let subject = grave.filter(|subject| !subject.deleted);
         let settings = self.settings(draft);
@@ -210,7 +231,8 @@ impl Catalog {
             report.identical = Some(known.version.clone());
             report.next = Some(known.version.clone());
             report.compared.push(known.version.clone());
-            return Planned { decision: Decision::Already(Arc::clone(known)), report };
+            let decision = Decision::Already(Arc::clone(known));
+            return Planned { decision, report, proposal: None };
         }
         if let Some((version, id)) = subject.and_then(|it| it.unreadable.first_key_value()) {
             let refusal = Refusal::Unreadable(Unreadable {
@@ -250,7 +272,7 @@ impl Catalog {
             bump: (!report.compared.is_empty()).then_some(report.required),
             parsed: Arc::new(OnceLock::from(Ok(proposal.schema))),
         };
-        Planned { decision: Decision::Register(Arc::new(registered)), report }
+        Planned { decision: Decision::Register(Arc::new(registered)), report, proposal: None }
     }
 
     /// Compares a proposal with what its line has; the version that it goes on from.
@@ -259,7 +281,7 @@ impl Catalog {
         draft: &Draft,
         subject: &Subject,
         settings: &Settings,
-        proposal: &Proposal,
+        proposal: &Read,
         report: &mut Report,
     ) -> Result<Option<Version>, Refusal> {
         let newest = || subject.newest().or_else(|| subject.versions.values().next_back());
@@ -348,7 +370,7 @@ impl Draft {
 }
 
 /// A draft that is a schema.
-struct Proposal {
+struct Read {
     format: Format,
     schema: Arc<Schema>,
     references: Vec<Reference>,
@@ -422,9 +444,7 @@ fn assign(
         }
         if report.required < Bump::Major && level != Level::None {
             let least = version::next(&base, report.required.max(Bump::Patch));
-            report
-                .findings
-                .push(Found { against: None, finding: higher(declared, &least, report.required) });
+            report.findings.push(higher(declared, &least, report.required));
         }
         return Ok(declared.clone());
     };
@@ -444,9 +464,7 @@ fn assign(
         return Err(too_low(declared, least, reason, report));
     }
     if version::release(declared) > least {
-        report
-            .findings
-            .push(Found { against: None, finding: higher(declared, &least, report.required) });
+        report.findings.push(higher(declared, &least, report.required));
     }
     Ok(declared.clone())
 }
@@ -454,23 +472,45 @@ fn assign(
 /// The report says it too: a plan is read, not caught.
 fn too_low(declared: &Version, least: Version, reason: String, report: &Report) -> Refusal {
     let mut report = report.clone();
+    let message = format!("{declared} is declared, and is too low: {reason}");
+    let finding = of_version("VERSION_TOO_LOW", Severity::Error, declared, &least, message);
+    report.findings.insert(0, finding);
+    report.next = Some(least.clone());
+    Refusal::TooLow { declared: declared.clone(), least, reason, report: Box::new(report) }
+}
+
+/// A version that promises more than it changes is taken, and said.
+fn higher(declared: &Version, least: &Version, bump: Bump) -> Found {
+    let message = format!(
+        "{declared} is declared; what changed is {}, for which {least} is enough",
+        in_words(bump)
+    );
+    of_version("VERSION_HIGHER_THAN_NEEDED", Severity::Warning, declared, least, message)
+}
+
+/// What is found about a declared version, not about the schemas.
+fn of_version(
+    rule: &'static str,
+    severity: Severity,
+    declared: &Version,
+    least: &Version,
+    message: String,
+) -> Found {
     let finding = Finding {
-        rule: "VERSION_TOO_LOW",
-        severity: Severity::Error,
+        rule,
+        severity,
         direction: Direction::Both,
         proven: true,
         old_path: String::new(),
         new_path: String::new(),
         old_value: least.to_string(),
         new_value: declared.to_string(),
-        message: format!("{declared} is declared, and is too low: {reason}"),
+        message,
         suggestion: format!("declare {least}, or no version"),
         witness: String::new(),
         place: Place::default(),
     };
-    report.findings.insert(0, Found { against: None, finding });
-    report.next = Some(least.clone());
-    Refusal::TooLow { declared: declared.clone(), least, reason, report: Box::new(report) }
+    Found { against: None, finding }
 }
 
 fn in_words(bump: Bump) -> &'static str {
@@ -478,26 +518,5 @@ fn in_words(bump: Bump) -> &'static str {
         Bump::None | Bump::Patch => "nothing that anybody could notice (PATCH)",
         Bump::Minor => "compatible and noticeable (MINOR)",
         Bump::Major => "a break (MAJOR)",
-    }
-}
-
-/// A version that promises more than it changes is taken, and said.
-fn higher(declared: &Version, least: &Version, bump: Bump) -> Finding {
-    Finding {
-        rule: "VERSION_HIGHER_THAN_NEEDED",
-        severity: Severity::Warning,
-        direction: Direction::Both,
-        proven: true,
-        old_path: String::new(),
-        new_path: String::new(),
-        old_value: least.to_string(),
-        new_value: declared.to_string(),
-        message: format!(
-            "{declared} is declared; what changed is {}, for which {least} is enough",
-            in_words(bump)
-        ),
-        suggestion: format!("declare {least}, or no version"),
-        witness: String::new(),
-        place: Place::default(),
     }
 }

@@ -18,6 +18,7 @@ use tidings_registry::{
 };
 
 use crate::{
+    environment::python,
     generate::{Payloads, Rng},
     pairs::{count, pair},
 };
@@ -241,34 +242,12 @@ fn compare_values(name: &str, it: &Reading, answer: &Answer, differences: &mut D
     }
 }
 
-/// The interpreter of a virtual environment that has the libraries.
-fn python() -> PathBuf {
-    let wanted =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python/requirements.txt");
-    let folder = scratch("python");
-    let (python, mark) = (folder.join("bin/python"), folder.join("installed.txt"));
-    let pins = fs::read_to_string(&wanted).expect("the pins");
-    if fs::read_to_string(&mark).ok().as_ref() != Some(&pins) {
-        succeed(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-        succeed(
-            Command::new(&python)
-                .args(["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r"])
-                .arg(&wanted),
-        );
-        fs::write(&mark, pins).expect("a mark");
-    }
-    python
-}
-
 /// fastavro; Avro's own library for Python has neither aliases nor promotions between bytes and strings.
 #[test]
 fn python_reads_what_is_compatible_as_we_do() {
-    if !toolchain("Avro for Python", ["python3"]) {
-        return;
-    }
+    let Some(python) = python("Avro for Python", &["fastavro==1.12.1"]) else { return };
     let readings = readings();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python/resolve.py");
-    let python = python();
     let answers = ask("fastavro", &readings, |questions, answers| {
         succeed(Command::new(&python).args([script.as_path(), questions, answers]));
     });

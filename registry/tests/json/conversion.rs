@@ -1,7 +1,11 @@
 //! Payloads of one version as payloads of another: what is kept, dropped, filled in and refused, for chosen cases and for
 //! many random ones. The judges are validators that were built here, and `jsonschema` for Python.
 
-use std::{env, io::Write, process::Stdio};
+use std::{
+    env,
+    io::Write,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Map, Value, json};
 use tidings_registry::{
@@ -11,9 +15,9 @@ use tidings_registry::{
 };
 
 use crate::{
+    environment::python,
     generate::{Choices, changed, document, instance},
     golden::{options, schema},
-    python::python,
 };
 
 const PAYLOADS: usize = 12;
@@ -137,9 +141,13 @@ fn what_is_converted_is_valid_and_what_was_written() {
     }
     println!("versions of one line: {:?}\nothers: {:?}", counts[1], counts[0]);
     assert!(counts.iter().all(|it| it.rewritten > 0));
-    let Some(mut oracle) = python(include_str!("oracle.py")) else { return };
-    let mut oracle =
-        oracle.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 starts");
+    let Some(python) = python("JSON Schema for Python", &["jsonschema==4.26.0"]) else { return };
+    let mut oracle = Command::new(python)
+        .args(["-c", include_str!("oracle.py")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 starts");
     let mut input = oracle.stdin.take().expect("piped");
     let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()));
     let output = oracle.wait_with_output().expect("python3 ends");

@@ -1,4 +1,4 @@
-//! The same verdicts before another validator, `jsonschema` for Python, where it is installed.
+//! The same verdicts before another validator, `jsonschema` for Python.
 
 use std::{
     io::Write,
@@ -13,6 +13,7 @@ use tidings_registry::{
 };
 
 use crate::{
+    environment::python,
     generate::{Choices, changed, document, instance},
     golden::options,
 };
@@ -20,24 +21,9 @@ use crate::{
 /// Pairs that are handed over.
 const PAIRS: u64 = 400;
 
-/// A program, where the validator that it needs is installed.
-pub fn python(code: &str) -> Option<Command> {
-    let python = |code: &str| {
-        let mut command = Command::new("python3");
-        command.args(["-c", code]);
-        command
-    };
-    let installed = python("from jsonschema import Draft202012Validator").output();
-    if !installed.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: python3 has no jsonschema");
-        return None;
-    }
-    Some(python(code))
-}
-
 #[test]
 fn another_validator_agrees() {
-    let Some(mut oracle) = python(include_str!("oracle.py")) else { return };
+    let Some(python) = python("JSON Schema for Python", &["jsonschema==4.26.0"]) else { return };
     let mut lines = String::new();
     for seed in 0..PAIRS {
         let mut choices = Choices::new(seed + 5_000_000);
@@ -68,8 +54,12 @@ fn another_validator_agrees() {
             lines.push('\n');
         }
     }
-    let mut oracle =
-        oracle.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 starts");
+    let mut oracle = Command::new(python)
+        .args(["-c", include_str!("oracle.py")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 starts");
     oracle.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("written");
     let output = oracle.wait_with_output().expect("python3 ends");
     let said = String::from_utf8_lossy(&output.stdout);

@@ -19,7 +19,8 @@ use tidings_registry::{
 
 use super::{
     decoding::{difference, payload},
-    google::{hex, python, side},
+    environment::python,
+    google::{hex, side},
     model::Chance,
     pairs::{pair, pairs, parse, run},
 };
@@ -147,7 +148,7 @@ fn what_is_converted_is_what_was_written() {
 
 #[test]
 fn googles_decoder_reads_what_was_converted() {
-    let Some(python) = python() else { return };
+    let Some(python) = python("Google's Protobuf", &["protobuf==6.33.1"]) else { return };
     let mut jobs = String::new();
     let mut count = 0;
     for seed in 1..=u64::from(pairs() / 10) {

@@ -1,11 +1,10 @@
 //! Google's own Protobuf as the judge: payloads of a compatible pair decode to the same values there, too.
 //!
-//! Its Python implementation comes from PyPI into a virtual environment under `target`. `TIDINGS_PAIRS` sets how many
-//! pairs; a tenth of them goes this way.
+//! That is its implementation in Python. `TIDINGS_PAIRS` sets how many pairs; a tenth of them goes this way.
 
 use std::{
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -19,40 +18,12 @@ use tidings_registry::{
 
 use super::{
     decoding::payload,
+    environment::python,
     model::Chance,
     pairs::{pair, pairs, parse, warned},
 };
 
-const VERSION: &str = "6.33.1";
 const PAYLOADS: usize = 8;
-
-/// A Python that has it, if this machine can. CI must.
-pub fn python() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("protobuf-{VERSION}"));
-    let python = folder.join("bin/python");
-    if folder.join("complete").exists() {
-        return Some(python);
-    }
-    let run = |command: &mut Command| command.output().is_ok_and(|it| it.status.success());
-    let made = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
-        && run(Command::new(&python).args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            &format!("protobuf=={VERSION}"),
-        ]));
-    if !made {
-        assert!(
-            std::env::var_os("CI").is_none_or(|it| it != "true"),
-            "CI has to ask Google's Protobuf, and Python or PyPI is missing"
-        );
-        println!("skipped: no Python 3 with venv, or no PyPI");
-        return None;
-    }
-    std::fs::write(folder.join("complete"), "").expect("the mark is written");
-    Some(python)
-}
 
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -89,7 +60,7 @@ fn jobs(seed: u64, old: &Schema, new: &Schema) -> Vec<(Value, Verdict)> {
 
 #[test]
 fn googles_decoder_agrees_with_every_compatible() {
-    let Some(python) = python() else { return };
+    let Some(python) = python("Protobuf for Python", &["protobuf==6.33.1"]) else { return };
     let mut all = Vec::new();
     for seed in 1..=u64::from(pairs() / 10) {
         let Some((old, new)) = pair(seed) else { continue };

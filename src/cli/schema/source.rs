@@ -13,10 +13,11 @@ use clap::Args;
 use tidings_registry::{
     definition::{DEFINITION_BYTES_MAX, Definition, Form},
     format::Format,
+    proto::v1,
 };
 
 use super::{
-    super::{failure::Failure, positions::quote},
+    super::{failure::Failure, positions::quote, printer::printable},
     imports::imports,
     words::{FormatWord, a_schema},
 };
@@ -101,6 +102,19 @@ impl Source {
             source.add_imports(&Roots::new(own, &args.import_paths)?, &args.references)?;
         }
         Ok(source)
+    }
+
+    /// A version that is registered already: its places are told with its subject and number.
+    pub fn registered(schema: &v1::Schema) -> Self {
+        let definition = schema.definition.clone().and_then(Definition::from_proto);
+        Self {
+            name: printable(&format!("{} {}", schema.subject, schema.version)),
+            // Only its text is told; a format that is newer than this program says no more.
+            format: Format::from_proto(schema.format).ok().flatten().unwrap_or(Format::Json),
+            definition: definition.unwrap_or_else(|| Definition::text("")),
+            found: BTreeMap::new(),
+            missing: Vec::new(),
+        }
     }
 
     /// The text of the schema itself, or of a file that it imports.

@@ -210,7 +210,7 @@ impl Writer {
                     end.bytes += event.encoded().len() as u64;
                     let header = Header {
                         key: event.key,
-                        schema_id: 0,
+                        schema_id: event.schema_id,
                         position: group.state.position,
                         key_version,
                         append_time: group.state.time,
@@ -276,6 +276,7 @@ impl Writer {
                         position: crate::model::numbers::Position(0),
                         append_time: group.state.time,
                         duplicate: false,
+                        schema_id: event.schema_id,
                     }
                 }
             };
@@ -292,5 +293,6 @@ fn place(header: &Header) -> Place {
         key_version: header.key_version,
         append_time: header.append_time,
         duplicate: false,
+        schema_id: header.schema_id,
     }
 }

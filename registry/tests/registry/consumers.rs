@@ -1,0 +1,62 @@
+//! What is known of consumers on disk: directories of before there were any, and rows that are damaged.
+
+use jiff::Timestamp;
+use semver::VersionReq;
+use tidings_registry::{
+    consumer::{ConsumerName, Word},
+    registry::Registry,
+    subject::SubjectName,
+};
+
+fn record(registry: &Registry, consumer: &str) {
+    let consumer = ConsumerName::parse(consumer).unwrap();
+    let needs = vec![(SubjectName::parse("orders").unwrap(), VersionReq::parse("^1").unwrap())];
+    registry.record(&consumer, Word::Declared, needs, Timestamp::now()).unwrap();
+}
+
+fn known(registry: &Registry) -> Vec<String> {
+    let (needs, _) = registry.list_consumers(None, |_| true, 100, Timestamp::now());
+    needs.iter().map(|it| it.consumer.to_string()).collect()
+}
+
+fn database(directory: &tempfile::TempDir) -> rocksdb::DB {
+    let path = directory.path().join("db");
+    let options = rocksdb::Options::default();
+    let families = rocksdb::DB::list_cf(&options, &path).unwrap();
+    rocksdb::DB::open_cf(&options, &path, families).unwrap()
+}
+
+#[test]
+fn a_directory_of_before_gets_them() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Registry::open(directory.path()).unwrap());
+    database(&directory).drop_cf("consumers").unwrap();
+    let registry = Registry::open(directory.path()).unwrap();
+    record(&registry, "billing");
+    drop(registry);
+    let registry = Registry::open(directory.path()).unwrap();
+    assert_eq!(known(&registry), ["billing"]);
+}
+
+#[test]
+fn a_damaged_row_is_set_aside_and_said_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = Registry::open(directory.path()).unwrap();
+    record(&registry, "billing");
+    record(&registry, "search");
+    drop(registry);
+    let db = database(&directory);
+    let family = db.cf_handle("consumers").unwrap();
+    // The format of keys is not to move.
+    let key = b"\x00\x07billing\x00\x06orders\x00^1";
+    assert!(db.get_cf(family, key).unwrap().is_some());
+    db.put_cf(family, key, b"\xff\xff").unwrap();
+    drop(db);
+    let registry = Registry::open(directory.path()).unwrap();
+    assert_eq!(registry.aside().len(), 1);
+    assert_eq!(known(&registry), ["search"]);
+    record(&registry, "billing");
+    drop(registry);
+    let registry = Registry::open(directory.path()).unwrap();
+    assert_eq!((registry.aside().len(), known(&registry).len()), (0, 2));
+}

@@ -1,0 +1,217 @@
+//! Logs that were cut. RocksDB opens one that ends between two records as an older database, without a word; the registry
+//! starts with everything that was acknowledged, or not at all.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use tempfile::TempDir;
+use tidings_registry::{
+    error::OpenError, proto::v1::WatchRegistryResponse, registry::Registry, schema::State,
+    subject::SubjectName,
+};
+
+use crate::aside::{draft, register};
+
+/// Everything that a registry shows.
+#[derive(Debug, PartialEq)]
+struct Shown {
+    schemas: BTreeMap<u32, String>,
+    subjects: Vec<String>,
+    changes: Vec<WatchRegistryResponse>,
+}
+
+impl Shown {
+    fn by(registry: &Registry) -> Self {
+        let catalog = registry.catalog();
+        let ids = 1..=catalog.last_id;
+        let schemas = ids.filter_map(|id| Some((id, format!("{:?}", catalog.by_id(id).ok()?))));
+        let subject = |it: &std::sync::Arc<_>| format!("{it:?}");
+        Self {
+            // The parsed form is made when it is needed.
+            schemas: schemas
+                .map(|(id, text)| (id, text.split(", parsed:").next().unwrap_or("").into()))
+                .collect(),
+            subjects: catalog
+                .subjects_behind(None)
+                .map(subject)
+                .map(|text| text.split("versions:").next().unwrap_or("").into())
+                .collect(),
+            changes: registry.changes(0, 1000).expect("all changes"),
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("listed") {
+        let path = entry.expect("an entry").path();
+        let to = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, &to).expect("copied");
+        }
+    }
+}
+
+/// The files of RocksDB with this at an end of their names.
+fn files(directory: &Path, of: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory.join("db")).expect("listed");
+    let paths = entries.map(|it| it.expect("an entry").path());
+    let mut files: Vec<PathBuf> =
+        paths.filter(|it| it.file_name().and_then(|name| name.to_str()).is_some_and(&of)).collect();
+    files.sort();
+    files
+}
+
+/// Where records begin in a file that RocksDB writes as a log: `checksum: u32 | length: u16 | type: u8`, in blocks of 32 KiB.
+fn boundaries(bytes: &[u8]) -> Vec<usize> {
+    const BLOCK: usize = 32 << 10;
+    const HEADER: usize = 7;
+    let mut at = 0;
+    let mut found = Vec::new();
+    while at + HEADER <= bytes.len() {
+        if BLOCK - at % BLOCK < HEADER {
+            at += BLOCK - at % BLOCK;
+            continue;
+        }
+        let length = usize::from(u16::from_le_bytes([bytes[at + 4], bytes[at + 5]]));
+        if length == 0 && bytes[at + 6] == 0 {
+            break;
+        }
+        found.push(at);
+        at += HEADER + length;
+    }
+    found
+}
+
+/// Changes of every kind.
+fn change(registry: &Registry, prefix: &str) {
+    let name = |name: &str| SubjectName::parse(&format!("{prefix}.{name}")).expect("a name");
+    for n in 0..6 {
+        let subject = format!("{prefix}.{}", n % 3);
+        let properties = (0..n).map(|n| format!(r#""p{n}": {{"type": "string"}}"#));
+        let properties = properties.collect::<Vec<_>>().join(", ");
+        register(
+            registry,
+            &subject,
+            &format!(r#"{{"type": "object", "properties": {{{properties}}}}}"#),
+        );
+    }
+    let first = semver::Version::new(1, 0, 0);
+    let now = Timestamp::now();
+    registry
+        .set_state(&name("0"), &first, State::Deprecated, "old", None, now)
+        .expect("deprecated");
+    registry
+        .update_subject(&name("1"), None, now, |settings| settings.owner = "us".into())
+        .expect("updated");
+    registry.delete_subject(&name("2"), None, None, now).expect("deleted");
+    let two = [format!("{prefix}.3"), format!("{prefix}.4")].map(|it| draft(&it, "true"));
+    registry.apply(&two, None, None, now).expect("two revisions at once");
+}
+
+/// A directory as `kill -9` leaves it, and what was acknowledged in it.
+struct Image {
+    name: &'static str,
+    directory: TempDir,
+    shown: Shown,
+}
+
+impl Image {
+    fn of(name: &'static str, registry: &Registry, directory: &Path) -> Self {
+        let killed = tempfile::tempdir().expect("a directory");
+        copy(directory, killed.path());
+        let whole = tempfile::tempdir().expect("a directory");
+        copy(directory, whole.path());
+        let shown = Registry::open(whole.path()).map(|it| Shown::by(&it)).expect("it starts");
+        assert!(shown == Shown::by(registry), "{name}: all that was acknowledged");
+        Self { name, directory: killed, shown }
+    }
+
+    fn wal_only() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let registry = Registry::open(directory.path()).expect("made");
+        change(&registry, "first");
+        Self::of("the write-ahead log alone", &registry, directory.path())
+    }
+
+    /// A start writes what is in the log into files.
+    fn started_again() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        for prefix in ["first", "second"] {
+            change(&Registry::open(directory.path()).expect("opened"), prefix);
+        }
+        let registry = Registry::open(directory.path()).expect("opened");
+        change(&registry, "third");
+        Self::of("started again", &registry, directory.path())
+    }
+
+    /// Files written while it runs: the MANIFEST names them in records of their own.
+    fn flushed() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let registry = Registry::open(directory.path()).expect("made");
+        change(&registry, "before");
+        let title = "x".repeat(1_000_000);
+        let until = Instant::now() + Duration::from_secs(60);
+        for n in 0.. {
+            assert!(Instant::now() < until, "nothing is flushed");
+            if n < 10 {
+                register(&registry, &format!("large.{n}"), &format!(r#"{{"title": "{title}"}}"#));
+            }
+            let logs = files(directory.path(), |name| name.ends_with(".log"));
+            let tables = files(directory.path(), |name| name.ends_with(".sst"));
+            // The old log goes when all of it is in files that the MANIFEST names.
+            if n >= 10 && logs.len() == 1 && tables.len() >= 2 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Newer rows of what is in the files, behind them.
+        let name = SubjectName::parse("before.1").expect("a name");
+        registry
+            .update_subject(&name, None, Timestamp::now(), |it| it.owner = "them".into())
+            .expect("updated");
+        change(&registry, "behind");
+        Self::of("flushed while it ran", &registry, directory.path())
+    }
+}
+
+#[test]
+fn a_log_that_was_cut_is_noticed_or_lacks_nothing() {
+    for image in [Image::wal_only(), Image::started_again(), Image::flushed()] {
+        let (mut missing, mut corrupt, mut harmless) = (0, 0, 0);
+        let is_log = |name: &str| name.ends_with(".log") || name.starts_with("MANIFEST-");
+        for log in files(image.directory.path(), is_log) {
+            let bytes = fs::read(&log).expect("read");
+            let name = log.file_name().expect("a name");
+            for cut in boundaries(&bytes) {
+                let directory = tempfile::tempdir().expect("a directory");
+                copy(image.directory.path(), directory.path());
+                fs::write(directory.path().join("db").join(name), &bytes[..cut]).expect("cut");
+                let what =
+                    format!("{}: {name:?} cut at {cut} of {} bytes", image.name, bytes.len());
+                let open = || Registry::open(directory.path());
+                match open() {
+                    Ok(registry) => {
+                        harmless += 1;
+                        let shown = Shown::by(&registry);
+                        assert!(shown == image.shown, "{what}: it starts, and something is gone");
+                        continue;
+                    }
+                    Err(OpenError::AcknowledgedMissing(_)) => missing += 1,
+                    Err(OpenError::Corrupt(_)) => corrupt += 1,
+                    Err(other) => panic!("{what}: {other}"),
+                }
+                assert!(open().is_err(), "{what}: refused once, and opened then");
+            }
+        }
+        println!("{}: {missing} missing, {corrupt} corrupt, {harmless} harmless", image.name);
+        assert!(missing >= 10, "{}: {missing} cuts were noticed", image.name);
+    }
+}
