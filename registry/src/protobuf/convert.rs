@@ -8,7 +8,7 @@ use crate::definition::Violation;
 
 use super::{
     compare::json_form,
-    content::Content,
+    content::{Content, nothing},
     demands::Demands,
     payload::key_text,
     pointer,
@@ -137,6 +137,16 @@ impl<'c> Walk<'c> {
                 ));
             }
             changed |= self.field(written, read, items, out);
+        }
+        if source.map_entry {
+            // Absent, a key or a value is zero, which the reader's type has to have as well.
+            for (number, written) in &source.fields {
+                if let Some(read) = target.fields.get(number)
+                    && !content.fields.contains_key(number)
+                {
+                    changed |= self.item(written, read, &nothing(written.kind)).1;
+                }
+            }
         }
         for (number, raw) in &content.unknown {
             // What the writer's schema does not have and the reader's does, came from a writer that knew more.

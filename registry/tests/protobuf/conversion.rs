@@ -321,6 +321,12 @@ fn values_of_other_types_stay_the_same_values() {
         ("map<int32, string>", "map<int64, string>", "{\"-1\": \"x\"}", r#"= {"v":{"-1":"x"}}"#),
         (
             "map<string, int32>",
+            "map<string, E2>",
+            "{\"a\": 0}",
+            "/v/a: M.v.value is int32, which is not read as the E2 of the version asked for",
+        ),
+        (
+            "map<string, int32>",
             "repeated E2",
             "{\"a\": 1}",
             "/v: M.v is map<string, int32>, and repeated E2 in the version asked for",
