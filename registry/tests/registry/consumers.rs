@@ -8,6 +8,8 @@ use tidings_registry::{
     subject::SubjectName,
 };
 
+use crate::aside::register;
+
 fn record(registry: &Registry, consumer: &str) {
     let consumer = ConsumerName::parse(consumer).unwrap();
     let needs = vec![(SubjectName::parse("orders").unwrap(), VersionReq::parse("^1").unwrap())];
@@ -29,13 +31,17 @@ fn database(directory: &tempfile::TempDir) -> rocksdb::DB {
 #[test]
 fn a_directory_of_before_gets_them() {
     let directory = tempfile::tempdir().unwrap();
-    drop(Registry::open(directory.path()).unwrap());
+    let registry = Registry::open(directory.path()).unwrap();
+    // What was acknowledged is looked at before anything is made.
+    register(&registry, "orders", r#"{"type": "object"}"#);
+    drop(registry);
     database(&directory).drop_cf("consumers").unwrap();
     let registry = Registry::open(directory.path()).unwrap();
     record(&registry, "billing");
     drop(registry);
     let registry = Registry::open(directory.path()).unwrap();
     assert_eq!(known(&registry), ["billing"]);
+    assert_eq!(registry.catalog().revision, 1, "consumers make none");
 }
 
 #[test]
