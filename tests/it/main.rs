@@ -19,6 +19,7 @@ mod negotiation;
 mod power_cut;
 mod publishing;
 mod registry;
+mod registry_disk;
 mod registry_pair;
 mod schema_cli;
 mod streams;
