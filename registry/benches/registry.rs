@@ -141,17 +141,18 @@ fn consumers() {
     row("a consumer that is new, synced, median of 10,000", median(news), "");
     let again: Vec<_> = (0..CONSUMERS_MAX).map(|n| say(&registry, n, Word::Open)).collect();
     row("a stream that is still open, median", median(again), "1 ms");
-    let breaking = Draft {
-        version: Some(Version::new(2, 0, 0)),
-        ..line(r#"{"type": "string"}"#)
-    };
+    let breaking = Draft { version: Some(Version::new(2, 0, 0)), ..line(r#"{"type": "string"}"#) };
     let times = (0..CHECKS / 10).map(|_| {
         let start = Instant::now();
         let planned = registry.check(&registry.catalog(), &breaking, Timestamp::now());
         assert_eq!(planned.report.affected.total, CONSUMERS_MAX);
         start.elapsed()
     });
-    row("a check that would leave 10,000 consumers behind, median", median(times.collect()), "100 ms");
+    row(
+        "a check that would leave 10,000 consumers behind, median",
+        median(times.collect()),
+        "100 ms",
+    );
     drop(registry);
     let start = Instant::now();
     let registry = Registry::open(directory.path()).expect("opened");

@@ -115,10 +115,7 @@ async fn json_payloads_are_checked(pair: Pair) {
         Event { id: "6".into(), ..typed(bytes(b"\xff"), json) },
         Event {
             id: "7".into(),
-            ..typed(
-                Some(Payload::ProtoData(Any { type_url: "a/b".into(), value: Vec::new() })),
-                "",
-            )
+            ..typed(Some(Payload::ProtoData(Any { type_url: "a/b".into(), value: Vec::new() })), "")
         },
     ];
     let status = pair.server.publish("orders", bad).await.unwrap_err();
