@@ -204,7 +204,7 @@ fn admit(
         Governor::Nobody => {
             let hint = match enforcement {
                 SchemaEnforcement::Required if has_registry => {
-                    "the topic takes registered types only"
+                    "the topic takes registered types only: register its schema first"
                 }
                 SchemaEnforcement::Required => {
                     "the topic takes registered types only, and this server runs without a registry"
