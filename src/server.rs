@@ -166,11 +166,13 @@ impl Opened {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        let (journal, store) = open(config, &metrics).await?;
+        // Before the store, whose journal has a thread: where one of the two cannot be opened nothing is at work any more
+        // when the process ends.
         let registry = match config.registry {
             RegistrySource::Embedded => Some(open_registry(config).await?),
             RegistrySource::Remote(_) | RegistrySource::Off => None,
         };
+        let (journal, store) = open(config, &metrics).await?;
         Ok(Self { terminate, interrupt, listener, admin, metrics, journal, store, registry })
     }
 }
