@@ -166,13 +166,19 @@ impl Opened {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        // Before the store, whose journal has a thread: where one of the two cannot be opened nothing is at work any more
-        // when the process ends.
+        let (journal, store) = open(config, &metrics).await?;
         let registry = match config.registry {
-            RegistrySource::Embedded => Some(open_registry(config).await?),
+            RegistrySource::Embedded => match open_registry(config).await {
+                Ok(registry) => Some(registry),
+                Err(error) => {
+                    // Nothing is to be at work any more when the process ends.
+                    journal.close().await.map_err(ServeError::Close)?;
+                    release(store);
+                    return Err(error);
+                }
+            },
             RegistrySource::Remote(_) | RegistrySource::Off => None,
         };
-        let (journal, store) = open(config, &metrics).await?;
         Ok(Self { terminate, interrupt, listener, admin, metrics, journal, store, registry })
     }
 }
