@@ -146,14 +146,67 @@ eval "$resume --exit-at-end" 2>>"$folder/subscriber.log" >"$folder/rest"
 indent < "$folder/rest"
 [ "$(lines_in "$folder/rest")" = 1 ] || fail "resuming brought something else than the one event"
 
-say "12. The server drains and stops"
+readonly ORDER=shop.orders.v1.OrderPlaced
+reads() { # consumer, requirement: follows the orders in its versions, in the background
+  show "tidings subscribe shop.orders --accept '$ORDER=$2' --on-mismatch skip --consumer $1 --format '{offset} {type} {schema_version} {data}'"
+  tidings subscribe shop.orders --accept "$ORDER=$2" --on-mismatch skip --consumer "$1" \
+    --format '{offset} {type} {schema_version} {data}' >"$folder/$1.seen" 2>"$folder/$1.log" &
+  subscriber="$subscriber $!"
+  eventually "$1 is known to the registry" is_connected "$1"
+}
+is_connected() { tidings consumer list -o json | grep -q "\"$1\".*\"connected\": *true"; }
+place() { # number, attributes as JSON, data as JSON
+  local event
+  event='{"specversion":"1.0","id":"'$1'.placed","source":"https://shop.example/checkout","type":"'$ORDER'",'$2'"data":'$3'}'
+  show "tidings publish shop.orders '$event'"
+  tidings publish shop.orders "$event" >/dev/null 2>>"$folder/publish.log" || fail "could not publish order $1"
+}
+tells() { grep -q "$2" "$folder/$1.log"; }
+money=(--reference money.json=shop.Money)
+
+say "12. A reader says which versions it understands, and its name"
+reads billing '^1.0'
+
+say "13. The producer moves to 1.1.0: a new optional field. The reader is told, and goes on"
+show "tidings schema register $ORDER schemas/order_placed_1.1.json ${money[*]}"
+tidings schema register "$ORDER" schemas/order_placed_1.1.json "${money[@]}" 2>>"$folder/schema.log" | indent
+place 1005 '' '{"order":"order-1005","customer":"ada","lines":[{"sku":"lamp-brass","quantity":1,"unit_price":6450}],"total":6450,"currency":"EUR","channel":"web"}'
+eventually "billing has order 1005" has_lines "$folder/billing.seen" 1
+cat "$folder/billing.seen" "$folder/billing.log" | indent
+
+say "14. A change that would break the reader names it"
+show "${change[*]}"
+"${change[@]}" 2>>"$folder/schema.log" | grep -A 2 'billing' | indent || fail "the check does not name billing"
+
+say "15. So it becomes 2.0.0. Who understands ^1 gets what can be given so, and is told what cannot; who understands ^2 begins"
+show "tidings schema register $ORDER schemas/order_placed_2.0.json --version 2.0.0 ${money[*]}"
+tidings schema register "$ORDER" schemas/order_placed_2.0.json --version 2.0.0 "${money[@]}" 2>>"$folder/schema.log" >"$folder/second" ||
+  fail "could not register 2.0.0"
+tail -n 1 "$folder/second" | indent
+reads shipping '^2'
+place 1006 '' '{"order":"order-1006","customer":"alan","lines":[{"sku":"desk-oak","quantity":1,"unit_price":41900}],"total":{"cents":41900,"currency":"EUR"}}'
+place 1007 '"schemaversion":"1.1",' '{"order":"order-1007","customer":"joan","lines":[{"sku":"bulb-e27","quantity":2,"unit_price":390}],"total":780,"currency":"EUR"}'
+eventually "billing has order 1007" has_lines "$folder/billing.seen" 2
+eventually "shipping has order 1006" has_lines "$folder/shipping.seen" 1
+eventually "billing is told of order 1006" tells billing 'another major version'
+for reader in billing shipping; do
+  echo "$reader:" | indent
+  { tail -n 1 "$folder/$reader.seen"; grep '^note: gap' "$folder/$reader.log" | tail -n 1; } | sed 's/^/  /' | indent
+done
+
+say "16. The server drains and stops"
+for process in $subscriber; do
+  kill -INT "$process"
+  wait "$process" 2>/dev/null || true
+done
+subscriber=''
 show "kill -TERM \$server"
 kill -TERM "$server"
 status=0
 wait "$server" || status=$?
 server=''
 [ "$status" = 0 ] || fail "the server ended with $status"
-echo "exit 0, $((past + future + 1)) events on disk" | indent
+echo "exit 0, $((past + future + 4)) events on disk" | indent
 
 say "To go on by yourself:"
 cat <<EOF

@@ -1,6 +1,7 @@
 //! The domain: what is admitted, who gets what from where, how far each reader is. Knows neither gRPC nor RocksDB.
 
 pub mod cel;
+mod consumer;
 mod conversion;
 pub mod error;
 mod gate;
@@ -31,6 +32,7 @@ use crate::{
     store::{Store, topics::Topic},
     telemetry::Metrics,
 };
+use consumer::Consumers;
 use conversion::Conversions;
 use error::TopicNotFound;
 use gate::Gate;
@@ -74,6 +76,7 @@ struct Parts {
     schemas: Option<Schemas>,
     gate: Gate,
     conversions: Arc<Conversions>,
+    consumers: Consumers,
     /// Streams are asked to end.
     draining: CancellationToken,
 }
@@ -91,8 +94,18 @@ impl Broker {
         let draining = CancellationToken::new();
         let gate = Gate::new(schemas.clone(), metrics.clone());
         let conversions = Arc::new(Conversions::new());
-        let parts =
-            Parts { store, journal, limits, clock, metrics, schemas, gate, conversions, draining };
+        let parts = Parts {
+            store,
+            journal,
+            limits,
+            clock,
+            metrics,
+            schemas,
+            gate,
+            conversions,
+            consumers: Consumers::default(),
+            draining,
+        };
         Self { parts: Arc::new(parts) }
     }
 

@@ -6,6 +6,7 @@ mod bench;
 mod client;
 mod completions;
 mod config;
+mod consumer;
 mod event_json;
 mod failure;
 mod follow;
@@ -37,7 +38,7 @@ Exit codes:
   5    serve: the data directory was written by a newer version
   6    serve: another process holds the data directory
   7    serve: the disk failed
-  100  schema: incompatible, or a payload that does not fit";
+  100  schema: incompatible, a payload that does not fit, or consumers that would be left behind";
 
 const EXAMPLES: &str = "\
 Start here:
@@ -82,6 +83,8 @@ enum Command {
     // Their help is with their arguments.
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
+    #[command(subcommand)]
+    Consumer(consumer::ConsumerCommand),
     #[command(name = "bench")]
     Bench(bench::BenchArgs),
     /// Look at the server's configuration.
@@ -114,6 +117,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Config(command) => config::run(command),
         Command::Completions(args) => completions::run::<Cli>(args),
         Command::Schema(command) => schema::run(command),
+        Command::Consumer(command) => block_on(consumer::run(command)),
         Command::Publish(args) => block_on(publish::run(args)),
         Command::Subscribe(args) => block_on(subscribe::run(args)),
         Command::Read(args) => block_on(read::run(args)),

@@ -5,6 +5,7 @@
 //! ```text
 //! server -> service -> broker -> journal -> store -> model      writes
 //!                      broker ------------> store               reads
+//!                      broker ------------> tidings_registry    schemas
 //! ```
 //!
 //! | room | decides |
@@ -18,8 +19,8 @@
 //! | [`config`], [`telemetry`] | every knob; logs and metrics |
 //!
 //! Deliberately absent: partitions (order is per topic, parallel work by key), a consensus protocol (a distributed
-//! journal will order the same commits), an abstraction over RocksDB (the seam is the journal), and for now a schema gate,
-//! durable subscriptions, authentication and TLS.
+//! journal will order the same commits), an abstraction over RocksDB (the seam is the journal), and for now durable
+//! subscriptions, authentication and TLS.
 
 pub mod broker;
 pub mod config;

@@ -59,21 +59,23 @@ const MANY: &str = "bench.many";
 
 /// A way to publish, and how many events show its rate.
 #[derive(Clone, Copy)]
-struct Shape {
+pub(crate) struct Shape {
     way: Way,
     in_flight: usize,
     batch: u64,
-    events: u64,
+    pub events: u64,
 }
 
 const UNARY: Shape = Shape { way: Way::Unary, in_flight: 64, batch: 1, events: 60_000 };
-const STREAM: Shape = Shape { way: Way::Stream, in_flight: 64, batch: 1, events: 150_000 };
-const BATCHES: Shape = Shape { way: Way::Unary, in_flight: 8, batch: 100, events: 300_000 };
+pub(crate) const STREAM: Shape =
+    Shape { way: Way::Stream, in_flight: 64, batch: 1, events: 150_000 };
+pub(crate) const BATCHES: Shape =
+    Shape { way: Way::Unary, in_flight: 8, batch: 100, events: 300_000 };
 
 /// A running server and a connection to it.
-struct Server {
-    process: Process,
-    channel: Channel,
+pub(crate) struct Server {
+    pub process: Process,
+    pub channel: Channel,
 }
 
 impl Server {
@@ -103,14 +105,17 @@ impl Limits {
         if self.wants("dfghm") {
             self.reading().await?;
         }
+        if self.wants("sv") {
+            self.schemas().await?;
+        }
         Ok(())
     }
 
-    fn wants(&self, figures: &str) -> bool {
+    pub(crate) fn wants(&self, figures: &str) -> bool {
         self.only.is_empty() || figures.chars().any(|figure| self.only.contains(&figure))
     }
 
-    async fn server(&self, data: &Path) -> Result<Server> {
+    pub(crate) async fn server(&self, data: &Path) -> Result<Server> {
         Server::start(data, &self.serve_args).await
     }
 
@@ -525,7 +530,7 @@ impl Limits {
     }
 }
 
-fn plan(shape: Shape, topics: Arc<[String]>, events: u64) -> Plan {
+pub(crate) fn plan(shape: Shape, topics: Arc<[String]>, events: u64) -> Plan {
     Plan {
         way: shape.way,
         in_flight: shape.in_flight,

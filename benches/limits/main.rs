@@ -13,6 +13,7 @@ mod net;
 mod pairs;
 mod process;
 mod rocks;
+mod schemas;
 
 use std::path::PathBuf;
 

@@ -150,6 +150,20 @@ impl Row {
 }
 
 impl Pairs {
+    /// The row of a figure that is about the CPU of the process that serves: at most so many times the other side's.
+    pub fn cpu_row(&self, figure: &str, what: &str, ceiling: f64) -> Row {
+        let ratios = || {
+            let pairs = self.ours.iter().zip(&self.limit);
+            pairs.map(|(ours, limit)| ours.server_us / limit.server_us)
+        };
+        Row {
+            ratio: format!("CPU: {}", spread(ratios())),
+            floor: format!("at most {ceiling}"),
+            met: Some(median(ratios()) <= ceiling),
+            ..self.row(figure, what, 0.0)
+        }
+    }
+
     /// The row of this figure; a floor of 0 is none.
     pub fn row(&self, figure: &str, what: &str, floor: f64) -> Row {
         let of = |side: &[Sample], read: fn(&Sample) -> f64| median(side.iter().map(read));

@@ -3,6 +3,7 @@
 use semver::Version;
 
 use crate::{
+    affected::Affected,
     finding::{Change, Comparison, Direction, Finding, Severity, Verdict},
     version::Bump,
 };
@@ -72,6 +73,8 @@ pub struct Report {
     pub findings: Vec<Found>,
     /// The registered version with the same canonical form.
     pub identical: Option<Version>,
+    /// Consumers that it would leave behind.
+    pub affected: Affected,
 }
 
 /// A finding, and what it was compared with.
@@ -95,6 +98,7 @@ impl Report {
             next: None,
             findings: Vec::new(),
             identical: None,
+            affected: Affected::default(),
         }
     }
 

@@ -9,7 +9,9 @@ use prost_types::Timestamp;
 use semver::Version;
 
 use crate::{
+    affected::LeftBehind,
     compatibility::{Found, Level, Report},
+    consumer::{Need, Origin},
     definition::{Definition, Form, Place},
     finding::{ContentModel, Direction, Severity, Surface, Verdict},
     format::Format,
@@ -321,9 +323,60 @@ impl From<Report> for v1::CompatibilityReport {
             next_version: text(report.next.as_ref()),
             total_findings: u32::try_from(report.findings.len()).unwrap_or(u32::MAX),
             findings: report.findings.into_iter().map(v1::Finding::from).collect(),
-            affected_consumers: Vec::new(),
+            total_affected_consumers: u32::try_from(report.affected.total).unwrap_or(u32::MAX),
+            affected_consumers: report
+                .affected
+                .listed
+                .into_iter()
+                .map(v1::AffectedConsumer::from)
+                .collect(),
             identical_version: text(report.identical.as_ref()),
         }
+    }
+}
+
+impl From<LeftBehind> for v1::AffectedConsumer {
+    fn from(it: LeftBehind) -> Self {
+        let consumer = v1::Consumer { connected: it.is_connected, ..v1::Consumer::from(&it.need) };
+        Self { consumer: Some(consumer), reason: it.reason }
+    }
+}
+
+/// As it is stored: whether it is connected is known at a moment only.
+impl From<&Need> for v1::Consumer {
+    fn from(need: &Need) -> Self {
+        Self {
+            name: need.consumer.to_string(),
+            subject: need.subject.to_string(),
+            requirement: need.requirement.to_string(),
+            negotiated_version: text(need.negotiated.as_ref()),
+            last_seen_time: Some(timestamp(need.seen)),
+            connected: false,
+            origin: v1::ConsumerOrigin::from(need.origin).into(),
+        }
+    }
+}
+
+impl From<Origin> for v1::ConsumerOrigin {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Declared => Self::Declared,
+            Origin::Stream => Self::Stream,
+        }
+    }
+}
+
+impl Origin {
+    /// None: not said.
+    ///
+    /// # Errors
+    /// In words, where the number is not known.
+    pub fn from_proto(number: i32) -> Result<Option<Self>, String> {
+        Ok(match known::<v1::ConsumerOrigin>(number)? {
+            v1::ConsumerOrigin::Unspecified => None,
+            v1::ConsumerOrigin::Declared => Some(Self::Declared),
+            v1::ConsumerOrigin::Stream => Some(Self::Stream),
+        })
     }
 }
 

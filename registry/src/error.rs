@@ -2,7 +2,7 @@
 
 use semver::Version;
 
-use crate::{compatibility::Report, definition::Fault};
+use crate::{affected::Affected, compatibility::Report, definition::Fault};
 
 /// What was asked for is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,6 +110,9 @@ pub enum Refusal {
         /// What was found.
         report: Box<Report>,
     },
+    /// Consumers would be left behind.
+    #[error("{}", left_behind(&.0.affected))]
+    LeavesBehind(Box<Report>),
     /// The declared version is another schema, or was once.
     #[error(
         "version {version} of \"{subject}\" is another schema: versions are immutable, and never used again"
@@ -125,6 +128,73 @@ pub enum Refusal {
     /// What it is to be compared with cannot be read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
+}
+
+impl Refusal {
+    /// What was found, where it was compared at all.
+    pub fn report(&self) -> Option<&Report> {
+        match self {
+            Self::Incompatible(report)
+            | Self::TooLow { report, .. }
+            | Self::LeavesBehind(report) => Some(report),
+            Self::Invalid(_)
+            | Self::TooLarge { .. }
+            | Self::Field { .. }
+            | Self::Reference { .. }
+            | Self::Format { .. }
+            | Self::Taken { .. }
+            | Self::Unreadable(_) => None,
+        }
+    }
+}
+
+fn left_behind(affected: &Affected) -> String {
+    let Some(first) = affected.listed.first() else {
+        return "consumers would be left behind".into();
+    };
+    let more = match affected.total {
+        0 | 1 => String::new(),
+        total => format!(" (and {} more)", total - 1),
+    };
+    let need = &first.need;
+    format!(
+        "consumer \"{}\", which needs {} of \"{}\", would be left behind: {}{more}",
+        need.consumer, need.requirement, need.subject, first.reason
+    )
+}
+
+/// More consumers, or needs of one, than are kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TooMany {
+    /// There are enough.
+    #[error("this would be consumer {count}, at most {limit} are kept: forget those that are gone")]
+    Consumers {
+        /// How many it would be.
+        count: usize,
+        /// How many are kept.
+        limit: usize,
+    },
+    /// It needs enough.
+    #[error("consumer \"{consumer}\" would have {count} requirements, at most {limit} are kept")]
+    Needs {
+        /// Whose.
+        consumer: String,
+        /// How many it would be.
+        count: usize,
+        /// How many are kept.
+        limit: usize,
+    },
+}
+
+/// What a consumer said was not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// There is no room for it.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    /// The disk.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 fn in_one_line(faults: &[Fault]) -> String {
@@ -166,6 +236,9 @@ pub enum WriteError {
         /// Subject and version of each.
         by: Vec<String>,
     },
+    /// Consumers would be left behind.
+    #[error("{}", left_behind(.0))]
+    LeavesBehind(Affected),
     /// The registry is not where the plan was made.
     #[error(
         "the registry changed since the plan: it was made at revision {expected}, and revision {actual} is reached; plan again"

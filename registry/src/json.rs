@@ -129,19 +129,21 @@ impl Schema {
     /// # Errors
     /// Everything that is wrong with it, by JSON pointer.
     pub fn validate_json(&self, json: &str) -> Result<(), Vec<Violation>> {
-        let violation = |path: &str, message: String| Violation { path: path.to_owned(), message };
-        let value = text::read("", json).map_err(|fault| vec![violation("", fault.to_string())])?;
-        // Validators recurse with the schema and with the payload.
-        let check = || self.violations(&value);
-        let violations = if effort::depth(&value) * (self.model.chain + 1) > DEPTH_ON_STACK_MAX {
-            deep(check).unwrap_or_else(|| Some(vec![violation("", "no thread".to_owned())]))
-        } else {
-            check()
-        };
-        match violations {
-            None => Ok(()),
-            Some(violations) => Err(violations),
+        let value = read(json)?;
+        match self.checked(&value, || self.violations(&value)) {
+            Some(None) => Ok(()),
+            Some(Some(violations)) => Err(violations),
+            None => Err(vec![no_thread()]),
         }
+    }
+
+    /// Validators recurse with the schema and with the payload: on the stack of the caller where it has room.
+    /// None: there was no other thread.
+    fn checked<T: Send>(&self, value: &Value, check: impl FnOnce() -> T + Send) -> Option<T> {
+        if effort::depth(value) * (self.model.chain + 1) <= DEPTH_ON_STACK_MAX {
+            return Some(check());
+        }
+        deep(check)
     }
 
     /// Checks a payload and writes it without spaces. Names, strings and numbers stay as they were written, in their
@@ -176,19 +178,28 @@ impl Schema {
     /// Everything that stands in the way.
     pub fn adopt(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Vec<Violation>> {
         let json = utf8(bytes)?;
-        let Err(violations) = self.validate_json(json) else { return Ok(None) };
-        if text::read("", json).is_err() {
-            return Err(violations);
+        let value = read(json)?;
+        let valid = || self.validator().is_some_and(|it| it.is_valid(&value));
+        if self.checked(&value, valid) == Some(true) {
+            return Ok(None);
         }
-        let refused = |message: String| vec![Violation { path: String::new(), message }];
-        let adopted = deep(|| {
-            let mut tree = Tree::read(json).ok_or("not a JSON document")?;
-            adopt::adopt(&self.model, &self.source, &mut tree)?;
+        let work = |depth_max: usize| {
+            let refused = |message: String| Violation { path: String::new(), message };
+            let tree = Tree::read(json).ok_or_else(|| refused("not a JSON document".to_owned()));
+            let mut tree = tree?;
+            adopt::adopt(&self.model, &self.source, &mut tree, depth_max).map_err(refused)?;
             let mut out = String::with_capacity(json.len());
             tree.write(&mut out);
             Ok(out)
-        });
-        let adopted = adopted.unwrap_or_else(|| Err("no thread".to_owned())).map_err(refused)?;
+        };
+        // Defaults may nest deeper than the payload does; that is found out on the way.
+        let depth = effort::depth(&value) + 2;
+        let shallow = depth * (self.model.chain + 1) <= DEPTH_ON_STACK_MAX;
+        let adopted = match shallow.then(|| work(depth)) {
+            Some(Ok(adopted)) => Ok(adopted),
+            _ => deep(|| work(text::DEPTH_MAX)).unwrap_or_else(|| Err(no_thread())),
+        };
+        let adopted = adopted.map_err(|violation| vec![violation])?;
         self.validate_json(&adopted)?;
         Ok(Some(adopted.into_bytes()))
     }
@@ -240,6 +251,17 @@ impl Schema {
         };
         self.canonical() == other.canonical() && documents(self) == documents(other)
     }
+}
+
+/// Said where the machine has no room for another stack.
+fn no_thread() -> Violation {
+    let message = "the payload could not be looked at for lack of threads; try again".to_owned();
+    Violation { path: String::new(), message }
+}
+
+fn read(json: &str) -> Result<Value, Vec<Violation>> {
+    text::read("", json)
+        .map_err(|fault| vec![Violation { path: String::new(), message: fault.to_string() }])
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, Vec<Violation>> {

@@ -13,6 +13,8 @@
 //! - [`mod@format`]: a schema of any of the three.
 //! - [`version`], [`compatibility`]: lines, bumps and levels; the report.
 //! - [`subject`], [`schema`]: what is registered; [`catalog`]: all of it at one revision, and what a draft would become.
+//! - [`negotiation`]: which version a reader is delivered; [`accepted`]: what the reader of a stream accepts.
+//! - [`consumer`]: who reads what; [`affected`]: whom a change would leave behind.
 //! - [`registry`]: the one writer; [`store`]: RocksDB; [`service`]: the wire.
 //! - [`schemas`]: what is registered, for a server beside the registry; [`mirror`]: the copy of one elsewhere.
 //! - [`convert`]: between these values and the messages of the contract.
@@ -21,10 +23,12 @@
 //! its library does not resolve as its specification has it; [`avro`] says where.
 
 pub mod accepted;
+pub mod affected;
 pub mod avro;
 pub mod catalog;
 pub mod client;
 pub mod compatibility;
+pub mod consumer;
 pub mod convert;
 pub mod definition;
 pub mod error;

@@ -11,10 +11,12 @@ use semver::Version;
 use tokio::sync::watch;
 
 use crate::{
+    affected::{self, Affected, offers},
     catalog::{
         Catalog,
         plan::{Decision, Draft, Planned},
     },
+    consumer::book::Book,
     convert::timestamp,
     error::{Damaged, OpenError, Refusal, StorageError, WriteError},
     proto::v1::{self, watch_registry_response::Change},
@@ -24,6 +26,8 @@ use crate::{
     version::Selector,
 };
 
+pub mod consumers;
+
 /// A handle on the registry. Its methods take processor time and disk time: call them on blocking threads.
 #[derive(Clone)]
 pub struct Registry(Arc<Inner>);
@@ -31,9 +35,12 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     store: Store,
     catalog: RwLock<Arc<Catalog>>,
+    /// Read-locked from when it is asked who would be left behind until the change is on disk: whoever says what it needs
+    /// in between is answered out of what is registered then.
+    consumers: RwLock<Book>,
     /// Held by whoever writes, from the plan to the disk.
     writer: Mutex<()>,
-    /// The reason why nothing is written any more, if so. Set by who holds `writer`.
+    /// The reason why nothing is written any more, if so.
     stopped: watch::Sender<Option<String>>,
     revision: watch::Sender<u64>,
     aside: Vec<Aside>,
@@ -54,7 +61,7 @@ impl Registry {
     /// # Errors
     /// Where nothing can be served out of it.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        let (store, catalog, aside) = Store::open(directory)?;
+        let (store, catalog, consumers, aside) = Store::open(directory)?;
         for aside in &aside {
             tracing::error!(
                 what = aside.what,
@@ -72,6 +79,7 @@ impl Registry {
             store,
             revision: watch::Sender::new(catalog.revision),
             catalog: RwLock::new(Arc::new(catalog)),
+            consumers: RwLock::new(consumers),
             writer: Mutex::new(()),
             stopped: watch::Sender::new(None),
             aside,
@@ -110,17 +118,34 @@ impl Registry {
         self.0.store.changes(after, limit)
     }
 
-    /// What drafts would become, one behind the other. Refused ones are among them.
+    /// What drafts would become, one behind the other. Refused ones are among them; where it would be forced, none is for
+    /// the consumers that it leaves behind.
     ///
     /// # Errors
     /// Where they refer to each other in a circle.
-    pub fn plan(&self, drafts: &[Draft], now: Timestamp) -> Result<Applied, WriteError> {
+    pub fn plan(
+        &self,
+        drafts: &[Draft],
+        is_forced: bool,
+        now: Timestamp,
+    ) -> Result<Applied, WriteError> {
         let catalog = self.catalog();
-        let (planned, _) = plan(&catalog, drafts, now)?;
+        let (mut planned, next) = plan(&catalog, drafts, now)?;
+        let book = self.consumers();
+        for one in &mut planned {
+            affected::weigh(&next.catalog, &book, one, is_forced, now);
+        }
         Ok(Applied { planned, revision: catalog.revision })
     }
 
-    /// Registers all drafts or none.
+    /// What one draft would become.
+    pub fn check(&self, catalog: &Catalog, draft: &Draft, now: Timestamp) -> Planned {
+        let mut planned = catalog.plan(draft, now);
+        affected::weigh(catalog, &self.consumers(), &mut planned, false, now);
+        planned
+    }
+
+    /// Registers all drafts or none. `force` is why it goes on although consumers are left behind.
     ///
     /// # Errors
     /// Why none.
@@ -128,6 +153,7 @@ impl Registry {
         &self,
         drafts: &[Draft],
         expected_revision: Option<u64>,
+        force: Option<&str>,
         now: Timestamp,
     ) -> Result<Applied, WriteError> {
         let writer = self.writer()?;
@@ -137,7 +163,14 @@ impl Registry {
         {
             return Err(WriteError::RevisionMoved { expected, actual: catalog.revision });
         }
-        let (mut planned, next) = plan(&catalog, drafts, now)?;
+        let (mut planned, mut next) = plan(&catalog, drafts, now)?;
+        let book = self.consumers();
+        for one in &mut planned {
+            affected::weigh(&next.catalog, &book, one, force.is_some(), now);
+            if let (Some(reason), Decision::Register(registered)) = (force, &one.decision) {
+                next.is_forced(registered.id, reason, &one.report.affected);
+            }
+        }
         let is_refused = |it: &Planned| matches!(it.decision, Decision::Refused(_));
         if planned.iter().any(is_refused) {
             let refusals = planned.drain(..).enumerate().filter_map(|(at, it)| match it.decision {
@@ -185,6 +218,7 @@ impl Registry {
         &self,
         name: &SubjectName,
         etag: Option<&str>,
+        force: Option<&str>,
         now: Timestamp,
     ) -> Result<(), WriteError> {
         let writer = self.writer()?;
@@ -196,6 +230,14 @@ impl Registry {
             let by = referrers.iter().map(|it| format!("{} {}", it.subject, it.version)).collect();
             return Err(WriteError::StillReferenced { subject: name.to_string(), by });
         }
+        let book = self.consumers();
+        let before = &subject;
+        let change =
+            affected::Change { catalog: &catalog, before, after: Vec::new(), proposed: None };
+        let affected = change.affected(&book, now);
+        if force.is_none() && !affected.is_empty() {
+            return Err(WriteError::LeavesBehind(affected));
+        }
         subject.deleted = true;
         subject.ids_before = catalog.last_id;
         let versions = subject.versions.keys().chain(subject.unreadable.keys());
@@ -205,6 +247,7 @@ impl Registry {
         subject.unreadable.clear();
         let mut next = Next::new(&catalog);
         next.subject(subject, now, |subject| Change::SubjectDeleted(subject.name.to_string()));
+        next.last_is_forced(force, &affected);
         self.commit(&writer, next)
     }
 
@@ -218,6 +261,7 @@ impl Registry {
         version: &Version,
         state: State,
         deprecation: &str,
+        force: Option<&str>,
         now: Timestamp,
     ) -> Result<Arc<Registered>, WriteError> {
         let writer = self.writer()?;
@@ -232,13 +276,22 @@ impl Registry {
             deprecation: deprecation.into(),
             ..Registered::clone(registered)
         });
-        let mut subject = Subject::clone(catalog.subject(name)?);
+        let before = catalog.subject(name)?;
+        let mut subject = Subject::clone(before);
         subject.versions.insert(version.clone(), Arc::clone(&registered));
+        let book = self.consumers();
+        let after = offers(&subject);
+        let change = affected::Change { catalog: &catalog, before, after, proposed: None };
+        let affected = change.affected(&book, now);
+        if force.is_none() && !affected.is_empty() {
+            return Err(WriteError::LeavesBehind(affected));
+        }
         let mut next = Next::new(&catalog);
         next.schemas.push(Arc::clone(&registered));
         next.catalog.put_schema(Arc::clone(&registered));
         let change = v1::Schema::from(&*registered);
         next.subject(subject, now, |_| Change::VersionStateSet(change));
+        next.last_is_forced(force, &affected);
         self.commit(&writer, next)?;
         Ok(registered)
     }
@@ -317,11 +370,30 @@ impl Next {
         self.changes.push(v1::WatchRegistryResponse {
             revision: self.catalog.revision,
             time: Some(timestamp(now)),
-            principal: String::new(),
             change: Some(change(&subject)),
+            ..v1::WatchRegistryResponse::default()
         });
         self.catalog.put_subject(subject.clone());
         self.subjects.insert(subject.name.clone(), subject);
+    }
+
+    /// Notes with the last change that it went on although it left consumers behind.
+    fn last_is_forced(&mut self, force: Option<&str>, affected: &Affected) {
+        if let Some(reason) = force.filter(|_| !affected.is_empty())
+            && let Some(change) = self.changes.last_mut()
+        {
+            note_force(change, reason, affected);
+        }
+    }
+
+    /// The same with the registration of an id.
+    fn is_forced(&mut self, id: u32, reason: &str, affected: &Affected) {
+        let registers = |it: &&mut v1::WatchRegistryResponse| matches!(&it.change, Some(Change::SchemaRegistered(schema)) if schema.id == id);
+        if !affected.is_empty()
+            && let Some(change) = self.changes.iter_mut().find(registers)
+        {
+            note_force(change, reason, affected);
+        }
     }
 
     fn register(&mut self, draft: &Draft, registered: &Arc<Registered>, now: Timestamp) {
@@ -349,6 +421,12 @@ impl Next {
         let change = v1::Schema::from(&**registered);
         self.subject(subject, now, |_| Change::SchemaRegistered(change));
     }
+}
+
+fn note_force(change: &mut v1::WatchRegistryResponse, reason: &str, affected: &Affected) {
+    change.forced = true;
+    change.force_reason = reason.into();
+    change.left_behind = affected.names();
 }
 
 /// Plans drafts in an order in which each finds what it refers to; the answers are in the order of the request.

@@ -1,5 +1,6 @@
 //! The registry on the wire: decodes, asks and encodes.
 
+mod consumers;
 mod decode;
 mod pages;
 pub mod revision;
@@ -17,7 +18,7 @@ use self::{decode::Faults, revision::AtRevision};
 use crate::{
     catalog::plan::{Decision, Draft, Planned},
     compatibility::Level,
-    error::{Refusal, WriteError},
+    error::WriteError,
     finding::{ContentModel, Surface},
     proto::v1::{
         self, ErrorReason as Reason, schema_registry_service_server::SchemaRegistryService,
@@ -81,8 +82,12 @@ impl Service {
         &self,
         drafts: Vec<Draft>,
         expected: Option<u64>,
+        force: Option<String>,
     ) -> Result<Result<Applied, WriteError>, Status> {
-        self.compile(move |registry| registry.apply(&drafts, expected, Timestamp::now())).await
+        let apply = move |registry: &Registry| {
+            registry.apply(&drafts, expected, force.as_deref(), Timestamp::now())
+        };
+        self.compile(apply).await
     }
 }
 
@@ -94,10 +99,12 @@ impl SchemaRegistryService for Service {
         &self,
         request: Request<v1::RegisterSchemaRequest>,
     ) -> Answer<v1::RegisterSchemaResponse> {
+        let request = request.into_inner();
         let mut faults = Faults::default();
-        let draft = decode::draft(&mut faults, "schema", request.into_inner().schema);
+        let force = decode::force(&mut faults, request.force, request.force_reason);
+        let draft = decode::draft(&mut faults, "schema", request.schema);
         let draft = faults.finish(draft)?;
-        let applied = self.apply(vec![draft], None).await?;
+        let applied = self.apply(vec![draft], None, force).await?;
         let mut applied = applied.map_err(|error| match error {
             WriteError::Refused(refusals) => match &refusals[..] {
                 [(_, refusal)] => status::refused("schema.", refusal),
@@ -127,27 +134,35 @@ impl SchemaRegistryService for Service {
         let asked = request.against_version;
         let checked = self.compile(move |registry| {
             let catalog = registry.catalog();
-            let planned = catalog.plan(&draft, Timestamp::now());
+            let planned = registry.check(&catalog, &draft, Timestamp::now());
             let against = match &against {
                 None => None,
                 Some(selector) => {
                     let registered = catalog.version(&draft.subject, selector, &asked);
                     let registered = registered.map_err(|error| status::not_found(&error))?;
                     let report = catalog.compare_with(&draft, registered);
-                    Some(report.map_err(|refusal| status::refused("schema.", &refusal))?)
+                    let mut report =
+                        report.map_err(|refusal| status::refused("schema.", &refusal))?;
+                    report.affected = planned.report.affected.clone();
+                    Some(report)
                 }
             };
             Ok::<_, Status>((planned, against))
         });
         let (planned, against) = checked.await??;
-        let (report, acceptable) = match planned.decision {
-            Decision::Already(_) | Decision::Register(_) => (planned.report, true),
-            Decision::Refused(Refusal::Incompatible(report)) => (*report, false),
-            Decision::Refused(Refusal::TooLow { report, .. }) => (*report, false),
-            Decision::Refused(refusal) => return Err(status::refused("schema.", &refusal)),
+        let (report, refusal_reason) = match planned.decision {
+            Decision::Already(_) | Decision::Register(_) => (planned.report, Reason::Unspecified),
+            Decision::Refused(refusal) => match refusal.report() {
+                Some(report) => (report.clone(), status::reason(&refusal)),
+                None => return Err(status::refused("schema.", &refusal)),
+            },
         };
         let report = Some(against.unwrap_or(report).into());
-        Ok(Response::new(v1::CheckSchemaResponse { report, acceptable }))
+        Ok(Response::new(v1::CheckSchemaResponse {
+            report,
+            acceptable: refusal_reason == Reason::Unspecified,
+            refusal_reason: refusal_reason.into(),
+        }))
     }
 
     async fn apply_schemas(
@@ -165,15 +180,19 @@ impl SchemaRegistryService for Service {
         for (n, draft) in request.schemas.into_iter().enumerate().take(DRAFTS_MAX) {
             drafts.extend(decode::draft(&mut faults, &format!("schemas[{n}]"), Some(draft)));
         }
+        let force = match request.validate_only {
+            true => request.force.then(String::new),
+            false => decode::force(&mut faults, request.force, request.force_reason),
+        };
         let drafts = faults.finish(Some(drafts))?;
         let expected = (request.expected_revision > 0).then_some(request.expected_revision);
         if !request.validate_only {
-            let applied = self.apply(drafts, expected).await?;
+            let applied = self.apply(drafts, expected, force).await?;
             let applied = applied.map_err(|error| status::write(&error))?;
             return Ok(Response::new(self.applied(applied)?));
         }
         let planned = self.compile(move |registry| {
-            let applied = registry.plan(&drafts, Timestamp::now())?;
+            let applied = registry.plan(&drafts, force.is_some(), Timestamp::now())?;
             match expected {
                 Some(expected) if expected != applied.revision => {
                     Err(WriteError::RevisionMoved { expected, actual: applied.revision })
@@ -393,10 +412,12 @@ impl SchemaRegistryService for Service {
         let request = request.into_inner();
         let mut faults = Faults::default();
         let name = faults.name("name", &request.name);
+        let force = decode::force(&mut faults, request.force, request.force_reason);
         let name = faults.finish(name)?;
         let etag = Some(request.etag).filter(|etag| !etag.is_empty());
         let deleted = self.compile(move |registry| {
-            registry.delete_subject(&name, etag.as_deref(), Timestamp::now())
+            let now = Timestamp::now();
+            registry.delete_subject(&name, etag.as_deref(), force.as_deref(), now)
         });
         deleted.await?.map_err(|error| status::write(&error))?;
         Ok(Response::new(v1::DeleteSubjectResponse {}))
@@ -424,10 +445,12 @@ impl SchemaRegistryService for Service {
             let why = format!("has {bytes} bytes, at most {DEPRECATION_BYTES_MAX} are taken");
             faults.add(Reason::InvalidRequest, "deprecation", why);
         }
+        let force = decode::force(&mut faults, request.force, request.force_reason);
         let (name, version, state) = faults.finish(name.zip(version).zip(state).map(flat))?;
         let deprecation = request.deprecation;
         let set = self.compile(move |registry| {
-            registry.set_state(&name, &version, state, &deprecation, Timestamp::now())
+            let now = Timestamp::now();
+            registry.set_state(&name, &version, state, &deprecation, force.as_deref(), now)
         });
         let registered = set.await?.map_err(|error| status::write(&error))?;
         Ok(Response::new(v1::SetVersionStateResponse { schema: Some((&*registered).into()) }))
@@ -435,16 +458,16 @@ impl SchemaRegistryService for Service {
 
     async fn negotiate_versions(
         &self,
-        _: Request<v1::NegotiateVersionsRequest>,
+        request: Request<v1::NegotiateVersionsRequest>,
     ) -> Answer<v1::NegotiateVersionsResponse> {
-        Err(status::not_yet("version negotiation"))
+        self.negotiate(request).await
     }
 
     async fn list_consumers(
         &self,
-        _: Request<v1::ListConsumersRequest>,
+        request: Request<v1::ListConsumersRequest>,
     ) -> Answer<v1::ListConsumersResponse> {
-        Err(status::not_yet("the list of consumers"))
+        self.consumers(request).await
     }
 
     type WatchRegistryStream = ReceiverStream<Result<v1::WatchRegistryResponse, Status>>;
@@ -488,10 +511,14 @@ fn set_fields(subject: &v1::Subject) -> Vec<String> {
 
 impl Service {
     fn result(&self, planned: Planned) -> v1::RegisterSchemaResponse {
+        let mut refusal_reason = Reason::Unspecified;
         let (outcome, registered) = match planned.decision {
             Decision::Register(it) => (v1::Outcome::Registered, Some(it)),
             Decision::Already(it) => (v1::Outcome::AlreadyRegistered, Some(it)),
-            Decision::Refused(_) => (v1::Outcome::Unspecified, None),
+            Decision::Refused(refusal) => {
+                refusal_reason = status::reason(&refusal);
+                (v1::Outcome::Unspecified, None)
+            }
         };
         let catalog = self.registry.catalog();
         let newest = registered.as_ref().and_then(|it| catalog.subject(&it.subject).ok()?.newest());
@@ -503,6 +530,7 @@ impl Service {
             schema: registered.map(|it| (&*it).into()),
             outcome: outcome.into(),
             report: Some(planned.report.into()),
+            refusal_reason: refusal_reason.into(),
         }
     }
 
@@ -512,16 +540,11 @@ impl Service {
         let mut results = Vec::with_capacity(applied.planned.len());
         let mut refusals = Vec::new();
         for (at, mut planned) in applied.planned.into_iter().enumerate() {
-            match planned.decision {
-                Decision::Already(_) | Decision::Register(_) => {}
-                Decision::Refused(Refusal::Incompatible(ref report))
-                | Decision::Refused(Refusal::TooLow { ref report, .. }) => {
-                    planned.report = (**report).clone();
-                }
-                Decision::Refused(refusal) => {
-                    refusals.push((at, refusal));
-                    continue;
-                }
+            if let Some(report) = planned.decision.report() {
+                planned.report = report.clone();
+            } else if let Decision::Refused(refusal) = planned.decision {
+                refusals.push((at, refusal));
+                continue;
             }
             results.push(self.result(planned));
         }

@@ -7,12 +7,14 @@
 //!              subjects  name             -> JSON: everything but the versions
 //!              schemas   id: u32 BE       -> Schema, as the contract has it
 //!              changes   revision: u64 BE -> WatchRegistryResponse
+//!              consumers name, subject (length: u16 BE each), origin: u8, requirement -> Consumer
 //! ```
 //!
 //! One change is one `WriteBatch`, synced before it is answered: schema, id, references, subject, revision together. So
 //! ids and versions cannot be given twice, whatever the moment of a crash. Then the witness notes the revision: a log or a
 //! MANIFEST that was cut opens as an older registry, and a start that finds less than was acknowledged refuses.
 
+mod consumers;
 mod witness;
 
 use std::{
@@ -32,6 +34,7 @@ use self::witness::Witness;
 use crate::{
     catalog::Catalog,
     compatibility::Level,
+    consumer::book::{Book, Entries},
     error::{Damaged, OpenError, StorageError},
     finding::{ContentModel, Surface},
     format::Format,
@@ -47,16 +50,18 @@ const STATE_KEY: &[u8] = b"state";
 /// Bytes of cache for blocks: changes and old schemas are seldom read.
 const CACHE_BYTES: usize = 8 << 20;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
     Meta,
     Subjects,
     Schemas,
     Changes,
+    Consumers,
 }
 
 impl Family {
-    const ALL: [Self; 4] = [Self::Meta, Self::Subjects, Self::Schemas, Self::Changes];
+    const ALL: [Self; 5] =
+        [Self::Meta, Self::Subjects, Self::Schemas, Self::Changes, Self::Consumers];
 
     fn name(self) -> &'static str {
         match self {
@@ -64,6 +69,7 @@ impl Family {
             Self::Subjects => "subjects",
             Self::Schemas => "schemas",
             Self::Changes => "changes",
+            Self::Consumers => "consumers",
         }
     }
 }
@@ -116,7 +122,7 @@ impl Store {
     ///
     /// # Errors
     /// Where nothing can be served out of it.
-    pub fn open(directory: &Path) -> Result<(Self, Catalog, Vec<Aside>), OpenError> {
+    pub fn open(directory: &Path) -> Result<(Self, Catalog, Book, Vec<Aside>), OpenError> {
         let io =
             |doing| move |error: std::io::Error| OpenError::Io { doing, detail: error.to_string() };
         fs::create_dir_all(directory).map_err(io("cannot make the registry's directory"))?;
@@ -142,8 +148,9 @@ impl Store {
         let mut options = options();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
-        let db = DB::open_cf_descriptors(&options, database, families()).map_err(damaged)?;
-        let (catalog, aside) = load(&db)?;
+        let db =
+            DB::open_cf_descriptors(&options, database, families(Family::ALL)).map_err(damaged)?;
+        let (catalog, mut aside) = load(&db)?;
         if catalog.revision < acknowledged {
             return Err(missing(catalog.revision, acknowledged));
         }
@@ -166,7 +173,9 @@ impl Store {
                     .map_err(io("cannot make the witness"))?
             }
         };
-        Ok((Self { db, witness: Mutex::new(witness), _lock: lock }, catalog, aside))
+        let (book, unreadable) = consumers::load(&db);
+        aside.extend(unreadable);
+        Ok((Self { db, witness: Mutex::new(witness), _lock: lock }, catalog, book, aside))
     }
 
     /// Writes one revision, synced.
@@ -189,16 +198,36 @@ impl Store {
             let row = change.encode_to_vec();
             batch.put_cf(family(&self.db, Family::Changes), change.revision.to_be_bytes(), row);
         }
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        // A full disk is no exception: the log may have the batch, whole or in part.
-        self.db
-            .write_opt(batch, &options)
-            .map_err(|error| StorageError::Ambiguous(error.into_string()))?;
+        self.write(batch, true)?;
         let mut witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
         witness
             .note(commit.revision)
             .map_err(|error| StorageError::Ambiguous(format!("the witness: {error}")))
+    }
+
+    /// Writes what consumers said, synced where it is news.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn remember(&self, entries: &Entries) -> Result<(), StorageError> {
+        let mut batch = WriteBatch::default();
+        for need in &entries.removed {
+            batch.delete_cf(family(&self.db, Family::Consumers), consumers::key(need));
+        }
+        for need in &entries.put {
+            let row = v1::Consumer::from(need).encode_to_vec();
+            batch.put_cf(family(&self.db, Family::Consumers), consumers::key(need), row);
+        }
+        if batch.is_empty() { Ok(()) } else { self.write(batch, entries.is_news) }
+    }
+
+    fn write(&self, batch: WriteBatch, sync: bool) -> Result<(), StorageError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(sync);
+        // A full disk is no exception: the log may have the batch, whole or in part.
+        self.db
+            .write_opt(batch, &options)
+            .map_err(|error| StorageError::Ambiguous(error.into_string()))
     }
 
     /// Changes behind a revision, at most so many.
@@ -237,9 +266,11 @@ fn options() -> rocksdb::Options {
     options
 }
 
-fn families() -> impl Iterator<Item = ColumnFamilyDescriptor> {
+fn families(
+    families: impl IntoIterator<Item = Family>,
+) -> impl Iterator<Item = ColumnFamilyDescriptor> {
     let cache = rocksdb::Cache::new_lru_cache(CACHE_BYTES);
-    Family::ALL.into_iter().map(move |family| {
+    families.into_iter().map(move |family| {
         let mut table = rocksdb::BlockBasedOptions::default();
         table.set_block_cache(&cache);
         table.set_format_version(6);
@@ -268,7 +299,12 @@ fn missing(found: u64, acknowledged: u64) -> OpenError {
 /// Looks whether everything acknowledged is there, and changes nothing: an open for writing would delete what a MANIFEST
 /// that was cut does not name.
 fn look(database: &Path, acknowledged: u64) -> Result<(), OpenError> {
-    let db = DB::open_cf_descriptors_read_only(&options(), database, families(), false)
+    // A directory of before there were consumers gets their family with the open for writing. What else is missing, or where
+    // the list cannot be read, is told by the open.
+    let there = DB::list_cf(&options(), database).unwrap_or_default();
+    let is_older = !there.is_empty() && !there.iter().any(|it| it == Family::Consumers.name());
+    let looked = Family::ALL.into_iter().filter(|it| !is_older || *it != Family::Consumers);
+    let db = DB::open_cf_descriptors_read_only(&options(), database, families(looked), false)
         .map_err(damaged)?;
     let revision = read_state(&db)?.map_or(0, |state| state.revision);
     if revision < acknowledged {

@@ -9,12 +9,13 @@ use crate::{
     compatibility::Level,
     finding::{ContentModel, Options, Surface},
     format::Format,
+    negotiation,
     schema::{Registered, State},
     version::{Line, Selector},
 };
 
 /// Longest name, in characters.
-const NAME_CHARS_MAX: usize = 255;
+pub const NAME_CHARS_MAX: usize = 255;
 /// Longest owner, in bytes.
 const OWNER_BYTES_MAX: usize = 256;
 /// Longest description, in bytes.
@@ -34,27 +35,34 @@ impl SubjectName {
     /// # Errors
     /// In words.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let chars = text.chars().count();
-        if chars == 0 {
+        if text.is_empty() {
             return Err("a subject needs a name, such as com.example.order.placed".into());
         }
-        if chars > NAME_CHARS_MAX {
-            return Err(format!("has {chars} characters, at most {NAME_CHARS_MAX} are taken"));
-        }
-        if let Some(bad) =
-            text.chars().find(|c| c.is_control() || c.is_whitespace() || invisible(*c))
-        {
-            return Err(format!(
-                "has the character {}: only printable ones without spaces are taken",
-                bad.escape_unicode()
-            ));
-        }
+        check_name(text)?;
         Ok(Self(text.into()))
     }
 
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// What names are held to: at most [`NAME_CHARS_MAX`] characters, printable ones without spaces.
+///
+/// # Errors
+/// In words.
+pub fn check_name(text: &str) -> Result<(), String> {
+    let chars = text.chars().count();
+    if chars > NAME_CHARS_MAX {
+        return Err(format!("has {chars} characters, at most {NAME_CHARS_MAX} are taken"));
+    }
+    match text.chars().find(|c| c.is_control() || c.is_whitespace() || invisible(*c)) {
+        Some(bad) => Err(format!(
+            "has the character {}: only printable ones without spaces are taken",
+            bad.escape_unicode()
+        )),
+        None => Ok(()),
     }
 }
 
@@ -175,13 +183,7 @@ impl Subject {
         match selector {
             Selector::Newest => self.newest(),
             Selector::Exactly(version) => self.versions.get(version),
-            Selector::Best(requirement) => {
-                let fits = |state| {
-                    let mut found = self.versions.values().rev();
-                    found.find(|it| it.state == state && requirement.matches(&it.version))
-                };
-                fits(State::Active).or_else(|| fits(State::Deprecated))
-            }
+            Selector::Best(requirement) => negotiation::best(self.versions.values(), requirement),
         }
     }
 

@@ -235,4 +235,18 @@ mod tests {
         assert!(matches!(Selector::parse(""), Ok(Selector::Newest)));
         assert!(Selector::parse("newest").is_err());
     }
+
+    #[test]
+    fn requirements_are_those_of_the_semver_crate() {
+        for (text, read) in
+            [("1.2", "^1.2"), (">=1,<3", ">=1, <3"), ("*", "*"), ("=1.0.0-rc.1", "=1.0.0-rc.1")]
+        {
+            assert_eq!(requirement(text).map(|it| it.to_string()).as_deref(), Ok(read));
+        }
+        for text in
+            ["", " ", "one", "^1.2.3.4", "1 2", &"1,".repeat(200), "99999999999999999999999"]
+        {
+            assert!(requirement(text).is_err(), "{text}");
+        }
+    }
 }

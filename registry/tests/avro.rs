@@ -4,6 +4,8 @@
 mod apache;
 #[path = "avro/cases.rs"]
 mod cases;
+#[path = "avro/conversion.rs"]
+mod conversion;
 #[path = "clients/environment.rs"]
 mod environment;
 #[path = "avro/generate.rs"]

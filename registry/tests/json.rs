@@ -1,5 +1,7 @@
 //! JSON Schema: golden cases, generated pairs, hostile input, and the webhooks of GitHub.
 
+#[path = "json/conversion.rs"]
+mod conversion;
 #[path = "clients/environment.rs"]
 mod environment;
 #[path = "json/generate.rs"]

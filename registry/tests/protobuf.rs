@@ -2,6 +2,8 @@
 
 #[path = "protobuf/buf.rs"]
 mod buf;
+#[path = "protobuf/conversion.rs"]
+mod conversion;
 #[path = "protobuf/decoding.rs"]
 mod decoding;
 #[path = "clients/environment.rs"]

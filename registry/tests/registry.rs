@@ -2,6 +2,8 @@
 
 #[path = "registry/aside.rs"]
 mod aside;
+#[path = "registry/consumers.rs"]
+mod consumers;
 #[path = "registry/imports.rs"]
 mod imports;
 #[path = "registry/standalone.rs"]

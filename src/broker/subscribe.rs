@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{
     Broker,
+    consumer::Announced,
     error::{Damage, Draining, StartError, StreamError},
     merge::Merge,
     negotiation::{Answer, Negotiation, Piece, Selection, Skipped},
@@ -57,6 +58,8 @@ pub struct Subscribe {
     pub heartbeat_interval: Duration,
     /// Which schema versions the reader understands. None: any.
     pub selection: Option<Selection>,
+    /// Name of the reading application: what it understands is recorded under it.
+    pub consumer: Option<String>,
 }
 
 /// What a subscriber is told. Each of these resumes: everything before its cursor was delivered.
@@ -99,6 +102,7 @@ pub struct Subscription {
     request: Subscribe,
     merge: Merge,
     negotiation: Option<Negotiation>,
+    _consumer: Option<Arc<Announced>>,
     /// Trims up to here are known to the reader.
     horizon: Position,
     told: VecDeque<(Message, Cursor)>,
@@ -141,10 +145,17 @@ impl Broker {
         request.wanted.payloads = self.payloads();
         let merge =
             Merge::new(Arc::clone(self.store()), Way::Forward, &begin, request.wanted.clone());
+        let consumer = match (request.consumer.take(), &self.parts.schemas) {
+            (Some(name), Some(registry)) if !schemas.is_empty() => {
+                Some(self.parts.consumers.begin(name, &schemas, registry.client()))
+            }
+            _ => None,
+        };
         let mut subscription = Subscription {
             broker: self.clone(),
             merge,
             negotiation,
+            _consumer: consumer,
             horizon: begin.horizon,
             told: VecDeque::new(),
             topics_changed,
@@ -291,6 +302,10 @@ impl Subscription {
                     (Message::Skipped(skipped), position)
                 }
                 Piece::Changed(answer) => (Message::SchemaChanged(answer), cursor.position),
+                Piece::Away(away) => {
+                    self.failure = Some(away.into());
+                    return;
+                }
                 Piece::Failed(mismatch) => {
                     let resume = Cursor { position: mismatch.position, ..cursor };
                     self.failure =

@@ -12,7 +12,7 @@ use crate::model::{
     numbers::{AppendTime, Offset, Position},
 };
 
-/// Steps after which a stream goes on with what it has looked at: some 50 ms.
+/// Steps after which a stream goes on with what it has looked at: 100 ms of the most that payloads can make of it.
 const CHUNK_STEPS_MAX: u64 = 2_000_000;
 /// Steps that a byte of a payload counts for that is decoded, as a fraction.
 const BYTES_OF_A_STEP: u64 = 4;

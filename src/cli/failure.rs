@@ -81,8 +81,10 @@ impl Failure {
             }
         }
         if let Some(unmet) = details.precondition_failure() {
+            // One of several says whom it is about, too.
+            let are_many = unmet.violations.len() > 1;
             for violation in &unmet.violations {
-                if !said(&violation.description) {
+                if are_many || !said(&violation.description) {
                     let line = format!("{}: {}", violation.subject, violation.description);
                     failure = failure.detail(line);
                 }
@@ -197,7 +199,8 @@ fn remedy(reason: &str, status: &Status, metadata: &BTreeMap<String, String>) ->
             "tidings schema check, which says what to do instead; or a new major version".to_owned()
         }
         "CONSUMERS_LEFT_BEHIND" => {
-            "wait until these consumers understand more, or --force".to_owned()
+            "let these consumers move on first, or go on without them: --force, with a --reason"
+                .to_owned()
         }
         "STILL_REFERENCED" => "first change what refers to it".to_owned(),
         "REVISION_MOVED" => {

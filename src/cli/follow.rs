@@ -240,7 +240,8 @@ fn error_line(error: &anyhow::Error) -> String {
     }
 }
 
-fn describe(gap: &Gap) -> String {
+/// A gap in words.
+pub fn describe(gap: &Gap) -> String {
     let reason = match gap.reason() {
         GapReason::Retention => "removed by retention",
         GapReason::SchemaMismatch => "not in a version asked for",

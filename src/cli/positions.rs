@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use tidings::proto::events::v1::{
-    AttributeFilter, Edge, EventView, Filter, LostPositionPolicy, StartPosition, filter::Dialect,
+    AcceptedSchema, AttributeFilter, Edge, EventView, Filter, LostPositionPolicy,
+    SchemaMismatchPolicy, SchemaSelection, StartPosition, filter::Dialect,
     start_position::Position,
 };
 
@@ -163,9 +164,62 @@ pub struct SelectArgs {
     /// What of an event is sent
     #[arg(long, value_enum)]
     pub view: Option<View>,
+    /// Take events of a type in schema versions that satisfy this, such as 'shop.OrderPlaced=^1.2' or 'shop.*=^1'; others of
+    /// the same major version are converted; repeated
+    #[arg(long, value_name = "TYPE=REQUIREMENT", value_parser = AcceptedVersion::parse)]
+    pub accept: Vec<AcceptedVersion>,
+    /// What to do with an event that cannot be had so
+    #[arg(long, value_enum, default_value = "fail", requires = "accept")]
+    pub on_mismatch: OnMismatch,
+}
+
+/// A type, exact or a prefix, and the schema versions of it that are understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedVersion {
+    of: String,
+    requirement: String,
+}
+
+impl AcceptedVersion {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((of, requirement)) if !of.is_empty() && !requirement.is_empty() => {
+                Ok(Self { of: of.into(), requirement: requirement.into() })
+            }
+            _ => Err("expected a type and a requirement, such as shop.OrderPlaced=^1.2".into()),
+        }
+    }
+}
+
+/// What to do with an event that cannot be had in a version that is understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnMismatch {
+    /// Fail
+    Fail,
+    /// Leave it out, and tell
+    Skip,
+    /// Take it as it was written
+    Deliver,
 }
 
 impl SelectArgs {
+    /// The versions that are understood, as they travel.
+    pub fn schema(&self) -> Option<SchemaSelection> {
+        if self.accept.is_empty() {
+            return None;
+        }
+        let accept = self
+            .accept
+            .iter()
+            .map(|it| AcceptedSchema { r#type: it.of.clone(), version: it.requirement.clone() });
+        let on_mismatch = match self.on_mismatch {
+            OnMismatch::Fail => SchemaMismatchPolicy::Fail,
+            OnMismatch::Skip => SchemaMismatchPolicy::Skip,
+            OnMismatch::Deliver => SchemaMismatchPolicy::Deliver,
+        };
+        Some(SchemaSelection { accept: accept.collect(), on_mismatch: on_mismatch.into() })
+    }
+
     /// The filters as they travel.
     pub fn filters(&self) -> Vec<Filter> {
         let cel = self.cel.iter().map(|text| Filter { dialect: Some(Dialect::Cel(text.clone())) });
@@ -198,6 +252,15 @@ impl SelectArgs {
         }
         if let Some(view) = self.view.and_then(|view| view.to_possible_value()) {
             flags.push(format!("--view {}", view.get_name()));
+        }
+        for accepted in &self.accept {
+            let AcceptedVersion { of, requirement } = accepted;
+            flags.push(format!("--accept {}", quote(&format!("{of}={requirement}"))));
+        }
+        if let Some(policy) = self.on_mismatch.to_possible_value()
+            && self.on_mismatch != OnMismatch::Fail
+        {
+            flags.push(format!("--on-mismatch {}", policy.get_name()));
         }
         flags
     }

@@ -10,7 +10,7 @@ use tonic::Status;
 use super::{
     client::ServerArgs,
     failure::Failure,
-    follow::{Follow, Progress},
+    follow::{Follow, Progress, describe},
     interrupt::Interrupt,
     positions::{SelectArgs, StartArgs, parse_time, quote, to_proto},
     printer::{OutputArgs, Printer},
@@ -93,7 +93,7 @@ impl ReadArgs {
             filters: self.select.filters(),
             key: self.select.key.clone().unwrap_or_default(),
             correlationid: self.correlation_id.clone().unwrap_or_default(),
-            schema: None,
+            schema: self.select.schema(),
             view: self.select.view().into(),
         };
         let failed = |status: &Status| Failure::from_status("read", status);
@@ -101,6 +101,9 @@ impl ReadArgs {
         let response = client.read(request).await.map_err(|status| failed(&status))?;
         let mut stream = response.into_inner();
         while let Some(response) = stream.message().await.map_err(|status| failed(&status))? {
+            for gap in &response.gaps {
+                eprintln!("note: {}", describe(gap));
+            }
             if let Some(batch) = response.batch {
                 for event in &batch.events {
                     printer.event(event)?;
@@ -138,6 +141,7 @@ impl ReadArgs {
                 filters,
                 key: self.select.key.clone().unwrap_or_default(),
                 view: self.select.view().into(),
+                schema: self.select.schema(),
                 ..SubscribeRequest::default()
             },
             start: self.start.clone(),

@@ -1,23 +1,25 @@
 //! `tidings schema`: what a change of a schema would break, asked before it does; and the registry's versions.
 
+mod can_i_use;
 mod check;
 mod diff;
-mod get;
+mod force;
+pub(super) mod get;
 mod imports;
-mod json;
+pub(super) mod json;
 mod machine;
 mod manifest;
 mod plan;
 mod refusal;
-mod report;
+pub(super) mod report;
 mod settings;
 mod snippet;
-mod source;
+pub(super) mod source;
 mod subject;
 mod validate;
 mod watch;
 mod words;
-mod yaml;
+pub(super) mod yaml;
 
 use clap::Subcommand;
 
@@ -35,6 +37,8 @@ pub enum SchemaCommand {
     Diff(diff::DiffArgs),
     Check(check::CheckArgs),
     Register(check::RegisterArgs),
+    #[command(name = "can-i-use")]
+    CanIUse(can_i_use::CanIUseArgs),
     Plan(plan::PlanArgs),
     Apply(plan::ApplyArgs),
     Get(get::GetArgs),
@@ -84,6 +88,7 @@ pub fn run(command: SchemaCommand) -> anyhow::Result<()> {
         SchemaCommand::Diff(args) => diff::run(args),
         SchemaCommand::Check(args) => block_on(check::check(args)),
         SchemaCommand::Register(args) => block_on(check::register(args)),
+        SchemaCommand::CanIUse(args) => block_on(can_i_use::run(args)),
         SchemaCommand::Plan(args) => block_on(plan::plan(args)),
         SchemaCommand::Apply(args) => block_on(plan::apply(args)),
         SchemaCommand::Get(args) => block_on(get::get(args)),

@@ -24,6 +24,7 @@ Examples:
   tidings subscribe orders --cel 'data.total > 100 && has(event.subject)'
   tidings subscribe orders --from 15m --format '{offset}\\t{key} {type} {data}'
   tidings subscribe orders --from earliest --exit-at-end | jq .event.data
+  tidings subscribe shop.orders --accept 'shop.OrderPlaced=^1.2' --consumer billing
 
 Patterns: * is one segment of a name, ** one or more at its end. Quote them: shells have their own idea of *.")]
 pub struct SubscribeArgs {
@@ -46,7 +47,8 @@ pub struct SubscribeArgs {
     /// End with an error where the connection breaks
     #[arg(long)]
     no_reconnect: bool,
-    /// Name of the reading application
+    /// Name of the reading application: what it accepts is recorded in the registry, which refuses changes that would leave
+    /// it behind
     #[arg(long, value_name = "NAME")]
     consumer: Option<String>,
     #[command(flatten)]
@@ -69,6 +71,7 @@ pub async fn run(args: SubscribeArgs) -> anyhow::Result<()> {
             key: args.select.key.clone().unwrap_or_default(),
             view: args.select.view().into(),
             consumer: args.consumer.clone().unwrap_or_default(),
+            schema: args.select.schema(),
             ..SubscribeRequest::default()
         },
         start: args.start.clone(),

@@ -5,7 +5,7 @@ use tidings::{config::nearest, proto::events::v1::RecordedEvent};
 use super::{event_json, positions::show_time};
 
 /// What may stand between braces.
-pub const FIELDS: [(&str, Field); 18] = [
+pub const FIELDS: [(&str, Field); 19] = [
     ("topic", Field::Topic),
     ("offset", Field::Offset),
     ("position", Field::Position),
@@ -13,6 +13,7 @@ pub const FIELDS: [(&str, Field); 18] = [
     ("key_version", Field::KeyVersion),
     ("append_time", Field::AppendTime),
     ("cursor", Field::Cursor),
+    ("schema_version", Field::SchemaVersion),
     ("id", Field::Id),
     ("source", Field::Source),
     ("type", Field::Type),
@@ -43,6 +44,8 @@ pub enum Field {
     AppendTime,
     /// Resumes behind it.
     Cursor,
+    /// The schema version that it is delivered in; empty where it has no schema.
+    SchemaVersion,
     /// CloudEvents' id.
     Id,
     /// CloudEvents' source.
@@ -77,6 +80,11 @@ impl Field {
             Self::KeyVersion => line.push_str(&recorded.key_version.to_string()),
             Self::AppendTime => line.push_str(&show_time(recorded.append_time.as_ref())),
             Self::Cursor => line.push_str(&recorded.cursor),
+            Self::SchemaVersion => {
+                if let Some(schema) = &recorded.schema {
+                    line.push_str(&schema.delivered_version);
+                }
+            }
             Self::Json => line.push_str(&event_json::recorded(recorded)),
             Self::Id
             | Self::Source

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings_registry::accepted::Accepted;
+use tidings_registry::{accepted::Accepted, consumer::ConsumerName};
 use tonic::Status;
 
 use super::{HEARTBEAT_INTERVAL, Settings, event, filter, status};
@@ -132,14 +132,12 @@ pub fn subscribe(
     server: ServerId,
     heartbeat_default: Duration,
 ) -> Result<Subscribe, Status> {
-    if !request.consumer.is_empty() {
-        return Err(status::not_implemented(
-            "consumer",
-            "consumers are recorded in the schema registry, which this version does not have yet: leave it out",
-        ));
-    }
     let mut faults = Faults::new();
     let selection = selection(request.schema, &mut faults);
+    let consumer = key(request.consumer);
+    if let Some(Err(why)) = consumer.as_deref().map(ConsumerName::parse) {
+        faults.add(FaultKind::Name, "consumer", why);
+    }
     let topics = patterns(&request.topics, &mut faults);
     if request.topics.is_empty() {
         faults.add(FaultKind::Request, "topics", "is required: at least one topic or pattern");
@@ -193,7 +191,15 @@ pub fn subscribe(
     let wanted = Wanted { key: key(request.key), filters, expressions, ..Default::default() };
     faults
         .finish(|| {
-            Some(Subscribe { topics, start: start?, wanted, bounds, heartbeat_interval, selection })
+            Some(Subscribe {
+                topics,
+                start: start?,
+                wanted,
+                bounds,
+                heartbeat_interval,
+                selection,
+                consumer,
+            })
         })
         .map_err(|faults| status::invalid(&faults))
 }

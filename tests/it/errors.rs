@@ -416,14 +416,30 @@ async fn schemas(calls: &Calls, table: &mut Table) {
     let result = calls.publish(publish_to("orders", vec![any])).await;
     table.row("publish: an Any of no registered type", result, code, "SCHEMA_REQUIRED", &[]);
 
-    let (code, reason) = (Code::Unimplemented, "NOT_IMPLEMENTED");
-    let accepted = AcceptedSchema { r#type: "shop.*".into(), version: "^1".into() };
-    let schema = Some(SchemaSelection { accept: vec![accepted], on_mismatch: 0 });
+    let accept = |of: &str, version: &str| {
+        let accepted = AcceptedSchema { r#type: of.into(), version: version.into() };
+        Some(SchemaSelection { accept: vec![accepted], on_mismatch: 0 })
+    };
+    let (code, reason) = (Code::FailedPrecondition, "REQUIREMENT_UNSATISFIABLE");
+    let schema = accept("shop.order", "^1");
     let request = SubscribeRequest { schema: schema.clone(), ..subscribe_to(["orders"], None) };
-    table.row("subscribe: schemas", calls.subscribe(request).await, code, reason, &["schema"]);
+    let details = ["shop.order"];
+    table.row(
+        "subscribe: a type without a schema",
+        calls.subscribe(request).await,
+        code,
+        reason,
+        &details,
+    );
     let request = ReadRequest { schema, ..read_from(["orders"], None) };
-    table.row("read: schemas", calls.read(request).await, code, reason, &["schema"]);
-    let request = SubscribeRequest { consumer: "billing".into(), ..subscribe_to(["orders"], None) };
+    table.row("read: a type without a schema", calls.read(request).await, code, reason, &details);
+    let (code, reason) = (Code::InvalidArgument, "INVALID_REQUEST");
+    let request =
+        SubscribeRequest { schema: accept("*a", "newest"), ..subscribe_to(["orders"], None) };
+    let details = ["schema.accept[0].type", "schema.accept[0].version"];
+    table.row("subscribe: no selection", calls.subscribe(request).await, code, reason, &details);
+    let request = SubscribeRequest { consumer: "a b".into(), ..subscribe_to(["orders"], None) };
+    let reason = "INVALID_NAME";
     table.row("subscribe: a consumer", calls.subscribe(request).await, code, reason, &["consumer"]);
 }
 

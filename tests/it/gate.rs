@@ -1,9 +1,8 @@
 //! The schema gate: what is published fits its schema. Every test runs with the registry in the server and elsewhere.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
 };
 
 use prost_types::Any;
@@ -17,6 +16,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::{
+    github::{events_file, schemas_folder},
     harness::{Options, PATIENCE, Server, assert_refused, eventually},
     registry_pair::{Pair, both, data, draft},
 };
@@ -115,10 +115,7 @@ async fn json_payloads_are_checked(pair: Pair) {
         Event { id: "6".into(), ..typed(bytes(b"\xff"), json) },
         Event {
             id: "7".into(),
-            ..typed(
-                Some(Payload::ProtoData(Any { type_url: "a/b".into(), value: Vec::new().into() })),
-                "",
-            )
+            ..typed(Some(Payload::ProtoData(Any { type_url: "a/b".into(), value: Vec::new() })), "")
         },
     ];
     let status = pair.server.publish("orders", bad).await.unwrap_err();
@@ -147,7 +144,7 @@ async fn protobuf_payloads_are_checked_and_encoded(pair: Pair) {
     // Field 1 "o-1", field 2 the number 3.
     let encoded = b"\x0a\x03o-1\x10\x03";
     let any = |type_url: &str| {
-        let any = Any { type_url: type_url.into(), value: encoded.to_vec().into() };
+        let any = Any { type_url: type_url.into(), value: encoded.to_vec() };
         Some(Payload::ProtoData(any))
     };
     let forms = [
@@ -303,7 +300,7 @@ async fn enforcement_decides(pair: Pair) {
     }
     let wrong = || data(serde_json::json!({"total": "many"}));
     let any = || {
-        let any = Any { type_url: "type.googleapis.com/a.B".into(), value: Vec::new().into() };
+        let any = Any { type_url: "type.googleapis.com/a.B".into(), value: Vec::new() };
         Some(Payload::ProtoData(any))
     };
     let cases = [
@@ -398,33 +395,25 @@ async fn a_registry_that_never_was_there_is_told() {
     server.assert_calm();
 }
 
-/// GitHub's webhooks, if they are beside the project.
-fn github() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/github-webhooks");
-    if !folder.exists() {
-        eprintln!("skipped: there are no events beside the project");
-        return None;
-    }
-    Some(folder)
-}
-
 async fn real_events_are_told_apart(pair: Pair) {
-    let Some(folder) = github() else { return };
-    let files = fs::read_dir(folder.join("schemas/7.6.1")).unwrap();
-    let schemas: Vec<SchemaDraft> = files
-        .map(|file| {
-            let path = file.unwrap().path();
-            let subject = path.file_stem().unwrap().to_str().unwrap();
-            draft(subject, SchemaFormat::Json, &fs::read_to_string(&path).unwrap())
-        })
+    let (Some(schemas), Some(events)) = (schemas_folder(), events_file()) else { return };
+    let documents: Vec<Json> = fs::read_to_string(events)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
         .collect();
+    let types: BTreeSet<&str> = documents.iter().map(|it| it["type"].as_str().unwrap()).collect();
+    let schema = |of: &&str| {
+        let text = fs::read_to_string(schemas.join(format!("{of}.json"))).unwrap();
+        draft(of, SchemaFormat::Json, &text)
+    };
+    let schemas: Vec<SchemaDraft> = types.iter().map(schema).collect();
     assert_eq!(schemas.len(), 58);
     let request = ApplySchemasRequest { schemas, ..Default::default() };
     pair.schemas().apply_schemas(request).await.unwrap();
     pair.topic("com.github", SchemaEnforcement::Required).await;
     let (mut accepted, mut refused) = (0, Vec::new());
-    for line in fs::read_to_string(folder.join("events.jsonl")).unwrap().lines() {
-        let document: Json = serde_json::from_str(line).unwrap();
+    for document in documents {
         let said = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
         let event = Event {
             id: said("id"),

@@ -19,7 +19,7 @@ const TOPIC: &str = "com.github";
 const EVENTS: usize = 329;
 
 /// The file of events: the one that `TIDINGS_GITHUB_EVENTS` names, the one beside the project, or one made from npm.
-fn events_file() -> Option<PathBuf> {
+pub fn events_file() -> Option<PathBuf> {
     if let Some(file) = env::var_os("TIDINGS_GITHUB_EVENTS") {
         return Some(file.into());
     }
@@ -35,6 +35,22 @@ fn events_file() -> Option<PathBuf> {
     let maker = project.join("scripts/github-events.mjs");
     fs::write(&file, succeed(Command::new("node").arg(maker).arg(tool("node_modules")))).unwrap();
     Some(file)
+}
+
+/// The folder of their schemas, a file a type: the one beside the project, or one made from npm.
+pub fn schemas_folder() -> Option<PathBuf> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let beside = project.join("../shared/data/github-webhooks/schemas/7.6.1");
+    if beside.exists() {
+        return Some(beside);
+    }
+    if !toolchain("github", ["node", "npm"]) {
+        return None;
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("github-schemas");
+    let maker = project.join("scripts/github-schemas.mjs");
+    succeed(Command::new("node").arg(maker).arg(tool("node_modules")).arg(&folder));
+    Some(folder)
 }
 
 /// What `tidings publish com.github < file` printed.

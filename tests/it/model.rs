@@ -290,8 +290,8 @@ fn all(way: Way) -> Read {
         way,
         wanted: Wanted::default(),
         correlation: None,
-        selection: None,
         events_max: None,
+        selection: None,
     }
 }
 

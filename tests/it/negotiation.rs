@@ -6,12 +6,18 @@ use tidings::proto::events::v1::{
     AcceptedSchema, Event, GapReason, ReadRequest, RecordedEvent, SchemaMismatchPolicy as Policy,
     SchemaSelection, SubscribeRequest, event::Payload, subscribe_response::Message,
 };
-use tidings_registry::proto::v1::{SchemaDraft, SchemaFormat, VersionState};
+use tidings_registry::proto::v1::{
+    Consumer, ListConsumersRequest, RegisterSchemaRequest, SchemaDraft, SchemaFormat,
+    SetVersionStateRequest, VersionState,
+};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::{
-    harness::{after, assert_refused, earliest, metadata, offsets, read_from, subscribe_to},
+    harness::{
+        PATIENCE, after, assert_refused, earliest, eventually, metadata, offsets, read_from,
+        subscribe_to,
+    },
     registry_pair::{Pair, both, data, draft},
 };
 
@@ -23,6 +29,8 @@ both! {
     what_cannot_be_given_goes_by_the_policy
     a_version_registered_meanwhile_is_told_first
     reads_negotiate_too
+    a_reader_with_a_name_is_known
+    the_story
 }
 
 fn selection(accept: &[(&str, &str)], on_mismatch: Policy) -> Option<SchemaSelection> {
@@ -210,7 +218,7 @@ async fn protobuf_and_avro_are_converted(pair: Pair) {
     let binary = |bytes: &[u8]| Payload::BinaryData(bytes.to_vec().into());
     let any = |bytes: &[u8]| {
         let type_url = "type.googleapis.com/shop.Order".into();
-        Payload::ProtoData(Any { type_url, value: bytes.to_vec().into() })
+        Payload::ProtoData(Any { type_url, value: bytes.to_vec() })
     };
     let (short, long) = (b"\x0a\x03o-1".as_slice(), b"\x0a\x03o-1\x10\x03".as_slice());
     let events = [
@@ -387,5 +395,130 @@ async fn reads_negotiate_too(pair: Pair) {
     assert_eq!(offsets(&first.batch.unwrap().events), [0, 1]);
     let status = stream.message().await.unwrap_err();
     assert_refused(&status, Code::FailedPrecondition, "REQUIREMENT_UNSATISFIABLE");
+    pair.assert_calm();
+}
+
+async fn consumers(pair: &Pair) -> Vec<(String, String, String, bool)> {
+    let request = ListConsumersRequest::default();
+    let listed = pair.schemas().list_consumers(request).await.unwrap().into_inner();
+    let words = |it: Consumer| (it.name, it.subject, it.requirement, it.connected);
+    listed.consumers.into_iter().map(words).collect()
+}
+
+async fn a_reader_with_a_name_is_known(pair: Pair) {
+    pair.register(closed(1, "")).await;
+    pair.server.create("orders").await;
+    let named = |accept: &[(&str, &str)]| SubscribeRequest {
+        consumer: "billing".into(),
+        ..subscribe(accept, Policy::Skip)
+    };
+    let known = |connected: bool| {
+        let entry = |requirement: &str| {
+            ("billing".to_owned(), "order".to_owned(), requirement.to_owned(), connected)
+        };
+        vec![entry("^1")]
+    };
+    let first = pair.server.subscribe(named(&[("order", "^1")])).await;
+    let second = pair.server.subscribe(named(&[("order", "^1")])).await;
+    let is = async |expected: &[(String, String, String, bool)]| {
+        (consumers(&pair).await == expected).then_some(())
+    };
+    eventually(PATIENCE, "the consumer is listed", async || is(&known(true)).await).await;
+    drop(first);
+    drop(second);
+    eventually(PATIENCE, "its streams are gone", async || is(&known(false)).await).await;
+    // It is refused by no name: a stream without requirements says nothing.
+    let silent = SubscribeRequest { schema: None, ..named(&[]) };
+    drop(pair.server.subscribe(silent).await);
+    assert_eq!(consumers(&pair).await, known(false));
+    pair.assert_calm();
+}
+
+/// A producer moves on, and its readers do not have to.
+async fn the_story(pair: Pair) {
+    const FIRST: &str =
+        r#"{"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}"#;
+    const SECOND: &str = r#"{"type": "object", "properties": {"id": {"type": "string"}, "total": {"type": "integer"}}, "required": ["id"]}"#;
+    const THIRD: &str = r#"{"type": "object", "properties": {"number": {"type": "integer"}, "total": {"type": "integer"}}, "required": ["number"]}"#;
+    let register = async |text: &str, version: &str| {
+        let draft = draft("order", SchemaFormat::Json, text);
+        pair.register(SchemaDraft { version: version.into(), ..draft }).await
+    };
+    let publish = async |id: &str, json: serde_json::Value| {
+        pair.server.publish("orders", [order(id, "", json)]).await.unwrap();
+    };
+    pair.server.create("orders").await;
+
+    // A producer on 1.0.0, and a consumer that understands ^1.0.
+    assert_eq!(register(FIRST, "").await, "1.0.0");
+    let request = SubscribeRequest {
+        consumer: "billing".into(),
+        ..subscribe(&[("order", "^1.0")], Policy::Skip)
+    };
+    let mut billing = pair.server.subscribe(request).await;
+    publish("a", serde_json::json!({"id": "o-1"})).await;
+    assert_eq!(resolution(&billing.take(1).await[0]), ("1.0.0", "1.0.0", false));
+
+    // The producer moves to 1.1.0: the consumer is told, and goes on.
+    assert_eq!(register(SECOND, "").await, "1.1.0");
+    publish("b", serde_json::json!({"id": "o-2", "total": 5})).await;
+    let mut changed = None;
+    let second = loop {
+        match billing.expect().await {
+            Message::SchemaChanged(change) => changed = change.schema,
+            Message::Batch(batch) => break batch.events,
+            _ => {}
+        }
+    };
+    assert_eq!(changed.unwrap().version, "1.1.0");
+    assert_eq!(resolution(&second[0]), ("1.1.0", "1.1.0", false));
+
+    // What would break the consumer names it.
+    let breaking =
+        SchemaDraft { version: "1.2.0".into(), ..draft("order", SchemaFormat::Json, THIRD) };
+    let request = RegisterSchemaRequest { schema: Some(breaking), ..Default::default() };
+    let status = pair.schemas().register_schema(request).await.unwrap_err();
+    assert_eq!(crate::harness::reason(&status), "SCHEMA_INCOMPATIBLE");
+    let request = SetVersionStateRequest {
+        subject: "order".into(),
+        version: "1.1.0".into(),
+        state: VersionState::Retired.into(),
+        ..Default::default()
+    };
+    pair.schemas().set_version_state(request.clone()).await.unwrap();
+    let last = SetVersionStateRequest { version: "1.0.0".into(), ..request };
+    let status = pair.schemas().set_version_state(last).await.unwrap_err();
+    assert_refused(&status, Code::FailedPrecondition, "CONSUMERS_LEFT_BEHIND");
+    assert!(status.message().contains("billing"), "{}", status.message());
+    pair.state("order", "1.1.0", VersionState::Active, "").await;
+
+    // 2.0.0 is a new line. The consumer of ^1 is told what it cannot have; one of ^2 begins.
+    assert_eq!(register(THIRD, "2.0.0").await, "2.0.0");
+    publish("c", serde_json::json!({"number": 3, "total": 7})).await;
+    let gap = loop {
+        match billing.expect().await {
+            Message::Gap(gap) => break gap,
+            Message::Batch(batch) => panic!("{batch:?}"),
+            _ => {}
+        }
+    };
+    assert_eq!(
+        (gap.first_offset, gap.next_offset, gap.reason()),
+        (2, 3, GapReason::SchemaMismatch)
+    );
+    assert!(gap.detail.contains("another major version"), "{}", gap.detail);
+    let shipping = SubscribeRequest {
+        consumer: "shipping".into(),
+        ..subscribe(&[("order", "^2")], Policy::Deliver)
+    };
+    let events = pair.server.subscribe(shipping).await.catch_up().await;
+    assert_eq!(offsets(&events), [0, 1, 2]);
+    assert_eq!(resolution(&events[2]), ("2.0.0", "2.0.0", false));
+
+    // A producer that is rolled back to 1.0 goes on, and its reader with it.
+    let event = order("d", "1.0", serde_json::json!({"id": "o-4"}));
+    pair.server.publish("orders", [event]).await.unwrap();
+    let last = billing.take(1).await;
+    assert_eq!(resolution(&last[0]), ("1.0.0", "1.1.0", false));
     pair.assert_calm();
 }

@@ -20,9 +20,9 @@ use tonic_types::StatusExt as _;
 use crate::clients::{succeed, toolchain};
 use crate::harness::{Options, PATIENCE, Server, assert_refused, metadata, reason, within};
 
-type Client = SchemaRegistryServiceClient<Channel>;
+pub type Client = SchemaRegistryServiceClient<Channel>;
 
-fn client(server: &Server) -> Client {
+pub fn client(server: &Server) -> Client {
     Client::new(server.channel())
 }
 
@@ -31,7 +31,7 @@ fn text(text: impl Into<String>) -> Option<Definition> {
 }
 
 /// A message with these fields.
-fn proto(subject: &str, fields: &str) -> SchemaDraft {
+pub fn proto(subject: &str, fields: &str) -> SchemaDraft {
     SchemaDraft {
         subject: subject.into(),
         format: SchemaFormat::Protobuf.into(),
@@ -40,7 +40,7 @@ fn proto(subject: &str, fields: &str) -> SchemaDraft {
     }
 }
 
-fn json(subject: &str, schema: &str) -> SchemaDraft {
+pub fn json(subject: &str, schema: &str) -> SchemaDraft {
     SchemaDraft {
         subject: subject.into(),
         format: SchemaFormat::Json.into(),
@@ -49,19 +49,19 @@ fn json(subject: &str, schema: &str) -> SchemaDraft {
     }
 }
 
-fn declared(version: &str, draft: SchemaDraft) -> SchemaDraft {
+pub fn declared(version: &str, draft: SchemaDraft) -> SchemaDraft {
     SchemaDraft { version: version.into(), ..draft }
 }
 
-async fn register(
+pub async fn register(
     client: &mut Client,
     draft: SchemaDraft,
 ) -> Result<RegisterSchemaResponse, Status> {
-    let request = RegisterSchemaRequest { schema: Some(draft), force: false };
+    let request = RegisterSchemaRequest { schema: Some(draft), ..Default::default() };
     client.register_schema(request).await.map(tonic::Response::into_inner)
 }
 
-async fn version(client: &mut Client, draft: SchemaDraft) -> Result<String, Status> {
+pub async fn version(client: &mut Client, draft: SchemaDraft) -> Result<String, Status> {
     register(client, draft).await.map(|it| it.schema.unwrap().version)
 }
 
@@ -76,13 +76,13 @@ async fn by_id(client: &mut Client, id: u32) -> Result<Schema, Status> {
     client.get_schema(request).await.map(|it| it.into_inner().schema.unwrap())
 }
 
-fn report_of(status: &Status) -> CompatibilityReport {
+pub fn report_of(status: &Status) -> CompatibilityReport {
     let details = tonic_types::pb::Status::decode(status.details()).unwrap().details;
     let report = details.iter().find(|it| it.type_url.ends_with("v1.CompatibilityReport")).unwrap();
     CompatibilityReport::decode(&*report.value).unwrap()
 }
 
-const ID: &str = "string id = 1;";
+pub const ID: &str = "string id = 1;";
 
 #[tokio::test]
 async fn versions_are_derived_from_the_change() {
@@ -296,7 +296,7 @@ fn invoice(reference: &str) -> SchemaDraft {
     }
 }
 
-async fn apply(
+pub async fn apply(
     client: &mut Client,
     request: ApplySchemasRequest,
 ) -> Result<v1::ApplySchemasResponse, Status> {
@@ -389,7 +389,7 @@ async fn a_watch_tells_every_change_and_goes_on_live() {
         version: "1.0.0".into(),
         state: VersionState::Deprecated.into(),
         deprecation: "move to 2".into(),
-        force: false,
+        ..Default::default()
     };
     client.set_version_state(deprecate).await.unwrap();
     client

@@ -20,6 +20,14 @@ use tempfile::TempDir;
 use self::{canned::Canned, files::FILES};
 use crate::harness::{Options, Server};
 
+/// Commands of `tidings schema` without it, and of `tidings consumer` with it.
+fn of(args: &str) -> String {
+    match args.split_whitespace().next() {
+        Some("consumer") => args.to_owned(),
+        Some(_) | None => format!("schema {args}"),
+    }
+}
+
 /// A directory with the files of the tests, and commands that run in it.
 struct Place {
     dir: TempDir,
@@ -47,7 +55,6 @@ impl Place {
             }
         }
         command
-            .args(["schema"])
             .env("TIDINGS_SERVER", &self.server)
             .env_remove("COLUMNS")
             .env_remove("NO_COLOR")
@@ -58,7 +65,7 @@ impl Place {
     /// Runs a command with this on its standard input.
     fn run(&self, command: &mut Command, args: &str, input: &str) -> (i32, String, String) {
         let mut child = command
-            .args(args.split_whitespace())
+            .args(of(args).split_whitespace())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -82,7 +89,7 @@ impl Place {
         let (found, stdout, stderr) = self.run(&mut self.command(), args, input);
         assert_eq!(found, code, "tidings schema {args}\n{stdout}{stderr}");
         let pipe = if input.is_empty() { "" } else { "... | " };
-        writeln!(self.told, "# {pipe}tidings schema {args}\n{stdout}").unwrap();
+        writeln!(self.told, "# {pipe}tidings {}\n{stdout}", of(args)).unwrap();
         if !stderr.is_empty() {
             writeln!(self.told, "on stderr:\n{stderr}").unwrap();
         }
@@ -119,6 +126,7 @@ fn help_teaches_somebody_who_never_saw_a_registry() {
         "diff",
         "check",
         "register",
+        "can-i-use",
         "plan",
         "apply",
         "get",
@@ -131,6 +139,10 @@ fn help_teaches_somebody_who_never_saw_a_registry() {
         "update",
         "delete",
         "watch",
+        "consumer",
+        "consumer declare",
+        "consumer list",
+        "consumer forget",
     ] {
         place.tell(&format!("{command} --help"), 0);
     }
@@ -268,6 +280,51 @@ async fn every_command_tells_what_the_registry_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn consumers_are_told_of_wherever_a_change_would_leave_them_behind() {
+    let canned = Canned::start().await;
+    let mut place = Place::new(&canned.url());
+    for output in ["text", "json", "junit", "github", "gitlab"] {
+        place.tell(&format!("check shop.Behind order/v2.proto -o {output}"), 100);
+    }
+    place.tell("register shop.Behind order/v2.proto", 100);
+    place.tell("register shop.Behind order/v2.proto --force", 2);
+    place.tell("register shop.Behind order/v2.proto --reason gone", 2);
+    place.tell("register shop.Behind order/v2.proto --force --reason gone", 0);
+    for output in ["text", "json", "junit", "github", "gitlab"] {
+        place.tell(&format!("plan manifests/behind.yaml -o {output}"), 100);
+    }
+    place.tell("plan manifests/behind.yaml --force", 0);
+    place.tell("apply manifests/behind.yaml", 100);
+    place.tell("apply manifests/behind.yaml --force --reason gone", 0);
+    place.tell("retire shop.OrderPlaced 1.2.0", 100);
+    place.tell("retire shop.OrderPlaced 1.2.0 --force --reason gone -o table", 0);
+
+    place.tell("consumer list -o table", 0);
+    place.tell("consumer list search", 0);
+    place.tell("consumer list --subject nothing -o table", 0);
+    let accepts = "--accept shop.OrderPlaced=^1.2 --accept shop.Old=*";
+    place.tell(&format!("consumer declare billing {accepts} -o table"), 0);
+    place.tell(&format!("consumer declare billing {accepts}"), 0);
+    place.tell("consumer declare billing -f accept/good.yaml -o table", 0);
+    place.tell("consumer declare billing -f accept/good.yaml --accept shop.OrderPlaced=^2", 2);
+    place.tell("consumer declare billing -f accept/bad.yaml", 2);
+    place.tell("consumer declare billing -f accept/none.yaml", 1);
+    place.tell("consumer declare billing --accept shop.*=^1", 2);
+    place.tell("consumer declare billing", 2);
+    place.tell("consumer declare one.too.many --accept shop.Old=^1", 1);
+    place.tell("consumer forget nobody", 1);
+    place.tell("consumer forget billing", 0);
+    place.tell(&format!("can-i-use {accepts}"), 0);
+    place.tell(&format!("can-i-use {accepts} -o json"), 0);
+    place.tell("can-i-use --consumer billing", 0);
+    place.tell("can-i-use --consumer nobody", 1);
+    place.tell("can-i-use -f accept/good.yaml --accept shop.Nowhere=^1", 100);
+    place.tell("can-i-use --accept shop.OrderPlaced=^9", 100);
+    place.tell("can-i-use", 2);
+    place.finish("consumers.golden");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_that_is_stale_is_not_applied() {
     let canned = Canned::start().await;
     let place = Place::new(&canned.url());
@@ -300,7 +357,7 @@ async fn a_watch_that_is_interrupted_says_how_to_go_on() {
     let canned = Canned::start().await;
     let place = Place::new(&canned.url());
     let mut command = place.command();
-    command.args(["watch", "--after", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(["schema", "watch", "--after", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
     let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
@@ -308,12 +365,15 @@ async fn a_watch_that_is_interrupted_says_how_to_go_on() {
     assert_eq!(first["schemaRegistered"]["subject"], "shop.OrderPlaced");
     let second: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert_eq!(second["subjectDeleted"], "shop.Prototype");
+    let third: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!((&third["forced"], &third["leftBehind"][0]), (&true.into(), &"billing".into()));
+    assert_eq!(third["forceReason"], "billing is switched off");
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
     let Output { status, stderr, .. } = child.wait_with_output().unwrap();
     assert_eq!(status.code(), Some(0));
     let stderr = String::from_utf8(stderr).unwrap();
-    assert_eq!(stderr, "2 changes; to go on:\n  tidings schema watch --after 3\n");
+    assert_eq!(stderr, "3 changes; to go on:\n  tidings schema watch --after 4\n");
 }
 
 #[test]
@@ -390,4 +450,60 @@ async fn a_schema_lives_in_the_registry_of_the_server() {
     assert!(said.contains("PROTOBUF_FIELD_REMOVED"), "{said}");
     let (told, _) = run("retire shop.OrderPlaced 1.0.0", 0);
     assert!(told.contains("VERSION_STATE_RETIRED"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_is_declared_and_not_left_behind_unasked() {
+    let server = Server::start(Options::default()).await;
+    let place = Place::new(&format!("http://{}", server.address()));
+    let run = |args: &str, code: i32| {
+        let args: Vec<&str> = args.split(' ').collect();
+        let Output { status, stdout, stderr } = place.command().args(&args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let (stdout, stderr) = (text(stdout), text(stderr));
+        assert_eq!(status.code(), Some(code), "tidings {args:?}\n{stdout}{stderr}");
+        (stdout, stderr)
+    };
+    run("schema register shop.OrderPlaced order/v1.proto", 0);
+    let (said, note) = run("consumer declare billing --accept shop.OrderPlaced=>=1 -o table", 0);
+    assert!(said.contains("1.0.0") && note.is_empty(), "{said}{note}");
+    let told = run("consumer list --subject shop.OrderPlaced -o table", 0).0;
+    assert!(told.contains("billing") && told.contains("declared"), "{told}");
+    let told = run("schema can-i-use --consumer billing", 0).0;
+    assert!(told.starts_with("shop.OrderPlaced >=1 (declared): delivered in 1.0.0"), "{told}");
+
+    let breaking = "shop.OrderPlaced order/v2.proto --version 2.0.0";
+    let (told, failed) = run(&format!("schema check {breaking}"), 100);
+    assert!(told.contains("error[CONSUMERS_LEFT_BEHIND]: consumer billing"), "{told}");
+    assert!(told.contains("warning[PROTOBUF_FIELD_TYPE_CHANGED]"), "its line begins: {told}");
+    assert!(failed.contains("try: let these consumers move on first"), "{failed}");
+    run(&format!("schema register {breaking}"), 100);
+    let done = run(&format!("schema register {breaking} --force --reason billing-is-gone"), 0).0;
+    assert!(done.contains("registered shop.OrderPlaced 2.0.0, id 2"), "{done}");
+    let told = run("schema can-i-use --accept shop.OrderPlaced=^1", 0).0;
+    assert!(told.contains("refused: 2.0.0: another major version"), "{told}");
+
+    run("consumer declare billing --accept shop.OrderPlaced=^1", 0);
+    let failed = run("schema retire shop.OrderPlaced 1.0.0", 100).1;
+    assert!(failed.contains("what is left satisfies ^2.0"), "{failed}");
+    assert!(failed.contains("(CONSUMERS_LEFT_BEHIND)"), "{failed}");
+    run("schema retire shop.OrderPlaced 1.0.0 --force --reason billing-is-gone", 0);
+    let failed = run("schema can-i-use --consumer billing", 100).1;
+    assert!(failed.contains("nothing satisfies shop.OrderPlaced in ^1"), "{failed}");
+    run("consumer forget billing", 0);
+    assert!(run("consumer list", 0).0.is_empty());
+    run("schema delete shop.OrderPlaced --yes", 0);
+
+    // All of it is to be read later, with the reasons.
+    let mut command = place.command();
+    command.args(["schema", "watch", "-o", "text"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let told: Vec<String> = lines.take(4).map(Result::unwrap).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let forced = "; forced, \"billing-is-gone\", which left billing behind";
+    let is_forced: Vec<bool> = told.iter().map(|it| it.ends_with(forced)).collect();
+    assert_eq!(is_forced, [false, true, true, false], "{told:#?}");
+    server.assert_calm();
 }

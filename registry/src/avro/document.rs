@@ -181,8 +181,14 @@ impl Node {
 
 /// Writes a string as JSON.
 pub fn quote(text: &str, out: &mut String) {
-    // Display of a JSON string cannot fail.
-    out.push_str(&serde_json::Value::from(text).to_string());
+    if text.bytes().all(|it| it >= 0x20 && it != b'"' && it != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        // Display of a JSON string cannot fail.
+        out.push_str(&serde_json::Value::from(text).to_string());
+    }
 }
 
 /// Reads a text that serde_json has accepted, so it need not look for mistakes; and notes where values are.

@@ -75,12 +75,33 @@ pub struct Planned {
     pub decision: Decision,
     /// What was found.
     pub report: Report,
+    /// What it was decided about; None where that is no schema.
+    pub proposal: Option<Proposal>,
 }
 
 impl Planned {
     fn refused(report: Report, refusal: Refusal) -> Self {
-        Self { decision: Decision::Refused(refusal), report }
+        Self { decision: Decision::Refused(refusal), report, proposal: None }
     }
+}
+
+impl Decision {
+    /// The report that a refusal has.
+    pub fn report(&self) -> Option<&Report> {
+        match self {
+            Self::Refused(refusal) => refusal.report(),
+            Self::Already(_) | Self::Register(_) => None,
+        }
+    }
+}
+
+/// A draft that was read, and where it would go.
+#[derive(Debug)]
+pub struct Proposal {
+    /// The schema.
+    pub schema: Arc<Schema>,
+    /// The subject without it; None for the first version of one.
+    pub before: Option<Arc<Subject>>,
 }
 
 impl Catalog {
@@ -88,7 +109,13 @@ impl Catalog {
     pub fn plan(&self, draft: &Draft, now: Timestamp) -> Planned {
         let report = Report::empty(draft.subject.as_str());
         match self.read(draft) {
-            Ok(proposal) => self.decide(draft, proposal, report, now),
+            Ok(read) => {
+                let schema = Arc::clone(&read.schema);
+                let there = self.subject(&draft.subject).ok().cloned();
+                let mut planned = self.decide(draft, read, report, now);
+                planned.proposal = Some(Proposal { schema, before: there });
+                planned
+            }
             Err(refusal) => Planned::refused(report, refusal),
         }
     }
@@ -132,7 +159,7 @@ impl Catalog {
     }
 
     /// Parses a draft with what it refers to.
-    fn read(&self, draft: &Draft) -> Result<Proposal, Refusal> {
+    fn read(&self, draft: &Draft) -> Result<Read, Refusal> {
         let size = draft.definition.bytes();
         if size > DEFINITION_BYTES_MAX {
             return Err(Refusal::TooLarge { size, limit: DEFINITION_BYTES_MAX });
@@ -171,7 +198,7 @@ impl Catalog {
             fingerprints.extend(registered.map(|it| (reference.name.clone(), it.fingerprint)));
         }
         let fingerprint = Fingerprint::of(format, &schema.canonical(), &fingerprints);
-        Ok(Proposal { format, schema: Arc::new(schema), references, fingerprint })
+        Ok(Read { format, schema: Arc::new(schema), references, fingerprint })
     }
 
     fn resolve(&self, reference: &DraftReference) -> Result<Reference, Refusal> {
@@ -194,13 +221,7 @@ impl Catalog {
         }
     }
 
-    fn decide(
-        &self,
-        draft: &Draft,
-        proposal: Proposal,
-        mut report: Report,
-        now: Timestamp,
-    ) -> Planned {
+    fn decide(&self, draft: &Draft, proposal: Read, mut report: Report, now: Timestamp) -> Planned {
         let grave = self.subject_or_grave(&draft.subject);
         let subject = grave.filter(|subject| !subject.deleted);
         let settings = self.settings(draft);
@@ -210,7 +231,8 @@ impl Catalog {
             report.identical = Some(known.version.clone());
             report.next = Some(known.version.clone());
             report.compared.push(known.version.clone());
-            return Planned { decision: Decision::Already(Arc::clone(known)), report };
+            let decision = Decision::Already(Arc::clone(known));
+            return Planned { decision, report, proposal: None };
         }
         if let Some((version, id)) = subject.and_then(|it| it.unreadable.first_key_value()) {
             let refusal = Refusal::Unreadable(Unreadable {
@@ -250,7 +272,7 @@ impl Catalog {
             bump: (!report.compared.is_empty()).then_some(report.required),
             parsed: Arc::new(OnceLock::from(Ok(proposal.schema))),
         };
-        Planned { decision: Decision::Register(Arc::new(registered)), report }
+        Planned { decision: Decision::Register(Arc::new(registered)), report, proposal: None }
     }
 
     /// Compares a proposal with what its line has; the version that it goes on from.
@@ -259,7 +281,7 @@ impl Catalog {
         draft: &Draft,
         subject: &Subject,
         settings: &Settings,
-        proposal: &Proposal,
+        proposal: &Read,
         report: &mut Report,
     ) -> Result<Option<Version>, Refusal> {
         let newest = || subject.newest().or_else(|| subject.versions.values().next_back());
@@ -348,7 +370,7 @@ impl Draft {
 }
 
 /// A draft that is a schema.
-struct Proposal {
+struct Read {
     format: Format,
     schema: Arc<Schema>,
     references: Vec<Reference>,

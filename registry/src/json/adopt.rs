@@ -8,7 +8,6 @@ use super::{
     evaluate::{of_property, valid},
     model::{Model, Node, NodeId},
     source::Source,
-    text,
     tree::{Member, Tree},
 };
 
@@ -17,7 +16,7 @@ const WORK_MAX: u64 = 4_000_000;
 /// Bytes of defaults that are filled in.
 const FILLED_BYTES_MAX: usize = 4 << 20;
 
-/// Changes a payload. Whether it is valid then is for the validator to say.
+/// Changes a payload, as deep as is said. Whether it is valid then is for the validator to say.
 ///
 /// # Errors
 /// Where it takes more than is bounded.
@@ -25,14 +24,16 @@ pub(crate) fn adopt<'t>(
     model: &'t Model,
     source: &'t Source,
     payload: &mut Tree<'t>,
+    depth_max: usize,
 ) -> Result<(), String> {
-    let mut walk = Walk { model, source, work: WORK_MAX, edits: 0, filled_bytes: 0 };
+    let mut walk = Walk { model, source, depth_max, work: WORK_MAX, edits: 0, filled_bytes: 0 };
     walk.value(&[model.root], payload, 0)
 }
 
 struct Walk<'t> {
     model: &'t Model,
     source: &'t Source,
+    depth_max: usize,
     work: u64,
     /// Members that went and came.
     edits: u64,
@@ -57,10 +58,10 @@ impl<'t> Walk<'t> {
         if nodes.is_empty() || matches!(value, Tree::Scalar(_)) {
             return Ok(());
         }
-        if depth > text::DEPTH_MAX {
+        if depth > self.depth_max {
             return Err(format!(
                 "with its defaults it nests deeper than {} levels",
-                text::DEPTH_MAX
+                self.depth_max
             ));
         }
         let applying = self.applying(nodes, value, depth)?;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, map::Entry};
 
 use super::number::Decimal;
 use crate::definition::{Fault, Place};
@@ -96,12 +96,15 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            if members.contains_key(&key) {
-                let key: String = key.chars().take(100).collect();
-                return Err(A::Error::custom(format_args!("the key {key:?} is there twice")));
+            match members.entry(key) {
+                Entry::Vacant(entry) => {
+                    entry.insert(map.next_value_seed(self.inner()?)?);
+                }
+                Entry::Occupied(entry) => {
+                    let key: String = entry.key().chars().take(100).collect();
+                    return Err(A::Error::custom(format_args!("the key {key:?} is there twice")));
+                }
             }
-            let value = map.next_value_seed(self.inner()?)?;
-            members.insert(key, value);
         }
         Ok(Value::Object(members))
     }
@@ -226,32 +229,33 @@ impl Cursor<'_> {
 /// A text that was read before, without the spaces between its parts.
 pub(crate) fn compact(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
+    let bytes = text.as_bytes();
     // Outside of strings there is nothing but marks, numbers and words.
-    while let Some(at) = rest.find(['"', ' ', '\n', '\r', '\t']) {
-        let (before, behind) = rest.split_at(at);
-        out.push_str(before);
-        if behind.starts_with('"') {
-            let (string, behind) = behind.split_at(string_length(behind));
-            out.push_str(string);
-            rest = behind;
-        } else {
-            rest = behind.trim_ascii_start();
+    let (mut from, mut at) = (0, 0);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at += string_length(text.get(at..).unwrap_or_default()),
+            b' ' | b'\n' | b'\r' | b'\t' => {
+                out.push_str(text.get(from..at).unwrap_or_default());
+                at += 1;
+                from = at;
+            }
+            _ => at += 1,
         }
     }
-    out.push_str(rest);
+    out.push_str(text.get(from..).unwrap_or_default());
     out
 }
 
 /// How many bytes the string has that a text begins with, its quotation marks among them.
 pub(crate) fn string_length(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(1) {
+    let bytes = text.as_bytes();
+    let mut at = 1;
+    while let Some(byte) = bytes.get(at) {
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
+            b'\\' => at += 2,
             b'"' => return at + 1,
-            _ => {}
+            _ => at += 1,
         }
     }
     text.len()

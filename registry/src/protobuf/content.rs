@@ -119,3 +119,13 @@ fn unpack<'a>(layout: Layout, bytes: &'a [u8], values: &mut Vec<Item<'a>>) -> Re
     }
     Ok(())
 }
+
+/// What an absent key or value of an entry is read as.
+pub(super) fn nothing(kind: Kind) -> Item<'static> {
+    match kind.layout() {
+        Layout::Varint => Item::Varint(0),
+        Layout::Fixed32 => Item::Fixed32(0),
+        Layout::Fixed64 => Item::Fixed64(0),
+        Layout::Delimited | Layout::Group => Item::Bytes(Cow::Borrowed(&[])),
+    }
+}

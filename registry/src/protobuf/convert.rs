@@ -8,7 +8,7 @@ use crate::definition::Violation;
 
 use super::{
     compare::json_form,
-    content::Content,
+    content::{Content, nothing},
     demands::Demands,
     payload::key_text,
     pointer,
@@ -137,6 +137,16 @@ impl<'c> Walk<'c> {
                 ));
             }
             changed |= self.field(written, read, items, out);
+        }
+        if source.map_entry {
+            // Absent, a key or a value is zero, which the reader's type has to have as well.
+            for (number, written) in &source.fields {
+                if let Some(read) = target.fields.get(number)
+                    && !content.fields.contains_key(number)
+                {
+                    changed |= self.item(written, read, &nothing(written.kind)).1;
+                }
+            }
         }
         for (number, raw) in &content.unknown {
             // What the writer's schema does not have and the reader's does, came from a writer that knew more.
@@ -331,23 +341,37 @@ impl<'c> Walk<'c> {
             else {
                 continue;
             };
-            let lost = content.fields.contains_key(&number)
+            let here = content.fields.get(&number).is_some_and(|it| !it.is_empty());
+            // Lists and messages are nothing where they are absent.
+            if here
+                || written.default == read.default
                 || content.unknown.iter().any(|(it, _)| *it == number)
-                // Nothing was chosen; to write a default would choose.
-                || written.oneof.is_some()
-                || read.oneof.is_some()
-                || !read.cardinality.singular()
-                || written.default == read.default;
-            let Some(value) = default_of(writer.pool, source, written).filter(|_| !lost) else {
+            {
                 continue;
-            };
+            }
+            changed = true;
             self.path.push((&written.json_name, Step::Only));
-            match self.scalar(written, read, &value) {
-                Ok(value) => write(read, &[value], out),
-                Err(message) => self.say(message),
+            match default_of(writer.pool, source, written) {
+                // To write it would choose it.
+                Some(value) if read.oneof.is_none() && read.cardinality != Cardinality::Map => {
+                    match self.scalar(written, read, &value) {
+                        Ok(value) => write(read, &[value], out),
+                        Err(message) => self.say(message),
+                    }
+                }
+                _ => {
+                    let meant = |field: &Field| {
+                        field.default.clone().unwrap_or_else(|| "nothing".to_owned())
+                    };
+                    self.say(format!(
+                        "{} is absent, which means {}, and {} in the version asked for",
+                        written.full_name,
+                        meant(written),
+                        meant(read)
+                    ));
+                }
             }
             self.path.pop();
-            changed = true;
         }
         changed
     }

@@ -285,14 +285,14 @@ impl<'w> Walk<'w> {
     }
 
     /// A value that is no message.
-    pub(super) fn scalar(&mut self, kind: Kind, value: &Value) -> Option<Item<'static>> {
+    pub(super) fn scalar<'v>(&mut self, kind: Kind, value: &'v Value) -> Option<Item<'v>> {
         let item = match kind {
             Kind::Enum(index) => return self.number(index, value),
             Kind::Scalar(scalar) => match (scalar, value) {
                 (Scalar::Bool, Value::Bool(value)) => Some(Item::Varint(u64::from(*value))),
                 (Scalar::Bool, _) => None,
                 (Scalar::String, Value::String(text)) => {
-                    Some(Item::Bytes(Cow::Owned(text.clone().into_bytes())))
+                    Some(Item::Bytes(Cow::Borrowed(text.as_bytes())))
                 }
                 (Scalar::Bytes, Value::String(text)) => {
                     let engine = if text.contains(['-', '_']) { &BASE64_OF_URLS } else { &BASE64 };

@@ -186,9 +186,16 @@ pub(super) fn put_tag(number: u32, wire_type: u8, out: &mut Vec<u8>) {
 
 /// Puts the length of what was written from a place on in front of it.
 pub(super) fn put_length(from: usize, out: &mut Vec<u8>) {
-    let mut length = Vec::with_capacity(10);
-    put_varint((out.len() - from) as u64, &mut length);
-    out.splice(from..from, length);
+    let length = out.len() - from;
+    // Most are short.
+    match u8::try_from(length) {
+        Ok(short) if short < 0x80 => out.insert(from, short),
+        _ => {
+            let mut digits = Vec::with_capacity(10);
+            put_varint(length as u64, &mut digits);
+            out.splice(from..from, digits);
+        }
+    }
 }
 
 impl Item<'_> {

@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use crate::definition::Violation;
 
 use super::{
-    content::Content,
+    content::{Content, nothing},
     pointer,
     scan::{DEPTH_MAX, Item, too_deep},
     special::{Special, camel, duration_text, timestamp_text},
@@ -314,7 +314,7 @@ impl<'w> Walk<'w> {
 
     fn quote(&mut self, text: &str) {
         // A string that is plain is most of them.
-        if text.bytes().all(|it| it >= 0x20 && it != b'"' && it != b'\\' && it != 0x7f) {
+        if text.bytes().all(|it| it >= 0x20 && it != b'"' && it != b'\\') {
             self.out.push('"');
             self.out.push_str(text);
             self.out.push('"');
@@ -433,18 +433,6 @@ fn all_zero(items: &[Item<'_>]) -> bool {
         Item::Fixed32(number) => *number == 0,
         Item::Bytes(bytes) => bytes.is_empty(),
     })
-}
-
-/// What an absent value of an entry is read as.
-fn nothing(kind: Kind) -> Item<'static> {
-    match kind {
-        Kind::Scalar(Scalar::Double) => Item::Fixed64(0),
-        Kind::Scalar(Scalar::Float) => Item::Fixed32(0),
-        Kind::Scalar(Scalar::String | Scalar::Bytes) | Kind::Message(_) | Kind::Group(_) => {
-            Item::Bytes(std::borrow::Cow::Borrowed(&[]))
-        }
-        Kind::Scalar(_) | Kind::Enum(_) => Item::Varint(0),
-    }
 }
 
 /// Of 64 bits: a text in JSON, since its readers may know doubles only.

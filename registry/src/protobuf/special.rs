@@ -84,14 +84,14 @@ impl Walk<'_> {
                 }
                 put_length(from, &mut self.out);
             }
-            (Special::Timestamp, Value::String(text)) => match timestamp(text) {
+            (Special::Timestamp, _) => match value.as_str().and_then(timestamp) {
                 Some((seconds, nanos)) => self.time(seconds, i64::from(nanos)),
                 None => self.say(format!(
                     "{} is not a time such as \"2026-01-31T12:00:00.5Z\", of the years 1 to 9999",
                     shown(value)
                 )),
             },
-            (Special::Duration, Value::String(text)) => match duration(text) {
+            (Special::Duration, _) => match value.as_str().and_then(duration) {
                 Some((seconds, nanos)) => self.time(seconds, nanos),
                 None => self.say(format!(
                     "{} is not a duration such as \"1.5s\", of at most {DURATION_SECONDS_MAX} seconds",

@@ -53,6 +53,25 @@ impl Faults {
     }
 }
 
+/// Longest reason of a force, in bytes.
+const FORCE_REASON_BYTES_MAX: usize = 1024;
+
+/// Why somebody goes on although consumers are left behind; None where nobody does.
+pub fn force(faults: &mut Faults, force: bool, reason: String) -> Option<String> {
+    if !force {
+        return None;
+    }
+    let bytes = reason.len();
+    if reason.trim().is_empty() {
+        let why = "is missing: with `force` it is kept why consumers were left behind";
+        faults.add(Reason::InvalidRequest, "force_reason", why);
+    } else if bytes > FORCE_REASON_BYTES_MAX {
+        let why = format!("has {bytes} bytes, at most {FORCE_REASON_BYTES_MAX} are taken");
+        faults.add(Reason::InvalidRequest, "force_reason", why);
+    }
+    Some(reason)
+}
+
 /// A draft; `field` is where it stands, such as `schemas[2]`.
 pub fn draft(faults: &mut Faults, field: &str, draft: Option<v1::SchemaDraft>) -> Option<Draft> {
     let Some(draft) = draft else {

@@ -11,8 +11,9 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
 use crate::{
+    affected::Affected,
     definition::Fault,
-    error::{Damaged, NotFound, Refusal, StorageError, WriteError},
+    error::{Damaged, NotFound, RecordError, Refusal, StorageError, TooMany, WriteError},
     proto::v1::{self, ErrorReason as Reason},
 };
 
@@ -97,7 +98,18 @@ fn cut(mut report: v1::CompatibilityReport) -> v1::CompatibilityReport {
             *text = shorten(text);
         }
     }
-    while report.encoded_len() > REPORT_BYTES_MAX && report.findings.pop().is_some() {}
+    for affected in &mut report.affected_consumers {
+        affected.reason = shorten(&affected.reason);
+    }
+    let is_large = |report: &v1::CompatibilityReport| report.encoded_len() > REPORT_BYTES_MAX;
+    // Who is left behind is told before what else there is, but not instead of all of it.
+    while is_large(&report) && report.findings.len() > 3 {
+        report.findings.pop();
+    }
+    while is_large(&report) && report.affected_consumers.len() > 1 {
+        report.affected_consumers.pop();
+    }
+    while is_large(&report) && report.findings.pop().is_some() {}
     report
 }
 
@@ -152,11 +164,28 @@ pub fn refused(field: &str, refusal: &Refusal) -> Status {
     answer(field, refusal).status()
 }
 
+/// Why, for those who branch on it.
+pub fn reason(refusal: &Refusal) -> Reason {
+    match refusal {
+        Refusal::Invalid(_) => Reason::InvalidSchema,
+        Refusal::TooLarge { .. } => Reason::SchemaTooLarge,
+        Refusal::Field { .. } => Reason::InvalidRequest,
+        Refusal::Reference { .. } => Reason::ReferenceNotFound,
+        Refusal::Format { .. } => Reason::FormatMismatch,
+        Refusal::Incompatible(_) => Reason::SchemaIncompatible,
+        Refusal::TooLow { .. } => Reason::VersionTooLow,
+        Refusal::LeavesBehind(_) => Reason::ConsumersLeftBehind,
+        Refusal::Taken { .. } => Reason::VersionTaken,
+        // Its text names the schema, which is all that an operator needs; nobody else can do anything.
+        Refusal::Unreadable(_) => Reason::Internal,
+    }
+}
+
 fn answer(field: &str, refusal: &Refusal) -> Answer {
-    let new = |code, reason| Answer::new(code, reason, refusal);
+    let new = |code| Answer::new(code, reason(refusal), refusal);
     match refusal {
         Refusal::Invalid(faults) => {
-            let mut answer = new(Code::InvalidArgument, Reason::InvalidSchema);
+            let mut answer = new(Code::InvalidArgument);
             let mut bytes = 0;
             for fault in faults {
                 let (place, text) = in_text(field, fault);
@@ -168,40 +197,46 @@ fn answer(field: &str, refusal: &Refusal) -> Answer {
             }
             answer
         }
-        Refusal::TooLarge { size, limit } => new(Code::InvalidArgument, Reason::SchemaTooLarge)
+        Refusal::TooLarge { size, limit } => new(Code::InvalidArgument)
             .violation(format!("{field}definition"), &refusal.to_string())
             .with("size", size)
             .with("limit", limit),
-        Refusal::Field { field: of, message } => new(Code::InvalidArgument, Reason::InvalidRequest)
-            .violation(format!("{field}{of}"), message),
+        Refusal::Field { field: of, message } => {
+            new(Code::InvalidArgument).violation(format!("{field}{of}"), message)
+        }
         Refusal::Reference { name, reason } => {
-            let mut answer = new(Code::FailedPrecondition, Reason::ReferenceNotFound);
+            let mut answer = new(Code::FailedPrecondition);
             answer.details.add_precondition_failure_violation("REFERENCE_NOT_FOUND", name, reason);
             answer
         }
-        Refusal::Format { subject, registered, given } => {
-            new(Code::FailedPrecondition, Reason::FormatMismatch)
-                .with("subject", subject)
-                .with("expected", registered)
-                .with("actual", given)
-        }
+        Refusal::Format { subject, registered, given } => new(Code::FailedPrecondition)
+            .with("subject", subject)
+            .with("expected", registered)
+            .with("actual", given),
         Refusal::Incompatible(report) => {
-            let mut answer = new(Code::FailedPrecondition, Reason::SchemaIncompatible)
+            let mut answer = new(Code::FailedPrecondition)
                 .with("subject", &report.subject)
                 .with("total", report.findings.len());
             answer.report = Some((**report).clone().into());
             answer
         }
         Refusal::TooLow { declared, least, report, .. } => {
-            let mut answer = new(Code::FailedPrecondition, Reason::VersionTooLow)
+            let mut answer = new(Code::FailedPrecondition)
                 .with("subject", &report.subject)
                 .with("version", declared)
                 .with("expected", least);
             answer.report = Some((**report).clone().into());
             answer
         }
+        Refusal::LeavesBehind(report) => {
+            let mut answer = new(Code::FailedPrecondition)
+                .with("subject", &report.subject)
+                .with("total", report.affected.total);
+            answer.report = Some((**report).clone().into());
+            answer
+        }
         Refusal::Taken { subject, version, next } => {
-            let mut answer = new(Code::AlreadyExists, Reason::VersionTaken)
+            let mut answer = new(Code::AlreadyExists)
                 .with("subject", subject)
                 .with("version", version)
                 .with("expected", next);
@@ -209,9 +244,22 @@ fn answer(field: &str, refusal: &Refusal) -> Answer {
             answer.details.set_resource_info("version", name, "", "registered with another schema");
             answer
         }
-        // Its text names the schema, which is all that an operator needs; nobody else can do anything.
-        Refusal::Unreadable(_) => new(Code::DataLoss, Reason::Internal),
+        Refusal::Unreadable(_) => new(Code::DataLoss),
     }
+}
+
+/// Names those who would be left behind, as far as it fits.
+fn left_behind(mut answer: Answer, affected: &Affected) -> Answer {
+    let mut bytes = 0;
+    for it in &affected.listed {
+        let (name, reason) = (it.need.consumer.as_str(), shorten(&it.reason));
+        bytes += name.len() + reason.len();
+        answer.details.add_precondition_failure_violation("CONSUMERS_LEFT_BEHIND", name, reason);
+        if bytes > LIST_BYTES_MAX {
+            break;
+        }
+    }
+    answer.with("total", affected.total)
 }
 
 /// Where a fault is, and its text without the place.
@@ -247,6 +295,15 @@ pub fn write(error: &WriteError) -> Status {
                 answer.details.add_precondition_failure_violation("STILL_REFERENCED", by, what);
             }
             answer.status()
+        }
+        WriteError::LeavesBehind(affected) => {
+            let new = Answer::new(Code::FailedPrecondition, Reason::ConsumersLeftBehind, error);
+            let first = affected.listed.first();
+            let new = match first {
+                Some(it) => new.with("subject", &it.need.subject),
+                None => new,
+            };
+            left_behind(new, affected).status()
         }
         WriteError::RevisionMoved { expected, actual } => {
             Answer::new(Code::Aborted, Reason::RevisionMoved, error)
@@ -285,6 +342,20 @@ fn all(error: &WriteError, refusals: &[(usize, Refusal)]) -> Status {
         whole = Some(answer);
     }
     whole.map_or_else(|| internal(error), Answer::status)
+}
+
+/// What a consumer said was not recorded.
+pub fn record(error: &RecordError) -> Status {
+    let (count, limit) = match error {
+        RecordError::Storage(error) => return storage(error),
+        RecordError::TooMany(
+            TooMany::Consumers { count, limit } | TooMany::Needs { count, limit, .. },
+        ) => (count, limit),
+    };
+    Answer::new(Code::ResourceExhausted, Reason::Overloaded, error)
+        .with("size", count)
+        .with("limit", limit)
+        .status()
 }
 
 /// The disk.
@@ -351,9 +422,4 @@ pub fn unreachable(mut cause: &(dyn std::error::Error + 'static)) -> Status {
 pub fn internal(error: impl std::fmt::Display) -> Status {
     tracing::error!(%error, "internal error");
     Answer::new(Code::Internal, Reason::Internal, "internal error").status()
-}
-
-/// A part of the contract that comes with a later version.
-pub fn not_yet(what: &str) -> Status {
-    Status::unimplemented(format!("{what} is not served by this version"))
 }

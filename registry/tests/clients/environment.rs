@@ -5,10 +5,14 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
 };
 
 /// The interpreter of an environment that has these, such as `fastavro==1.12.1`.
 pub fn python(test: &str, pins: &[&str]) -> Option<PathBuf> {
+    /// Tests of one program run at the same time, and want the same environment.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python").join(pins.join("+"));
     // Written last: whoever finds it finds all of them.
     let (python, mark) = (folder.join("bin/python"), folder.join("complete"));

@@ -10,6 +10,7 @@ import sys
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 
 def message_class(descriptors, name):
@@ -85,6 +86,24 @@ def difference(written, read):
     return None
 
 
+def check_converted(job, writer, reader):
+    """Payloads as they were written, as they were converted, and as JSON."""
+    for written, converted, text in job.get("converted", []):
+        try:
+            written = writer.FromString(bytes.fromhex(written))
+            read = reader.FromString(bytes.fromhex(converted))
+            why = difference(written, read)
+            if not why and len(UnknownFieldSet(read)):
+                why = "fields that are not known"
+            if not why and json_format.Parse(text, reader()) != read:
+                why = f"{text} is another payload"
+        except (DecodeError, json_format.ParseError, ValueError) as error:
+            why = str(error)
+        if why:
+            return why
+    return None
+
+
 def check(job, writer, reader):
     for payload in job["payloads"]:
         payload = bytes.fromhex(payload)
@@ -105,4 +124,4 @@ for line in sys.stdin:
     job = json.loads(line)
     writer = message_class(job["written"]["descriptors"], job["written"]["name"])
     reader = message_class(job["read"]["descriptors"], job["read"]["name"])
-    print(json.dumps({"name": job["name"], "why": check(job, writer, reader)}))
+    print(json.dumps({"name": job["name"], "why": check(job, writer, reader) or check_converted(job, writer, reader)}))

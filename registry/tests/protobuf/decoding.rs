@@ -1,6 +1,5 @@
 //! Whether what one schema writes means the same to another, as a decoder sees it.
 
-use prost::Message;
 use prost_reflect::{
     DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor,
     ReflectMessage, Syntax, Value,
@@ -92,9 +91,10 @@ pub fn difference(written: &DynamicMessage, read: &DynamicMessage) -> Option<Str
         let other = read.descriptor().get_field(field.number())?;
         let (mut was, mut is) = (values(written, &field), values(read, &other));
         if field.is_map() || other.is_map() {
-            // The entries of a map come in any order; their keys are encoded first.
+            // The entries of a map come in any order.
+            let key = |it: &Value| Some(format!("{:?}", it.as_message()?.get_field_by_number(1)?));
             for values in [&mut was, &mut is] {
-                values.sort_by_key(|it| it.as_message().map(Message::encode_to_vec));
+                values.sort_by_cached_key(key);
             }
         }
         same_values(&field, &was, &is).map(|why| format!("{}: {why}", field.full_name()))

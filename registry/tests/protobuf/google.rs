@@ -25,11 +25,11 @@ use super::{
 
 const PAYLOADS: usize = 8;
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn side(message: &MessageDescriptor) -> Value {
+pub fn side(message: &MessageDescriptor) -> Value {
     json!({ "descriptors": hex(&message.parent_pool().encode_to_vec()), "name": message.full_name() })
 }
 

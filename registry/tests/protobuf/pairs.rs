@@ -30,7 +30,7 @@ pub fn pairs() -> u32 {
     std::env::var("TIDINGS_PAIRS").ok().and_then(|it| it.parse().ok()).unwrap_or(PAIRS)
 }
 
-fn run(test: impl Fn(u64)) {
+pub fn run(test: impl Fn(u64)) {
     let config = Config {
         cases: pairs(),
         failure_persistence: None,

@@ -24,13 +24,13 @@ pub fn draft(subject: &str, schema: &str) -> Draft {
 }
 
 pub fn register(registry: &Registry, subject: &str, schema: &str) {
-    let applied = registry.apply(&[draft(subject, schema)], None, Timestamp::now());
+    let applied = registry.apply(&[draft(subject, schema)], None, None, Timestamp::now());
     assert!(applied.expect("registered").is_acceptable());
 }
 
 /// Overwrites the stored schemas of these ids.
 fn damage(directory: &Path, ids: &[(u32, &[u8])]) {
-    let families = ["default", "meta", "subjects", "schemas", "changes"];
+    let families = ["default", "meta", "subjects", "schemas", "changes", "consumers"];
     let db = DB::open_cf(&Options::default(), directory.join("db"), families).expect("opened");
     let schemas = db.cf_handle("schemas").expect("the family");
     for (id, bytes) in ids {
@@ -56,7 +56,7 @@ fn what_cannot_be_read_is_set_aside_and_the_rest_is_served() {
     let found = catalog.version(&two, &Selector::Newest, "").expect("it is there");
     assert!(catalog.parsed(found).expect("parsed").validate_json("\"fits\"").is_ok());
     // Nobody can say whether it would be compatible with what was set aside, nor may its version be given again.
-    let refused = registry.apply(&[draft("one", "true")], None, Timestamp::now()).map(|_| ());
+    let refused = registry.apply(&[draft("one", "true")], None, None, Timestamp::now()).map(|_| ());
     let refused = refused.expect_err("it cannot be compared").to_string();
     assert!(refused.contains("version 1.0.0 of \"one\" (id 1)"), "{refused}");
     register(&registry, "four", "true");

@@ -33,9 +33,10 @@ fn imports_are_bounded_in_bytes() {
     let directory = tempfile::tempdir().expect("a directory");
     let registry = Registry::open(directory.path()).expect("made");
     let drafts: Vec<_> = (0..5).map(large).collect();
-    registry.apply(&drafts, None, Timestamp::now()).expect("registered");
+    registry.apply(&drafts, None, None, Timestamp::now()).expect("registered");
     let decide = |draft| {
-        let mut planned = registry.plan(&[draft], Timestamp::now()).expect("planned").planned;
+        let mut planned =
+            registry.plan(&[draft], false, Timestamp::now()).expect("planned").planned;
         planned.remove(0).decision
     };
     assert!(matches!(decide(refers_to(4)), Decision::Register(_)), "4 MB are less than 4 MiB");

@@ -103,7 +103,7 @@ async fn register(client: &mut Client, subject: &str, schema: &str) -> Result<Sc
         }),
         ..SchemaDraft::default()
     };
-    let request = RegisterSchemaRequest { schema: Some(draft), force: false };
+    let request = RegisterSchemaRequest { schema: Some(draft), ..Default::default() };
     client.register_schema(request).await.map(|it| it.into_inner().schema.expect("a schema"))
 }
 

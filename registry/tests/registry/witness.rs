@@ -105,13 +105,15 @@ fn change(registry: &Registry, prefix: &str) {
     }
     let first = semver::Version::new(1, 0, 0);
     let now = Timestamp::now();
-    registry.set_state(&name("0"), &first, State::Deprecated, "old", now).expect("deprecated");
+    registry
+        .set_state(&name("0"), &first, State::Deprecated, "old", None, now)
+        .expect("deprecated");
     registry
         .update_subject(&name("1"), None, now, |settings| settings.owner = "us".into())
         .expect("updated");
-    registry.delete_subject(&name("2"), None, now).expect("deleted");
+    registry.delete_subject(&name("2"), None, None, now).expect("deleted");
     let two = [format!("{prefix}.3"), format!("{prefix}.4")].map(|it| draft(&it, "true"));
-    registry.apply(&two, None, now).expect("two revisions at once");
+    registry.apply(&two, None, None, now).expect("two revisions at once");
 }
 
 /// A directory as `kill -9` leaves it, and what was acknowledged in it.

@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 use tidings_registry::proto::v1::{
-    CheckSchemaRequest, CheckSchemaResponse, CompatibilityReport, Outcome, Reference,
+    CheckSchemaRequest, CheckSchemaResponse, CompatibilityReport, ErrorReason, Outcome, Reference,
     RegisterSchemaRequest, RegisterSchemaResponse, SchemaDraft,
 };
 use tonic::Status;
@@ -19,8 +19,9 @@ use super::{
         positions::{parse_pair, quote},
         printer::printable,
     },
+    force::ForceArgs,
     json, machine, refusal,
-    report::{Case, INCOMPATIBLE, ReportArgs, ReportFormat, meaning},
+    report::{Case, INCOMPATIBLE, MOVE_ON, ReportArgs, ReportFormat, meaning},
     snippet::Paint,
     source::{FileArgs, Source},
     words::{
@@ -32,7 +33,8 @@ use super::{
 /// Ask what would happen if a file were registered, and change nothing.
 ///
 /// The file is compared with the versions that the subject's compatibility names: all of the major line, unless it says otherwise.
-/// The answer is the version it would be given, or everything that speaks against it.
+/// The answer is the version it would be given, or everything that speaks against it: what would break, and which consumers
+/// would be left behind.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes: 0 it would be registered, 100 it would be refused, 1 error, 2 usage.
@@ -70,9 +72,8 @@ Examples:
 pub struct RegisterArgs {
     #[command(flatten)]
     draft: DraftArgs,
-    /// Go on although consumers that declared what they need would be left behind
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    force: ForceArgs,
     #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
@@ -155,7 +156,8 @@ pub async fn check(args: CheckArgs) -> anyhow::Result<()> {
         .await?
         .map_err(|status| failed("check", subject, &status, &source, output))?;
     let report = answer.report.clone().unwrap_or_default();
-    let told = Told { subject, source: &source, report: &report, accepted: answer.acceptable };
+    let (accepted, because) = (answer.acceptable, answer.refusal_reason());
+    let told = Told { subject, source: &source, report: &report, accepted, because };
     told.print(output, None, || json::line("CheckSchemaResponse", &answer))?;
     if answer.acceptable { Ok(()) } else { Err(told.refusal().into()) }
 }
@@ -166,13 +168,18 @@ pub async fn register(args: RegisterArgs) -> anyhow::Result<()> {
     let subject = &args.draft.subject;
     let output = args.report.output;
     let draft = args.draft.draft(&source);
-    let request = RegisterSchemaRequest { schema: Some(draft.clone()), force: args.force };
+    let request = RegisterSchemaRequest {
+        schema: Some(draft.clone()),
+        force: args.force.force,
+        force_reason: args.force.reason(),
+    };
     let request = args.server.request(request);
     match args.server.registry().await?.register_schema(request).await {
         Ok(response) => {
             let answer = response.into_inner();
             let report = answer.report.clone().unwrap_or_default();
-            let told = Told { subject, source: &source, report: &report, accepted: true };
+            let because = ErrorReason::Unspecified;
+            let told = Told { subject, source: &source, report: &report, accepted: true, because };
             let done = outcome(subject, &answer);
             told.print(output, Some(&done), || json::line("RegisterSchemaResponse", &answer))
         }
@@ -185,14 +192,21 @@ pub async fn register(args: RegisterArgs) -> anyhow::Result<()> {
                 Ok(Ok(CheckSchemaResponse { report: Some(whole), .. })) => whole,
                 _ => cut,
             };
-            let told = Told { subject, source: &source, report: &report, accepted: false };
-            let answer =
-                RegisterSchemaResponse { report: Some(report.clone()), ..Default::default() };
+            let name = format!("ERROR_REASON_{}", refusal::reason(&status));
+            let because = ErrorReason::from_str_name(&name).unwrap_or_default();
+            let told = Told { subject, source: &source, report: &report, accepted: false, because };
+            let answer = RegisterSchemaResponse {
+                report: Some(report.clone()),
+                refusal_reason: because.into(),
+                ..Default::default()
+            };
             told.print(output, None, || json::line("RegisterSchemaResponse", &answer))?;
             let failure = told.refusal();
-            // An incompatible schema is told already; a version that is too low is not.
-            Err(match refusal::reason(&status).as_str() {
-                "SCHEMA_INCOMPATIBLE" => failure.into(),
+            // An incompatible schema, and who is left behind, is told already; a version that is too low is not.
+            Err(match because {
+                ErrorReason::SchemaIncompatible | ErrorReason::ConsumersLeftBehind => {
+                    failure.into()
+                }
                 _ => failure.detail(status.message()).into(),
             })
         }
@@ -242,6 +256,7 @@ struct Told<'a> {
     source: &'a Source,
     report: &'a CompatibilityReport,
     accepted: bool,
+    because: ErrorReason,
 }
 
 impl Told<'_> {
@@ -262,6 +277,7 @@ impl Told<'_> {
             source: self.source,
             report: self.report,
             accepted: self.accepted,
+            because: self.because,
             level: None,
             elsewhere: BTreeMap::new(),
         };
@@ -288,7 +304,9 @@ impl Told<'_> {
 
     fn refusal(&self) -> Failure {
         let next = &self.report.next_version;
-        let remedy = if next.is_empty() {
+        let remedy = if self.because == ErrorReason::ConsumersLeftBehind {
+            MOVE_ON.to_owned()
+        } else if next.is_empty() {
             "what stands behind \"instead\"".to_owned()
         } else {
             format!(

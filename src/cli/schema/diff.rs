@@ -14,8 +14,8 @@ use tidings_registry::{
     finding::{Direction, Options},
     format::{Format, Schema},
     proto::v1::{
-        Bump, CompatibilityReport, DiffSchemasRequest, GetSchemaRequest, SubjectVersion,
-        get_schema_request::By,
+        Bump, CompatibilityReport, DiffSchemasRequest, ErrorReason, GetSchemaRequest,
+        SubjectVersion, get_schema_request::By,
     },
     protobuf,
 };
@@ -108,6 +108,7 @@ fn files(args: &DiffArgs) -> anyhow::Result<()> {
         source: &new,
         report: &report,
         accepted,
+        because: ErrorReason::Unspecified,
         level: Some(level),
         elsewhere,
     };
@@ -155,6 +156,7 @@ async fn versions(args: DiffArgs, subject: String) -> anyhow::Result<()> {
         source: &source,
         report: &report,
         accepted,
+        because: ErrorReason::Unspecified,
         level: None,
         elsewhere: BTreeMap::new(),
     };

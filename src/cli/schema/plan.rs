@@ -9,17 +9,18 @@ use std::{
 
 use clap::Args;
 use tidings_registry::proto::v1::{
-    ApplySchemasRequest, ApplySchemasResponse, Outcome, RegisterSchemaResponse,
+    ApplySchemasRequest, ApplySchemasResponse, ErrorReason, Outcome, RegisterSchemaResponse,
     schema_registry_service_client::SchemaRegistryServiceClient,
 };
 use tonic::{Status, transport::Channel};
 
 use super::{
     super::{client::ServerArgs, failure::Failure, positions::quote, printer::printable},
+    force::ForceArgs,
     json, machine,
     manifest::{Manifest, Planned},
     refusal,
-    report::{Case, Entry, INCOMPATIBLE, ReportArgs, ReportFormat},
+    report::{Case, Entry, INCOMPATIBLE, MOVE_ON, ReportArgs, ReportFormat},
     settings::{Drift, drift},
     snippet::Paint,
     source::{self, Source},
@@ -67,6 +68,9 @@ pub struct PlanArgs {
     /// The manifest, or a directory that has a tidings.yaml
     #[arg(default_value = ".", value_name = "MANIFEST")]
     path: PathBuf,
+    /// Plan for an apply with --force: go on although consumers would be left behind
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
@@ -91,9 +95,8 @@ pub struct ApplyArgs {
     /// Apply only if the registry is at this revision
     #[arg(long, value_name = "REVISION")]
     expected_revision: Option<u64>,
-    /// Go on although consumers that declared what they need would be left behind
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    force: ForceArgs,
     #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
@@ -105,7 +108,7 @@ pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
     let manifest = Manifest::read(&args.path)?;
     let mut client = args.server.registry().await?;
     let output = args.report.output;
-    let plan = Plan::make(&manifest, &args.server, &mut client, 0, false)
+    let plan = Plan::make(&manifest, &args.server, &mut client, 0, args.force)
         .await?
         .map_err(|status| manifest.failed("plan", &status, output))?;
     plan.print(output, "plan of", &plan.answer)?;
@@ -127,7 +130,7 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<()> {
     let (plan, answer) = loop {
         attempts += 1;
         let revision = expected.unwrap_or_default();
-        let plan = Plan::make(&manifest, &args.server, &mut client, revision, args.force)
+        let plan = Plan::make(&manifest, &args.server, &mut client, revision, args.force.force)
             .await?
             .map_err(|status| failed(&status))?;
         if let Some(saved) = &saved {
@@ -141,7 +144,8 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<()> {
             schemas: manifest.drafts(),
             validate_only: false,
             expected_revision: plan.answer.revision,
-            force: args.force,
+            force: args.force.force,
+            force_reason: args.force.reason(),
         };
         match client.apply_schemas(args.server.request(request)).await {
             Ok(response) => break (plan, response.into_inner()),
@@ -198,6 +202,7 @@ impl<'a> Plan<'a> {
             validate_only: true,
             expected_revision,
             force,
+            force_reason: String::new(),
         };
         let answer = match client.apply_schemas(server.request(request)).await {
             Ok(response) => response.into_inner(),
@@ -221,11 +226,19 @@ impl<'a> Plan<'a> {
             [one] => format!("{} is refused", printable(one)),
             many => format!("{} schemas are refused", many.len()),
         };
+        let is_for_consumers = |(_, result): (&Planned, &RegisterSchemaResponse)| {
+            is_accepted(result, self.answer.acceptable)
+                || result.refusal_reason() == ErrorReason::ConsumersLeftBehind
+        };
+        let remedy = match self.rows(&self.answer).all(is_for_consumers) {
+            true => MOVE_ON,
+            false => {
+                "what stands behind \"instead\", or a new major version: \"version:\" in the manifest"
+            }
+        };
         Err(Failure::new(format!("{what}: nothing of {} would be registered", self.manifest.name))
             .exit_with(INCOMPATIBLE)
-            .try_this(
-                "what stands behind \"instead\", or a new major version: \"version:\" in the manifest",
-            )
+            .try_this(remedy)
             .into())
     }
 
@@ -293,6 +306,7 @@ fn entry(
         source: &schema.source,
         report: &result.report.clone().unwrap_or_default(),
         accepted: is_accepted(result, acceptable),
+        because: result.refusal_reason(),
         level: None,
         elsewhere: BTreeMap::new(),
     };

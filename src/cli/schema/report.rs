@@ -7,11 +7,11 @@ use tidings_registry::{
     compatibility::Level,
     definition::{Fault, Place},
     finding::Direction,
-    proto::v1::{self, AffectedConsumer, CompatibilityReport, Consumer, Finding},
+    proto::v1::{self, CompatibilityReport, Consumer, ErrorReason, Finding},
 };
 
 use super::{
-    super::{failure::Failure, printer::printable},
+    super::{failure::Failure, positions::quote, printer::printable},
     snippet::{Paint, snippet},
     source::Source,
     words,
@@ -29,7 +29,7 @@ const WITNESS_MAX: usize = 400;
 /// The rule under which a text that is no schema is told.
 const INVALID: &str = "INVALID_SCHEMA";
 
-/// The rule of consumers that declared what they need and would not get it any more.
+/// The rule of consumers that would not get any more what they understand.
 const LEFT_BEHIND: &str = "CONSUMERS_LEFT_BEHIND";
 
 /// Says how a report is printed.
@@ -115,6 +115,8 @@ pub struct Case<'a> {
     pub report: &'a CompatibilityReport,
     /// It would be, or was, registered.
     pub accepted: bool,
+    /// Why it would not, where the registry says so.
+    pub because: ErrorReason,
     /// What is asked of it, where that is known here.
     pub level: Option<Level>,
     /// Findings with a place in a file that is imported.
@@ -152,7 +154,7 @@ impl Case<'_> {
                 note
             })
             .collect();
-        notes.extend(self.report.affected_consumers.iter().map(|it| self.left_behind(it)));
+        notes.extend(self.left_behind());
         notes.sort_by_key(|note| note.weight);
         let summary = self.summary(&notes);
         Entry {
@@ -168,7 +170,7 @@ impl Case<'_> {
         match finding.severity() {
             v1::Severity::Info => Weight::Info,
             v1::Severity::Warning | v1::Severity::Unspecified => Weight::Warning,
-            v1::Severity::Error if self.accepted => Weight::Warning,
+            v1::Severity::Error if self.accepted || self.is_for_consumers() => Weight::Warning,
             v1::Severity::Error => {
                 let asked =
                     self.level.map(|level| match (level.direction(), finding.direction()) {
@@ -229,17 +231,43 @@ impl Case<'_> {
         .collect()
     }
 
-    fn left_behind(&self, affected: &AffectedConsumer) -> Note {
-        let consumer = affected.consumer.clone().unwrap_or_default();
-        let connected = if consumer.connected { ", connected now" } else { "" };
-        let Consumer { name, requirement, .. } = consumer;
+    /// Nobody but those who are left behind speaks against it.
+    fn is_for_consumers(&self) -> bool {
+        self.because == ErrorReason::ConsumersLeftBehind
+    }
+
+    fn left_behind(&self) -> Vec<Note> {
+        let listed = &self.report.affected_consumers;
+        let mut notes: Vec<Note> = listed
+            .iter()
+            .map(|affected| {
+                let consumer = affected.consumer.clone().unwrap_or_default();
+                let connected = if consumer.connected { ", connected now" } else { "" };
+                let Consumer { name, requirement, .. } = consumer;
+                let would_be = if self.accepted { "is" } else { "would be" };
+                self.note_behind(format!(
+                    "consumer {name}, which needs {requirement}{connected}, {would_be} left behind: {}",
+                    affected.reason
+                ))
+            })
+            .collect();
+        let total = usize::try_from(self.report.total_affected_consumers).unwrap_or(usize::MAX);
+        let more = total.saturating_sub(listed.len());
+        if more > 0 {
+            let consumers = if more == 1 { "consumer" } else { "consumers" };
+            notes.push(self.note_behind(format!(
+                "and {more} more {consumers}; tidings consumer list --subject {} has them all",
+                quote(self.subject)
+            )));
+        }
+        notes
+    }
+
+    fn note_behind(&self, message: String) -> Note {
         Note {
             weight: if self.accepted { Weight::Warning } else { Weight::Error },
             rule: LEFT_BEHIND.to_owned(),
-            message: format!(
-                "consumer {name}, which needs {requirement}{connected}, would be left behind: {}",
-                affected.reason
-            ),
+            message,
             details: Vec::new(),
             file: self.source.name.clone(),
             line: 0,
@@ -280,7 +308,7 @@ impl Case<'_> {
         }
         let is_same = report.required_bump() == v1::Bump::None;
         if !report.next_version.is_empty() && !is_same {
-            let word = if self.accepted { "as" } else { "needs" };
+            let word = if self.accepted || self.is_for_consumers() { "as" } else { "needs" };
             let _ = write!(text, ", {word} {}", report.next_version);
         }
         if !counts.is_empty() {
@@ -308,6 +336,10 @@ fn cut(text: &str, chars_max: usize) -> String {
         None => text.to_owned(),
     }
 }
+
+/// What to do where consumers speak against a change.
+pub const MOVE_ON: &str =
+    "let these consumers move on first, or go on without them: --force, with a --reason";
 
 /// What a report comes to, in words.
 pub fn meaning(report: &CompatibilityReport) -> &'static str {

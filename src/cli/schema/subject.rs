@@ -8,6 +8,7 @@ use tidings_registry::proto::v1::{
     DeleteSubjectRequest, GetSubjectRequest, SetVersionStateRequest, Subject, UpdateSubjectRequest,
     VersionState,
 };
+use tonic::Status;
 
 use super::{
     super::{
@@ -17,8 +18,10 @@ use super::{
         printer::printable,
         topic::confirm,
     },
+    force::ForceArgs,
     get::{ShowArgs, describe, failed, lines},
-    json,
+    json, refusal,
+    report::{INCOMPATIBLE, MOVE_ON},
     words::{
         self, ContentModelWord, LevelWord, SurfaceWord, content_model_number, level_number,
         surface_number,
@@ -68,7 +71,7 @@ pub struct UpdateArgs {
 /// Delete a subject with all its versions.
 ///
 /// Its ids and versions are never used again: registered anew, the subject goes on with the next major version. Refused while another subject
-/// refers to it.
+/// refers to it, and while a consumer needs it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -82,9 +85,8 @@ pub struct DeleteArgs {
     /// Only if nobody has changed it since it had this etag
     #[arg(long)]
     etag: Option<String>,
-    /// Although consumers that declared what they need would be left behind
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    force: ForceArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -106,8 +108,13 @@ pub struct DeprecateArgs {
 
 /// What `retire --help` ends with.
 pub const RETIRE_EXAMPLE: &str = "\
-Example:
-  tidings schema retire shop.OrderPlaced 1.0.0";
+Refused while a consumer needs it: one that would be left without a version, or with one that it cannot read.
+
+Exit codes: 0 done, 100 consumers would be left behind, 1 error, 2 usage.
+
+Examples:
+  tidings schema retire shop.OrderPlaced 1.0.0
+  tidings schema retire shop.OrderPlaced 1.0.0 --force --reason 'billing is switched off on Friday'";
 
 /// What `activate --help` ends with.
 pub const ACTIVATE_EXAMPLE: &str = "\
@@ -121,9 +128,8 @@ pub struct StateArgs {
     subject: String,
     /// The version, such as 1.2.0
     version: String,
-    /// Although consumers that declared what they need would be left behind
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    force: ForceArgs,
     #[command(flatten)]
     show: ShowArgs,
 }
@@ -236,10 +242,11 @@ pub async fn delete(args: DeleteArgs) -> anyhow::Result<()> {
     let request = args.server.request(DeleteSubjectRequest {
         name: args.subject.clone(),
         etag: args.etag.clone().unwrap_or_default(),
-        force: args.force,
+        force: args.force.force,
+        force_reason: args.force.reason(),
     });
     let response = args.server.registry().await?.delete_subject(request).await;
-    response.map_err(failed(format!("delete subject {}", args.subject)))?;
+    response.map_err(refused(format!("delete subject {}", args.subject)))?;
     writeln!(io::stderr(), "deleted {}", printable(&args.subject))?;
     Ok(())
 }
@@ -260,6 +267,17 @@ pub async fn activate(args: StateArgs) -> anyhow::Result<()> {
     set("activate", args, VersionState::Active, String::new()).await
 }
 
+/// As [`failed`], with the exit code of "no" where consumers speak against it.
+fn refused(doing: String) -> impl Fn(Status) -> Failure {
+    move |status| {
+        let failure = failed(doing.clone())(status.clone());
+        match refusal::reason(&status).as_str() {
+            "CONSUMERS_LEFT_BEHIND" => failure.exit_with(INCOMPATIBLE).try_this(MOVE_ON),
+            _ => failure,
+        }
+    }
+}
+
 async fn set(
     doing: &str,
     args: StateArgs,
@@ -272,11 +290,12 @@ async fn set(
         version: args.version.clone(),
         state: state.into(),
         deprecation,
-        force: args.force,
+        force: args.force.force,
+        force_reason: args.force.reason(),
     });
     let response = server.registry().await?.set_version_state(request).await;
     let doing = format!("{doing} {} {}", args.subject, args.version);
-    let schema = response.map_err(failed(doing))?.into_inner().schema.unwrap_or_default();
+    let schema = response.map_err(refused(doing))?.into_inner().schema.unwrap_or_default();
     let mut out = io::stdout().lock();
     if args.show.json() {
         writeln!(out, "{}", json::line("Schema", &schema)?)?;

@@ -176,6 +176,37 @@ fn told(change: &WatchRegistryResponse) -> String {
     } else {
         format!(" by {}", change.principal)
     };
+    let forced = if change.forced {
+        format!(
+            "; forced, \"{}\", which left {} behind",
+            change.force_reason,
+            change.left_behind.join(", ")
+        )
+    } else {
+        String::new()
+    };
     let time = show_time(change.time.as_ref());
-    printable(&format!("{:>6}  {time}  {what}{by}", change.revision))
+    printable(&format!("{:>6}  {time}  {what}{by}{forced}", change.revision))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forced_change_says_why_and_whom_it_left_behind() {
+        let change = WatchRegistryResponse {
+            revision: 7,
+            change: Some(Change::SubjectDeleted("shop.Prototype".into())),
+            forced: true,
+            force_reason: "switched off".into(),
+            left_behind: vec!["billing".into(), "search".into()],
+            ..WatchRegistryResponse::default()
+        };
+        let text = told(&change);
+        let expected =
+            "shop.Prototype deleted; forced, \"switched off\", which left billing, search behind";
+        assert!(text.ends_with(expected), "{text}");
+        assert!(!told(&WatchRegistryResponse { forced: false, ..change }).contains("forced"));
+    }
 }

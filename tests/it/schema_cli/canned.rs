@@ -100,6 +100,7 @@ fn breaking(subject: &str) -> CompatibilityReport {
         next_version: "2.0.0".into(),
         findings: vec![finding("1.2.0"), finding("1.0.0")],
         affected_consumers: vec![AffectedConsumer { consumer: Some(needs), reason }],
+        total_affected_consumers: 1,
         total_findings: 2,
         ..CompatibilityReport::default()
     }
@@ -125,6 +126,33 @@ fn fine(subject: &str) -> CompatibilityReport {
         findings: vec![added],
         total_findings: 1,
         ..CompatibilityReport::default()
+    }
+}
+
+/// Nothing breaks in its line, and whoever takes every version could not read it.
+fn behind(subject: &str) -> CompatibilityReport {
+    let breaking = breaking(subject);
+    let consumer = |name: &str, origin: ConsumerOrigin| Consumer {
+        name: name.into(),
+        subject: subject.into(),
+        requirement: ">=1".into(),
+        connected: origin == ConsumerOrigin::Stream,
+        origin: origin.into(),
+        ..Consumer::default()
+    };
+    let affected = |consumer| AffectedConsumer {
+        consumer: Some(consumer),
+        reason:
+            "it would be delivered 2.0.0 instead of 1.2.0, and readers of 1.2.0 cannot read that"
+                .into(),
+    };
+    CompatibilityReport {
+        affected_consumers: vec![
+            affected(consumer("audit", ConsumerOrigin::Declared)),
+            affected(consumer("billing", ConsumerOrigin::Stream)),
+        ],
+        total_affected_consumers: 5,
+        ..breaking
     }
 }
 
@@ -180,12 +208,17 @@ fn subject(name: &str) -> Subject {
 }
 
 /// What each subject is here for.
-fn result(draft: &SchemaDraft) -> RegisterSchemaResponse {
+fn result(draft: &SchemaDraft, force: bool) -> RegisterSchemaResponse {
     let name = draft.subject.as_str();
+    let refused = |report, reason: ErrorReason| RegisterSchemaResponse {
+        report: Some(report),
+        refusal_reason: reason.into(),
+        ..Default::default()
+    };
     let (report, version, outcome) = match name {
-        "shop.Refused" => {
-            return RegisterSchemaResponse { report: Some(breaking(name)), ..Default::default() };
-        }
+        "shop.Refused" => return refused(breaking(name), ErrorReason::SchemaIncompatible),
+        "shop.Behind" if force => (behind(name), "2.0.0", Outcome::Registered),
+        "shop.Behind" => return refused(behind(name), ErrorReason::ConsumersLeftBehind),
         "shop.OrderPlaced" => (fine(name), "1.3.0", Outcome::Registered),
         "shop.Money" | "shop.Known" => (first(name), "1.2.0", Outcome::AlreadyRegistered),
         _ => (first(name), "1.0.0", Outcome::Registered),
@@ -195,13 +228,59 @@ fn result(draft: &SchemaDraft) -> RegisterSchemaResponse {
         outcome: outcome.into(),
         report: Some(report),
         is_latest: name != "shop.Known",
+        refusal_reason: ErrorReason::Unspecified.into(),
     }
 }
+
+const LEFT: &str = "it is delivered 1.2.0, and no version would satisfy ^1.2 any more; what is left satisfies ^2.0";
 
 fn no_version(subject: &str, version: &str) -> Status {
     let message = format!("subject \"{subject}\" has no version {version}");
     let metadata = [("subject", subject), ("version", version), ("nearest", "1.2.0")];
     error(Code::NotFound, "VERSION_NOT_FOUND", &message, &metadata)
+}
+
+/// shop.OrderPlaced has 1.0.0, 1.2.0 and 2.0.0, shop.Old one version, and nothing else is there.
+fn negotiated(asked: &VersionRequirement) -> NegotiatedVersion {
+    let text = |texts: &[&str]| texts.iter().map(|it| (*it).to_owned()).collect();
+    let refused = |texts: &[&str], why: &str| {
+        texts.iter().map(|it| ((*it).to_owned(), why.to_owned())).collect()
+    };
+    let other = "another major version: no migration is registered";
+    let answer =
+        NegotiatedVersion { subject: asked.subject.clone(), ..NegotiatedVersion::default() };
+    match (asked.subject.as_str(), asked.requirement.as_str()) {
+        ("shop.OrderPlaced", "^1" | "^1.2") => NegotiatedVersion {
+            schema: Some(schema(&asked.subject, "1.2.0")),
+            convertible_versions: text(&["1.0.0", "1.2.0"]),
+            refused_versions: refused(&["2.0.0"], other),
+            ..answer
+        },
+        ("shop.OrderPlaced", "^2") => NegotiatedVersion {
+            schema: Some(schema(&asked.subject, "2.0.0")),
+            convertible_versions: text(&["2.0.0"]),
+            refused_versions: refused(&["1.0.0", "1.2.0"], other),
+            ..answer
+        },
+        ("shop.OrderPlaced", _) => NegotiatedVersion {
+            refused_versions: refused(
+                &["1.0.0", "1.2.0", "2.0.0"],
+                &format!("it does not satisfy {}", asked.requirement),
+            ),
+            alternatives: text(&["^1.0", "^2.0"]),
+            ..answer
+        },
+        ("shop.Old", _) => NegotiatedVersion {
+            schema: Some(Schema {
+                state: VersionState::Deprecated.into(),
+                deprecation: "move to shop.OrderPlaced".into(),
+                ..schema(&asked.subject, "1.0.0")
+            }),
+            convertible_versions: text(&["1.0.0"]),
+            ..answer
+        },
+        _ => answer,
+    }
 }
 
 #[tonic::async_trait]
@@ -210,22 +289,24 @@ impl SchemaRegistryService for Answers {
         &self,
         request: Request<RegisterSchemaRequest>,
     ) -> Answer<RegisterSchemaResponse> {
-        let draft = request.into_inner().schema.unwrap();
-        if draft.subject != "shop.OrderPlaced" {
-            return Ok(Response::new(result(&draft)));
-        }
+        let request = request.into_inner();
+        let draft = request.schema.unwrap();
+        let (mut report, reason) = match draft.subject.as_str() {
+            "shop.OrderPlaced" => (breaking("shop.OrderPlaced"), "SCHEMA_INCOMPATIBLE"),
+            "shop.Behind" if !request.force => (behind("shop.Behind"), "CONSUMERS_LEFT_BEHIND"),
+            _ => return Ok(Response::new(result(&draft, request.force))),
+        };
         // Cut to fit: one finding of two.
-        let mut report = breaking(&draft.subject);
         report.findings.truncate(1);
         let any = Any {
             type_url: "type.googleapis.com/tidings.registry.v1.CompatibilityReport".into(),
             value: report.encode_to_vec(),
         };
-        let code = Code::FailedPrecondition;
-        let message = "it needs 2.0.0".to_owned();
-        let details =
-            pb::Status { code: code.into(), message: message.clone(), details: vec![any] };
-        Err(Status::with_details(code, message, details.encode_to_vec().into()))
+        let why = error(Code::FailedPrecondition, reason, "it needs 2.0.0", &[]);
+        let mut details = pb::Status::decode(why.details()).unwrap();
+        details.details.push(any);
+        let details = details.encode_to_vec().into();
+        Err(Status::with_details(why.code(), why.message(), details))
     }
 
     async fn check_schema(
@@ -237,9 +318,16 @@ impl SchemaRegistryService for Answers {
             "shop.Invalid" => return Err(no_such_text("schema.definition")),
             "shop.New" => (first("shop.New"), true),
             "shop.OrderPaid" => (fine("shop.OrderPaid"), true),
+            "shop.Behind" => (behind("shop.Behind"), false),
             name => (breaking(name), false),
         };
-        Ok(Response::new(CheckSchemaResponse { report: Some(report), acceptable }))
+        let reason = match draft.subject.as_str() {
+            _ if acceptable => ErrorReason::Unspecified,
+            "shop.Behind" => ErrorReason::ConsumersLeftBehind,
+            _ => ErrorReason::SchemaIncompatible,
+        };
+        let refusal_reason = reason.into();
+        Ok(Response::new(CheckSchemaResponse { report: Some(report), acceptable, refusal_reason }))
     }
 
     async fn apply_schemas(
@@ -254,9 +342,15 @@ impl SchemaRegistryService for Answers {
             );
             return Err(error(Code::Aborted, "REVISION_MOVED", &message, &[("revision", "41")]));
         }
-        let acceptable = request.schemas.iter().all(|draft| draft.subject != "shop.Refused");
+        let is_refused = |draft: &SchemaDraft| match draft.subject.as_str() {
+            "shop.Refused" => true,
+            "shop.Behind" => !request.force,
+            _ => false,
+        };
+        let acceptable = !request.schemas.iter().any(is_refused);
+        assert!(!request.force || request.validate_only || !request.force_reason.is_empty());
         Ok(Response::new(ApplySchemasResponse {
-            results: request.schemas.iter().map(result).collect(),
+            results: request.schemas.iter().map(|draft| result(draft, request.force)).collect(),
             revision: if request.validate_only { REVISION } else { REVISION + 1 },
             acceptable,
         }))
@@ -299,7 +393,11 @@ impl SchemaRegistryService for Answers {
             version => return Err(no_version(&old.subject, version)),
         };
         // Of two versions nobody is left behind.
-        let report = CompatibilityReport { affected_consumers: Vec::new(), ..report };
+        let report = CompatibilityReport {
+            affected_consumers: Vec::new(),
+            total_affected_consumers: 0,
+            ..report
+        };
         Ok(Response::new(DiffSchemasResponse { report: Some(report) }))
     }
 
@@ -363,7 +461,21 @@ impl SchemaRegistryService for Answers {
         request: Request<SetVersionStateRequest>,
     ) -> Answer<SetVersionStateResponse> {
         let request = request.into_inner();
-        if request.state() == VersionState::Retired {
+        if request.state() == VersionState::Retired && request.version == "1.2.0" && !request.force
+        {
+            let message = format!(
+                "consumer \"billing\", which needs ^1.2 of \"{}\", would be left behind: {LEFT} (and 1 more)",
+                request.subject
+            );
+            let code = Code::FailedPrecondition;
+            let mut details = ErrorDetails::new();
+            details.set_error_info("CONSUMERS_LEFT_BEHIND", "tidings", pairs(&[("total", "2")]));
+            for name in ["billing", "search"] {
+                details.add_precondition_failure_violation("CONSUMERS_LEFT_BEHIND", name, LEFT);
+            }
+            return Err(Status::with_error_details(code, message, details));
+        }
+        if request.state() == VersionState::Retired && !request.force {
             return Err(no_version(&request.subject, &request.version));
         }
         let schema = Schema {
@@ -376,16 +488,61 @@ impl SchemaRegistryService for Answers {
 
     async fn negotiate_versions(
         &self,
-        _: Request<NegotiateVersionsRequest>,
+        request: Request<NegotiateVersionsRequest>,
     ) -> Answer<NegotiateVersionsResponse> {
-        Err(Status::unimplemented(""))
+        let request = request.into_inner();
+        if request.consumer == "one.too.many" {
+            let message =
+                "this would be consumer 10001, at most 10000 are kept: forget those that are gone";
+            let metadata = [("limit", "10000"), ("size", "10001")];
+            return Err(error(Code::ResourceExhausted, "OVERLOADED", message, &metadata));
+        }
+        let versions = request.requirements.iter().map(negotiated).collect();
+        Ok(Response::new(NegotiateVersionsResponse { versions }))
     }
 
     async fn list_consumers(
         &self,
-        _: Request<ListConsumersRequest>,
+        request: Request<ListConsumersRequest>,
     ) -> Answer<ListConsumersResponse> {
-        Err(Status::unimplemented(""))
+        let request = request.into_inner();
+        let consumer =
+            |name: &str, subject: &str, requirement: &str, origin: ConsumerOrigin| Consumer {
+                name: name.into(),
+                subject: subject.into(),
+                requirement: requirement.into(),
+                negotiated_version: "1.2.0".into(),
+                last_seen_time: Some(Timestamp { seconds: 1_700_000_000, nanos: 0 }),
+                connected: name == "billing" && origin == ConsumerOrigin::Stream,
+                origin: origin.into(),
+            };
+        let (declared, stream) = (ConsumerOrigin::Declared, ConsumerOrigin::Stream);
+        // Two pages.
+        let (page, next) = match request.page_token.as_str() {
+            "" => (
+                vec![
+                    consumer("billing", "shop.OrderPlaced", "^1", declared),
+                    consumer("billing", "shop.OrderPlaced", "^1", stream),
+                    consumer("billing", "shop.OrderPlaced", "^2", declared),
+                ],
+                "more",
+            ),
+            _ => (
+                vec![
+                    consumer("billing", "shop.Old", "^1", declared),
+                    consumer("search", "shop.OrderPlaced", "*", stream),
+                ],
+                "",
+            ),
+        };
+        let is_asked = |it: &Consumer| {
+            (request.consumer.is_empty() || request.consumer == it.name)
+                && (request.subject.is_empty() || request.subject == it.subject)
+        };
+        Ok(Response::new(ListConsumersResponse {
+            consumers: page.into_iter().filter(is_asked).collect(),
+            next_page_token: next.into(),
+        }))
     }
 
     type WatchRegistryStream =
@@ -400,12 +557,18 @@ impl SchemaRegistryService for Answers {
         let change = |behind: u64, change| WatchRegistryResponse {
             revision: after + behind,
             time: Some(Timestamp { seconds: 1_700_000_000, nanos: 0 }),
-            principal: String::new(),
             change: Some(change),
+            ..WatchRegistryResponse::default()
         };
         let changes = [
             change(1, Change::SchemaRegistered(schema("shop.OrderPlaced", "1.3.0"))),
             change(2, Change::SubjectDeleted("shop.Prototype".into())),
+            WatchRegistryResponse {
+                forced: true,
+                force_reason: "billing is switched off".into(),
+                left_behind: vec!["billing".into()],
+                ..change(3, Change::VersionStateSet(schema("shop.OrderPlaced", "1.0.0")))
+            },
         ];
         let stream = tokio_stream::iter(changes.map(Ok)).chain(tokio_stream::pending());
         Ok(Response::new(Box::pin(stream)))

@@ -178,6 +178,15 @@ pub const FILES: &[(&str, &str)] = &[
     ("manifests/not_yaml.yaml", "schemas:\n\t- subject: shop.A\n"),
     ("manifests/alias.yaml", "schemas:\n  - &a {subject: shop.A, file: order.proto}\n  - *a\n"),
     ("manifests/empty.yaml", ""),
+    (
+        "manifests/behind.yaml",
+        "schemas:\n  - {subject: shop.Behind, file: order.proto, version: 2.0.0}\n  - {subject: shop.Money, file: money.json}\n",
+    ),
+    ("accept/good.yaml", "accept:\n  shop.OrderPlaced: 1\n  shop.Money: '>=1, <3'\n"),
+    (
+        "accept/bad.yaml",
+        "accept:\n  shop.OrderPlaced: one\n  shop.*: ^1\n  shop.Money: [^1]\nconsumer: billing\n",
+    ),
 ];
 
 /// The order as it was first.

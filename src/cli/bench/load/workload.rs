@@ -23,8 +23,12 @@ const CORRELATION: &[u8; 12] = b"CCCCCCCCCCCC";
 const CAUSATION: &[u8; 12] = b"AAAAAAAAAAAA";
 const KEY: &[u8; 8] = b"KKKKKKKK";
 const SPAN: &[u8; 12] = b"PPPPPPPPPPPP";
-const SEQUENCE: &[u8; 16] = b"SSSSSSSSSSSSSSSS";
-const CHECKSUM: &[u8; 16] = b"XXXXXXXXXXXXXXXX";
+/// Stands in a payload where an event's sequence goes.
+pub const SEQUENCE: &[u8; 16] = b"SSSSSSSSSSSSSSSS";
+/// Stands in a payload where the checksum of its text goes.
+pub const CHECKSUM: &[u8; 16] = b"XXXXXXXXXXXXXXXX";
+/// Stands in a payload where its text goes, as often as the text is long.
+pub const TEXT: u8 = b'T';
 const TEXT_BEGINS: &[u8] = br#"","text":""#;
 const TEXT_ENDS: &[u8] = br#""}"#;
 
@@ -55,19 +59,29 @@ impl Workload {
         let frame =
             [br#"{"sequence":""#, &SEQUENCE[..], br#"","checksum":""#, CHECKSUM, TEXT_BEGINS];
         let mut payload = frame.concat();
-        let text_len = payload_bytes - payload.len() - TEXT_ENDS.len();
-        payload.resize(payload_bytes - TEXT_ENDS.len(), b'T');
+        payload.resize(payload_bytes - TEXT_ENDS.len(), TEXT);
         payload.extend_from_slice(TEXT_ENDS);
+        Self::of(run, "tidings.bench.v1.Measured", "application/json", payload)
+    }
 
+    /// Events with a payload of another shape. It has the places that differ: [`SEQUENCE`], [`CHECKSUM`], and a run of
+    /// [`TEXT`].
+    pub fn of(run: u32, event_type: &str, content_type: &str, payload: Vec<u8>) -> Result<Self> {
+        let text_len = payload
+            .chunk_by(|one, other| one == other)
+            .filter(|run| run[0] == TEXT)
+            .map(<[u8]>::len)
+            .max()
+            .context("the payload has no room for text")?;
         let text = |marker: &[u8]| String::from_utf8_lossy(marker).into_owned();
         let template = Event {
             id: format!("{run:08x}-0000-7000-8000-{}", text(ID)),
             source: "/tidings/bench".to_owned(),
             spec_version: "1.0".to_owned(),
-            r#type: "tidings.bench.v1.Measured".to_owned(),
+            r#type: event_type.to_owned(),
             subject: "measurement".to_owned(),
             time: Some(prost_types::Timestamp { seconds: 1_790_000_000, nanos: 0 }),
-            datacontenttype: "application/json".to_owned(),
+            datacontenttype: content_type.to_owned(),
             partitionkey: format!("customer-{}", text(KEY)),
             correlationid: format!("{run:08x}-0000-7000-9000-{}", text(CORRELATION)),
             causationid: format!("{run:08x}-0000-7000-8000-{}", text(CAUSATION)),
@@ -77,7 +91,7 @@ impl Workload {
         }
         .encode_to_vec();
 
-        let text_at = place(&template, TEXT_BEGINS)? + TEXT_BEGINS.len();
+        let text_at = place(&template, &vec![TEXT; text_len])?;
         Ok(Self {
             id: place(&template, ID)?,
             correlation: place(&template, CORRELATION)?,
