@@ -266,17 +266,17 @@ mod tests {
             ),
             (
                 "event.type.startswith('a')",
-                "column 22: the function \"startswith\" is not known; did you mean startsWith?",
+                "column 12: the function \"startswith\" is not known; did you mean startsWith?",
             ),
             ("event.type == 3", "column 12: `==` is not for a string and a number"),
             (
                 "event.type",
-                "column 6: the expression gives a string, and a filter says true or false",
+                "column 1: the expression gives a string, and a filter says true or false",
             ),
-            ("event.data.total > 1", "column 6: the payload is `data`, not event.data"),
+            ("event.data.total > 1", "column 7: the payload is `data`, not event.data"),
             (
                 "event.dataContentType == 'a'",
-                "column 6: \"dataContentType\" is not an attribute name: lower-case letters and digits, at most 64; did you mean event.datacontenttype?",
+                "column 7: \"dataContentType\" is not an attribute name: lower-case letters and digits, at most 64; did you mean event.datacontenttype?",
             ),
             ("event == 'a'", "column 1: `event` is used by its attributes, such as event.type"),
             ("data.paid &&\n  nothing", "line 2, column 3: "),
@@ -289,7 +289,7 @@ mod tests {
             ),
             (
                 "timestamp('soon') < event.time",
-                "column 10: \"soon\" is no timestamp, such as timestamp('2026-01-31T12:00:00Z')",
+                "column 1: \"soon\" is no timestamp, such as timestamp('2026-01-31T12:00:00Z')",
             ),
         ];
         for (text, message) in expected {

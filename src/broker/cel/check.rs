@@ -64,7 +64,7 @@ pub fn check(text: &str, tree: &IdedExpr, places: &SourceInfo) -> Result<Express
     if !kind.can_be(&[Kind::Bool]) {
         let message =
             format!("the expression gives {}, and a filter says true or false", kind.name());
-        return Err(check.fault(tree, message));
+        return Err(check.fault_of(tree, message));
     }
     Ok(Expression { root, slots: check.slots, uses_data: check.uses_data })
 }
@@ -82,11 +82,37 @@ struct Check<'c> {
 type Checked = Result<(Node, Kind), Fault>;
 
 impl<'c> Check<'c> {
+    /// At a function's name, at a field, or at what the parser says.
     fn fault(&self, tree: &IdedExpr, message: String) -> Fault {
         // The parser counts bytes.
         let byte = self.places.offset_for(tree.id).map_or(0, |(start, _)| start as usize);
+        let (before, behind) = self.text.split_at_checked(byte).unwrap_or_default();
+        let byte = match &tree.expr {
+            Expr::Call(call) if before.ends_with(&call.func_name) => byte - call.func_name.len(),
+            Expr::Select(_) if behind.starts_with('.') => byte + 1,
+            _ => byte,
+        };
         let at = self.text.get(..byte).map_or(byte, |before| before.chars().count());
         fault_at(self.text, at, message)
+    }
+
+    /// Where an expression begins: it is wrong as a whole.
+    fn fault_of(&self, tree: &IdedExpr, message: String) -> Fault {
+        let mut first = tree;
+        loop {
+            first = match &first.expr {
+                Expr::Select(select) => &select.operand,
+                Expr::Call(CallExpr { target: Some(target), .. }) => target,
+                Expr::Call(call) if operator(&call.func_name).is_some() => {
+                    match call.args.first() {
+                        Some(one) => one,
+                        None => break,
+                    }
+                }
+                _ => break,
+            };
+        }
+        self.fault(first, message)
     }
 
     fn node(&mut self, tree: &'c IdedExpr) -> Checked {
@@ -215,7 +241,7 @@ impl<'c> Check<'c> {
         if !kind.can_be(&[Kind::List, Kind::Map]) {
             let message =
                 format!("{} is gone through here, and only lists and maps can be", kind.name());
-            return Err(self.fault(&fold.iter_range, message));
+            return Err(self.fault_of(&fold.iter_range, message));
         }
         let (init, outcome_kind) = self.node(&fold.accu_init)?;
         let (item, outcome) = (self.slots, self.slots + 1);
@@ -284,7 +310,7 @@ impl<'c> Check<'c> {
             true => Ok(node),
             false => {
                 let message = format!("`{sign}` takes true or false, and here is {}", kind.name());
-                Err(self.fault(tree, message))
+                Err(self.fault_of(tree, message))
             }
         }
     }
@@ -363,7 +389,7 @@ impl<'c> Check<'c> {
                 let takes: Vec<_> = takes.iter().map(|kind| kind.name()).collect();
                 let message =
                     format!("{name} takes {}, and here is {}", takes.join(" or "), kind.name());
-                return Err(self.fault(part, message));
+                return Err(self.fault_of(part, message));
             }
             nodes.push(node);
         }
@@ -397,15 +423,15 @@ impl<'c> Check<'c> {
         let (node, kind) = self.node(text)?;
         if !kind.can_be(&[Kind::Text]) {
             let message = format!("matches takes a string, and here is {}", kind.name());
-            return Err(self.fault(text, message));
+            return Err(self.fault_of(text, message));
         }
         let Expr::Literal(LiteralValue::String(written)) = &pattern.expr else {
             let message = "the pattern is compiled once: write it here, in quotes".into();
-            return Err(self.fault(pattern, message));
+            return Err(self.fault_of(pattern, message));
         };
         match Pattern::new(written.inner()) {
             Ok(pattern) => Ok((Node::Matches(Box::new(node), Box::new(pattern)), Kind::Bool)),
-            Err(message) => Err(self.fault(pattern, message)),
+            Err(message) => Err(self.fault_of(pattern, message)),
         }
     }
 
