@@ -168,7 +168,15 @@ impl Opened {
         };
         let (journal, store) = open(config, &metrics).await?;
         let registry = match config.registry {
-            RegistrySource::Embedded => Some(open_registry(config).await?),
+            RegistrySource::Embedded => match open_registry(config).await {
+                Ok(registry) => Some(registry),
+                Err(error) => {
+                    // Nothing is to be at work any more when the process ends.
+                    journal.close().await.map_err(ServeError::Close)?;
+                    release(store);
+                    return Err(error);
+                }
+            },
             RegistrySource::Remote(_) | RegistrySource::Off => None,
         };
         Ok(Self { terminate, interrupt, listener, admin, metrics, journal, store, registry })

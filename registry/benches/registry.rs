@@ -11,9 +11,11 @@ use std::{
 };
 
 use jiff::Timestamp;
+use semver::{Version, VersionReq};
 use tidings_registry::{
     catalog::plan::Draft,
     client::{self, Client},
+    consumer::{ConsumerName, Word, book::CONSUMERS_MAX},
     definition::Definition,
     finding::Options,
     format::{Format, Schema},
@@ -45,6 +47,7 @@ fn main() {
         checks(format);
     }
     hostile();
+    consumers();
 }
 
 fn row(what: &str, figure: Duration, floor: &str) {
@@ -116,6 +119,45 @@ fn fill(directory: &Path) {
         start.elapsed()
     });
     row("registering one more, synced, median", median(single.collect()), "");
+}
+
+/// As many consumers as there may be, all of one subject.
+fn consumers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = Registry::open(directory.path()).expect("made");
+    let line = |text: &str| draft("orders", Format::Json, text.into());
+    registry
+        .apply(&[line(r#"{"type": "object"}"#)], None, None, Timestamp::now())
+        .expect("registered");
+    let say = |registry: &Registry, n: usize, word: Word| {
+        let consumer = ConsumerName::parse(&format!("consumer.{n}")).expect("a name");
+        let requirement = VersionReq::parse(">=1").expect("a requirement");
+        let needs = vec![(SubjectName::parse("orders").expect("a name"), requirement)];
+        let start = Instant::now();
+        registry.record(&consumer, word, needs, Timestamp::now()).expect("recorded");
+        start.elapsed()
+    };
+    let news: Vec<_> = (0..CONSUMERS_MAX).map(|n| say(&registry, n, Word::Open)).collect();
+    row("a consumer that is new, synced, median of 10,000", median(news), "");
+    let again: Vec<_> = (0..CONSUMERS_MAX).map(|n| say(&registry, n, Word::Open)).collect();
+    row("a stream that is still open, median", median(again), "1 ms");
+    let breaking = Draft { version: Some(Version::new(2, 0, 0)), ..line(r#"{"type": "string"}"#) };
+    let times = (0..CHECKS / 10).map(|_| {
+        let start = Instant::now();
+        let planned = registry.check(&registry.catalog(), &breaking, Timestamp::now());
+        assert_eq!(planned.report.affected.total, CONSUMERS_MAX);
+        start.elapsed()
+    });
+    row(
+        "a check that would leave 10,000 consumers behind, median",
+        median(times.collect()),
+        "100 ms",
+    );
+    drop(registry);
+    let start = Instant::now();
+    let registry = Registry::open(directory.path()).expect("opened");
+    row("start with 10,000 consumers", start.elapsed(), "1 s");
+    drop(registry);
 }
 
 fn reads(registry: &Registry) {

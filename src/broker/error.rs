@@ -237,6 +237,9 @@ pub enum StreamError {
         /// Behind it.
         resume: Cursor,
     },
+    /// What wrote an event is not known here, and cannot be looked up.
+    #[error(transparent)]
+    RegistryAway(#[from] RegistryAway),
     /// The store cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -28,6 +28,9 @@ const INLINE_BYTES_MAX: usize = 64 << 10;
 /// Faults of one payload that are told.
 const VIOLATIONS_MAX: usize = 20;
 
+/// Characters of a fault's place, and of what is said about it.
+const FAULT_CHARS_MAX: usize = 400;
+
 /// Knows the schemas, or that there are none.
 #[derive(Clone)]
 pub(super) struct Gate {
@@ -227,10 +230,21 @@ fn admit(
                     event_type: event.event_type.clone(),
                     version: registered.version.to_string(),
                     form: event.form,
-                    violations: violations.into_iter().map(|it| (it.path, it.message)).collect(),
+                    violations: violations
+                        .into_iter()
+                        .map(|it| (shorten(it.path), shorten(it.message)))
+                        .collect(),
                 });
             }
         },
+    }
+}
+
+/// A fault may quote the payload, which has a mebibyte.
+fn shorten(text: String) -> String {
+    match text.char_indices().nth(FAULT_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 

@@ -112,6 +112,8 @@ pub enum Piece {
     Changed(Answer),
     /// Nothing comes any more.
     Failed(Mismatch),
+    /// Nothing comes any more: what wrote the next event is not known here, and the registry is away.
+    Away(RegistryAway),
 }
 
 /// How events of a written version are given to the reader.
@@ -120,6 +122,8 @@ enum Way {
     AsWritten,
     Converted(Arc<Pair>),
     Unfit(String),
+    /// It may be known once the registry is there.
+    Unknown(RegistryAway),
 }
 
 /// The negotiation of one stream.
@@ -318,6 +322,10 @@ impl Negotiation {
                 Err(reason) => reason,
             },
             Way::Unfit(reason) => reason,
+            Way::Unknown(away) => {
+                pieces.pieces.push(Piece::Away(away));
+                return false;
+            }
         };
         match self.selection.on_mismatch {
             OnMismatch::Deliver => pieces.event(one),
@@ -360,13 +368,21 @@ impl Negotiation {
             };
         }
         let way = self.find_way(written);
-        self.ways.insert(written, way.clone());
+        if !matches!(way, Way::Unknown(_)) {
+            self.ways.insert(written, way.clone());
+        }
         way
     }
 
     fn find_way(&self, written: u32) -> Way {
         let Ok(writer) = self.catalog.by_id(written) else {
-            return Way::Unfit(format!("the schema with the id {written} is not known here"));
+            let known = self.schemas.as_ref().map(|schemas| schemas.written(written));
+            return match known {
+                Some(Err(away)) => Way::Unknown(RegistryAway(away.to_string())),
+                Some(Ok(_)) | None => {
+                    Way::Unfit(format!("the schema with the id {written} is not known here"))
+                }
+            };
         };
         let Some(requirement) = self.selection.accepted.requirement(writer.subject.as_str()) else {
             return Way::AsWritten;

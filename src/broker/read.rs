@@ -70,6 +70,14 @@ struct Given {
     at: Option<Position>,
 }
 
+impl Given {
+    /// The last of what was given or left out.
+    fn reached(&self) -> Option<Position> {
+        let given = self.events.last().map(|it| it.recorded.position);
+        given.max(self.skipped.last().map(|it| it.position))
+    }
+}
+
 /// An open read.
 pub struct Reading {
     broker: Broker,
@@ -315,9 +323,12 @@ impl Reading {
                 Piece::Skipped(skipped) => given.skipped.push(skipped),
                 // A read has no word for it: each event says what it is in.
                 Piece::Changed(_) => {}
+                Piece::Away(away) => {
+                    given.at = given.reached();
+                    self.failure = Some(away.into());
+                }
                 Piece::Failed(mismatch) => {
-                    let before = given.events.last().map(|it| it.recorded.position);
-                    given.at = before.max(given.skipped.last().map(|it| it.position));
+                    given.at = given.reached();
                     let resume = Cursor { position: mismatch.position, horizon: self.horizon };
                     self.failure =
                         Some(StreamError::Mismatch { mismatch: Box::new(mismatch), resume });

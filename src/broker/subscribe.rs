@@ -301,6 +301,10 @@ impl Subscription {
                     (Message::Skipped(skipped), position)
                 }
                 Piece::Changed(answer) => (Message::SchemaChanged(answer), cursor.position),
+                Piece::Away(away) => {
+                    self.failure = Some(away.into());
+                    return;
+                }
                 Piece::Failed(mismatch) => {
                     let resume = Cursor { position: mismatch.position, ..cursor };
                     self.failure =

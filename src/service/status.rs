@@ -469,6 +469,9 @@ pub fn stream(error: &StreamError, server: ServerId) -> Status {
         StreamError::Corrupt { error, resume } => {
             corrupt(error, resume.map(|resume| resume.text(server).to_string()).as_deref())
         }
+        StreamError::RegistryAway(error) => {
+            Answer::new(Code::Unavailable, Reason::RegistryUnavailable, error).retry().status()
+        }
         StreamError::Mismatch { mismatch: event, resume } => {
             mismatch(event, &resume.text(server).to_string())
         }

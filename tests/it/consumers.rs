@@ -266,6 +266,31 @@ async fn a_new_major_is_refused_where_a_reader_would_get_it_and_cannot_read_it()
     server.assert_calm();
 }
 
+/// Details travel in trailers, which proxies bound.
+#[tokio::test]
+async fn of_many_who_are_left_behind_as_many_are_told_as_fit() {
+    let server = Server::start(Options::default()).await;
+    let mut client = client(&server);
+    version(&mut client, proto("orders", ID)).await.unwrap();
+    for n in 0..60 {
+        declare(&mut client, &format!("{n:0>200}"), &[("orders", "*")]).await;
+    }
+    let breaking = declared("2.0.0", proto("orders", "int64 id = 1;"));
+    let report = check(&mut client, breaking.clone()).await.report.unwrap();
+    assert_eq!(report.affected_consumers.len(), 60);
+    let refused = register(&mut client, breaking).await.unwrap_err();
+    assert_refused(&refused, Code::FailedPrecondition, "CONSUMERS_LEFT_BEHIND");
+    let report = report_of(&refused);
+    assert!((1..60).contains(&report.affected_consumers.len()), "{report:?}");
+    assert_eq!(report.total_affected_consumers, 60);
+    let retire = client.set_version_state(set("1.0.0", VersionState::Retired)).await.unwrap_err();
+    assert_eq!(metadata(&retire)["total"], "60");
+    for status in [&refused, &retire] {
+        assert!(status.details().len() < 4096, "{} bytes", status.details().len());
+        assert!(status.message().chars().count() < 500);
+    }
+}
+
 #[tokio::test]
 async fn where_nothing_is_promised_readers_within_their_range_are_named() {
     let server = Server::start(Options::default()).await;

@@ -115,10 +115,7 @@ async fn json_payloads_are_checked(pair: Pair) {
         Event { id: "6".into(), ..typed(bytes(b"\xff"), json) },
         Event {
             id: "7".into(),
-            ..typed(
-                Some(Payload::ProtoData(Any { type_url: "a/b".into(), value: Vec::new().into() })),
-                "",
-            )
+            ..typed(Some(Payload::ProtoData(Any { type_url: "a/b".into(), value: Vec::new() })), "")
         },
     ];
     let status = pair.server.publish("orders", bad).await.unwrap_err();
@@ -147,7 +144,7 @@ async fn protobuf_payloads_are_checked_and_encoded(pair: Pair) {
     // Field 1 "o-1", field 2 the number 3.
     let encoded = b"\x0a\x03o-1\x10\x03";
     let any = |type_url: &str| {
-        let any = Any { type_url: type_url.into(), value: encoded.to_vec().into() };
+        let any = Any { type_url: type_url.into(), value: encoded.to_vec() };
         Some(Payload::ProtoData(any))
     };
     let forms = [
@@ -303,7 +300,7 @@ async fn enforcement_decides(pair: Pair) {
     }
     let wrong = || data(serde_json::json!({"total": "many"}));
     let any = || {
-        let any = Any { type_url: "type.googleapis.com/a.B".into(), value: Vec::new().into() };
+        let any = Any { type_url: "type.googleapis.com/a.B".into(), value: Vec::new() };
         Some(Payload::ProtoData(any))
     };
     let cases = [

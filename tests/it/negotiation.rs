@@ -218,7 +218,7 @@ async fn protobuf_and_avro_are_converted(pair: Pair) {
     let binary = |bytes: &[u8]| Payload::BinaryData(bytes.to_vec().into());
     let any = |bytes: &[u8]| {
         let type_url = "type.googleapis.com/shop.Order".into();
-        Payload::ProtoData(Any { type_url, value: bytes.to_vec().into() })
+        Payload::ProtoData(Any { type_url, value: bytes.to_vec() })
     };
     let (short, long) = (b"\x0a\x03o-1".as_slice(), b"\x0a\x03o-1\x10\x03".as_slice());
     let events = [

@@ -8,10 +8,15 @@ use tidings_registry::{
     subject::SubjectName,
 };
 
+use crate::aside::register;
+
 fn record(registry: &Registry, consumer: &str) {
-    let consumer = ConsumerName::parse(consumer).unwrap();
-    let needs = vec![(SubjectName::parse("orders").unwrap(), VersionReq::parse("^1").unwrap())];
-    registry.record(&consumer, Word::Declared, needs, Timestamp::now()).unwrap();
+    let consumer = ConsumerName::parse(consumer).expect("a name");
+    let needs = vec![(
+        SubjectName::parse("orders").expect("a name"),
+        VersionReq::parse("^1").expect("a requirement"),
+    )];
+    registry.record(&consumer, Word::Declared, needs, Timestamp::now()).expect("recorded");
 }
 
 fn known(registry: &Registry) -> Vec<String> {
@@ -22,41 +27,45 @@ fn known(registry: &Registry) -> Vec<String> {
 fn database(directory: &tempfile::TempDir) -> rocksdb::DB {
     let path = directory.path().join("db");
     let options = rocksdb::Options::default();
-    let families = rocksdb::DB::list_cf(&options, &path).unwrap();
-    rocksdb::DB::open_cf(&options, &path, families).unwrap()
+    let families = rocksdb::DB::list_cf(&options, &path).expect("listed");
+    rocksdb::DB::open_cf(&options, &path, families).expect("opened")
 }
 
 #[test]
 fn a_directory_of_before_gets_them() {
-    let directory = tempfile::tempdir().unwrap();
-    drop(Registry::open(directory.path()).unwrap());
-    database(&directory).drop_cf("consumers").unwrap();
-    let registry = Registry::open(directory.path()).unwrap();
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = Registry::open(directory.path()).expect("opened");
+    // What was acknowledged is looked at before anything is made.
+    register(&registry, "orders", r#"{"type": "object"}"#);
+    drop(registry);
+    database(&directory).drop_cf("consumers").expect("dropped");
+    let registry = Registry::open(directory.path()).expect("opened");
     record(&registry, "billing");
     drop(registry);
-    let registry = Registry::open(directory.path()).unwrap();
+    let registry = Registry::open(directory.path()).expect("opened");
     assert_eq!(known(&registry), ["billing"]);
+    assert_eq!(registry.catalog().revision, 1, "consumers make none");
 }
 
 #[test]
 fn a_damaged_row_is_set_aside_and_said_again() {
-    let directory = tempfile::tempdir().unwrap();
-    let registry = Registry::open(directory.path()).unwrap();
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = Registry::open(directory.path()).expect("opened");
     record(&registry, "billing");
     record(&registry, "search");
     drop(registry);
     let db = database(&directory);
-    let family = db.cf_handle("consumers").unwrap();
+    let family = db.cf_handle("consumers").expect("the family");
     // The format of keys is not to move.
     let key = b"\x00\x07billing\x00\x06orders\x00^1";
-    assert!(db.get_cf(family, key).unwrap().is_some());
-    db.put_cf(family, key, b"\xff\xff").unwrap();
+    assert!(db.get_cf(family, key).expect("read").is_some());
+    db.put_cf(family, key, b"\xff\xff").expect("written");
     drop(db);
-    let registry = Registry::open(directory.path()).unwrap();
+    let registry = Registry::open(directory.path()).expect("opened");
     assert_eq!(registry.aside().len(), 1);
     assert_eq!(known(&registry), ["search"]);
     record(&registry, "billing");
     drop(registry);
-    let registry = Registry::open(directory.path()).unwrap();
+    let registry = Registry::open(directory.path()).expect("opened");
     assert_eq!((registry.aside().len(), known(&registry).len()), (0, 2));
 }

@@ -393,7 +393,11 @@ impl SchemaRegistryService for Answers {
             version => return Err(no_version(&old.subject, version)),
         };
         // Of two versions nobody is left behind.
-        let report = CompatibilityReport { affected_consumers: Vec::new(), ..report };
+        let report = CompatibilityReport {
+            affected_consumers: Vec::new(),
+            total_affected_consumers: 0,
+            ..report
+        };
         Ok(Response::new(DiffSchemasResponse { report: Some(report) }))
     }
 
