@@ -1,11 +1,13 @@
 //! The domain: what is admitted, who gets what from where, how far each reader is. Knows neither gRPC nor RocksDB.
 
+pub mod cel;
 mod consumer;
 mod conversion;
 pub mod error;
 mod gate;
 mod merge;
 pub mod negotiation;
+mod payloads;
 pub mod publish;
 pub mod read;
 mod retention;
@@ -13,6 +15,7 @@ mod source;
 pub mod start;
 pub mod subscribe;
 pub mod topics;
+mod wanted;
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,7 +36,8 @@ use consumer::Consumers;
 use conversion::Conversions;
 use error::TopicNotFound;
 use gate::Gate;
-pub use source::Wanted;
+use payloads::Payloads;
+pub use wanted::Wanted;
 
 /// What the broker's callers see of the rooms below it.
 pub use crate::{
@@ -144,6 +148,11 @@ impl Broker {
     pub fn schema(&self, id: u32) -> Option<Arc<Schema>> {
         let registered = self.written(id)?;
         self.parts.schemas.as_ref()?.catalog().parsed(&registered).ok()
+    }
+
+    /// How expressions see payloads.
+    fn payloads(&self) -> Payloads {
+        Payloads::new(self.parts.schemas.clone(), self.parts.metrics.clone())
     }
 
     fn store(&self) -> &Arc<Store> {

@@ -5,6 +5,7 @@ mod decode;
 mod delivery;
 mod event;
 mod events;
+mod filter;
 mod json;
 mod pages;
 mod showing;

@@ -28,6 +28,7 @@ mod value;
 mod witness;
 mod wording;
 
+use self::shown::Style;
 use crate::{
     definition::{Definition, Import, InvalidSchema, Violation},
     finding::Comparison,
@@ -83,7 +84,15 @@ impl Schema {
     /// # Errors
     /// The first thing that is wrong with it, or a text of more than 64 MiB.
     pub fn to_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
-        shown::show(&self.model, bytes).map_err(|violation| vec![violation])
+        shown::show(&self.model, bytes, Style::Encoding).map_err(|violation| vec![violation])
+    }
+
+    /// Shows a payload as JSON, a value of a union without the name of its branch.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it, or a text of more than 8 MiB.
+    pub fn to_plain_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
+        shown::show(&self.model, bytes, Style::Plain).map_err(|violation| vec![violation])
     }
 
     /// Checks a payload in Avro's binary encoding: one datum, without a header or the marker of single objects.

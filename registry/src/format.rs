@@ -127,6 +127,20 @@ impl Schema {
         }
     }
 
+    /// Shows a payload in the encoding of the format as JSON for programs that know more numbers than a double holds:
+    /// integers are numbers, all 64 bits of them, and a number with a fraction has one. A value of an Avro union stands
+    /// there without the name of its branch. Protobuf fields without presence are there, whatever they hold.
+    ///
+    /// # Errors
+    /// Where it is not a payload of the schema, has no JSON, or one of more than 8 MiB.
+    pub fn to_plain_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
+        match self {
+            Self::Protobuf(schema) => schema.to_plain_json(bytes),
+            Self::Json(schema) => schema.to_json(bytes),
+            Self::Avro(schema) => schema.to_plain_json(bytes),
+        }
+    }
+
     /// A payload that was written with this schema, as one of another version of it. None: the very same bytes are a
     /// payload of the reader, and mean the same there. What comes out, or stays, passes the reader's
     /// [`Schema::validate_binary`].

@@ -53,6 +53,7 @@ use self::{
     demands::Demands,
     form::CanonicalForm,
     link::Linked,
+    shown::Style,
     source::Sources,
     types::Types,
 };
@@ -186,7 +187,16 @@ impl Schema {
     /// # Errors
     /// Where it is not a payload, or has no JSON.
     pub fn to_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
-        shown::show(&self.parts.types, self.event()?, bytes).map_err(|it| vec![it])
+        shown::show(&self.parts.types, self.event()?, bytes, Style::Mapping).map_err(|it| vec![it])
+    }
+
+    /// Shows a payload in the binary form as JSON whose integers are numbers, and that has the fields without presence,
+    /// whatever they hold.
+    ///
+    /// # Errors
+    /// Where it is not a payload, has no JSON, or one of more than 8 MiB.
+    pub fn to_plain_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
+        shown::show(&self.parts.types, self.event()?, bytes, Style::Plain).map_err(|it| vec![it])
     }
 
     /// A payload of this schema as one of another.

@@ -9,8 +9,9 @@ use tokio::task::JoinHandle;
 
 use super::{
     error::Damage,
-    source::{Job, Part, Rank, Source, Wanted},
+    source::{Job, Part, Rank, Source},
     start::{Begin, Missing},
+    wanted::Wanted,
 };
 use crate::{
     model::{
@@ -36,7 +37,7 @@ pub(super) struct Merge {
     sources: Vec<Source>,
     wanted: Arc<Wanted>,
     at: Rank,
-    /// A read of the disk that is under way.
+    /// A read of the disk, or a look at events with expressions, that is under way.
     reading: Option<JoinHandle<Vec<(Job, Part)>>>,
 }
 
@@ -170,11 +171,11 @@ impl Merge {
         if self.reading.is_none() || !is_starved(self) {
             return false;
         }
-        self.finish_reading().await;
-        true
+        self.finish_reading().await
     }
 
-    /// Reads what is low: from the tail at once, from the disk on another thread. One wait serves many topics.
+    /// Reads what is low: from the tail at once, from the disk, and where
+    /// there is work to do, on another thread. One wait serves many topics.
     fn start_reading(&mut self, upto: Position, end: Rank, bounds: Bounds) {
         let share = match self.sources.len() {
             1 => bounds.bytes,
@@ -197,7 +198,7 @@ impl Merge {
         let (store, wanted) = (Arc::clone(&self.store), Arc::clone(&self.wanted));
         self.reading = Some(tokio::task::spawn_blocking(move || {
             jobs.into_iter()
-                .map(|job| {
+                .map(|mut job| {
                     let part = job.run(&store, &wanted);
                     (job, part)
                 })
@@ -205,17 +206,20 @@ impl Merge {
         }));
     }
 
-    async fn finish_reading(&mut self) {
-        let Some(reading) = &mut self.reading else { return };
+    /// Takes what the read under way brings. Whether it was one of the disk.
+    async fn finish_reading(&mut self) -> bool {
+        let Some(reading) = &mut self.reading else { return false };
         let parts = reading.await;
         self.reading = None;
         match parts {
             Ok(parts) => {
+                let is_from_disk = parts.iter().any(|(_, part)| part.is_from_disk);
                 for (job, part) in parts {
                     if let Some(source) = self.sources.get_mut(job.source) {
                         source.take(&job, part);
                     }
                 }
+                is_from_disk
             }
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }

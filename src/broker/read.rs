@@ -10,8 +10,8 @@ use super::{
     error::{Damage, Draining, EventError, StartError, StreamError},
     merge::Merge,
     negotiation::{Negotiation, Piece, Selection, Skipped},
-    source::Wanted,
     start::{Begin, Place, Start},
+    wanted::Wanted,
 };
 use crate::{
     model::{
@@ -138,6 +138,7 @@ impl Broker {
             Way::Backward => self.start_backward(topics, &start).await?,
         };
         let mut wanted = request.wanted;
+        wanted.payloads = self.payloads();
         wanted.not_before = wanted.not_before.max(begin.not_before);
         let events = match request.correlation {
             None => Events::Topics(Box::new(Merge::new(
@@ -444,7 +445,7 @@ fn event(
     }
     let recorded = store.event(topic, offset)?;
     let name = Arc::clone(&topic.name);
-    Ok(wanted.takes(&recorded).then(|| Delivered::as_written(name, recorded)))
+    Ok(wanted.takes(&recorded).0.then(|| Delivered::as_written(name, recorded)))
 }
 
 /// Checks what only some reads may ask for.

@@ -2,12 +2,14 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::error::Damage;
+use super::{
+    error::Damage,
+    wanted::{Sieved, Wanted},
+};
 use crate::{
     model::{
         event::Recorded,
-        filter::Filter,
-        numbers::{AppendTime, Offset, Position},
+        numbers::{Offset, Position},
     },
     store::{
         ReadError, Store,
@@ -16,28 +18,6 @@ use crate::{
         topics::Topic,
     },
 };
-
-/// Which events of its topics a stream wants.
-#[derive(Debug, Clone, Default)]
-pub struct Wanted {
-    /// Only those with this key.
-    pub key: Option<String>,
-    /// Only those that all of these match.
-    pub filters: Vec<Filter>,
-    /// Only those recorded at or after.
-    pub not_before: Option<AppendTime>,
-    /// Forwards: none recorded at or after. Backwards: none recorded before.
-    pub until: Option<AppendTime>,
-}
-
-impl Wanted {
-    /// Whether an event is wanted.
-    pub fn takes(&self, event: &Recorded) -> bool {
-        self.key.as_ref().is_none_or(|key| event.key() == key.as_bytes())
-            && self.not_before.is_none_or(|time| event.append_time >= time)
-            && self.filters.iter().all(|filter| filter.matches(event.encoded()))
-    }
-}
 
 /// A position in the order in which a stream delivers: its own forwards, its mirror image backwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,18 +59,22 @@ pub(super) struct Source {
     pub is_from_disk: bool,
 }
 
-/// What to read from the disk.
+/// What is done on a thread that may wait and work: a read of the disk, or a look at events with expressions.
 pub(super) struct Job {
     pub source: usize,
     topic: Arc<Topic>,
     from: Offset,
     way: Way,
     bounds: Bounds,
+    /// What the tail had: only to be looked at, which takes work.
+    held: Option<Vec<Recorded>>,
 }
 
 /// What a read brought.
 #[derive(Default)]
 pub(super) struct Part {
+    /// It had to be read from the disk.
+    pub is_from_disk: bool,
     events: Vec<Recorded>,
     read: usize,
     next: Option<Offset>,
@@ -111,7 +95,7 @@ impl Source {
         }
     }
 
-    /// Reads on: from the tail at once, or by a job for the disk.
+    /// Reads on: from the tail at once, or by a job.
     pub fn read(
         &mut self,
         index: usize,
@@ -121,13 +105,16 @@ impl Source {
         wanted: &Wanted,
         bounds: Bounds,
     ) -> Option<Job> {
-        let job =
-            Job { source: index, topic: Arc::clone(&self.topic), from: self.next, way, bounds };
+        let topic = Arc::clone(&self.topic);
+        let job = Job { source: index, topic, from: self.next, way, bounds, held: None };
         if way == Way::Backward {
             return Some(job);
         }
         match store.read_tail(&self.topic, self.next, upto, bounds) {
             TailRead::Below => Some(job),
+            TailRead::Events(events) if wanted.takes_work() && !events.is_empty() => {
+                Some(Job { held: Some(events), ..job })
+            }
             TailRead::Events(events) => {
                 self.is_from_disk = false;
                 match events.last() {
@@ -138,7 +125,7 @@ impl Source {
                         self.chunk = events.len();
                     }
                 }
-                self.buffer.extend(events.into_iter().filter(|event| wanted.takes(event)));
+                self.buffer.extend(events.into_iter().filter(|event| wanted.takes(event).0));
                 None
             }
         }
@@ -149,7 +136,7 @@ impl Source {
         if job.from != self.next {
             return;
         }
-        self.is_from_disk = true;
+        self.is_from_disk = part.is_from_disk;
         self.buffer.extend(part.events);
         self.chunk = part.read;
         self.next = part.next.unwrap_or(self.next);
@@ -164,8 +151,15 @@ impl Source {
 }
 
 impl Job {
-    /// Reads. Blocking.
-    pub fn run(&self, store: &Store, wanted: &Wanted) -> Part {
+    /// Reads, and looks at what was read. Blocking.
+    pub fn run(&mut self, store: &Store, wanted: &Wanted) -> Part {
+        match self.held.take() {
+            Some(events) => self.part(events, wanted, self.from),
+            None => Part { is_from_disk: true, ..self.read(store, wanted) },
+        }
+    }
+
+    fn read(&self, store: &Store, wanted: &Wanted) -> Part {
         let extent = self.topic.extent();
         if self.way == Way::Backward && self.from <= extent.first {
             return Part { known: Some(Rank::END), ..Part::default() };
@@ -211,20 +205,19 @@ impl Job {
     }
 
     fn part(&self, events: Vec<Recorded>, wanted: &Wanted, end: Offset) -> Part {
-        let read = events.len();
-        let (next, known) = match (events.last(), self.way) {
-            (Some(last), Way::Forward) => {
-                (Some(last.offset.next()), Some(Rank::of(self.way, last.position)))
+        let Sieved { events, read, last } = wanted.sieve(events);
+        let (next, known) = match (last, self.way) {
+            (Some((offset, position)), Way::Forward) => {
+                (Some(offset.next()), Some(Rank::of(self.way, position)))
             }
-            (Some(last), Way::Backward) => {
-                (Some(last.offset), Some(Rank::of(self.way, last.position)))
+            (Some((offset, position)), Way::Backward) => {
+                (Some(offset), Some(Rank::of(self.way, position)))
             }
             // The key has no more events up to the end as it was before the read.
             (None, Way::Forward) => (Some(end.max(self.from)), None),
             (None, Way::Backward) => (None, Some(Rank::END)),
         };
-        let events = events.into_iter().filter(|event| wanted.takes(event)).collect();
-        Part { events, read, next, known, damage: None }
+        Part { events, read, next, known, ..Part::default() }
     }
 
     fn damaged(&self, store: &Store, error: ReadError) -> Part {

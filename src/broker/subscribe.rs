@@ -18,8 +18,8 @@ use super::{
     error::{Damage, Draining, StartError, StreamError},
     merge::Merge,
     negotiation::{Answer, Negotiation, Piece, Selection, Skipped},
-    source::Wanted,
     start::{Missing, Start},
+    wanted::Wanted,
 };
 use crate::{
     model::{
@@ -142,6 +142,7 @@ impl Broker {
         let wake = Arc::new(Notify::new());
         let following = topics.iter().map(|topic| topic.follow(&wake)).collect();
         let begin = self.start_forward(topics, &request.start).await?;
+        request.wanted.payloads = self.payloads();
         let merge =
             Merge::new(Arc::clone(self.store()), Way::Forward, &begin, request.wanted.clone());
         let consumer = match (request.consumer.take(), &self.parts.schemas) {

@@ -154,6 +154,13 @@ pub struct SelectArgs {
     /// Only events whose attribute has this value, or begins so (type=com.github.*); repeated: all must match
     #[arg(long = "filter", value_name = "NAME=VALUE", value_parser = AttributeMatch::parse)]
     pub filters: Vec<AttributeMatch>,
+    /// Only events for which this is true, in CEL, over `event` and the decoded payload `data`
+    ///
+    /// For instance: --cel "data.total > 100 && event.source.startsWith('https://shop')".
+    /// Attributes are event.type, event.time, event.NAME; fields of the payload are data.NAME, where it is JSON or has a
+    /// registered schema. What an event does not have does not match: ask has(data.NAME) first.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub cel: Option<String>,
     /// What of an event is sent
     #[arg(long, value_enum)]
     pub view: Option<View>,
@@ -215,7 +222,8 @@ impl SelectArgs {
 
     /// The filters as they travel.
     pub fn filters(&self) -> Vec<Filter> {
-        self.filters.iter().map(AttributeMatch::filter).collect()
+        let cel = self.cel.iter().map(|text| Filter { dialect: Some(Dialect::Cel(text.clone())) });
+        self.filters.iter().map(AttributeMatch::filter).chain(cel).collect()
     }
 
     /// The view as it travels.
@@ -238,6 +246,9 @@ impl SelectArgs {
         }
         for filter in &self.filters {
             flags.push(format!("--filter {}", quote(&filter.written)));
+        }
+        if let Some(cel) = &self.cel {
+            flags.push(format!("--cel {}", quote(cel)));
         }
         if let Some(view) = self.view.and_then(|view| view.to_possible_value()) {
             flags.push(format!("--view {}", view.get_name()));

@@ -21,6 +21,7 @@ use super::{
 Examples:
   tidings subscribe orders --from earliest
   tidings subscribe 'orders.*' --from -10 --filter 'type=shop.*'
+  tidings subscribe orders --cel 'data.total > 100 && has(event.subject)'
   tidings subscribe orders --from 15m --format '{offset}\\t{key} {type} {data}'
   tidings subscribe orders --from earliest --exit-at-end | jq .event.data
   tidings subscribe shop.orders --accept 'shop.OrderPlaced=^1.2' --consumer billing

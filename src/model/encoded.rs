@@ -195,7 +195,42 @@ impl<'a> EncodedEvent<'a> {
         }
     }
 
+    /// The value of an attribute in its type, where the event has it.
+    pub fn value(self, name: &str) -> Option<Attribute<'a>> {
+        if let Some((_, wanted)) = NAMED.iter().find(|(named, _)| *named == name) {
+            let (_, value) = self.fields().find(|(field, _)| field == wanted)?;
+            let Value::Bytes(start, end) = value else { return None };
+            return if *wanted == tag::TIME {
+                instant(self.0.get(start..end)?).map(Attribute::Time)
+            } else {
+                Some(Attribute::Text(self.text(start, end)))
+            };
+        }
+        let (field, held) = self.entry(name)?;
+        if field == tag::EXTENSIONS {
+            return std::str::from_utf8(held).ok().map(Attribute::Text);
+        }
+        let value = EncodedEvent(held);
+        let (kind, part) = value.fields().last()?;
+        Some(match (kind, part) {
+            (1, Value::Varint(flag)) => Attribute::Bool(flag != 0),
+            (2, Value::Varint(number)) => Attribute::Int(number.cast_signed()),
+            (3 | 5 | 6, Value::Bytes(start, end)) => Attribute::Text(value.text(start, end)),
+            (4, Value::Bytes(start, end)) => Attribute::Bytes(held.get(start..end)?),
+            (7, Value::Bytes(start, end)) => Attribute::Time(instant(held.get(start..end)?)?),
+            _ => return None,
+        })
+    }
+
     fn extension(self, name: &str) -> Option<Cow<'a, str>> {
+        match self.entry(name)? {
+            (tag::EXTENSIONS, held) => std::str::from_utf8(held).ok().map(Cow::Borrowed),
+            (_, held) => typed(held),
+        }
+    }
+
+    /// An extension: the field that it is in, and its value there.
+    fn entry(self, name: &str) -> Option<(u32, &'a [u8])> {
         for (field, value) in self.fields() {
             let Value::Bytes(start, end) = value else { continue };
             if field != tag::EXTENSIONS && field != tag::ATTRIBUTES {
@@ -211,15 +246,26 @@ impl<'a> EncodedEvent<'a> {
                 }
             }
             if key == name {
-                return if field == tag::EXTENSIONS {
-                    std::str::from_utf8(held).ok().map(Cow::Borrowed)
-                } else {
-                    typed(held)
-                };
+                return Some((field, held));
             }
         }
         None
     }
+}
+
+/// The value of an attribute, in its type.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Attribute<'a> {
+    /// A text; also a URI.
+    Text(&'a str),
+    /// A truth.
+    Bool(bool),
+    /// A number of 32 bits.
+    Int(i64),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// A point in time.
+    Time(Timestamp),
 }
 
 /// A payload inside of an event's bytes. `data` is recorded as text.
@@ -305,6 +351,14 @@ fn typed(bytes: &[u8]) -> Option<Cow<'_, str>> {
 
 /// A `google.protobuf.Timestamp` as RFC 3339.
 fn timestamp(bytes: &[u8]) -> Option<String> {
+    let time = instant(bytes)?;
+    let mut text = String::with_capacity(30);
+    write!(text, "{time}").ok()?;
+    Some(text)
+}
+
+/// A `google.protobuf.Timestamp`.
+fn instant(bytes: &[u8]) -> Option<Timestamp> {
     let (mut seconds, mut nanos) = (0, 0);
     for (field, value) in EncodedEvent(bytes).fields() {
         match (field, value) {
@@ -313,10 +367,7 @@ fn timestamp(bytes: &[u8]) -> Option<String> {
             _ => {}
         }
     }
-    let time = Timestamp::new(seconds, nanos).ok()?;
-    let mut text = String::with_capacity(30);
-    write!(text, "{time}").ok()?;
-    Some(text)
+    Timestamp::new(seconds, nanos).ok()
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Filters over the attributes of events, in the dialects of the CloudEvents Subscriptions API.
+//! Filters of events: over attributes, in the dialects of the CloudEvents Subscriptions API, and over what somebody else
+//! evaluates.
 
 use super::encoded::EncodedEvent;
 
@@ -31,11 +32,14 @@ pub enum Filter {
     Any(Vec<Filter>),
     /// The filter does not match.
     Not(Box<Filter>),
+    /// The expression with this number holds.
+    Expression(usize),
 }
 
 impl Filter {
-    /// Whether an event is wanted. An attribute that it does not have does not match.
-    pub fn matches(&self, event: EncodedEvent<'_>) -> bool {
+    /// Whether an event is wanted. An attribute that it does not have does not match. `holds` says whether an expression
+    /// does.
+    pub fn matches(&self, event: EncodedEvent<'_>, holds: &mut dyn FnMut(usize) -> bool) -> bool {
         let each = |terms: &[Term], holds: fn(&str, &str) -> bool| {
             terms.iter().all(|term| {
                 event.attribute(&term.name).is_some_and(|held| holds(&held, &term.value))
@@ -45,9 +49,10 @@ impl Filter {
             Self::Exact(terms) => each(terms, |held, wanted| held == wanted),
             Self::Prefix(terms) => each(terms, |held, wanted| held.starts_with(wanted)),
             Self::Suffix(terms) => each(terms, |held, wanted| held.ends_with(wanted)),
-            Self::All(filters) => filters.iter().all(|filter| filter.matches(event)),
-            Self::Any(filters) => filters.iter().any(|filter| filter.matches(event)),
-            Self::Not(filter) => !filter.matches(event),
+            Self::All(filters) => filters.iter().all(|filter| filter.matches(event, holds)),
+            Self::Any(filters) => filters.iter().any(|filter| filter.matches(event, holds)),
+            Self::Not(filter) => !filter.matches(event, holds),
+            Self::Expression(number) => holds(*number),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidings_registry::{accepted::Accepted, consumer::ConsumerName};
 use tonic::Status;
 
-use super::{HEARTBEAT_INTERVAL, Settings, event, status};
+use super::{HEARTBEAT_INTERVAL, Settings, event, filter, status};
 use crate::{
     broker::{
         Bounds, Wanted, Way,
@@ -18,9 +18,7 @@ use crate::{
     model::{
         commit::{Condition, Durability},
         cursor::{Cursor, ServerId},
-        encoded::is_attribute_name,
         fault::{FaultKind, Faults},
-        filter::{DEPTH_MAX, Filter, TERMS_MAX, Term},
         name::{TopicName, TopicPattern},
         numbers::{AppendTime, KeyVersion, Offset},
     },
@@ -134,7 +132,6 @@ pub fn subscribe(
     server: ServerId,
     heartbeat_default: Duration,
 ) -> Result<Subscribe, Status> {
-    no_cel("filters", &request.filters)?;
     let mut faults = Faults::new();
     let selection = selection(request.schema, &mut faults);
     let consumer = key(request.consumer);
@@ -149,7 +146,7 @@ pub fn subscribe(
         start_of("start", start, Place::Latest, server, &mut faults)
     });
     in_one_topic(&topics, start.as_ref(), &mut faults);
-    let filters = filters_of(request.filters, &mut faults);
+    let (filters, expressions) = filter::filters_of(request.filters, &mut faults);
     let bound = |field: &str, asked: u32, default: usize, most: u32, faults: &mut Faults| {
         if asked > most {
             faults.add(FaultKind::Request, field, format!("is {asked}, at most {most}"));
@@ -191,7 +188,7 @@ pub fn subscribe(
             interval
         }
     };
-    let wanted = Wanted { key: key(request.key), filters, ..Default::default() };
+    let wanted = Wanted { key: key(request.key), filters, expressions, ..Default::default() };
     faults
         .finish(|| {
             Some(Subscribe {
@@ -212,7 +209,6 @@ pub fn subscribe(
 /// # Errors
 /// Everything that is wrong with it, or what it asks for that does not work yet.
 pub fn read(request: proto::ReadRequest, server: ServerId) -> Result<Read, Status> {
-    no_cel("filters", &request.filters)?;
     let mut faults = Faults::new();
     let selection = selection(request.schema, &mut faults);
     let topics = patterns(&request.topics, &mut faults);
@@ -236,9 +232,10 @@ pub fn read(request: proto::ReadRequest, server: ServerId) -> Result<Read, Statu
     let start =
         request.start.and_then(|start| start_of("start", start, default, server, &mut faults));
     in_one_topic(&topics, start.as_ref(), &mut faults);
-    let filters = filters_of(request.filters, &mut faults);
+    let (filters, expressions) = filter::filters_of(request.filters, &mut faults);
     let until = request.until_time.map(|time| AppendTime::at_or_after(time.seconds, time.nanos));
-    let wanted = Wanted { key: key(request.key), filters, until, ..Default::default() };
+    let wanted =
+        Wanted { key: key(request.key), filters, expressions, until, ..Default::default() };
     let events_max = (request.max_events > 0).then_some(request.max_events);
     faults
         .finish(|| Some(Read { topics, start, way, wanted, correlation, events_max, selection }))
@@ -345,132 +342,4 @@ fn selection(selection: Option<proto::SchemaSelection>, faults: &mut Faults) -> 
             None
         }
     }
-}
-
-fn no_cel(path: &str, filters: &[proto::Filter]) -> Result<(), Status> {
-    use proto::filter::Dialect;
-    for (index, filter) in filters.iter().enumerate() {
-        let path = format!("{path}[{index}]");
-        match &filter.dialect {
-            Some(Dialect::Cel(_)) => {
-                return Err(status::not_implemented(
-                    &format!("{path}.cel"),
-                    "CEL does not work yet: use exact, prefix, suffix, all, any and not",
-                ));
-            }
-            Some(Dialect::All(set)) => no_cel(&format!("{path}.all.filters"), &set.filters)?,
-            Some(Dialect::Any(set)) => no_cel(&format!("{path}.any.filters"), &set.filters)?,
-            Some(Dialect::Not(filter)) => {
-                no_cel(&format!("{path}.not"), std::slice::from_ref(filter))?;
-            }
-            Some(Dialect::Exact(_) | Dialect::Prefix(_) | Dialect::Suffix(_)) | None => {}
-        }
-    }
-    Ok(())
-}
-
-/// Reads filters.
-pub fn filters_of(filters: Vec<proto::Filter>, faults: &mut Faults) -> Vec<Filter> {
-    let mut terms = 0;
-    filters
-        .into_iter()
-        .enumerate()
-        .filter_map(|(index, filter)| {
-            filter_of(filter, &format!("filters[{index}]"), 1, &mut terms, faults)
-        })
-        .collect()
-}
-
-fn filter_of(
-    filter: proto::Filter,
-    path: &str,
-    depth: usize,
-    terms: &mut usize,
-    faults: &mut Faults,
-) -> Option<Filter> {
-    use proto::filter::Dialect;
-    let mut fault = |path: &str, description: String| {
-        faults.add(FaultKind::Filter, path, description);
-        None
-    };
-    *terms += 1;
-    if depth > DEPTH_MAX {
-        return fault(path, format!("nests deeper than {DEPTH_MAX}"));
-    }
-    if *terms > TERMS_MAX {
-        return fault(
-            path,
-            format!("is more than the {TERMS_MAX} filters and attributes that are taken"),
-        );
-    }
-    let mut set = |name: &str, set: proto::FilterSet, faults: &mut Faults| {
-        let path = format!("{path}.{name}.filters");
-        if set.filters.is_empty() {
-            faults.add(FaultKind::Filter, path.clone(), "is required: at least one filter");
-        }
-        let count = set.filters.len();
-        let filters: Vec<_> = set
-            .filters
-            .into_iter()
-            .enumerate()
-            .filter_map(|(index, filter)| {
-                filter_of(filter, &format!("{path}[{index}]"), depth + 1, terms, faults)
-            })
-            .collect();
-        (count > 0 && filters.len() == count).then_some(filters)
-    };
-    match filter.dialect {
-        None => fault(path, "is empty: set one of its dialects".into()),
-        Some(Dialect::Exact(one)) => {
-            terms_of(one, &format!("{path}.exact"), terms, faults).map(Filter::Exact)
-        }
-        Some(Dialect::Prefix(one)) => {
-            terms_of(one, &format!("{path}.prefix"), terms, faults).map(Filter::Prefix)
-        }
-        Some(Dialect::Suffix(one)) => {
-            terms_of(one, &format!("{path}.suffix"), terms, faults).map(Filter::Suffix)
-        }
-        Some(Dialect::All(filters)) => set("all", filters, faults).map(Filter::All),
-        Some(Dialect::Any(filters)) => set("any", filters, faults).map(Filter::Any),
-        Some(Dialect::Not(filter)) => {
-            filter_of(*filter, &format!("{path}.not"), depth + 1, terms, faults)
-                .map(|filter| Filter::Not(Box::new(filter)))
-        }
-        // Refused before with NOT_IMPLEMENTED.
-        Some(Dialect::Cel(_)) => None,
-    }
-}
-
-fn terms_of(
-    filter: proto::AttributeFilter,
-    path: &str,
-    count: &mut usize,
-    faults: &mut Faults,
-) -> Option<Vec<Term>> {
-    if filter.attributes.is_empty() {
-        let description = "is required: at least one attribute";
-        faults.add(FaultKind::Filter, format!("{path}.attributes"), description);
-        return None;
-    }
-    let mut terms = Vec::with_capacity(filter.attributes.len());
-    let mut is_whole = true;
-    for (name, value) in filter.attributes {
-        *count += 1;
-        let mut fault = |description: &str| {
-            let field = format!("{path}.attributes[{name:?}]");
-            faults.add(FaultKind::Filter, field, description);
-            is_whole = false;
-        };
-        if !is_attribute_name(&name) {
-            fault(
-                "is not an attribute name: lower-case letters and digits, at most 64; filters see attributes, not data",
-            );
-        } else if value.is_empty() {
-            fault("has no value to compare with");
-        } else if *count > TERMS_MAX {
-            fault("is more than the filters and attributes that are taken");
-        }
-        terms.push(Term { name, value });
-    }
-    is_whole.then_some(terms)
 }

@@ -152,14 +152,6 @@ pub fn undecodable(error: &prost::DecodeError) -> Status {
     Answer::new(Code::InvalidArgument, Reason::InvalidRequest, message).status()
 }
 
-/// Something that a later version will do.
-pub fn not_implemented(field: &str, what: &str) -> Status {
-    let message = format!("{field}: {what}");
-    let mut answer = Answer::new(Code::Unimplemented, Reason::NotImplemented, message);
-    answer.details.add_bad_request_violation(field, what);
-    answer.status()
-}
-
 /// The caller's deadline has passed.
 pub fn deadline_exceeded(cursor: &str) -> Status {
     let message = "the deadline of the call has passed: subscribe again with the last cursor";

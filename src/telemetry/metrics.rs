@@ -46,6 +46,7 @@ struct Shared {
     delivered_events: Counter,
     delivered_bytes: Counter,
     tail_misses: Counter,
+    filter_errors: Counter,
     queue_bytes: Gauge,
     position: UnsignedGauge,
     disk_free: UnsignedGauge,
@@ -108,6 +109,10 @@ impl Metrics {
             delivered_bytes: ours.counter("delivered_bytes", "Bytes of events sent to readers"),
             tail_misses: ours
                 .counter("tail_misses", "Times a live reader had to go below the tail ring"),
+            filter_errors: ours.counter(
+                "filter_errors",
+                "Times a CEL filter gave no answer for an event, which then does not match it",
+            ),
             queue_bytes: ours.gauge("queue_bytes", "Bytes of publishes admitted, not yet durable"),
             position: ours.gauge("position", "Position up to which everything is there"),
             disk_free: ours
@@ -206,6 +211,11 @@ impl Metrics {
     /// A reader that had caught up found the tail ring moved on.
     pub fn tail_misses(&self) {
         self.shared.tail_misses.inc();
+    }
+
+    /// A filter in CEL gave no answer for an event.
+    pub fn filter_failed(&self) {
+        self.shared.filter_errors.inc();
     }
 
     /// Bytes of publishes admitted and not yet durable, now.

@@ -441,10 +441,6 @@ async fn schemas(calls: &Calls, table: &mut Table) {
     let request = SubscribeRequest { consumer: "a b".into(), ..subscribe_to(["orders"], None) };
     let reason = "INVALID_NAME";
     table.row("subscribe: a consumer", calls.subscribe(request).await, code, reason, &["consumer"]);
-    let (code, reason) = (Code::Unimplemented, "NOT_IMPLEMENTED");
-    let cel = Filter { dialect: Some(Dialect::Cel("event.type == 'a'".into())) };
-    let request = SubscribeRequest { filters: vec![cel], ..subscribe_to(["orders"], None) };
-    table.row("subscribe: CEL", calls.subscribe(request).await, code, reason, &["cel"]);
 }
 
 async fn positions(calls: &Calls, table: &mut Table) {
@@ -548,6 +544,23 @@ async fn streams(calls: &Calls, table: &mut Table) {
     let reason = "INVALID_FILTER";
     let result = calls.subscribe(filtered(exact("Not-A-Name", "x"))).await;
     table.row("subscribe: no attribute name", result, BAD, reason, &["field filters[1]"]);
+    let cel = |text: &str| Filter { dialect: Some(Dialect::Cel(text.into())) };
+    let result = calls.subscribe(filtered(cel("data.total = 1"))).await;
+    let column = &["field filters[1].cel", "column 12"];
+    table.row("subscribe: CEL that is none", result, BAD, reason, column);
+    let inner =
+        Filter { dialect: Some(Dialect::Not(Box::new(cel("data.x &&\n evnt.type == 'a'")))) };
+    let result = calls.subscribe(filtered(inner)).await;
+    let place = &["field filters[1].not.cel", "line 2, column 2"];
+    table.row("subscribe: CEL of unknown names", result, BAD, reason, place);
+    let request = ReadRequest { filters: vec![cel("event.type")], ..read_from(["orders"], None) };
+    let place = &["field filters[0].cel", "a string"];
+    table.row("read: CEL that is no bool", calls.read(request).await, BAD, reason, place);
+    let result = calls.subscribe(filtered(cel(&"(".repeat(4_000)))).await;
+    table.row("subscribe: CEL too deep", result, BAD, reason, &["field filters[1].cel", "64"]);
+    let long = format!("event.type == '{}'", "x".repeat(5_000));
+    let result = calls.subscribe(filtered(cel(&long))).await;
+    table.row("subscribe: CEL too long", result, BAD, reason, &["field filters[1].cel", "4096"]);
     let result = calls.subscribe(filtered(Filter { dialect: None })).await;
     table.row("subscribe: a filter of nothing", result, BAD, reason, &["field filters[1]"]);
     let nested = (0..200).fold(exact("type", "a"), |inner, _| Filter {

@@ -10,11 +10,31 @@ use crate::definition::Violation;
 
 /// Largest text. A null takes no byte in binary, and four here.
 const BYTES_MAX: usize = 64 << 20;
+/// Largest text for a program, which makes more of it than it is.
+const PLAIN_BYTES_MAX: usize = 8 << 20;
 
-/// The JSON encoding of one value.
-pub fn show(model: &Model, bytes: &[u8]) -> Result<String, Violation> {
+/// Which JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Avro's JSON encoding.
+    Encoding,
+    /// A value of a union without the name of its branch.
+    Plain,
+}
+
+impl Style {
+    fn bytes_max(self) -> usize {
+        match self {
+            Self::Encoding => BYTES_MAX,
+            Self::Plain => PLAIN_BYTES_MAX,
+        }
+    }
+}
+
+/// The JSON of one value.
+pub fn show(model: &Model, bytes: &[u8], style: Style) -> Result<String, Violation> {
     let out = String::with_capacity(bytes.len() * 2);
-    let mut walk = Walk { model, cursor: Cursor::new(bytes), values: 0, depth: 0, out };
+    let mut walk = Walk { model, style, cursor: Cursor::new(bytes), values: 0, depth: 0, out };
     let done = walk.value(model.root).and_then(|()| match walk.cursor.left() {
         0 => Ok(()),
         left => Err(format!("the value ends here, and {left} bytes follow")),
@@ -30,6 +50,7 @@ pub fn show(model: &Model, bytes: &[u8]) -> Result<String, Violation> {
 
 struct Walk<'w> {
     model: &'w Model,
+    style: Style,
     cursor: Cursor<'w>,
     values: u64,
     depth: usize,
@@ -42,8 +63,9 @@ impl Walk<'_> {
         if self.values > VALUES_MAX {
             return Err(format!("the payload has more than {VALUES_MAX} values"));
         }
-        if self.out.len() > BYTES_MAX {
-            return Err(format!("as JSON the payload has more than {BYTES_MAX} bytes"));
+        let most = self.style.bytes_max();
+        if self.out.len() > most {
+            return Err(format!("as JSON the payload has more than {most} bytes"));
         }
         let model = self.model;
         match &model.get(of).kind {
@@ -61,7 +83,8 @@ impl Walk<'_> {
             }
             Kind::Union(branches) => {
                 let branch = *self.cursor.index(branches, "the union has no branch")?;
-                if matches!(model.get(branch).kind, Kind::Primitive(Primitive::Null)) {
+                let is_null = matches!(model.get(branch).kind, Kind::Primitive(Primitive::Null));
+                if is_null || self.style == Style::Plain {
                     return self.value(branch);
                 }
                 self.out.push('{');

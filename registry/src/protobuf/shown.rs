@@ -17,11 +17,36 @@ use super::{
 
 /// Largest text. A packed number takes a byte, and in JSON the name of its value.
 const BYTES_MAX: usize = 64 << 20;
+/// Largest text for a program, which makes more of it than it is.
+const PLAIN_BYTES_MAX: usize = 8 << 20;
+
+/// Which JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Protobuf's JSON mapping.
+    Mapping,
+    /// Integers are numbers, and fields without presence are there, whatever they hold.
+    Plain,
+}
+
+impl Style {
+    fn bytes_max(self) -> usize {
+        match self {
+            Self::Mapping => BYTES_MAX,
+            Self::Plain => PLAIN_BYTES_MAX,
+        }
+    }
+}
 
 /// The JSON of one message. Fields that the schema does not have are not in it.
-pub(super) fn show(types: &Types, message: usize, bytes: &[u8]) -> Result<String, Violation> {
+pub(super) fn show(
+    types: &Types,
+    message: usize,
+    bytes: &[u8],
+    style: Style,
+) -> Result<String, Violation> {
     let out = String::with_capacity(bytes.len() * 2);
-    let mut walk = Walk { types, out, depth: 0, path: Vec::new() };
+    let mut walk = Walk { types, style, out, depth: 0, path: Vec::new() };
     match walk.message(message, bytes) {
         Ok(()) => Ok(walk.out),
         Err(message) => {
@@ -33,6 +58,7 @@ pub(super) fn show(types: &Types, message: usize, bytes: &[u8]) -> Result<String
 
 struct Walk<'w> {
     types: &'w Types,
+    style: Style,
     out: String,
     depth: usize,
     /// Fields of messages on the way here.
@@ -45,8 +71,13 @@ impl<'w> Walk<'w> {
         if self.depth > DEPTH_MAX {
             return Err(too_deep());
         }
-        if self.out.len() > BYTES_MAX {
-            return Err(format!("as JSON the payload has more than {BYTES_MAX} bytes"));
+        self.fits()
+    }
+
+    fn fits(&self) -> Result<(), String> {
+        let most = self.style.bytes_max();
+        if self.out.len() > most {
+            return Err(format!("as JSON the payload has more than {most} bytes"));
         }
         Ok(())
     }
@@ -75,7 +106,11 @@ impl<'w> Walk<'w> {
         for (number, items) in &content.fields {
             let Some(field) = message.fields.get(number) else { continue };
             let nothing = match field.cardinality {
-                Cardinality::Implicit => field.kind.message().is_none() && all_zero(items),
+                Cardinality::Implicit => {
+                    self.style == Style::Mapping
+                        && field.kind.message().is_none()
+                        && all_zero(items)
+                }
                 _ => items.is_empty(),
             };
             if nothing {
@@ -89,6 +124,41 @@ impl<'w> Walk<'w> {
             self.path.push(&field.json_name);
             self.values(field, items)?;
             self.path.pop();
+        }
+        match self.style {
+            Style::Mapping => Ok(()),
+            Style::Plain => self.unsaid(message, content, first),
+        }
+    }
+
+    /// Fields without presence that the payload does not have.
+    fn unsaid(
+        &mut self,
+        message: &'w Message,
+        content: &Content<'_>,
+        mut first: bool,
+    ) -> Result<(), String> {
+        self.fits()?;
+        for (number, field) in &message.fields {
+            let is_there = content.fields.get(number).is_some_and(|items| !items.is_empty());
+            let is_said = match field.cardinality {
+                Cardinality::Implicit => field.kind.message().is_some(),
+                Cardinality::Repeated | Cardinality::Map => false,
+                Cardinality::Explicit | Cardinality::Required => true,
+            };
+            if is_there || is_said {
+                continue;
+            }
+            if !std::mem::take(&mut first) {
+                self.out.push(',');
+            }
+            self.quote(&field.json_name);
+            self.out.push(':');
+            match field.cardinality {
+                Cardinality::Repeated => self.out.push_str("[]"),
+                Cardinality::Map => self.out.push_str("{}"),
+                _ => self.value(field, &nothing(field.kind))?,
+            }
         }
         Ok(())
     }
@@ -184,7 +254,7 @@ impl<'w> Walk<'w> {
             }
             (kind, item) => {
                 let text = number_text(kind, item);
-                if wide(kind) {
+                if wide(kind) && self.style == Style::Mapping {
                     self.out.push('"');
                     self.out.push_str(&text);
                     self.out.push('"');
@@ -197,9 +267,7 @@ impl<'w> Walk<'w> {
     }
 
     fn number(&mut self, index: usize, item: &Item<'_>) -> Result<(), String> {
-        if self.out.len() > BYTES_MAX {
-            return Err(format!("as JSON the payload has more than {BYTES_MAX} bytes"));
-        }
+        self.fits()?;
         let number = number_text(Kind::Scalar(Scalar::Int32), item);
         let Some(kind) = self.types.enumeration(index) else { return Ok(()) };
         if kind.name == "google.protobuf.NullValue" {
@@ -218,7 +286,8 @@ impl<'w> Walk<'w> {
     fn floating(&mut self, number: f64) {
         match serde_json::to_string(&number) {
             Ok(text) if number.is_finite() => {
-                self.out.push_str(text.strip_suffix(".0").unwrap_or(&text));
+                let short = text.strip_suffix(".0").filter(|_| self.style == Style::Mapping);
+                self.out.push_str(short.unwrap_or(&text));
             }
             _ => self.named(number),
         }
@@ -227,7 +296,8 @@ impl<'w> Walk<'w> {
     fn short_floating(&mut self, number: f32) {
         match serde_json::to_string(&number) {
             Ok(text) if number.is_finite() => {
-                self.out.push_str(text.strip_suffix(".0").unwrap_or(&text));
+                let short = text.strip_suffix(".0").filter(|_| self.style == Style::Mapping);
+                self.out.push_str(short.unwrap_or(&text));
             }
             _ => self.named(number.into()),
         }

@@ -1,0 +1,345 @@
+//! The functions of expressions.
+
+use std::{borrow::Cow, time::Duration};
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+
+use super::{Budget, Failure, check::Kind, value::Value};
+
+/// A function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Function {
+    Size,
+    StartsWith,
+    EndsWith,
+    Contains,
+    LowerAscii,
+    UpperAscii,
+    Int,
+    Uint,
+    Double,
+    Text,
+    Bool,
+    Timestamp,
+    Duration,
+    Year,
+    Month,
+    DayOfMonth,
+    Date,
+    DayOfWeek,
+    DayOfYear,
+    Hours,
+    Minutes,
+    Seconds,
+    Milliseconds,
+}
+
+/// How a function is called.
+pub struct Signature {
+    /// Its name.
+    pub name: &'static str,
+    /// Behind a value and a dot, or with that value in its brackets.
+    pub form: Form,
+    pub function: Function,
+    /// What its values may be, the one before the dot first. None: any.
+    pub takes: &'static [&'static [Kind]],
+    pub gives: Kind,
+}
+
+/// Where the first value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `x.name()`
+    Behind,
+    /// `name(x)`
+    Before,
+    /// Either.
+    Both,
+}
+
+const TEXT: &[Kind] = &[Kind::Text];
+const WHEN: &[Kind] = &[Kind::Time];
+const WHEN_OR_SPAN: &[Kind] = &[Kind::Time, Kind::Span];
+const SCALAR: &[Kind] = &[Kind::Number, Kind::Text, Kind::Bool, Kind::Time, Kind::Span];
+
+const fn of(
+    name: &'static str,
+    form: Form,
+    function: Function,
+    takes: &'static [&'static [Kind]],
+    gives: Kind,
+) -> Signature {
+    Signature { name, form, function, takes, gives }
+}
+
+/// All of them but `matches`, whose pattern is compiled before.
+pub const FUNCTIONS: &[Signature] = &[
+    of(
+        "size",
+        Form::Both,
+        Function::Size,
+        &[&[Kind::Text, Kind::Bytes, Kind::List, Kind::Map]],
+        Kind::Number,
+    ),
+    of("startsWith", Form::Behind, Function::StartsWith, &[TEXT, TEXT], Kind::Bool),
+    of("endsWith", Form::Behind, Function::EndsWith, &[TEXT, TEXT], Kind::Bool),
+    of("contains", Form::Behind, Function::Contains, &[TEXT, TEXT], Kind::Bool),
+    of("lowerAscii", Form::Behind, Function::LowerAscii, &[TEXT], Kind::Text),
+    of("upperAscii", Form::Behind, Function::UpperAscii, &[TEXT], Kind::Text),
+    of(
+        "int",
+        Form::Before,
+        Function::Int,
+        &[&[Kind::Number, Kind::Text, Kind::Time]],
+        Kind::Number,
+    ),
+    of("uint", Form::Before, Function::Uint, &[&[Kind::Number, Kind::Text]], Kind::Number),
+    of("double", Form::Before, Function::Double, &[&[Kind::Number, Kind::Text]], Kind::Number),
+    of("string", Form::Before, Function::Text, &[SCALAR], Kind::Text),
+    of("bool", Form::Before, Function::Bool, &[&[Kind::Bool, Kind::Text]], Kind::Bool),
+    of(
+        "timestamp",
+        Form::Before,
+        Function::Timestamp,
+        &[&[Kind::Text, Kind::Time, Kind::Number]],
+        Kind::Time,
+    ),
+    of("duration", Form::Before, Function::Duration, &[&[Kind::Text, Kind::Span]], Kind::Span),
+    of("getFullYear", Form::Behind, Function::Year, &[WHEN], Kind::Number),
+    of("getMonth", Form::Behind, Function::Month, &[WHEN], Kind::Number),
+    of("getDayOfMonth", Form::Behind, Function::DayOfMonth, &[WHEN], Kind::Number),
+    of("getDate", Form::Behind, Function::Date, &[WHEN], Kind::Number),
+    of("getDayOfWeek", Form::Behind, Function::DayOfWeek, &[WHEN], Kind::Number),
+    of("getDayOfYear", Form::Behind, Function::DayOfYear, &[WHEN], Kind::Number),
+    of("getHours", Form::Behind, Function::Hours, &[WHEN_OR_SPAN], Kind::Number),
+    of("getMinutes", Form::Behind, Function::Minutes, &[WHEN_OR_SPAN], Kind::Number),
+    of("getSeconds", Form::Behind, Function::Seconds, &[WHEN_OR_SPAN], Kind::Number),
+    of("getMilliseconds", Form::Behind, Function::Milliseconds, &[WHEN_OR_SPAN], Kind::Number),
+];
+
+/// Reads a point in time.
+pub fn timestamp(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+/// Reads a span of time as CEL writes it: `90s`, `1h30m`, `-1.5h`, `250ms`.
+pub fn duration(text: &str) -> Option<SignedDuration> {
+    let (is_negative, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    if rest == "0" {
+        return Some(SignedDuration::ZERO);
+    }
+    if rest.is_empty() || rest.len() > 100 {
+        return None;
+    }
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, behind) = rest.split_at(end);
+        let unit = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at(unit);
+        let nanos: u64 = match unit {
+            "h" => 3_600_000_000_000,
+            "m" => 60_000_000_000,
+            "s" => 1_000_000_000,
+            "ms" => 1_000_000,
+            "us" | "µs" => 1_000,
+            "ns" => 1,
+            _ => return None,
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if whole.is_empty() && fraction.is_empty() {
+            return None;
+        }
+        let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+        sum = sum.checked_add(Duration::from_nanos(whole.checked_mul(nanos)?))?;
+        let mut place = nanos;
+        for digit in fraction.bytes() {
+            place /= 10;
+            let digit = u64::from(digit.checked_sub(b'0').filter(|it| *it < 10)?);
+            sum = sum.checked_add(Duration::from_nanos(digit * place))?;
+        }
+        rest = behind;
+    }
+    let sum = SignedDuration::try_from(sum).ok()?;
+    Some(if is_negative { -sum } else { sum })
+}
+
+fn text_of<'a>(value: Option<&'a Value<'_>>) -> Result<&'a str, Failure> {
+    match value {
+        Some(Value::Text(text)) => Ok(text),
+        _ => Err(Failure::Type),
+    }
+}
+
+impl Function {
+    /// Calls it.
+    pub fn call<'v>(self, values: &[Value<'v>], budget: &mut Budget) -> Result<Value<'v>, Failure> {
+        let first = values.first().ok_or(Failure::Type)?;
+        match self {
+            Self::Size => {
+                let size = first.size(budget)?;
+                i64::try_from(size).map(Value::Int).map_err(|_| Failure::Value)
+            }
+            Self::StartsWith | Self::EndsWith | Self::Contains => {
+                let (text, part) = (text_of(Some(first))?, text_of(values.get(1))?);
+                let bytes = if self == Self::Contains { text.len() } else { 0 };
+                budget.take_bytes(bytes + part.len())?;
+                Ok(Value::Bool(match self {
+                    Self::StartsWith => text.starts_with(part),
+                    Self::EndsWith => text.ends_with(part),
+                    _ => text.contains(part),
+                }))
+            }
+            Self::LowerAscii | Self::UpperAscii => {
+                let text = text_of(Some(first))?;
+                budget.take_bytes(text.len())?;
+                Ok(Value::text(match self {
+                    Self::LowerAscii => text.to_ascii_lowercase(),
+                    _ => text.to_ascii_uppercase(),
+                }))
+            }
+            Self::Int => int(first),
+            Self::Uint => uint(first),
+            Self::Double => match first {
+                Value::Text(text) => {
+                    budget.take_bytes(text.len())?;
+                    text.parse().map(Value::Double).map_err(|_| Failure::Value)
+                }
+                number => number.double().map(Value::Double).ok_or(Failure::Type),
+            },
+            Self::Text => text(first, budget),
+            Self::Bool => match first {
+                Value::Bool(flag) => Ok(Value::Bool(*flag)),
+                Value::Text(text) => match text.as_ref() {
+                    "true" | "True" | "TRUE" | "t" | "1" => Ok(Value::Bool(true)),
+                    "false" | "False" | "FALSE" | "f" | "0" => Ok(Value::Bool(false)),
+                    _ => Err(Failure::Value),
+                },
+                _ => Err(Failure::Type),
+            },
+            Self::Timestamp => match first {
+                Value::Time(time) => Ok(Value::Time(*time)),
+                Value::Text(text) => timestamp(text).map(Value::Time).ok_or(Failure::Value),
+                number => {
+                    let seconds = number.integer().ok_or(Failure::Type)?;
+                    let time =
+                        i64::try_from(seconds).ok().and_then(|it| Timestamp::from_second(it).ok());
+                    time.map(Value::Time).ok_or(Failure::Value)
+                }
+            },
+            Self::Duration => match first {
+                Value::Span(span) => Ok(Value::Span(*span)),
+                Value::Text(text) => duration(text).map(Value::Span).ok_or(Failure::Value),
+                _ => Err(Failure::Type),
+            },
+            part => match first {
+                Value::Time(time) => Ok(Value::Int(part.of_time(*time))),
+                Value::Span(span) => part.of_span(*span).map(Value::Int).ok_or(Failure::Type),
+                _ => Err(Failure::Type),
+            },
+        }
+    }
+
+    /// A part of a point in time, in UTC. Months, and days but for `getDate`, are counted from 0; a week begins on
+    /// Sunday.
+    fn of_time(self, time: Timestamp) -> i64 {
+        let time = time.to_zoned(TimeZone::UTC);
+        match self {
+            Self::Year => time.year().into(),
+            Self::Month => i64::from(time.month()) - 1,
+            Self::DayOfMonth => i64::from(time.day()) - 1,
+            Self::Date => time.day().into(),
+            Self::DayOfWeek => time.weekday().to_sunday_zero_offset().into(),
+            Self::DayOfYear => i64::from(time.day_of_year()) - 1,
+            Self::Hours => time.hour().into(),
+            Self::Minutes => time.minute().into(),
+            Self::Seconds => time.second().into(),
+            _ => time.millisecond().into(),
+        }
+    }
+
+    /// A whole span in a unit, its milliseconds as those beside its seconds.
+    fn of_span(self, span: SignedDuration) -> Option<i64> {
+        Some(match self {
+            Self::Hours => span.as_secs() / 3600,
+            Self::Minutes => span.as_secs() / 60,
+            Self::Seconds => span.as_secs(),
+            Self::Milliseconds => span.subsec_millis().into(),
+            _ => return None,
+        })
+    }
+}
+
+fn int<'v>(value: &Value<'_>) -> Result<Value<'v>, Failure> {
+    match value {
+        Value::Text(text) => text.parse().map(Value::Int).map_err(|_| Failure::Value),
+        Value::Time(time) => Ok(Value::Int(time.as_second())),
+        Value::Double(number) => {
+            // 2 to the 63rd: the first that does not fit.
+            const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+            if !(number.is_finite() && *number < BEYOND && *number >= -BEYOND) {
+                return Err(Failure::Value);
+            }
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "it is within the bounds of an i64"
+            )]
+            let whole = *number as i64;
+            Ok(Value::Int(whole))
+        }
+        number => {
+            let number = number.integer().ok_or(Failure::Type)?;
+            i64::try_from(number).map(Value::Int).map_err(|_| Failure::Value)
+        }
+    }
+}
+
+fn uint<'v>(value: &Value<'_>) -> Result<Value<'v>, Failure> {
+    match value {
+        Value::Text(text) => text.parse().map(Value::Uint).map_err(|_| Failure::Value),
+        Value::Double(number) => {
+            // 2 to the 64th: the first that does not fit.
+            const BEYOND: f64 = 18_446_744_073_709_551_616.0;
+            if !(number.is_finite() && *number < BEYOND && *number >= 0.0) {
+                return Err(Failure::Value);
+            }
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "it is within the bounds of a u64"
+            )]
+            let whole = *number as u64;
+            Ok(Value::Uint(whole))
+        }
+        number => {
+            let number = number.integer().ok_or(Failure::Type)?;
+            u64::try_from(number).map(Value::Uint).map_err(|_| Failure::Value)
+        }
+    }
+}
+
+fn text<'v>(value: &Value<'v>, budget: &mut Budget) -> Result<Value<'v>, Failure> {
+    Ok(match value {
+        Value::Text(Cow::Borrowed(text)) => Value::Text(Cow::Borrowed(text)),
+        Value::Text(Cow::Owned(text)) => {
+            budget.take_bytes(text.len())?;
+            Value::text(text.clone())
+        }
+        Value::Bool(flag) => Value::text(flag.to_string()),
+        Value::Int(number) => Value::text(number.to_string()),
+        Value::Uint(number) => Value::text(number.to_string()),
+        Value::Double(number) => Value::text(number.to_string()),
+        Value::Time(time) => Value::text(time.to_string()),
+        Value::Span(span) => {
+            let (sign, span) = (if span.is_negative() { "-" } else { "" }, span.unsigned_abs());
+            let (seconds, nanos) = (span.as_secs(), format!("{:09}", span.subsec_nanos()));
+            let fraction = nanos.trim_end_matches('0');
+            let point = if fraction.is_empty() { "" } else { "." };
+            Value::text(format!("{sign}{seconds}{point}{fraction}s"))
+        }
+        _ => return Err(Failure::Type),
+    })
+}
