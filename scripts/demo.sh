@@ -175,8 +175,12 @@ eventually "billing has order 1005" has_lines "$folder/billing.seen" 1
 cat "$folder/billing.seen" "$folder/billing.log" | indent
 
 say "14. A change that would break the reader names it"
+change=(tidings schema check "$ORDER" schemas/order_placed_2.0.json "${money[@]}")
 show "${change[*]}"
-"${change[@]}" 2>>"$folder/schema.log" | grep -A 2 'billing' | indent || fail "the check does not name billing"
+status=0
+"${change[@]}" >"$folder/checked" 2>>"$folder/schema.log" || status=$?
+[ "$status" = 100 ] || fail "a change that breaks a reader was answered with $status"
+grep 'billing' "$folder/checked" | indent || fail "the check does not name billing"
 
 say "15. So it becomes 2.0.0. Who understands ^1 gets what can be given so, and is told what cannot; who understands ^2 begins"
 show "tidings schema register $ORDER schemas/order_placed_2.0.json --version 2.0.0 ${money[*]}"
