@@ -39,7 +39,12 @@ async fn register(channel: &Channel, subject: &str, schema: &str) -> Result<u32,
 async fn a_write_of_the_registry_that_fails_turns_its_health_and_nothing_else() {
     let dir = TempDir::new().unwrap();
     // Files of a few MiB and no more, which is told by an error and not by a signal.
-    let mut child = Command::new("sh")
+    let mut command = Command::new("sh");
+    // The tests' own variables are no settings.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDINGS_")) {
+        command.env_remove(name);
+    }
+    let mut child = command
         .args(["-c", "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\""])
         .arg(env!("CARGO_BIN_EXE_tidings"))
         .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--data-dir"])
