@@ -21,6 +21,8 @@ use jsonschema::Validator;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+pub(crate) use self::narrow::Narrow;
+
 use self::{
     branch::Sides,
     drift::Drift,
@@ -45,6 +47,7 @@ mod goal;
 mod goal_object;
 mod graph;
 mod model;
+mod narrow;
 mod number;
 mod object;
 mod pattern;
@@ -202,6 +205,11 @@ impl Schema {
         let adopted = adopted.map_err(|violation| vec![violation])?;
         self.validate_json(&adopted)?;
         Ok(Some(adopted.into_bytes()))
+    }
+
+    /// The short way to a version that declares less. None: the two differ by more.
+    pub(crate) fn narrow(&self, reader: &Self) -> Option<Narrow> {
+        Narrow::between(&self.source, &reader.source)
     }
 
     /// Checks a payload as it is stored.

@@ -11,6 +11,7 @@
 //! - [`finding`]: what a comparison finds, and what follows: verdicts and the bump.
 //! - [`protobuf`], [`json`], [`avro`]: one format each: parse, canonical form, compare, validate.
 //! - [`mod@format`]: a schema of any of the three.
+//! - [`converter`]: payloads of one version given as another.
 //! - [`version`], [`compatibility`]: lines, bumps and levels; the report.
 //! - [`subject`], [`schema`]: what is registered; [`catalog`]: all of it at one revision, and what a draft would become.
 //! - [`negotiation`]: which version a reader is delivered; [`accepted`]: what the reader of a stream accepts.
@@ -30,6 +31,7 @@ pub mod client;
 pub mod compatibility;
 pub mod consumer;
 pub mod convert;
+pub mod converter;
 pub mod definition;
 pub mod error;
 pub mod finding;

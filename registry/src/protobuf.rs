@@ -21,6 +21,7 @@ mod form;
 mod ledger;
 mod limits;
 mod link;
+mod narrow;
 mod options;
 mod payload;
 mod places;
@@ -45,6 +46,7 @@ use crate::{
     finding::{Change, Comparison, Finding, Options},
 };
 
+pub(crate) use self::narrow::Narrow;
 pub use self::rules::RULES;
 
 use self::{
@@ -207,6 +209,11 @@ impl Schema {
         let converted = convert::convert(self.side()?, reader.side()?, bytes)?;
         reader.validate_binary(converted.as_deref().unwrap_or(bytes))?;
         Ok(converted)
+    }
+
+    /// The short way to a version that declares less. None: the two differ by more.
+    pub(crate) fn narrow(&self, reader: &Self) -> Option<Narrow> {
+        Narrow::between(self.side().ok()?, reader.side().ok()?)
     }
 
     fn side(&self) -> Result<Side<'_>, Vec<Violation>> {

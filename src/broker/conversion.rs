@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quick_cache::{Weighter, sync::Cache};
-use tidings_registry::{definition::Violation, format::Schema, schema::Registered};
+use tidings_registry::{converter::Converter, definition::Violation, schema::Registered};
 
 use crate::model::{
     encoded::{Payload, any, tag, with_fields},
@@ -24,8 +24,7 @@ const VIOLATIONS_MAX: usize = 3;
 pub(super) struct Pair {
     pub writer: Arc<Registered>,
     pub reader: Arc<Registered>,
-    pub from: Arc<Schema>,
-    pub to: Arc<Schema>,
+    pub converter: Converter,
 }
 
 /// What became of an event: None where its bytes stay.
@@ -55,6 +54,10 @@ impl Conversions {
     /// # Errors
     /// In words, why its payload cannot be given so.
     pub fn convert(&self, pair: &Pair, recorded: &Recorded) -> Result<Converted, String> {
+        // Copying without some fields costs no more than keeping the copy.
+        if pair.converter.is_narrowing() {
+            return pair.convert(recorded);
+        }
         let key = (recorded.position, pair.reader.id);
         if let Some(known) = self.0.get(&key) {
             return Ok(known);
@@ -74,7 +77,7 @@ impl Pair {
             Some(Payload::Any { value, .. }) => value,
             None => return Err(self.refused("it has no payload")),
         };
-        let converted = self.from.convert(&self.to, bytes).map_err(|violations| {
+        let converted = self.converter.convert(bytes).map_err(|violations| {
             let sentences: Vec<String> =
                 violations.iter().take(VIOLATIONS_MAX).map(sentence).collect();
             self.refused(&sentences.join("; "))

@@ -10,6 +10,7 @@ use semver::VersionReq;
 use tidings_registry::{
     accepted::Accepted,
     catalog::Catalog,
+    converter::Converter,
     negotiation::{Unfit, alternatives, best, convertible},
     schema::{Registered, State},
     schemas::Schemas,
@@ -410,8 +411,7 @@ impl Negotiation {
             (Ok(from), Ok(to)) => Way::Converted(Arc::new(Pair {
                 writer: Arc::clone(writer),
                 reader: Arc::clone(reader),
-                from,
-                to,
+                converter: Converter::new(from, to),
             })),
             (Err(_), _) | (_, Err(_)) => unfit(Unfit::Unreadable),
         }

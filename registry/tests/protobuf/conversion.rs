@@ -6,12 +6,14 @@ use std::{
     io::Write,
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
 use serde_json::json;
 use tidings_registry::{
+    converter::Converter,
     definition::{Definition, Violation},
     finding::{Direction, Options, Surface, Verdict},
     format, protobuf,
@@ -100,6 +102,7 @@ struct Counts {
     rewritten: usize,
     refused: usize,
     refused_though_compatible: usize,
+    narrowed: usize,
 }
 
 #[test]
@@ -110,9 +113,10 @@ fn what_is_converted_is_what_was_written() {
         let (Some(old), Some(new)) = (parse(&old_file), parse(&new_file)) else { return };
         let options = Options { surface: Surface::WireJson, ..Options::default() };
         let accepted = old.compare(&new, options).verdict(Direction::Both) == Verdict::Compatible;
-        let (old, new) = (of(old), of(new));
+        let (old, new) = (Arc::new(of(old)), Arc::new(of(new)));
         let mut chance = Chance::new(seed ^ 0xc0de);
         for (from, to) in [(&old, &new), (&new, &old)] {
+            let converter = Converter::new(Arc::clone(from), Arc::clone(to));
             for _ in 0..PAYLOADS {
                 let written = payload(&descriptor(from), &mut chance, 2);
                 let bytes = written.encode_to_vec();
@@ -120,7 +124,14 @@ fn what_is_converted_is_what_was_written() {
                 agree_on_json(from, &bytes);
                 let mut counts = counts.borrow_mut();
                 let counts = &mut counts[usize::from(accepted)];
-                let result = match from.convert(to, &bytes) {
+                let short = converter.convert(&bytes);
+                let meant = |it: &Result<Option<Vec<u8>>, Vec<Violation>>| {
+                    let result = it.as_ref().ok()?.as_ref().unwrap_or(&bytes);
+                    Some(DynamicMessage::decode(descriptor(to), result.as_slice()).ok())
+                };
+                assert_eq!(meant(&short), meant(&from.convert(to, &bytes)), "both ways agree");
+                counts.narrowed += usize::from(converter.is_narrowing());
+                let result = match short {
                     Ok(None) => {
                         counts.kept += 1;
                         bytes
@@ -153,7 +164,7 @@ fn what_is_converted_is_what_was_written() {
     });
     let counts = counts.into_inner();
     println!("versions of one line: {:?}\nothers: {:?}", counts[1], counts[0]);
-    assert!(counts[1].kept > 0 && counts[1].rewritten > 0);
+    assert!(counts[1].kept > 0 && counts[1].rewritten > 0 && counts[1].narrowed > 0);
     assert_eq!(counts[1].refused_though_compatible, 0);
 }
 
