@@ -194,8 +194,6 @@ struct Name<'j>(#[serde(borrow)] Cow<'j, str>);
 mod tests {
     use crate::{definition::Definition, json::Schema};
 
-    use super::*;
-
     fn schema(properties: &str, more: &str) -> Schema {
         let text = format!(
             r##"{{"type": "object", "properties": {{{properties}}}, "additionalProperties": false{more}}}"##
