@@ -24,6 +24,7 @@
 
 pub mod broker;
 pub mod config;
+pub mod http;
 pub mod journal;
 pub mod model;
 pub mod proto;

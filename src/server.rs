@@ -1,6 +1,7 @@
 //! The only place that knows everything: opens, wires, serves, drains.
 
 mod connections;
+mod port;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,12 +22,15 @@ use tokio::{
     sync::{oneshot, watch},
     time::{Instant, sleep, timeout},
 };
-use tonic::transport::Server;
+use tonic::{service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::util::option_layer;
 
+use self::port::Port;
 use crate::{
     broker::{Broker, Limits},
     config::{Config, RegistrySource},
+    http,
     journal::{Health, Journal, Options},
     model::numbers::AppendTime,
     proto::{
@@ -217,6 +221,18 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
     let address = listener.local_addr()?;
     let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let incoming = connections::Incoming::new(listener, config.max_connections);
+    let mut grpc = Routes::new(health)
+        .add_service(v1)
+        .add_service(v1alpha)
+        .add_service(events)
+        .add_service(topics);
+    if let Some(here) = here {
+        grpc = grpc.add_service(here);
+    }
+    if let Some(there) = there {
+        grpc = grpc.add_service(there);
+    }
+    let port = Port::new(grpc, http::router(), &metrics);
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = Server::builder()
         .max_concurrent_streams(config.max_streams_per_connection)
@@ -225,15 +241,9 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .http2_max_pending_accept_reset_streams(Some(20))
-        .layer(metrics.grpc_layer())
-        .add_service(health)
-        .add_service(v1)
-        .add_service(v1alpha)
-        .add_service(events)
-        .add_service(topics)
-        .add_optional_service(here)
-        .add_optional_service(there)
-        .serve_with_incoming_shutdown(incoming, async {
+        .accept_http1(true)
+        .layer(option_layer(port::cors(&config.cors_origins)))
+        .serve_with_incoming_shutdown(port, incoming, async {
             let _ = stopped.await;
         });
     let mut serving = tokio::spawn(serving);
