@@ -23,10 +23,13 @@
 //! subscriptions, authentication and TLS.
 
 pub mod broker;
+pub mod cloudevents;
 pub mod config;
 pub mod http;
 pub mod journal;
+pub mod json;
 pub mod model;
+pub mod notation;
 pub mod proto;
 pub mod server;
 pub mod service;

@@ -13,7 +13,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli", "config", "telemetry", "server"]),
     ("lib", &[]),
     ("cli", &["config", "model", "proto", "server", "telemetry"]),
-    ("server", &["broker", "config", "http", "journal", "model", "proto", "service", "store", "telemetry"]),
+    (
+        "server",
+        &["broker", "config", "http", "journal", "model", "proto", "service", "store", "telemetry"],
+    ),
     ("http", &["cloudevents", "model", "proto", "service", "telemetry"]),
     ("service", &["broker", "model", "proto", "telemetry"]),
     ("broker", &["journal", "model", "store", "telemetry"]),
