@@ -216,7 +216,8 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
         batch_bytes_max: config.max_batch_bytes,
         stream_bytes_max: config.in_flight_bytes / STREAM_SHARE,
     };
-    let (events, topics) = service::services(&broker, settings, Arc::clone(&in_flight));
+    let service::Services { events, topics, direct } =
+        service::services(&broker, settings, Arc::clone(&in_flight));
     let (v1, v1alpha) = reflection()?;
     let address = listener.local_addr()?;
     let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
@@ -232,7 +233,8 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
     if let Some(there) = there {
         grpc = grpc.add_service(there);
     }
-    let port = Port::new(grpc, http::router(), &metrics);
+    let port =
+        Port::new(grpc, http::router(direct, settings.batch_events_max, metrics.clone()), &metrics);
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = Server::builder()
         .max_concurrent_streams(config.max_streams_per_connection)

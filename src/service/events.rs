@@ -18,7 +18,13 @@ use tokio::{
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
-use super::{Settings, decode, delivery, showing::Showing, status, topic::timestamp, view};
+use super::{
+    Settings, decode, delivery,
+    showing::Showing,
+    status,
+    topic::timestamp,
+    view::{self, View},
+};
 use crate::{
     broker::{
         Broker,
@@ -79,12 +85,91 @@ pub struct Events {
     in_flight: Arc<InFlight>,
 }
 
-type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+/// What a server stream answers with.
+pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Events {
     /// Over a broker.
     pub fn new(broker: Broker, settings: Settings, in_flight: Arc<InFlight>) -> Self {
         Self { broker, settings, in_flight }
+    }
+
+    /// Opens a subscription whose events are shown so.
+    ///
+    /// # Errors
+    /// What is wrong with the request, or why it cannot begin.
+    pub async fn follow(
+        &self,
+        request: proto::SubscribeRequest,
+        view: View,
+        deadline: Option<Instant>,
+    ) -> Result<ResponseStream<Spliced>, Status> {
+        let heartbeat = self.broker.limits().heartbeat_interval;
+        let request = decode::subscribe(request, self.server(), heartbeat)?;
+        let opened = self.broker.subscribe(request).await;
+        let subscription = opened.map_err(|error| status::start(&error, self.server()))?;
+        let delivering = Delivering {
+            subscription,
+            showing: Showing::new(view, self.broker.clone()),
+            broker: self.broker.clone(),
+            deadline,
+            last: String::new(),
+            ended: false,
+            _counted: self.broker.metrics().subscription(),
+        };
+        let messages = stream::unfold(delivering, |mut delivering| async move {
+            delivering.next().await.map(|message| (message, delivering))
+        });
+        Ok(Box::pin(messages))
+    }
+
+    /// Begins a read whose events are shown so.
+    ///
+    /// # Errors
+    /// What is wrong with the request, or why it cannot begin.
+    pub async fn look(
+        &self,
+        request: proto::ReadRequest,
+        view: View,
+    ) -> Result<ResponseStream<Spliced>, Status> {
+        let server = self.server();
+        let request = decode::read(request, server)?;
+        let opened = self.broker.read(request).await;
+        let reading = opened.map_err(|error| status::start(&error, server))?;
+        let showing = Showing::new(view, self.broker.clone());
+        let batches = stream::unfold(Some((reading, showing)), move |open| async move {
+            let (mut reading, mut showing): (Reading, Showing) = open?;
+            let batch = match reading.next().await? {
+                Ok(batch) => batch,
+                Err(error) => return Some((Err(status::stream(&error, server)), None)),
+            };
+            let cursors = CursorWriter::new(server, batch.cursor.horizon);
+            let gaps: Vec<u8> = batch
+                .skipped
+                .iter()
+                .flat_map(|skipped| {
+                    let at = Cursor { position: skipped.position, ..batch.cursor };
+                    let gap = skipped_gap(skipped, at.text(server).to_string());
+                    delivery::message(delivery::READ_GAPS, &gap)
+                })
+                .collect();
+            let mut message = if batch.events.is_empty() {
+                Spliced::default()
+            } else {
+                let at = batch.cursor.position;
+                let shown = showing.events(&batch.events).into_iter();
+                delivery::batch(delivery::READ_BATCH, &batch.events, shown, at, &cursors)
+            };
+            if !gaps.is_empty() {
+                message.push(gaps.into());
+            }
+            if batch.is_last {
+                let cursor = cursors.write(batch.cursor.position);
+                message.push(delivery::text(delivery::READ_END_CURSOR, cursor.as_bytes()));
+            }
+            Some((Ok(message), Some((reading, showing))))
+        });
+        Ok(Box::pin(batches))
     }
 
     fn server(&self) -> ServerId {
@@ -195,23 +280,7 @@ impl EventService for Events {
         let deadline = deadline(request.metadata());
         let request = request.into_inner();
         let view = view::decode(request.view).map_err(|faults| status::invalid(&faults))?;
-        let heartbeat = self.broker.limits().heartbeat_interval;
-        let request = decode::subscribe(request, self.server(), heartbeat)?;
-        let opened = self.broker.subscribe(request).await;
-        let subscription = opened.map_err(|error| status::start(&error, self.server()))?;
-        let delivering = Delivering {
-            subscription,
-            showing: Showing::new(view, self.broker.clone()),
-            broker: self.broker.clone(),
-            deadline,
-            last: String::new(),
-            ended: false,
-            _counted: self.broker.metrics().subscription(),
-        };
-        let messages = stream::unfold(delivering, |mut delivering| async move {
-            delivering.next().await.map(|message| (message, delivering))
-        });
-        Ok(Response::new(Box::pin(messages)))
+        Ok(Response::new(self.follow(request, view, deadline).await?))
     }
 
     type ReadStream = ResponseStream<Spliced>;
@@ -220,46 +289,9 @@ impl EventService for Events {
         &self,
         request: Request<proto::ReadRequest>,
     ) -> Result<Response<Self::ReadStream>, Status> {
-        let server = self.server();
         let request = request.into_inner();
         let view = view::decode(request.view).map_err(|faults| status::invalid(&faults))?;
-        let request = decode::read(request, server)?;
-        let opened = self.broker.read(request).await;
-        let reading = opened.map_err(|error| status::start(&error, server))?;
-        let showing = Showing::new(view, self.broker.clone());
-        let batches = stream::unfold(Some((reading, showing)), move |open| async move {
-            let (mut reading, mut showing): (Reading, Showing) = open?;
-            let batch = match reading.next().await? {
-                Ok(batch) => batch,
-                Err(error) => return Some((Err(status::stream(&error, server)), None)),
-            };
-            let cursors = CursorWriter::new(server, batch.cursor.horizon);
-            let gaps: Vec<u8> = batch
-                .skipped
-                .iter()
-                .flat_map(|skipped| {
-                    let at = Cursor { position: skipped.position, ..batch.cursor };
-                    let gap = skipped_gap(skipped, at.text(server).to_string());
-                    delivery::message(delivery::READ_GAPS, &gap)
-                })
-                .collect();
-            let mut message = if batch.events.is_empty() {
-                Spliced::default()
-            } else {
-                let at = batch.cursor.position;
-                let shown = showing.events(&batch.events).into_iter();
-                delivery::batch(delivery::READ_BATCH, &batch.events, shown, at, &cursors)
-            };
-            if !gaps.is_empty() {
-                message.push(gaps.into());
-            }
-            if batch.is_last {
-                let cursor = cursors.write(batch.cursor.position);
-                message.push(delivery::text(delivery::READ_END_CURSOR, cursor.as_bytes()));
-            }
-            Some((Ok(message), Some((reading, showing))))
-        });
-        Ok(Response::new(Box::pin(batches)))
+        Ok(Response::new(self.look(request, view).await?))
     }
 
     async fn get_event(
