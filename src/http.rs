@@ -100,7 +100,8 @@ async fn publish(
     let events = posted::events(request, mouth.batch_events_max).await?;
     let answer = mouth.events.publish(Call::new(options.request(topic, events))).await?;
     let (metadata, response, _) = answer.into_parts();
-    let body = mouth.schema.text("tidings.events.v1.PublishResponse", &response);
+    let mut body = mouth.schema.text("tidings.events.v1.PublishResponse", &response);
+    body.push('\n');
     let json = [(header::CONTENT_TYPE, "application/json")];
     Ok((metadata.into_headers(), json, body).into_response())
 }
