@@ -68,6 +68,7 @@ check_native() {
 check_clients() {
   [ "${CI:-}" = true ] || return 0
   have git || need git "git, for the tests that read what is committed"
+  have curl || need curl "curl, for the tests of HTTP"
   have node || need nodejs "Node.js, for the linter of the contract"
   have npm || need npm "npm, for the linter of the contract"
   have java || need default-jdk-headless "a JDK, for the Java client"

@@ -19,6 +19,8 @@ use super::problem::Problem;
 
 /// Parameters of a request at most.
 const PARAMETERS_MAX: usize = 256;
+/// Bytes of a batch of a stream at most: as text it is held whole for a reader that stalls.
+const BATCH_BYTES_MAX: u32 = 32 << 10;
 /// Where an `EventSource` says how far it was.
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -203,6 +205,7 @@ impl Wanted {
             consumer: self.consumer,
             heartbeat_interval: self.heartbeat.and_then(|interval| interval.try_into().ok()),
             max_batch_events: most.unwrap_or_default(),
+            max_batch_bytes: BATCH_BYTES_MAX,
             ..SubscribeRequest::default()
         }
     }

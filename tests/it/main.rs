@@ -15,6 +15,7 @@ mod github;
 mod grpc_web;
 mod harness;
 mod http;
+mod http_port;
 mod kill_loop;
 mod lost;
 mod model;
