@@ -30,23 +30,27 @@ impl Converter {
         Self { writer, reader, narrow }
     }
 
-    /// A payload that fits the writer's version, as one of the reader's. None: the very same bytes are one, and mean the
-    /// same there.
+    /// Writes a payload that fits the writer's version as one of the reader's, behind what is in `out`. False: the very
+    /// same bytes are one, and mean the same there; nothing is written.
     ///
     /// # Errors
     /// Everything that stands in the way.
-    pub fn convert(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Vec<Violation>> {
+    pub fn convert(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<bool, Vec<Violation>> {
+        let start = out.len();
         let short = match &self.narrow {
-            Some(Narrow::Protobuf(narrow)) => narrow.apply(bytes),
-            Some(Narrow::Json(narrow)) => {
-                str::from_utf8(bytes).ok().and_then(|it| narrow.apply(it))
-            }
+            Some(Narrow::Protobuf(narrow)) => narrow.apply(bytes, out),
+            Some(Narrow::Json(narrow)) => narrow.apply(bytes, out),
             None => None,
         };
-        match short {
-            Some(converted) => Ok(converted),
-            None => self.writer.convert(&self.reader, bytes),
+        if let Some(changed) = short {
+            return Ok(changed);
         }
+        out.truncate(start);
+        let converted = self.writer.convert(&self.reader, bytes)?;
+        if let Some(bytes) = &converted {
+            out.extend_from_slice(bytes);
+        }
+        Ok(converted.is_some())
     }
 
     /// Whether the short way is taken where a payload allows it.

@@ -46,6 +46,7 @@ mod evaluate;
 mod goal;
 mod goal_object;
 mod graph;
+mod members;
 mod model;
 mod narrow;
 mod number;

@@ -4,12 +4,11 @@
 //! What comes out needs no check. It was checked against the writer's schema when it was published, and everything that
 //! the reader's says of it stands in the writer's, word for word.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt};
+use std::{borrow::Cow, collections::BTreeSet, mem, ops::Range};
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
-use super::source::Source;
+use super::{members::Members, source::Source};
 
 /// What the root of both may say besides. With anything else the long way is taken.
 const SAID_ALIKE: [&str; 9] = [
@@ -68,25 +67,49 @@ impl Narrow {
         all.then(|| Self { properties: properties.keys().cloned().collect() })
     }
 
-    /// The payload without what is not declared. The outer None: take the long way. The inner: it has nothing else.
-    pub(crate) fn apply(&self, json: &str) -> Option<Option<Vec<u8>>> {
-        let Members(members) = serde_json::from_str(json).ok()?;
-        let is_declared = |name: &Cow<'_, str>| self.properties.contains(&**name);
-        if members.iter().all(|(name, _)| is_declared(name)) {
-            return Some(None);
-        }
-        let mut out = Vec::with_capacity(json.len());
+    /// Writes the payload without what is not declared; whether there was anything such, else nothing is written. None:
+    /// take the long way.
+    pub(crate) fn apply(&self, json: &[u8], out: &mut Vec<u8>) -> Option<bool> {
+        let start = out.len();
         out.push(b'{');
-        for (name, value) in members.iter().filter(|(name, _)| is_declared(name)) {
-            if out.len() > 1 {
+        let mut changed = false;
+        // Neighbours that stay are copied in one piece.
+        let mut kept = 0..0;
+        let mut copy = |kept: Range<usize>| {
+            if kept.is_empty() {
+                return;
+            }
+            if out.len() > start + 1 {
                 out.push(b',');
             }
-            serde_json::to_writer(&mut out, name).ok()?;
-            out.push(b':');
-            out.extend_from_slice(value.get().as_bytes());
+            out.extend_from_slice(json.get(kept).unwrap_or_default());
+        };
+        let mut members = Members::of(json)?;
+        while let Some(member) = members.next()? {
+            if self.declares(json.get(member.name)?)? {
+                kept = if kept.is_empty() { member.whole } else { kept.start..member.whole.end };
+            } else {
+                changed = true;
+                copy(mem::take(&mut kept));
+            }
         }
-        out.push(b'}');
-        Some(Some(out))
+        copy(kept);
+        if changed {
+            out.push(b'}');
+        } else {
+            out.truncate(start);
+        }
+        Some(changed)
+    }
+
+    /// Of a name as it was written.
+    fn declares(&self, name: &[u8]) -> Option<bool> {
+        let name: Cow<'_, str> = if name.contains(&b'\\') {
+            serde_json::from_slice::<String>(&[b"\"", name, b"\""].concat()).ok()?.into()
+        } else {
+            str::from_utf8(name).ok()?.into()
+        };
+        Some(self.properties.contains(&*name))
     }
 }
 
@@ -161,35 +184,6 @@ fn refers_to_definitions(schema: &Value, is_alone: bool) -> bool {
     true
 }
 
-/// The members of an object as they were written.
-struct Members<'j>(Vec<(Cow<'j, str>, &'j RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(Name(name)) = map.next_key()? {
-                    members.push((name, map.next_value()?));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Reader)
-    }
-}
-
-/// A name, borrowed where it has no escapes.
-#[derive(serde::Deserialize)]
-struct Name<'j>(#[serde(borrow)] Cow<'j, str>);
-
 #[cfg(test)]
 mod tests {
     use crate::{definition::Definition, json::Schema};
@@ -208,14 +202,21 @@ mod tests {
     fn what_is_not_declared_is_left_out_and_the_rest_stays_as_it_was_written() {
         let narrow = schema(AB, "").narrow(&schema(A, "")).expect("narrower");
         let apply = |json: &str| {
-            let out = narrow.apply(json).expect("the short way");
-            out.map(|it| String::from_utf8(it).expect("text"))
+            let mut out = b"before".to_vec();
+            let changed = narrow.apply(json.as_bytes(), &mut out).expect("the short way");
+            let written = String::from_utf8(out).expect("text");
+            let written = written.strip_prefix("before").expect("what was there").to_owned();
+            assert_eq!(changed, !written.is_empty());
+            written
         };
-        assert_eq!(apply(r#"{"a": 1}"#), None);
-        assert_eq!(apply(r#"{"b": "}{\"", "a": 1.50}"#).as_deref(), Some(r#"{"a":1.50}"#));
-        assert_eq!(apply(r#"{"\u0061":1,"b":""}"#).as_deref(), Some(r#"{"a":1}"#));
-        assert_eq!(apply(r#"{"b":""}"#).as_deref(), Some("{}"));
-        assert!(narrow.apply("[1]").is_none());
+        assert_eq!(apply(r#"{"a": 1}"#), "");
+        assert_eq!(apply(r#"{"b": "}{\"", "a": 1.50 }"#), r#"{"a": 1.50}"#);
+        assert_eq!(
+            apply(r#" {"\u0061":1 , "b":[{"a":"]"}],"a" :-2e1}"#),
+            r#"{"\u0061":1,"a" :-2e1}"#
+        );
+        assert_eq!(apply(r#"{"\u0062":""}"#), "{}");
+        assert!(narrow.apply(b"[1]", &mut Vec::new()).is_none());
     }
 
     #[test]

@@ -112,12 +112,15 @@ impl Narrow {
         Some(0)
     }
 
-    /// The payload without what the reader does not declare. The outer None: take the long way. The inner: it has nothing
-    /// else.
-    pub(crate) fn apply(&self, bytes: &[u8]) -> Option<Option<Vec<u8>>> {
-        let mut out = Vec::with_capacity(bytes.len());
-        let changed = self.message(0, bytes, 0, &mut out)?;
-        Some(changed.then_some(out))
+    /// Writes the payload without what the reader does not declare; whether there was anything such, else nothing is
+    /// written. None: take the long way.
+    pub(crate) fn apply(&self, bytes: &[u8], out: &mut Vec<u8>) -> Option<bool> {
+        let start = out.len();
+        let changed = self.message(0, bytes, 0, out)?;
+        if !changed {
+            out.truncate(start);
+        }
+        Some(changed)
     }
 
     /// Whether anything was left out. None: only the long way tells.
