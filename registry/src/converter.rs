@@ -9,25 +9,27 @@ use crate::{definition::Violation, format::Schema, json, protobuf};
 pub struct Converter {
     writer: Arc<Schema>,
     reader: Arc<Schema>,
-    narrow: Option<Narrow>,
+    short_way: Option<ShortWay>,
 }
 
-/// The short way, where the reader's version says less and nothing else.
+/// Where what both versions say is the same.
 #[derive(Debug)]
-enum Narrow {
-    Protobuf(protobuf::Narrow),
-    Json(json::Narrow),
+enum ShortWay {
+    Protobuf(protobuf::ShortWay),
+    Json(json::ShortWay),
 }
 
 impl Converter {
     /// Between two parsed versions.
     pub fn new(writer: Arc<Schema>, reader: Arc<Schema>) -> Self {
-        let narrow = match (&*writer, &*reader) {
-            (Schema::Protobuf(from), Schema::Protobuf(to)) => from.narrow(to).map(Narrow::Protobuf),
-            (Schema::Json(from), Schema::Json(to)) => from.narrow(to).map(Narrow::Json),
+        let short_way = match (&*writer, &*reader) {
+            (Schema::Protobuf(from), Schema::Protobuf(to)) => {
+                from.short_way(to).map(ShortWay::Protobuf)
+            }
+            (Schema::Json(from), Schema::Json(to)) => from.short_way(to).map(ShortWay::Json),
             (Schema::Protobuf(_) | Schema::Json(_) | Schema::Avro(_), _) => None,
         };
-        Self { writer, reader, narrow }
+        Self { writer, reader, short_way }
     }
 
     /// Writes a payload that fits the writer's version as one of the reader's, behind what is in `out`. False: the very
@@ -37,9 +39,9 @@ impl Converter {
     /// Everything that stands in the way.
     pub fn convert(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<bool, Vec<Violation>> {
         let start = out.len();
-        let short = match &self.narrow {
-            Some(Narrow::Protobuf(narrow)) => narrow.apply(bytes, out),
-            Some(Narrow::Json(narrow)) => narrow.apply(bytes, out),
+        let short = match &self.short_way {
+            Some(ShortWay::Protobuf(way)) => way.apply(bytes, out),
+            Some(ShortWay::Json(way)) => way.apply(bytes, out),
             None => None,
         };
         if let Some(changed) = short {
@@ -54,7 +56,7 @@ impl Converter {
     }
 
     /// Whether the short way is taken where a payload allows it.
-    pub fn is_narrowing(&self) -> bool {
-        self.narrow.is_some()
+    pub fn has_short_way(&self) -> bool {
+        self.short_way.is_some()
     }
 }

@@ -83,7 +83,7 @@ impl Conversions {
         room: &mut Room,
     ) -> Result<Converted, String> {
         // Copying without some fields costs no more than keeping the copy.
-        if pair.is_narrowing() {
+        if pair.has_short_way() {
             return pair.convert(recorded, room);
         }
         let key = (recorded.position, pair.reader_id());
@@ -119,8 +119,8 @@ impl Pair {
     }
 
     /// Whether payloads are copied without some fields, where they are not built anew.
-    pub fn is_narrowing(&self) -> bool {
-        self.converter.is_narrowing()
+    pub fn has_short_way(&self) -> bool {
+        self.converter.has_short_way()
     }
 
     fn convert(&self, recorded: &Recorded, room: &mut Room) -> Result<Converted, String> {

@@ -35,7 +35,7 @@ const TOLD_AT_START_MAX: usize = 1000;
 /// Bytes of events that are converted on the thread that serves: about 100 us.
 const INLINE_BYTES_MAX: usize = 16 << 10;
 /// How many times faster it goes where fields are only left out.
-const NARROWING_GAIN: usize = 16;
+const SHORT_WAY_GAIN: usize = 16;
 /// Bytes of one message. Conversion fills in defaults, so a batch may grow.
 const MESSAGE_BYTES_MAX: usize = 3 << 20;
 
@@ -279,19 +279,19 @@ impl Negotiation {
 
     /// Gives a batch to the reader: what comes next, in order.
     pub fn deliver(&mut self, events: Vec<Delivered>) -> Vec<Piece> {
-        let (mut effort, mut narrowing) = (0, (0, 0));
+        let (mut effort, mut short) = (0, (0, 0));
         for one in &events {
             let bytes = one.recorded.event.len();
             match self.ways.get(&one.recorded.schema_id) {
                 Some(Way::AsWritten) => {}
-                Some(Way::Converted(pair)) if pair.is_narrowing() => {
-                    effort += bytes / NARROWING_GAIN;
-                    narrowing = (narrowing.0 + 1, narrowing.1 + bytes);
+                Some(Way::Converted(pair)) if pair.has_short_way() => {
+                    effort += bytes / SHORT_WAY_GAIN;
+                    short = (short.0 + 1, short.1 + bytes);
                 }
                 _ => effort += bytes,
             }
         }
-        self.room.reserve(narrowing.0, narrowing.1);
+        self.room.reserve(short.0, short.1);
         let is_long = effort > INLINE_BYTES_MAX;
         let work = || {
             let mut pieces = Pieces::default();

@@ -1,10 +1,15 @@
-//! The short way from a version to a narrower one: where two schemas of one object differ only by properties that the
-//! reader does not have, a payload goes over without those, read once and built of nothing.
+//! The short way from a version to another: where two schemas of one object differ only by properties that one of them
+//! does not declare, a payload goes over without those that the reader's does not have, and is not read besides.
 //!
 //! What comes out needs no check. It was checked against the writer's schema when it was published, and everything that
 //! the reader's says of it stands in the writer's, word for word.
 
-use std::{borrow::Cow, collections::BTreeSet, mem, ops::Range};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    ops::Range,
+};
 
 use serde_json::{Map, Value};
 
@@ -35,13 +40,26 @@ const MOVERS: [&str; 7] = [
 /// Where references of both may point.
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 
-/// What a narrower version declares.
+/// Two versions of which every shared property means the same.
 #[derive(Debug)]
-pub(crate) struct Narrow {
-    properties: BTreeSet<String>,
+pub(crate) struct ShortWay {
+    /// What becomes of a member, by its name.
+    fates: BTreeMap<String, Fate>,
+    /// Of members that no version declares.
+    others: Fate,
 }
 
-impl Narrow {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// As it was written.
+    Stays,
+    /// The reader's object is closed and does not declare it.
+    Goes,
+    /// The writer's schema says nothing of it and the reader's does: only the long way tells.
+    Unclear,
+}
+
+impl ShortWay {
     /// None: the two differ by more.
     pub(crate) fn between(writer: &Source, reader: &Source) -> Option<Self> {
         let ([from, from_others @ ..], [to, to_others @ ..]) =
@@ -61,15 +79,38 @@ impl Narrow {
             return None;
         }
         let (from, to) = (from.value.as_object()?, to.value.as_object()?);
-        let properties = narrower(from, to)?;
         let stays = |document: &Value| refers_to_definitions(document, from_others.is_empty());
-        let all = from.values().chain(to.values()).all(stays);
-        all.then(|| Self { properties: properties.keys().cloned().collect() })
+        if !from.values().chain(to.values()).all(stays) {
+            return None;
+        }
+        let parts = DEFINITIONS.iter().chain(&["properties"]);
+        let agree = parts.into_iter().all(|part| agree(from.get(*part), to.get(*part)));
+        if !agree || !required(to)?.is_subset(&required(from)?) {
+            return None;
+        }
+        let (written, read) = (Object::of(from)?, Object::of(to)?);
+        let undeclared = if read.is_closed { Fate::Goes } else { Fate::Stays };
+        let mut fates = BTreeMap::new();
+        for name in written.properties.keys() {
+            let is_read = read.properties.contains_key(name);
+            fates.insert(name.clone(), if is_read { Fate::Stays } else { undeclared });
+        }
+        // A closed writer has nothing else.
+        if written.is_closed {
+            return Some(Self { fates, others: Fate::Stays });
+        }
+        for name in read.properties.keys() {
+            fates.entry(name.clone()).or_insert(Fate::Unclear);
+        }
+        Some(Self { fates, others: undeclared })
     }
 
-    /// Writes the payload without what is not declared; whether there was anything such, else nothing is written. None:
-    /// take the long way.
+    /// Writes the payload without what goes; whether there was anything such, else nothing is written. None: take the
+    /// long way.
     pub(crate) fn apply(&self, json: &[u8], out: &mut Vec<u8>) -> Option<bool> {
+        if self.others == Fate::Stays && self.fates.values().all(|fate| *fate == Fate::Stays) {
+            return Some(false);
+        }
         let start = out.len();
         out.push(b'{');
         let mut changed = false;
@@ -86,11 +127,14 @@ impl Narrow {
         };
         let mut members = Members::of(json)?;
         while let Some(member) = members.next()? {
-            if self.declares(json.get(member.name)?)? {
-                kept = if kept.is_empty() { member.whole } else { kept.start..member.whole.end };
-            } else {
-                changed = true;
-                copy(mem::take(&mut kept));
+            match self.fate(json.get(member.name)?)? {
+                Fate::Stays if kept.is_empty() => kept = member.whole,
+                Fate::Stays => kept.end = member.whole.end,
+                Fate::Goes => {
+                    changed = true;
+                    copy(mem::take(&mut kept));
+                }
+                Fate::Unclear => return None,
             }
         }
         copy(kept);
@@ -103,56 +147,52 @@ impl Narrow {
     }
 
     /// Of a name as it was written.
-    fn declares(&self, name: &[u8]) -> Option<bool> {
+    fn fate(&self, name: &[u8]) -> Option<Fate> {
         let name: Cow<'_, str> = if name.contains(&b'\\') {
             serde_json::from_slice::<String>(&[b"\"", name, b"\""].concat()).ok()?.into()
         } else {
             str::from_utf8(name).ok()?.into()
         };
-        Some(self.properties.contains(&*name))
+        Some(self.fates.get(&*name).copied().unwrap_or(self.others))
     }
 }
 
-/// The properties of the narrower one, if everything that it says stands in the wider one.
-fn narrower<'v>(
-    from: &Map<String, Value>,
-    to: &'v Map<String, Value>,
-) -> Option<&'v Map<String, Value>> {
-    let is_object =
-        |it: &Map<String, Value>| it.get("type").and_then(Value::as_str) == Some("object");
-    if !is_object(from) || !is_object(to) || to.get("additionalProperties") != Some(&false.into()) {
-        return None;
+/// A schema of objects, and nothing besides.
+struct Object<'v> {
+    properties: &'v Map<String, Value>,
+    is_closed: bool,
+}
+
+impl<'v> Object<'v> {
+    fn of(schema: &'v Map<String, Value>) -> Option<Self> {
+        let is_known = |keyword: &String| {
+            let keyword = keyword.as_str();
+            SAID_ALIKE.contains(&keyword)
+                || DEFINITIONS.contains(&keyword)
+                || matches!(keyword, "type" | "properties" | "required" | "additionalProperties")
+        };
+        if schema.get("type")?.as_str()? != "object" || !schema.keys().all(is_known) {
+            return None;
+        }
+        let is_closed = match schema.get("additionalProperties") {
+            None | Some(Value::Bool(true)) => false,
+            Some(Value::Bool(false)) => true,
+            Some(_) => return None,
+        };
+        Some(Self { properties: schema.get("properties")?.as_object()?, is_closed })
     }
-    let is_known = |keyword: &String| {
-        let keyword = keyword.as_str();
-        SAID_ALIKE.contains(&keyword)
-            || DEFINITIONS.contains(&keyword)
-            || matches!(keyword, "type" | "properties" | "required" | "additionalProperties")
-    };
-    if !from.keys().chain(to.keys()).all(is_known) {
-        return None;
-    }
-    let contains = |wide: Option<&Value>, narrow: Option<&Value>| match narrow {
-        None => true,
-        Some(narrow) => match (wide.and_then(Value::as_object), narrow.as_object()) {
-            (Some(wide), Some(narrow)) => {
-                narrow.iter().all(|(name, schema)| wide.get(name) == Some(schema))
-            }
-            _ => false,
-        },
-    };
-    let parts = DEFINITIONS.iter().chain(&["properties"]);
-    if !parts.into_iter().all(|part| contains(from.get(*part), to.get(*part))) {
-        return None;
-    }
-    let required = |it: &Map<String, Value>| -> Option<BTreeSet<String>> {
-        let Some(names) = it.get("required") else { return Some(BTreeSet::new()) };
-        names.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect()
-    };
-    if !required(to)?.is_subset(&required(from)?) {
-        return None;
-    }
-    to.get("properties")?.as_object()
+}
+
+/// Whether what is in both is the same in both.
+fn agree(from: Option<&Value>, to: Option<&Value>) -> bool {
+    let (Some(from), Some(to)) = (from, to) else { return true };
+    let (Some(from), Some(to)) = (from.as_object(), to.as_object()) else { return false };
+    to.iter().all(|(name, schema)| from.get(name).is_none_or(|other| other == schema))
+}
+
+fn required(schema: &Map<String, Value>) -> Option<BTreeSet<&str>> {
+    let Some(names) = schema.get("required") else { return Some(BTreeSet::new()) };
+    names.as_array()?.iter().map(Value::as_str).collect()
 }
 
 /// Whether every reference points into the definitions, which both have alike, or, with imports, into another document.
@@ -200,7 +240,7 @@ mod tests {
 
     #[test]
     fn what_is_not_declared_is_left_out_and_the_rest_stays_as_it_was_written() {
-        let narrow = schema(AB, "").narrow(&schema(A, "")).expect("narrower");
+        let narrow = schema(AB, "").short_way(&schema(A, "")).expect("the short way");
         let apply = |json: &str| {
             let mut out = b"before".to_vec();
             let changed = narrow.apply(json.as_bytes(), &mut out).expect("the short way");
@@ -220,27 +260,45 @@ mod tests {
     }
 
     #[test]
+    fn what_only_the_reader_declares_may_not_be_there() {
+        let open = |properties: &str| {
+            let text = format!(r#"{{"type": "object", "properties": {{{properties}}}}}"#);
+            Schema::parse(&Definition::text(text), &[]).expect("a schema")
+        };
+        let apply = |writer: &Schema, reader: &Schema, json: &str| {
+            let way = writer.short_way(reader).expect("the short way");
+            let mut out = Vec::new();
+            way.apply(json.as_bytes(), &mut out)
+        };
+        assert_eq!(apply(&schema(A, ""), &schema(AB, ""), "{}"), Some(false));
+        assert_eq!(apply(&open(A), &open(AB), r#"{"a":1,"c":2}"#), Some(false));
+        assert_eq!(apply(&open(A), &open(AB), r#"{"a":1,"b":2}"#), None, "it was never checked");
+        assert_eq!(apply(&open(A), &schema(AB, ""), r#"{"a":1,"c":2}"#), Some(true));
+        assert_eq!(apply(&open(AB), &open(A), r#"{"a":1,"b":""}"#), Some(false));
+    }
+
+    #[test]
     fn whatever_else_differs_takes_the_long_way() {
         let both = schema(AB, "");
         for (properties, more) in [
             (r#""a": {"type": "number"}"#, ""),
-            (r#""c": {"type": "integer"}"#, ""),
             (A, r#", "required": ["a"]"#),
             (A, r#", "minProperties": 1"#),
-            (A, r##", "$defs": {"x": {}}"##),
             (A, r##", "allOf": [{"required": ["a"]}]"##),
         ] {
             let reader = schema(properties, more);
-            assert!(both.narrow(&reader).is_none(), "{properties} {more}");
+            assert!(both.short_way(&reader).is_none(), "{properties} {more}");
         }
         let recursive = r##""a": {"$ref": "#"}"##;
         let wide = schema(&format!(r#"{recursive}, "b": {{}}"#), "");
-        assert!(wide.narrow(&schema(recursive, "")).is_none(), "what it refers to is another one");
-        let defined = r##", "$defs": {"x": {"type": "integer"}}"##;
+        let narrow = schema(recursive, "");
+        assert!(wide.short_way(&narrow).is_none(), "what it refers to is another one");
+        let defined = |is: &str| format!(r##", "$defs": {{"x": {{"type": "{is}"}}}}"##);
         let referring = r##""a": {"$ref": "#/$defs/x"}"##;
-        let wide = schema(&format!(r#"{referring}, "b": {{}}"#), defined);
-        assert!(wide.narrow(&schema(referring, defined)).is_some());
+        let wide = schema(&format!(r#"{referring}, "b": {{}}"#), &defined("integer"));
+        assert!(wide.short_way(&schema(referring, &defined("integer"))).is_some());
+        assert!(wide.short_way(&schema(referring, &defined("number"))).is_none());
         let required = schema(AB, r#", "required": ["a", "b"]"#);
-        assert!(required.narrow(&schema(A, r#", "required": ["a"]"#)).is_some());
+        assert!(required.short_way(&schema(A, r#", "required": ["a"]"#)).is_some());
     }
 }

@@ -1,5 +1,5 @@
-//! The short way from a version to a narrower one: where two messages differ only by fields that the reader does not
-//! have, a payload goes over without those, field by field as it lies.
+//! The short way from a version to another: where two messages differ only by fields that one of them does not have, a
+//! payload goes over without those that the reader does not, field by field as it lies.
 //!
 //! What comes out needs no check. It was checked against the writer's schema when it was published, and what is left of
 //! it means the same in the reader's.
@@ -40,17 +40,17 @@ enum Fate {
 
 /// The plans of all messages that an event reaches.
 #[derive(Debug)]
-pub(crate) struct Narrow {
+pub(crate) struct ShortWay {
     plans: Vec<Plan>,
 }
 
-impl Narrow {
+impl ShortWay {
     /// None: the two differ by more.
     pub(super) fn between(writer: Side<'_>, reader: Side<'_>) -> Option<Self> {
-        let mut narrow = Self { plans: Vec::new() };
+        let mut way = Self { plans: Vec::new() };
         let mut known = HashMap::new();
-        narrow.plan(writer, reader, (writer.root, reader.root), &mut known)?;
-        Some(narrow)
+        way.plan(writer, reader, (writer.root, reader.root), &mut known)?;
+        Some(way)
     }
 
     fn plan(
