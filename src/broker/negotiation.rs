@@ -32,6 +32,8 @@ use crate::model::{
 /// Types that the start of a stream tells of: those named exactly, and of those that match a prefix so many. Others are
 /// told of before their first event.
 const TOLD_AT_START_MAX: usize = 1000;
+/// Bytes of what is told at the start.
+const TOLD_BYTES_MAX: usize = 2 << 20;
 /// Bytes of events that are converted on the thread that serves: about 100 us.
 const INLINE_BYTES_MAX: usize = 16 << 10;
 /// How many times faster it goes where fields are only left out.
@@ -213,8 +215,13 @@ impl Negotiation {
             .filter(|name| !exact.contains(name));
         let names: Vec<_> = exact.iter().chain(others).take(TOLD_AT_START_MAX).cloned().collect();
         let mut answers = Vec::with_capacity(names.len());
+        let mut bytes = 0;
         for name in names {
             let Some(answer) = self.answer(&name) else { continue };
+            bytes += answer.bytes();
+            if bytes > TOLD_BYTES_MAX {
+                break;
+            }
             self.told.insert(name, id_of(&answer));
             answers.push(answer);
         }
@@ -450,6 +457,12 @@ fn id_of(answer: &Answer) -> u32 {
 }
 
 impl Answer {
+    /// How large it is, about.
+    fn bytes(&self) -> usize {
+        let written: usize = self.written.iter().map(|version| version.len() + 2).sum();
+        1_024 + written + self.deprecation().map_or(0, str::len)
+    }
+
     /// What is to be said about the version that is delivered, where it is deprecated.
     pub fn deprecation(&self) -> Option<&str> {
         let delivered = self.delivered.as_ref().filter(|it| it.state == State::Deprecated)?;
