@@ -80,8 +80,12 @@ fn check(origin: &str) -> Result<(), String> {
             "{origin:?}: browsers leave out the port that {scheme} has by default"
         ));
     }
-    if uri.host().is_none_or(str::is_empty) || rest.ends_with(':') {
-        return Err(format!("{origin:?} has no host or an empty port: expected one {EXAMPLE}"));
+    // What stands between brackets is an address of IPv6, and has colons of its own.
+    let names_port = rest.rsplit(']').next().is_some_and(|behind| behind.contains(':'));
+    if uri.host().is_none_or(str::is_empty) || names_port && uri.port_u16().is_none() {
+        return Err(format!(
+            "{origin:?} has no host or no such port: expected an origin, {EXAMPLE}"
+        ));
     }
     Ok(())
 }
