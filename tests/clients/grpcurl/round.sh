@@ -82,18 +82,17 @@ message() { # what comes next
   jq -c ".$1" <<<"$line"
 }
 
+step="a topic is created"
+echo '{"topic": {"name": "clients.grpcurl"}}' | call "$TOPICS/CreateTopic" | expect name '"clients.grpcurl"' .topic.name
+ok
+
 step="a missing topic is NOT_FOUND, and the nearest one is named"
-jq -nc '{topic: {name: "clients.grpcurl"}}' | call "$TOPICS/CreateTopic" >"$folder/created"
 echo '{"name": "clients.grpcurk"}' | refused "$TOPICS/GetTopic" >"$folder/missing"
 expect code 5 .code <"$folder/missing"
 expect reason '"TOPIC_NOT_FOUND"' '.details[] | .reason // empty' <"$folder/missing"
 expect nearest '"clients.grpcurl"' '.details[] | .metadata.nearest // empty' <"$folder/missing"
 expect resource '["topic","clients.grpcurk"]' \
   '.details[] | select(.resourceType) | [.resourceType, .resourceName]' <"$folder/missing"
-ok
-
-step="a topic is created"
-expect name '"clients.grpcurl"' .topic.name <"$folder/created"
 ok
 
 step="a JSON schema is registered"
@@ -159,7 +158,7 @@ expect code 9 .code <"$folder/any"
 expect reason '"SCHEMA_REQUIRED"' '.details[] | .reason // empty' <"$folder/any"
 ok
 
-step="a subscription catches up"
+step="a subscription catches up, and a live event arrives"
 subscribe "{\"topics\": [\"$TOPIC\"], \"start\": {\"edge\": \"EDGE_EARLIEST\"}, \"view\": \"EVENT_VIEW_JSON\"}"
 message started | expect range '["clients.grpcurl","3"]' '.topics[0] | [.topic, .nextOffset]'
 touch "$folder/events"
@@ -172,9 +171,6 @@ expect ids '"n-1" "o-1" "n-2"' .event.id <"$folder/events"
 expect payloads '{"text":"ready"} {"number":"1","total":"9007199254740993"} {"stars":3,"text":"set"}' \
   .event.data <"$folder/events"
 message caughtUp >/dev/null
-ok
-
-step="a live event arrives"
 batch "$(note n-4 '{"text": "live"}')" | call "$EVENTS/Publish" >/dev/null
 message batch >"$folder/live"
 expect event '["n-4","3",{"text":"live"}]' '.events[0] | [.event.id, .offset, .event.data]' <"$folder/live"
