@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Prints the path of a tool that only tests need, in the version that tests/clients/tools pins. Built or fetched once, into
+# Prints the path of a tool that only tests need, in the version that tests/clients pins. Built or fetched once, into
 # a folder of the cache whose name changes with the pins.
 #
 #   scripts/tool.sh grpcurl | protoc-gen-go | protoc-gen-go-grpc    Go, built from source
 #   scripts/tool.sh buf                                             npm
-#   scripts/tool.sh node_modules                                    the folder that npm filled
+#   scripts/tool.sh node_modules [CLIENT]                           the folder that npm filled, for tests/clients/CLIENT
 #   scripts/tool.sh python                                          the interpreter of a venv, filled from PyPI
 #   scripts/tool.sh wheels                                          the folder of what that venv was filled with
 set -euo pipefail
@@ -39,8 +39,9 @@ go_tool() { # name, package
   echo "$bin/$1"
 }
 
-node_modules() {
-  local folder
+node_modules() { # a folder of tests/clients
+  local folder pins
+  pins=$clients/$1
   folder="$cache/npm-$(pinned_by "$pins/package.json")"
   alone npm
   if [ ! -d "$folder" ]; then
@@ -76,10 +77,10 @@ case $tool in
   protoc-gen-go) go_tool protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go ;;
   protoc-gen-go-grpc) go_tool protoc-gen-go-grpc google.golang.org/grpc/cmd/protoc-gen-go-grpc ;;
   buf)
-    modules=$(node_modules)
+    modules=$(node_modules tools)
     echo "$modules/.bin/buf"
     ;;
-  node_modules) node_modules ;;
+  node_modules) node_modules "${2:-tools}" ;;
   python) echo "$(python_folder)/bin/python" ;;
   wheels) echo "$(python_folder)/wheels" ;;
   *)

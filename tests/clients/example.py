@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Plays an example as its reader would: what its README.md has in ```console blocks, in a fresh folder, in one shell.
 
     example.py FOLDER ADDRESS
