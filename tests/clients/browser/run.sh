@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# The whole round in Chromium against the server at ADDRESS, from a page at http://127.0.0.1:PORT. The server has to list that
-# origin. Stubs come from proto/ by protoc-gen-es; the page is type-checked by tsc and bundled by esbuild.
+# The whole round in Chromium against the server at ADDRESS, from a page at http://127.0.0.1:PORT, and the example, from
+# http://localhost:EXAMPLE_PORT. The server has to list both origins. Stubs come from proto/ by protoc-gen-es; the page is
+# type-checked by tsc and bundled by esbuild.
 set -euo pipefail
 
 address=${1:?"address of a server?"}
 port=${2:?"port of the page?"}
+example_port=${3:?"port of the page of the example?"}
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 modules=$("$root/scripts/tool.sh" node_modules browser)
@@ -24,3 +26,7 @@ cp "$here/../schemas/payment.proto" "$work/payload"
   esbuild round.ts --bundle --format=esm --log-level=warning --outfile=bundle.js
 )
 node "$work/run.js" "$address" "$port" "$work/bundle.js" "$here/../schemas"
+
+# The example, as its README says; what npm installs is in npm's own cache.
+npm_config_prefer_offline=true "$here/../example.py" "$root/examples/browser" "$address" "$example_port" \
+  node "$here/browse.js" "$address" "$example_port" "$root/examples/browser/README.md"
