@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Plays an example as its reader would: what its README.md has in ```console blocks, in a fresh folder, in one shell.
 
-    example.py FOLDER ADDRESS
+    example.py FOLDER ADDRESS [PORT COMMAND...]
 
-What a command prints has to be what stands below it. One that ends with ^C is ended when it has printed that much.
-localhost:7171 is where the server is.
+What a command prints has to be what stands below it. One that ends with ^C is ended when it has printed that much, and when
+COMMAND, which is run meanwhile, has ended well. localhost:7171 is where the server is, localhost:8080 where the example is.
 """
 
+import os
 import pathlib
 import queue
 import shutil
@@ -37,8 +38,10 @@ def steps(readme):
 class Shell:
     def __init__(self, folder):
         self.errors = tempfile.TemporaryFile(mode="w+")
+        # A terminal at which nobody types: some programs end where there is none.
+        self.keyboard, self.typist = os.pipe()
         self.process = subprocess.Popen(
-            ["bash"], cwd=folder, text=True, bufsize=1,
+            ["bash"], cwd=folder, text=True, bufsize=1, pass_fds=[self.keyboard],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
         )
         self.lines = queue.Queue()
@@ -58,11 +61,11 @@ class Shell:
         except queue.Empty:
             return None
 
-    def play(self, command, expected):
+    def play(self, command, expected, meanwhile):
         """What it printed, and how it ended."""
         printed = []
         if expected[-1:] == ["^C"]:
-            self.say(f"( exec {command} ) & running=$!")
+            self.say(f"( exec {command} ) <&{self.keyboard} & running=$!")
             while printed != expected[:-1]:
                 line = self.hear()
                 if line is None:
@@ -70,6 +73,8 @@ class Shell:
                 printed.append(line)
                 if printed != expected[: len(printed)]:
                     return printed, "it goes on"
+            if meanwhile and subprocess.run(meanwhile).returncode != 0:
+                return printed, "what was run meanwhile failed"
             self.say(f"kill $running; wait $running; echo '{DONE}' 0")
             printed.append("^C")
         else:
@@ -84,9 +89,10 @@ class Shell:
 
 
 def main():
-    if len(sys.argv) != 3:
-        sys.exit("usage: example.py FOLDER ADDRESS")
+    if len(sys.argv) < 3:
+        sys.exit("usage: example.py FOLDER ADDRESS [PORT COMMAND...]")
     source, address = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
+    port, meanwhile = (sys.argv[3:4] or ["8080"])[0], sys.argv[4:]
     with tempfile.TemporaryDirectory() as fresh:
         folder = pathlib.Path(fresh) / "examples" / source.name
         # What somebody made in the example is not what its readers have.
@@ -102,7 +108,8 @@ def main():
         try:
             for command, expected in steps((folder / "README.md").read_text()):
                 real = command.replace("localhost:7171", address)
-                printed, ended = shell.play(real, expected)
+                real = real.replace("localhost:8080", f"localhost:{port}")
+                printed, ended = shell.play(real, expected, meanwhile)
                 if printed != expected or ended != "0":
                     shell.errors.seek(0)
                     sys.exit(

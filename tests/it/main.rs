@@ -23,6 +23,7 @@ mod registry;
 mod registry_disk;
 mod registry_pair;
 mod schema_cli;
+mod scripting_clients;
 mod streams;
 mod tidy;
 mod topics;

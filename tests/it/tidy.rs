@@ -324,7 +324,7 @@ fn has_reason(file: &File, line: usize) -> bool {
 }
 
 fn length(file: &File) -> Vec<Finding> {
-    let source = ["rs", "proto", "sh", "go", "java", "mjs"];
+    let source = ["rs", "proto", "sh", "go", "java", "mjs", "js", "ts", "py"];
     if !source.iter().any(|it| file.path.rsplit('.').next() == Some(it)) {
         return Vec::new();
     }
