@@ -78,6 +78,7 @@ check_clients() {
   have python3 || need python3 "Python, for its client and the independent decoders of schemas"
   python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv "Python's venv, for its client and the independent decoders of schemas"
   have chromium || need chromium "Chromium, for the client in a browser"
+  have jq || need jq "jq, for the client that is grpcurl"
   if ! have go; then
     need golang-go "Go, for grpcurl and the Go client"
   fi

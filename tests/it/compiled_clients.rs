@@ -1,11 +1,7 @@
 //! Clients of the languages that are compiled, and grpcurl: each does everything that a client does, once, against a server
 //! of its own, and says what it saw. Then the examples, by the commands that their own READMEs say.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, path::PathBuf, process::Command};
 
 use crate::{
     clients::{project, scratch, succeed, tool, toolchain},
@@ -74,4 +70,40 @@ async fn grpcurl_does_the_whole_round() {
     let mut round = Command::new(project("tests/clients/grpcurl/round.sh"));
     let saw = succeed(round.arg(grpcurl).arg(server.address().to_string()));
     assert_eq!(saw, ROUND);
+}
+
+/// Plays an example's README in a copy of its folder: its commands, with these tools in the path, and what they print.
+async fn example_does_what_it_says<const N: usize>(name: &str, tools: [&str; N]) {
+    let mut path: Vec<PathBuf> =
+        tools.iter().map(|it| tool(it).parent().unwrap().to_owned()).collect();
+    path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+    let server = Server::start(Options::default()).await;
+    succeed(
+        Command::new("python3")
+            .arg(project("tests/clients/example.py"))
+            .arg(project("examples").join(name))
+            .arg(server.address().to_string())
+            .env("PATH", env::join_paths(path).unwrap()),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_in_go_does_what_it_says() {
+    if toolchain("the example in Go", ["go", "npm", "python3", "bash"]) {
+        example_does_what_it_says("go", ["buf"]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_in_java_does_what_it_says() {
+    if toolchain("the example in Java", ["java", "mvn", "python3", "bash"]) {
+        example_does_what_it_says("java", []).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_with_grpcurl_does_what_it_says() {
+    if toolchain("the example with grpcurl", ["go", "jq", "python3", "bash"]) {
+        example_does_what_it_says("grpcurl", ["grpcurl"]).await;
+    }
 }

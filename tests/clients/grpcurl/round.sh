@@ -178,6 +178,17 @@ unsubscribe
 jq -c '.events[]' "$folder/live" >>"$folder/events"
 ok
 
+step="a Protobuf payload comes back as the Any that it was"
+"$grpcurl" -plaintext "$address" describe "$ORDER" >"$folder/described"
+grep -q 'int64 total = 2;' "$folder/described" || fail "no description of $ORDER: $(cat "$folder/described")"
+jq -nc --arg topic "$TOPIC" --arg type "type.googleapis.com/$ORDER" '{topic: $topic, validate_only: true, events: [
+    {id: "o-9", source: "/grpcurl", type: "shop.orders.v1.OrderPlaced", proto_data: {"@type": $type, number: "9", total: 9}}]}' |
+  call "$EVENTS/Publish" | expect 'schema version' '"1.0.0"' '.results[0].schemaVersion'
+jq -nc --arg topic "$TOPIC" '{topic: $topic, offset: 1, view: "EVENT_VIEW_ANY"}' | call "$EVENTS/GetEvent" |
+  expect payload '{"@type":"type.googleapis.com/shop.orders.v1.OrderPlaced","number":"1","total":"9007199254740993"}' \
+    .event.event.protoData
+ok
+
 step="a cursor resumes exactly"
 readarray -t cursors < <(jq -r .cursor "$folder/events")
 offset=0
