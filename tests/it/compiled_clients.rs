@@ -46,6 +46,7 @@ async fn go_does_the_whole_round() {
     let address = server.address().to_string();
     let saw = succeed(Command::new(&client).args(["round", &address]).arg(payload()));
     assert_eq!(saw, ROUND);
+    server.assert_calm();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,6 +59,7 @@ async fn java_does_the_whole_round() {
     let mut client = Command::new("java");
     client.args(["-cp", classes.trim(), "tidings.Round", &server.address().to_string()]);
     assert_eq!(succeed(client.arg(payload())), ROUND);
+    server.assert_calm();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,6 +72,7 @@ async fn grpcurl_does_the_whole_round() {
     let mut round = Command::new(project("tests/clients/grpcurl/round.sh"));
     let saw = succeed(round.arg(grpcurl).arg(server.address().to_string()));
     assert_eq!(saw, ROUND);
+    server.assert_calm();
 }
 
 /// Plays an example's README in a copy of its folder: its commands, with these tools in the path, and what they print.

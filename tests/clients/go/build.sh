@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Generates the Go stubs and builds the client to the path given. Both happen in a copy in the cache: the sources stay as
-# they are, and who comes second finds what the first one built.
+# Generates the Go stubs and builds the client to the path given, by way of a folder of the cache whose name changes with what
+# it is made of: the sources stay as they are, and who comes second finds what the first one built.
 set -euo pipefail
 
 out=${1:?"where to?"}
@@ -10,25 +10,26 @@ buf=$("$root/scripts/tool.sh" buf)
 plugins=$(dirname "$("$root/scripts/tool.sh" protoc-gen-go)")
 "$root/scripts/tool.sh" protoc-gen-go-grpc >/dev/null
 
-stage=${TIDINGS_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/tidings/tools}/go-client
-mkdir -p "$stage"
+cache=${TIDINGS_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/tidings/tools}
+made_of=$(find . ../proto "$root/proto" -type f -print0 | sort -z | xargs -0 cat | cksum | cut -d ' ' -f 1)
+folder=$cache/go-client-$made_of
+mkdir -p "$cache"
 if command -v flock >/dev/null 2>&1; then
-  exec 9>"$stage.lock"
+  exec 9>"$cache/go-client.lock"
   flock 9
 fi
 
-made_of=$(find . ../proto "$root/proto" -type f -not -path './stubs/*' -print0 | sort -z | xargs -0 cat | cksum)
-if [ "$(cat "$stage/made-of" 2>/dev/null)" != "$made_of" ]; then
-  rm -rf "$stage"
-  mkdir -p "$stage"
-  cp ./*.go go.mod go.sum buf.gen.yaml "$stage"
+if [ ! -d "$folder" ]; then
+  rm -rf "$folder.new"
+  mkdir -p "$folder.new"
+  cp ./*.go go.mod go.sum buf.gen.yaml "$folder.new"
   (
-    cd "$stage"
+    cd "$folder.new"
     PATH="$plugins:$PATH"
     "$buf" generate "$root/proto" --path "$root/proto/tidings"
     "$buf" generate "$root/tests/clients/proto"
     GOFLAGS=-mod=readonly go build -trimpath -o client .
   )
-  echo "$made_of" >"$stage/made-of"
+  mv "$folder.new" "$folder"
 fi
-cp "$stage/client" "$out"
+cp "$folder/client" "$out"
