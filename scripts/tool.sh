@@ -58,7 +58,7 @@ node_modules() { # a folder of tests/clients
 python_folder() {
   local folder pins
   pins=$clients/python/requirements.txt
-  folder="$cache/python-$(pinned_by "$pins")"
+  folder="$cache/python-$(pinned_by "$pins" <(python3 -VV))"
   alone python
   if [ ! -d "$folder" ]; then
     rm -rf "$folder.new"

@@ -13,7 +13,7 @@ const stream = events.subscribe({
 for await (const { message: kind, [kind]: message } of stream) {
   if (kind === "batch") {
     for (const { event, offset, schema } of message.events)
-      console.log(offset, event.type, schema.deliveredVersion, event.textData);
+      console.log(offset, event.type, schema?.deliveredVersion, event.textData);
   } else if (kind !== "heartbeat") {
     console.log(kind);
   }

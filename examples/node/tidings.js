@@ -14,7 +14,8 @@ const options = { longs: String, enums: String, defaults: true, oneofs: true, js
 const definition = loader.loadSync(files, { ...options, includeDirs: ["../../proto"] });
 const { tidings } = grpc.loadPackageDefinition(definition);
 
-const open = (service) => new service(process.argv[2], grpc.credentials.createInsecure());
+const address = process.argv[2] ?? "localhost:7171";
+const open = (service) => new service(address, grpc.credentials.createInsecure());
 export const events = open(tidings.events.v1.EventService);
 export const topics = open(tidings.events.v1.TopicService);
 export const registry = open(tidings.registry.v1.SchemaRegistryService);

@@ -6,7 +6,8 @@ from tidings.registry.v1.schema_pb2 import SCHEMA_FORMAT_JSON, Definition
 from tidings.registry.v1.schema_registry_service_pb2 import RegisterSchemaRequest, SchemaDraft
 from tidings.registry.v1.schema_registry_service_pb2_grpc import SchemaRegistryServiceStub
 
-channel = grpc.insecure_channel(sys.argv[1])
+address = sys.argv[1] if len(sys.argv) > 1 else "localhost:7171"
+channel = grpc.insecure_channel(address)
 try:
     TopicServiceStub(channel).CreateTopic(CreateTopicRequest(topic=Topic(name="orders")))
 except grpc.RpcError as error:

@@ -8,7 +8,8 @@ from tidings.events.v1.event_pb2 import Event
 from tidings.events.v1.event_service_pb2 import PublishRequest
 from tidings.events.v1.event_service_pb2_grpc import EventServiceStub
 
-events = EventServiceStub(grpc.insecure_channel(sys.argv[1]))
+address = sys.argv[1] if len(sys.argv) > 1 else "localhost:7171"
+events = EventServiceStub(grpc.insecure_channel(address))
 
 
 def publish(payload):

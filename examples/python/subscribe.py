@@ -5,7 +5,8 @@ from tidings.events.v1.event_service_pb2 import EDGE_EARLIEST, AcceptedSchema, S
 from tidings.events.v1.event_service_pb2 import StartPosition, SubscribeRequest
 from tidings.events.v1.event_service_pb2_grpc import EventServiceStub
 
-events = EventServiceStub(grpc.insecure_channel(sys.argv[1]))
+address = sys.argv[1] if len(sys.argv) > 1 else "localhost:7171"
+events = EventServiceStub(grpc.insecure_channel(address))
 kept = pathlib.Path("cursor")
 request = SubscribeRequest(
     topics=["orders"],
