@@ -16,7 +16,7 @@ while read -r what value; do
     cursor) echo "$value" >cursor.new && mv cursor.new cursor ;;
   esac
 done < <(
-  grpcurl -plaintext -d "$request" "$1" tidings.events.v1.EventService/Subscribe | jq --unbuffered -r '
+  grpcurl -plaintext -d "$request" "${1:-localhost:7171}" tidings.events.v1.EventService/Subscribe | jq --unbuffered -r '
     (.batch.events[]? | "event \(.offset // 0) \(.event.type) \(.schema.deliveredVersion) \(.event.data | tojson)"),
     (select(.caughtUp) | "event caught up"),
     "cursor \(.[].cursor)"'

@@ -18,8 +18,9 @@ import (
 const order = `{"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}`
 
 func main() {
+	address := append(os.Args, "localhost:7171")[1] // where none is given
 	ctx := context.Background()
-	connection, err := grpc.NewClient(os.Args[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -14,7 +14,8 @@ import (
 )
 
 func main() {
-	connection, err := grpc.NewClient(os.Args[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	address := append(os.Args, "localhost:7171")[1] // where none is given
+	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -34,8 +35,8 @@ func main() {
 			break
 		}
 		for _, recorded := range it.GetBatch().GetEvents() {
-			event := recorded.Event
-			fmt.Println(recorded.Offset, event.Type, recorded.Schema.DeliveredVersion, event.GetTextData())
+			version := recorded.GetSchema().GetDeliveredVersion()
+			fmt.Println(recorded.Offset, recorded.Event.Type, version, recorded.Event.GetTextData())
 		}
 		if it.GetCaughtUp() != nil {
 			fmt.Println("caught up")

@@ -14,7 +14,8 @@ import tidings.registry.v1.SchemaRegistryServiceGrpc;
 
 public class Prepare {
   public static void main(String[] arguments) {
-    var channel = Grpc.newChannelBuilder(arguments[0], InsecureChannelCredentials.create()).build();
+    var address = arguments.length > 0 ? arguments[0] : "localhost:7171";
+    var channel = Grpc.newChannelBuilder(address, InsecureChannelCredentials.create()).build();
     var topic = Topic.newBuilder().setName("orders").build();
     try {
       TopicServiceGrpc.newBlockingStub(channel).createTopic(CreateTopicRequest.newBuilder().setTopic(topic).build());

@@ -13,7 +13,8 @@ import tidings.events.v1.PublishRequest;
 
 public class Publish {
   public static void main(String[] arguments) throws InvalidProtocolBufferException {
-    var channel = Grpc.newChannelBuilder(arguments[0], InsecureChannelCredentials.create()).build();
+    var address = arguments.length > 0 ? arguments[0] : "localhost:7171";
+    var channel = Grpc.newChannelBuilder(address, InsecureChannelCredentials.create()).build();
     var events = EventServiceGrpc.newBlockingStub(channel);
     for (var payload : new String[] {"{\"total\": 12.5}", "{\"total\": \"many\"}"}) {
       // The same id and source again are the same event: a publish may be repeated until it is answered.

@@ -14,7 +14,8 @@ import tidings.events.v1.SubscribeResponse;
 
 public class Subscribe {
   public static void main(String[] arguments) throws IOException {
-    var channel = Grpc.newChannelBuilder(arguments[0], InsecureChannelCredentials.create()).build();
+    var address = arguments.length > 0 ? arguments[0] : "localhost:7171";
+    var channel = Grpc.newChannelBuilder(address, InsecureChannelCredentials.create()).build();
     var kept = Path.of("cursor");
     // Behind what was seen before; the first time, from the beginning.
     var start = StartPosition.newBuilder().setEdge(Edge.EDGE_EARLIEST);
