@@ -179,7 +179,7 @@ jq -c '.events[]' "$folder/live" >>"$folder/events"
 ok
 
 step="a Protobuf payload comes back as the Any that it was"
-"$grpcurl" -plaintext "$address" describe "$ORDER" >"$folder/described"
+"$grpcurl" -plaintext "$address" describe "$ORDER" >"$folder/described" 2>&1 || fail "$(cat "$folder/described")"
 grep -q 'int64 total = 2;' "$folder/described" || fail "no description of $ORDER: $(cat "$folder/described")"
 jq -nc --arg topic "$TOPIC" --arg type "type.googleapis.com/$ORDER" '{topic: $topic, validate_only: true, events: [
     {id: "o-9", source: "/grpcurl", type: "shop.orders.v1.OrderPlaced", proto_data: {"@type": $type, number: "9", total: 9}}]}' |
@@ -187,6 +187,18 @@ jq -nc --arg topic "$TOPIC" --arg type "type.googleapis.com/$ORDER" '{topic: $to
 jq -nc --arg topic "$TOPIC" '{topic: $topic, offset: 1, view: "EVENT_VIEW_ANY"}' | call "$EVENTS/GetEvent" |
   expect payload '{"@type":"type.googleapis.com/shop.orders.v1.OrderPlaced","number":"1","total":"9007199254740993"}' \
     .event.event.protoData
+# One that is registered while the stream is open comes as JSON on that stream.
+echo '{"topic": {"name": "clients.grpcurl.parcels"}}' | call "$TOPICS/CreateTopic" >/dev/null
+subscribe '{"topics": ["clients.grpcurl.parcels"], "view": "EVENT_VIEW_ANY"}'
+message started >/dev/null
+message caughtUp >/dev/null
+register shop.parcels.v1.ParcelSent SCHEMA_FORMAT_PROTOBUF \
+  'syntax = "proto3"; package shop.parcels.v1; message ParcelSent { string order = 1; sint32 grams = 2; }' >/dev/null
+jq -nc '{topic: "clients.grpcurl.parcels", events: [{id: "p-1", source: "/grpcurl", type: "shop.parcels.v1.ParcelSent",
+    data: {order: "1", grams: 250}}]}' | call "$EVENTS/Publish" >/dev/null
+message batch | expect 'payload of a new type' \
+  '{"@type":"type.googleapis.com/shop.parcels.v1.ParcelSent","grams":250,"order":"1"}' '.events[].event.protoData'
+unsubscribe
 ok
 
 step="a cursor resumes exactly"
