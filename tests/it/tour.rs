@@ -17,6 +17,8 @@ use crate::{
     harness::{Options, Server},
 };
 
+/// The file that the tour is in.
+const TOUR: &str = "tests/it/tour.md";
 const HEADING: &str = "Five minutes in grpcurl";
 const ADDRESS: &str = "localhost:7171";
 
@@ -25,7 +27,7 @@ async fn the_tour_prints_what_it_says() {
     if !toolchain("the tour", ["go", "bash"]) {
         return;
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tour.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(TOUR);
     let written = fs::read_to_string(&path).unwrap();
     let grpcurl = tool("grpcurl");
     let server = Server::start(Options::default()).await;
