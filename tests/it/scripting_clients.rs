@@ -63,7 +63,7 @@ async fn a_page_does_the_whole_round() {
     let arguments = [page.to_string(), example.to_string()];
     let lines = [
         "ok: an origin that is not listed reads nothing",
-        "all 15 steps",
+        "all 17 steps",
         "ok: the page shows what its README says",
         "ok: opened again, it goes on behind its cursor",
     ];
