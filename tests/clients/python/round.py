@@ -187,6 +187,17 @@ def all_faults(client):
     equal("fields", sorted(refusal.fields()), places)
 
 
+def many_faults(client):
+    batch = [order(n, total="many") for n in range(1000, 2000)]
+    refusal = Refusal(lambda: client.publish(*batch))
+    info = refusal.expect(grpc.StatusCode.INVALID_ARGUMENT, "PAYLOAD_INVALID")
+    equal("total", info.metadata["total"], "1000")
+    listed = refusal.fields()
+    equal("fields", listed, [f"events[{n}].text_data/total" for n in range(len(listed))])
+    size = sum(it.ByteSize() for it in refusal.details)
+    equal(f"{size} bytes of details are at most 4 KiB", size <= 4096, True)
+
+
 def protobuf_payloads(client):
     message = PaymentAuthorized(order="o-1", cents=4200)
     message.at.GetCurrentTime()
@@ -337,6 +348,7 @@ STEPS = [
     ("a condition that fails says expected and actual", failed_condition),
     ("a wrong payload is refused with its place", wrong_payload),
     ("two wrong events of a batch are told at once", all_faults),
+    ("a thousand wrong events are told in at most 4 KiB", many_faults),
     ("Protobuf payloads come back as Any and as JSON; a stranger is refused", protobuf_payloads),
     ("a subscription catches up and follows", catch_up_and_follow),
     ("every cursor resumes: no event twice, none missing", resume),
