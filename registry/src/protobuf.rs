@@ -21,7 +21,6 @@ mod form;
 mod ledger;
 mod limits;
 mod link;
-mod narrow;
 mod options;
 mod payload;
 mod places;
@@ -30,6 +29,7 @@ mod ranges;
 mod report;
 mod rules;
 mod scan;
+mod short_way;
 mod shown;
 mod source;
 mod special;
@@ -46,8 +46,8 @@ use crate::{
     finding::{Change, Comparison, Finding, Options},
 };
 
-pub(crate) use self::narrow::Narrow;
 pub use self::rules::RULES;
+pub(crate) use self::short_way::ShortWay;
 
 use self::{
     compare::{Roots, Walk},
@@ -211,9 +211,9 @@ impl Schema {
         Ok(converted)
     }
 
-    /// The short way to a version that declares less. None: the two differ by more.
-    pub(crate) fn narrow(&self, reader: &Self) -> Option<Narrow> {
-        Narrow::between(self.side().ok()?, reader.side().ok()?)
+    /// The short way to a version that differs by fields alone. None: the two differ by more.
+    pub(crate) fn short_way(&self, reader: &Self) -> Option<ShortWay> {
+        ShortWay::between(self.side().ok()?, reader.side().ok()?)
     }
 
     fn side(&self) -> Result<Side<'_>, Vec<Violation>> {
