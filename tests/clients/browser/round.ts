@@ -317,7 +317,7 @@ async function incompatibleSchema() {
 
 async function deadline() {
   const begun = performance.now();
-  const subscription = new Subscription({ start: { position: { case: "last", value: 1n } } }, 1_000);
+  const subscription = new Subscription({ start: { position: { case: "last", value: 1n } } }, 3_000);
   const kinds: unknown[] = [];
   try {
     for (;;) kinds.push((await subscription.next()).case);
@@ -325,7 +325,7 @@ async function deadline() {
     equal("code", ConnectError.from(error).code, Code.DeadlineExceeded);
   }
   equal("messages", kinds, ["started", "batch", "caughtUp"]);
-  equal("took less than 10 s", performance.now() - begun < 10_000, true);
+  equal("took less than 20 s", performance.now() - begun < 20_000, true);
 }
 
 async function largeEvents() {

@@ -294,7 +294,7 @@ async function incompatibleSchema() {
 
 async function deadline() {
   const begun = hrtime.bigint();
-  const subscription = new Subscription({ start: { last: 1 } }, 1_000);
+  const subscription = new Subscription({ start: { last: 1 } }, 3_000);
   const kinds = [];
   try {
     for (;;) kinds.push((await subscription.next())[0]);
@@ -302,7 +302,7 @@ async function deadline() {
     equal("code", error.code, grpc.status.DEADLINE_EXCEEDED);
   }
   equal("messages", kinds, ["started", "batch", "caughtUp"]);
-  equal("took less than 10 s", hrtime.bigint() - begun < 10_000_000_000n, true);
+  equal("took less than 20 s", hrtime.bigint() - begun < 20_000_000_000n, true);
 }
 
 /** 12 MB, to a client that takes 4 MiB a message. */

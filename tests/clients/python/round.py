@@ -308,14 +308,14 @@ def deadline(client):
     begun = time.monotonic()
     kinds = []
     try:
-        for response in client.subscribe(StartPosition(last=1), seconds=1):
+        for response in client.subscribe(StartPosition(last=1), seconds=3):
             kinds.append(response.WhichOneof("message"))
     except grpc.RpcError as error:
         equal("code", error.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
     else:
         raise Unexpected("the stream ended by itself")
     equal("messages", kinds, ["started", "batch", "caught_up"])
-    equal("took less than 10 s", time.monotonic() - begun < 10, True)
+    equal("took less than 20 s", time.monotonic() - begun < 20, True)
 
 
 def large_events(client):
