@@ -37,7 +37,7 @@ async fn python_does_the_whole_round() {
         return;
     }
     let server = Server::start(Options::default()).await;
-    let lines = ["all 15 steps", "ok: python subscribe.py localhost:7171"];
+    let lines = ["all 16 steps", "ok: python subscribe.py localhost:7171"];
     run("python", &server, &[], &lines).await;
 }
 
@@ -47,7 +47,7 @@ async fn node_does_the_whole_round() {
         return;
     }
     let server = Server::start(Options::default()).await;
-    let lines = ["all 15 steps", "ok: node subscribe.js localhost:7171"];
+    let lines = ["all 16 steps", "ok: node subscribe.js localhost:7171"];
     run("node", &server, &[], &lines).await;
 }
 
@@ -63,7 +63,7 @@ async fn a_page_does_the_whole_round() {
     let arguments = [page.to_string(), example.to_string()];
     let lines = [
         "ok: an origin that is not listed reads nothing",
-        "all 15 steps",
+        "all 17 steps",
         "ok: the page shows what its README says",
         "ok: opened again, it goes on behind its cursor",
     ];

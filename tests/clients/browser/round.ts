@@ -317,7 +317,7 @@ async function incompatibleSchema() {
 
 async function deadline() {
   const begun = performance.now();
-  const subscription = new Subscription({ start: { position: { case: "last", value: 1n } } }, 1_000);
+  const subscription = new Subscription({ start: { position: { case: "last", value: 1n } } }, 3_000);
   const kinds: unknown[] = [];
   try {
     for (;;) kinds.push((await subscription.next()).case);
@@ -325,7 +325,7 @@ async function deadline() {
     equal("code", ConnectError.from(error).code, Code.DeadlineExceeded);
   }
   equal("messages", kinds, ["started", "batch", "caughtUp"]);
-  equal("took less than 10 s", performance.now() - begun < 10_000, true);
+  equal("took less than 20 s", performance.now() - begun < 20_000, true);
 }
 
 async function largeEvents() {
@@ -338,6 +338,52 @@ async function largeEvents() {
   for await (const page of events.read({ topics: [topic] }, options)) read += page.batch?.events.length ?? 0;
   const subscribed = await recorded({ topics: [topic], maxBatchBytes: 3 << 20 });
   equal("events", [read, subscribed.length], [12, 12]);
+}
+
+const eventsUrl = `${baseUrl}/v1/topics/${TOPIC}/events`;
+
+/** Publishes over HTTP, as a CloudEvents document. */
+function post(id: string, total: unknown) {
+  const source = "https://shop.example/browser";
+  const event = { specversion: "1.0", id, source, type: ORDER, data: { order: id, total } };
+  const headers = { "content-type": "application/cloudevents+json" };
+  return fetch(eventsUrl, { method: "POST", headers, body: JSON.stringify(event) });
+}
+
+async function publishOverHttp() {
+  const answer = await post("posted-1", 100);
+  const { results } = await answer.json();
+  equal("status, id", [answer.status, results[0].id], [200, "posted-1"]);
+  const refused = await post("posted-2", "many");
+  const problem = await refused.json();
+  equal("status, reason", [refused.status, problem.reason], [400, "PAYLOAD_INVALID"]);
+  const places = problem.violations.map((it: { field: string }) => it.field.split("/").at(-1));
+  equal("places", places, ["total"]);
+}
+
+async function eventSource() {
+  const everything = ids(await recorded());
+  // It ends with what is recorded now. An EventSource then connects again, with the id that it had last.
+  const source = new EventSource(`${eventsUrl}?from=earliest&until=end`);
+  const seen: string[] = [];
+  let ends = 0;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      setTimeout(() => reject(new Error(`after ${PATIENCE_MS} ms: ${show(seen)}`)), PATIENCE_MS);
+      source.onmessage = ({ data }) => {
+        seen.push(JSON.parse(data).id);
+        if (seen.at(-1) === "posted-3") resolve();
+      };
+      source.addEventListener("end", () => {
+        ends += 1;
+        if (ends === 1) post("posted-3", 300).catch(reject);
+      });
+      source.addEventListener("failed", ({ data }) => reject(new Error(data)));
+    });
+  } finally {
+    source.close();
+  }
+  equal("ids", seen, [...everything, "posted-3"]);
 }
 
 const STEPS: [string, () => Promise<void>][] = [
@@ -356,6 +402,8 @@ const STEPS: [string, () => Promise<void>][] = [
   ["an incompatible schema is refused with the report", incompatibleSchema],
   ["a deadline ends a stream", deadline],
   ["12 MB come to a page", largeEvents],
+  ["a CloudEvents document is posted over HTTP; a refusal says where it is wrong", publishOverHttp],
+  ["an EventSource that loses its connection goes on: no event twice, none missing", eventSource],
 ];
 
 /** Says it to run.js. */

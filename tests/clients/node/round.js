@@ -61,6 +61,7 @@ async function refused(answer, code, reason) {
   }
   const [bytes] = error.metadata?.get("grpc-status-details-bin") ?? [];
   if (!bytes) throw error;
+  equal(`${bytes.length} bytes of details are at most 4 KiB`, bytes.length <= 4096, true);
   const status = definition["google.rpc.Status"].deserialize(bytes);
   const details = Object.fromEntries(status.details.map((it) => [it["@type"].split(".").at(-1), it]));
   const { domain, reason: said } = details.ErrorInfo;
@@ -198,6 +199,14 @@ async function allFaults() {
   equal("fields", fields(details), places);
 }
 
+async function manyFaults() {
+  const batch = Array.from({ length: 1000 }, (_, n) => order(1000 + n, "many"));
+  const details = await refused(publish(batch), grpc.status.INVALID_ARGUMENT, "PAYLOAD_INVALID");
+  equal("total", details.ErrorInfo.metadata.total, "1000");
+  const listed = details.BadRequest.fieldViolations.map((it) => it.field);
+  equal("fields", listed, listed.map((_, n) => `events[${n}].text_data/total`));
+}
+
 async function protobufPayloads() {
   const message = { order: "o-1", cents: "4200", at: { seconds: "1793611800", nanos: 250_000_000 } };
   const common = { source: "https://shop.example/node", type: PAYMENT };
@@ -285,7 +294,7 @@ async function incompatibleSchema() {
 
 async function deadline() {
   const begun = hrtime.bigint();
-  const subscription = new Subscription({ start: { last: 1 } }, 1_000);
+  const subscription = new Subscription({ start: { last: 1 } }, 3_000);
   const kinds = [];
   try {
     for (;;) kinds.push((await subscription.next())[0]);
@@ -293,7 +302,7 @@ async function deadline() {
     equal("code", error.code, grpc.status.DEADLINE_EXCEEDED);
   }
   equal("messages", kinds, ["started", "batch", "caughtUp"]);
-  equal("took less than 10 s", hrtime.bigint() - begun < 10_000_000_000n, true);
+  equal("took less than 20 s", hrtime.bigint() - begun < 20_000_000_000n, true);
 }
 
 /** 12 MB, to a client that takes 4 MiB a message. */
@@ -319,6 +328,7 @@ const STEPS = [
   ["a condition that fails says expected and actual", failedCondition],
   ["a wrong payload is refused with its place", wrongPayload],
   ["two wrong events of a batch are told at once", allFaults],
+  ["a thousand wrong events are told in at most 4 KiB", manyFaults],
   ["Protobuf payloads come back as Any and as JSON; a stranger is refused", protobufPayloads],
   ["a subscription catches up and follows", catchUpAndFollow],
   ["every cursor resumes: no event twice, none missing", resume],

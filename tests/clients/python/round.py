@@ -187,6 +187,17 @@ def all_faults(client):
     equal("fields", sorted(refusal.fields()), places)
 
 
+def many_faults(client):
+    batch = [order(n, total="many") for n in range(1000, 2000)]
+    refusal = Refusal(lambda: client.publish(*batch))
+    info = refusal.expect(grpc.StatusCode.INVALID_ARGUMENT, "PAYLOAD_INVALID")
+    equal("total", info.metadata["total"], "1000")
+    listed = refusal.fields()
+    equal("fields", listed, [f"events[{n}].text_data/total" for n in range(len(listed))])
+    size = sum(it.ByteSize() for it in refusal.details)
+    equal(f"{size} bytes of details are at most 4 KiB", size <= 4096, True)
+
+
 def protobuf_payloads(client):
     message = PaymentAuthorized(order="o-1", cents=4200)
     message.at.GetCurrentTime()
@@ -297,14 +308,14 @@ def deadline(client):
     begun = time.monotonic()
     kinds = []
     try:
-        for response in client.subscribe(StartPosition(last=1), seconds=1):
+        for response in client.subscribe(StartPosition(last=1), seconds=3):
             kinds.append(response.WhichOneof("message"))
     except grpc.RpcError as error:
         equal("code", error.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
     else:
         raise Unexpected("the stream ended by itself")
     equal("messages", kinds, ["started", "batch", "caught_up"])
-    equal("took less than 10 s", time.monotonic() - begun < 10, True)
+    equal("took less than 20 s", time.monotonic() - begun < 20, True)
 
 
 def large_events(client):
@@ -337,6 +348,7 @@ STEPS = [
     ("a condition that fails says expected and actual", failed_condition),
     ("a wrong payload is refused with its place", wrong_payload),
     ("two wrong events of a batch are told at once", all_faults),
+    ("a thousand wrong events are told in at most 4 KiB", many_faults),
     ("Protobuf payloads come back as Any and as JSON; a stranger is refused", protobuf_payloads),
     ("a subscription catches up and follows", catch_up_and_follow),
     ("every cursor resumes: no event twice, none missing", resume),
