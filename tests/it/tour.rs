@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The file that the tour is in.
-const TOUR: &str = "tests/it/tour.md";
+const TOUR: &str = "README.md";
 const HEADING: &str = "Five minutes in grpcurl";
 const ADDRESS: &str = "localhost:7171";
 
