@@ -17,6 +17,7 @@ mod descriptor_set;
 mod editions;
 mod encode;
 mod features;
+mod files;
 mod form;
 mod ledger;
 mod limits;
@@ -46,7 +47,11 @@ use crate::{
     finding::{Change, Comparison, Finding, Options},
 };
 
-pub(crate) use self::narrow::Narrow;
+pub(crate) use self::{
+    files::{File, commented, files, standard},
+    narrow::Narrow,
+    well_known::is_shared,
+};
 pub use self::rules::RULES;
 
 use self::{

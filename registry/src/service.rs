@@ -14,6 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 pub use self::status::unreachable;
+pub(crate) use self::status::{internal, invalid};
 use self::{decode::Faults, revision::AtRevision};
 use crate::{
     catalog::plan::{Decision, Draft, Planned},
