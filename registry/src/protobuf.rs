@@ -47,12 +47,12 @@ use crate::{
     finding::{Change, Comparison, Finding, Options},
 };
 
+pub use self::rules::RULES;
 pub(crate) use self::{
     files::{File, commented, files, standard},
     narrow::Narrow,
     well_known::is_shared,
 };
-pub use self::rules::RULES;
 
 use self::{
     compare::{Roots, Walk},

@@ -257,10 +257,12 @@ macro_rules! serve {
                             service: service.collect(),
                         })
                     }
-                    Answer::Error(code, error_message) => Told::ErrorResponse(wire::ErrorResponse {
-                        error_code: code.into(),
-                        error_message,
-                    }),
+                    Answer::Error(code, error_message) => {
+                        Told::ErrorResponse(wire::ErrorResponse {
+                            error_code: code.into(),
+                            error_message,
+                        })
+                    }
                 }
             }
 

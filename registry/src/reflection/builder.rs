@@ -78,7 +78,8 @@ impl Builder {
             let before = open.len();
             let mut later = Vec::new();
             for file in open {
-                let imports: Option<Vec<_>> = file.imports.iter().map(|it| placed.get(it)).collect();
+                let imports: Option<Vec<_>> =
+                    file.imports.iter().map(|it| placed.get(it)).collect();
                 let Some(imports) = imports else {
                     later.push(file);
                     continue;
@@ -195,7 +196,8 @@ impl Builder {
             units.push(Unit { name: origins.name(&path, own), path, own, file });
         }
         // A set of files may have the event elsewhere than in its last one.
-        let is_subject = |unit: &&Unit| unit.own && declares(&unit.file, registered.subject.as_str());
+        let is_subject =
+            |unit: &&Unit| unit.own && declares(&unit.file, registered.subject.as_str());
         if registered.definition.message_name.is_empty() && units.iter().any(|it| is_subject(&it)) {
             event = Some(registered.subject.to_string());
         }
@@ -342,8 +344,7 @@ fn event_of(registered: &Registered, file: &File) -> Option<String> {
     if !message_name.is_empty() {
         return Some(message_name.clone());
     }
-    let mut messages =
-        file.declarations.iter().filter(|it| it.kind == super::file::Kind::Message);
+    let mut messages = file.declarations.iter().filter(|it| it.kind == super::file::Kind::Message);
     match (messages.next(), messages.next(), form) {
         (Some(only), None, Form::Text(_) | Form::DescriptorSet(_)) => Some(only.name.clone()),
         _ => None,

@@ -198,9 +198,8 @@ impl File {
                 | tag::WEAK_DEPENDENCY
                 | tag::OPTION_DEPENDENCY => false,
                 tag::MESSAGE | tag::ENUM | tag::SERVICE | tag::EXTENSION => {
-                    let counted = usize::try_from(tag - tag::MESSAGE)
-                        .ok()
-                        .and_then(|it| counts.get_mut(it));
+                    let counted =
+                        usize::try_from(tag - tag::MESSAGE).ok().and_then(|it| counts.get_mut(it));
                     let at = counted.map_or(0, |it| std::mem::replace(it, *it + 1));
                     !without.contains(&(tag, at))
                 }

@@ -88,7 +88,9 @@ impl Question {
                  answer about one of its types has them",
                 shown(name)
             ),
-            Self::Extension(extended, number) if set.extension_numbers(extended.trim_start_matches('.')).is_some() => {
+            Self::Extension(extended, number)
+                if set.extension_numbers(extended.trim_start_matches('.')).is_some() =>
+            {
                 format!("{} has no extension {number}", shown(extended))
             }
             Self::Symbol(name) | Self::Extension(name, _) | Self::ExtensionNumbers(name) => {
@@ -117,7 +119,9 @@ fn unknown(name: &str, set: &Set, catalog: Option<&Catalog>) -> String {
         ),
         None => match set.nearest(name) {
             Some(nearest) => format!("nothing is called {shown}; did you mean {nearest}?"),
-            None => format!("nothing is called {shown}; the types of events are there once they are registered"),
+            None => format!(
+                "nothing is called {shown}; the types of events are there once they are registered"
+            ),
         },
     }
 }

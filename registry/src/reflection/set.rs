@@ -181,7 +181,10 @@ impl Set {
 
     fn package_taken(&self, package: &str) -> Option<String> {
         let (scope, by) = scopes(package).find_map(|it| Some((it, self.symbols.get(it)?.1)))?;
-        Some(format!("its package is in {scope}, which {} declares as something else", self.called(by)))
+        Some(format!(
+            "its package is in {scope}, which {} declares as something else",
+            self.called(by)
+        ))
     }
 
     fn standing(&self, declaration: &Declaration) -> Standing {
@@ -192,10 +195,15 @@ impl Set {
         }
         for (name, _) in declaration.names() {
             if let Some((_, by)) = self.symbols.get(name) {
-                return Standing::Taken(format!("{} declares {name}, too; rename one of the two", self.called(*by)));
+                return Standing::Taken(format!(
+                    "{} declares {name}, too; rename one of the two",
+                    self.called(*by)
+                ));
             }
             if self.packages.contains(name) {
-                return Standing::Taken(format!("{name} is a package of another schema; rename one of the two"));
+                return Standing::Taken(format!(
+                    "{name} is a package of another schema; rename one of the two"
+                ));
             }
         }
         let taken = declaration.extensions.iter().find_map(|(extended, number)| {
