@@ -85,7 +85,7 @@ impl Builder {
                     continue;
                 };
                 let imports = imports.into_iter().flatten().copied().collect();
-                let at = base.admit(&file, &file.name, imports, &mut links);
+                let at = base.admit(&file, &with_folder(&file), imports, &mut links);
                 let fault = file.declarations.iter().find_map(|it| base.why_left_out(&it.name));
                 if let Some(fault) = fault {
                     return Err(format!("{}: {fault}", file.name));
@@ -313,6 +313,14 @@ impl<'a> Origins<'a> {
             Some(_) | None => here(),
         };
         format!("{}/v{version}/{}", component(&subject), relative(path))
+    }
+}
+
+/// The name that a file of the program is known under: in the folder of its package, where it was compiled outside of it.
+fn with_folder(file: &File) -> String {
+    match file.name.contains('/') {
+        true => file.name.clone(),
+        false => format!("{}/{}", file.package.replace('.', "/"), file.name),
     }
 }
 
