@@ -609,6 +609,23 @@ async fn without_a_registry_there_is_what_the_server_serves() {
     assert_refused(&status, Code::InvalidArgument, "INVALID_REQUEST");
 }
 
+/// A registry that is away is not one that knows nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_registry_is_away_what_is_known_is_shown() {
+    let mut pair = Pair::there().await;
+    register_orders(&pair).await;
+    let mut stream = Conversation::open(pair.server.channel()).await;
+    stream.symbol("shop.orders.v1.OrderPlaced").await;
+    pair.registry.as_mut().unwrap().kill9();
+    stream.symbol("shop.orders.v1.OrderShipped").await;
+    let (code, why) = stream.refused(symbol("shop.orders.v1.OrderBilled")).await;
+    assert_eq!(code, Code::Unavailable);
+    assert!(why.contains("the schema registry is away") && why.contains("try again"), "{why}");
+    let pins = ["shop.orders.v1.OrderBilled=1"];
+    let status = Conversation::pinned(pair.server.channel(), &pins).await.err().unwrap();
+    assert_refused(&status, Code::Unavailable, "REGISTRY_UNAVAILABLE");
+}
+
 /// A stream that stays open does not keep the server from its end.
 #[tokio::test(flavor = "multi_thread")]
 async fn open_streams_end_when_the_server_drains() {

@@ -14,8 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::file::{Declaration, File, Kind, Place, Written, has_member};
 
-/// Names that a name which is not there is compared with, at most: a slip is worth a millisecond.
-const COMPARED_MAX: usize = 2_000;
+/// Names that a name which is not there is compared with, at most, and how long those may be: a slip is worth a few
+/// milliseconds.
+const COMPARED_MAX: (usize, usize) = (2_000, 100);
 /// Longest text about a file that does not link, in characters.
 const REASON_CHARS_MAX: usize = 400;
 
@@ -304,11 +305,12 @@ impl Set {
 
     /// The message, enum or service with the most similar name, if one is similar at all.
     pub(super) fn nearest(&self, name: &str) -> Option<&str> {
-        let is_comparable = |it: &str| it.len() <= 200 && it.len().abs_diff(name.len()) <= 3;
+        let is_comparable =
+            |it: &str| it.len() <= COMPARED_MAX.1 && it.len().abs_diff(name.len()) <= 3;
         let candidates = self.symbols.iter().filter(|(known, (kind, _))| {
             matches!(kind, Kind::Message | Kind::Enum | Kind::Service) && is_comparable(known)
         });
-        let compared = candidates.take(COMPARED_MAX).map(|(known, _)| {
+        let compared = candidates.take(COMPARED_MAX.0).map(|(known, _)| {
             let known = known.as_ref();
             (strsim::damerau_levenshtein(known, name), known)
         });
