@@ -88,8 +88,11 @@ async fn pin(
     };
     let Some(subject) = schemas.subject(&name).await.map_err(|away| unreachable(&away))? else {
         let catalog = schemas.catalog();
-        let fault = catalog.subject(&name).err().map(|it| it.to_string());
-        return Ok(Err(fault.unwrap_or_else(|| format!("names {name}, which is not registered"))));
+        let fault = match catalog.subject(&name) {
+            Err(missing) => format!("names what is not there: {missing}"),
+            Ok(_) => format!("names {name}, which was registered just now; try again"),
+        };
+        return Ok(Err(fault));
     };
     if subject.format != Format::Protobuf {
         return Ok(Err(format!(
