@@ -131,7 +131,7 @@ impl Default for Config {
             wal_bytes: 128 << 20,
             worker_threads: thread::available_parallelism().map_or(1, NonZero::get),
             max_connections: 16_384,
-            max_streams_per_connection: 1_000,
+            max_streams_per_connection: 2_000,
             heartbeat_interval: Duration::from_secs(10),
             retention_interval: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(30),

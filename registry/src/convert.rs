@@ -17,6 +17,7 @@ use crate::{
     format::Format,
     proto::v1,
     schema::{Fingerprint, Reference, Registered, State},
+    service::report::shorten,
     subject::{Subject, SubjectName},
     version::Bump,
 };
@@ -198,6 +199,17 @@ impl From<&Registered> for v1::Schema {
             create_time: Some(timestamp(it.created)),
             bump: it.bump.map_or(v1::Bump::Unspecified, v1::Bump::from).into(),
         }
+    }
+}
+
+/// A version without what makes it large: for answers that tell of many.
+pub fn summary(it: &Registered) -> v1::Schema {
+    v1::Schema {
+        definition: None,
+        references: Vec::new(),
+        labels: BTreeMap::new(),
+        deprecation: shorten(&it.deprecation),
+        ..it.into()
     }
 }
 

@@ -9,48 +9,54 @@ use crate::{definition::Violation, format::Schema, json, protobuf};
 pub struct Converter {
     writer: Arc<Schema>,
     reader: Arc<Schema>,
-    narrow: Option<Narrow>,
+    short_way: Option<ShortWay>,
 }
 
-/// The short way, where the reader's version says less and nothing else.
+/// Where what both versions say is the same.
 #[derive(Debug)]
-enum Narrow {
-    Protobuf(protobuf::Narrow),
-    Json(json::Narrow),
+enum ShortWay {
+    Protobuf(protobuf::ShortWay),
+    Json(json::ShortWay),
 }
 
 impl Converter {
     /// Between two parsed versions.
     pub fn new(writer: Arc<Schema>, reader: Arc<Schema>) -> Self {
-        let narrow = match (&*writer, &*reader) {
-            (Schema::Protobuf(from), Schema::Protobuf(to)) => from.narrow(to).map(Narrow::Protobuf),
-            (Schema::Json(from), Schema::Json(to)) => from.narrow(to).map(Narrow::Json),
+        let short_way = match (&*writer, &*reader) {
+            (Schema::Protobuf(from), Schema::Protobuf(to)) => {
+                from.short_way(to).map(ShortWay::Protobuf)
+            }
+            (Schema::Json(from), Schema::Json(to)) => from.short_way(to).map(ShortWay::Json),
             (Schema::Protobuf(_) | Schema::Json(_) | Schema::Avro(_), _) => None,
         };
-        Self { writer, reader, narrow }
+        Self { writer, reader, short_way }
     }
 
-    /// A payload that fits the writer's version, as one of the reader's. None: the very same bytes are one, and mean the
-    /// same there.
+    /// Writes a payload that fits the writer's version as one of the reader's, behind what is in `out`. False: the very
+    /// same bytes are one, and mean the same there; nothing is written.
     ///
     /// # Errors
     /// Everything that stands in the way.
-    pub fn convert(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Vec<Violation>> {
-        let short = match &self.narrow {
-            Some(Narrow::Protobuf(narrow)) => narrow.apply(bytes),
-            Some(Narrow::Json(narrow)) => {
-                str::from_utf8(bytes).ok().and_then(|it| narrow.apply(it))
-            }
+    pub fn convert(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<bool, Vec<Violation>> {
+        let start = out.len();
+        let short = match &self.short_way {
+            Some(ShortWay::Protobuf(way)) => way.apply(bytes, out),
+            Some(ShortWay::Json(way)) => way.apply(bytes, out),
             None => None,
         };
-        match short {
-            Some(converted) => Ok(converted),
-            None => self.writer.convert(&self.reader, bytes),
+        if let Some(changed) = short {
+            return Ok(changed);
         }
+        out.truncate(start);
+        let converted = self.writer.convert(&self.reader, bytes)?;
+        if let Some(bytes) = &converted {
+            out.extend_from_slice(bytes);
+        }
+        Ok(converted.is_some())
     }
 
     /// Whether the short way is taken where a payload allows it.
-    pub fn is_narrowing(&self) -> bool {
-        self.narrow.is_some()
+    pub fn has_short_way(&self) -> bool {
+        self.short_way.is_some()
     }
 }

@@ -21,7 +21,7 @@ use jsonschema::Validator;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-pub(crate) use self::narrow::Narrow;
+pub(crate) use self::short_way::ShortWay;
 
 use self::{
     branch::Sides,
@@ -46,14 +46,15 @@ mod evaluate;
 mod goal;
 mod goal_object;
 mod graph;
+mod members;
 mod model;
-mod narrow;
 mod number;
 mod object;
 mod pattern;
 mod report;
 mod same;
 mod scalar;
+mod short_way;
 mod solve;
 mod source;
 pub(crate) mod text;
@@ -207,9 +208,9 @@ impl Schema {
         Ok(Some(adopted.into_bytes()))
     }
 
-    /// The short way to a version that declares less. None: the two differ by more.
-    pub(crate) fn narrow(&self, reader: &Self) -> Option<Narrow> {
-        Narrow::between(&self.source, &reader.source)
+    /// The short way to a version that differs by properties alone. None: the two differ by more.
+    pub(crate) fn short_way(&self, reader: &Self) -> Option<ShortWay> {
+        ShortWay::between(&self.source, &reader.source)
     }
 
     /// Checks a payload as it is stored.

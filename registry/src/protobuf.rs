@@ -22,7 +22,6 @@ mod form;
 mod ledger;
 mod limits;
 mod link;
-mod narrow;
 mod options;
 mod payload;
 mod places;
@@ -31,6 +30,7 @@ mod ranges;
 mod report;
 mod rules;
 mod scan;
+mod short_way;
 mod shown;
 mod source;
 mod special;
@@ -50,7 +50,7 @@ use crate::{
 pub use self::rules::RULES;
 pub(crate) use self::{
     files::{File, commented, files, standard},
-    narrow::Narrow,
+    short_way::ShortWay,
     well_known::is_shared,
 };
 
@@ -216,9 +216,9 @@ impl Schema {
         Ok(converted)
     }
 
-    /// The short way to a version that declares less. None: the two differ by more.
-    pub(crate) fn narrow(&self, reader: &Self) -> Option<Narrow> {
-        Narrow::between(self.side().ok()?, reader.side().ok()?)
+    /// The short way to a version that differs by fields alone. None: the two differ by more.
+    pub(crate) fn short_way(&self, reader: &Self) -> Option<ShortWay> {
+        ShortWay::between(self.side().ok()?, reader.side().ok()?)
     }
 
     fn side(&self) -> Result<Side<'_>, Vec<Violation>> {

@@ -2,7 +2,8 @@
 
 mod consumers;
 mod decode;
-mod pages;
+pub mod pages;
+pub(crate) mod report;
 pub mod revision;
 mod status;
 
@@ -15,10 +16,15 @@ use tonic::{Request, Response, Status};
 
 pub use self::status::unreachable;
 pub(crate) use self::status::{internal, invalid};
-use self::{decode::Faults, revision::AtRevision};
+use self::{
+    decode::Faults,
+    report::{fit, shorten},
+    revision::AtRevision,
+};
 use crate::{
     catalog::plan::{Decision, Draft, Planned},
     compatibility::Level,
+    convert::summary,
     error::WriteError,
     finding::{ContentModel, Surface},
     proto::v1::{
@@ -34,6 +40,8 @@ use crate::{
 const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// Most drafts of a request.
 const DRAFTS_MAX: usize = 1000;
+/// Bytes of the reports of an answer. With what stands around them, a message stays under the 4 MiB that clients take.
+const REPORTS_BYTES_MAX: usize = 3 << 19;
 /// Schemas that are compiled at a time. The largest takes a second; reads go on beside.
 const COMPILERS: usize = 2;
 /// How long a request waits for its turn to compile.
@@ -114,7 +122,8 @@ impl SchemaRegistryService for Service {
             error => status::write(&error),
         })?;
         let one = applied.planned.pop().ok_or_else(|| status::internal("no plan of a draft"))?;
-        Ok(Response::new(self.result(one)))
+        let whole = |it: &Registered| it.into();
+        Ok(Response::new(self.result(one, whole, REPORTS_BYTES_MAX)))
     }
 
     async fn check_schema(
@@ -158,7 +167,7 @@ impl SchemaRegistryService for Service {
                 None => return Err(status::refused("schema.", &refusal)),
             },
         };
-        let report = Some(against.unwrap_or(report).into());
+        let report = Some(fit(against.unwrap_or(report).into(), REPORTS_BYTES_MAX));
         Ok(Response::new(v1::CheckSchemaResponse {
             report,
             acceptable: refusal_reason == Reason::Unspecified,
@@ -244,18 +253,14 @@ impl SchemaRegistryService for Service {
         let (name, size, behind) = faults.finish(name.zip(size).zip(behind).map(flat))?;
         let catalog = self.registry.catalog();
         let subject = catalog.subject(&name).map_err(|error| status::not_found(&error))?;
-        let mut versions = subject
+        let versions = subject
             .versions
             .values()
             .filter(|it| behind.as_ref().is_none_or(|behind| it.version > *behind));
-        let page: Vec<&Arc<Registered>> = versions.by_ref().take(size).collect();
-        let last = page.last().filter(|_| versions.next().is_some());
-        Ok(Response::new(v1::ListSchemasResponse {
-            next_page_token: last
-                .map(|it| pages::token(&it.version.to_string()))
-                .unwrap_or_default(),
-            schemas: page.into_iter().map(|it| (&**it).into()).collect(),
-        }))
+        let (schemas, has_more) = pages::fill(size, versions.map(|it| v1::Schema::from(&**it)));
+        let last = schemas.last().filter(|_| has_more);
+        let next_page_token = last.map(|it| pages::token(&it.version)).unwrap_or_default();
+        Ok(Response::new(v1::ListSchemasResponse { next_page_token, schemas }))
     }
 
     async fn diff_schemas(
@@ -280,7 +285,9 @@ impl SchemaRegistryService for Service {
             report.map_err(|refusal| status::refused("new.", &refusal))
         });
         let report = compared.await??;
-        Ok(Response::new(v1::DiffSchemasResponse { report: Some(report.into()) }))
+        Ok(Response::new(v1::DiffSchemasResponse {
+            report: Some(fit(report.into(), REPORTS_BYTES_MAX)),
+        }))
     }
 
     async fn validate_payload(
@@ -313,8 +320,8 @@ impl SchemaRegistryService for Service {
         });
         let violations = validated.await??.err().unwrap_or_default();
         let violation = |it: crate::definition::Violation| v1::PayloadViolation {
-            path: it.path,
-            message: it.message,
+            path: shorten(&it.path),
+            message: shorten(&it.message),
         };
         Ok(Response::new(v1::ValidatePayloadResponse {
             valid: violations.is_empty(),
@@ -347,15 +354,13 @@ impl SchemaRegistryService for Service {
         let behind = faults.take(Reason::InvalidRequest, "page_token", behind);
         let (size, behind) = faults.finish(size.zip(behind))?;
         let catalog = self.registry.catalog();
-        let mut subjects = catalog
+        let subjects = catalog
             .subjects_behind(behind.as_ref())
             .filter(|it| it.name.as_str().starts_with(&request.prefix));
-        let page: Vec<_> = subjects.by_ref().take(size).collect();
-        let last = page.last().filter(|_| subjects.next().is_some());
-        Ok(Response::new(v1::ListSubjectsResponse {
-            next_page_token: last.map(|it| pages::token(it.name.as_str())).unwrap_or_default(),
-            subjects: page.into_iter().map(|it| (&**it).into()).collect(),
-        }))
+        let (subjects, has_more) = pages::fill(size, subjects.map(|it| v1::Subject::from(&**it)));
+        let last = subjects.last().filter(|_| has_more);
+        let next_page_token = last.map(|it| pages::token(&it.name)).unwrap_or_default();
+        Ok(Response::new(v1::ListSubjectsResponse { next_page_token, subjects }))
     }
 
     async fn update_subject(
@@ -511,7 +516,12 @@ fn set_fields(subject: &v1::Subject) -> Vec<String> {
 }
 
 impl Service {
-    fn result(&self, planned: Planned) -> v1::RegisterSchemaResponse {
+    fn result(
+        &self,
+        planned: Planned,
+        schema: impl FnOnce(&Registered) -> v1::Schema,
+        report_bytes_max: usize,
+    ) -> v1::RegisterSchemaResponse {
         let mut refusal_reason = Reason::Unspecified;
         let (outcome, registered) = match planned.decision {
             Decision::Register(it) => (v1::Outcome::Registered, Some(it)),
@@ -528,9 +538,9 @@ impl Service {
                 .as_ref()
                 .zip(newest)
                 .is_some_and(|(it, newest)| it.id == newest.id),
-            schema: registered.map(|it| (&*it).into()),
+            schema: registered.map(|it| schema(&it)),
             outcome: outcome.into(),
-            report: Some(planned.report.into()),
+            report: Some(fit(planned.report.into(), report_bytes_max)),
             refusal_reason: refusal_reason.into(),
         }
     }
@@ -538,6 +548,7 @@ impl Service {
     /// What a plan found is an answer; what cannot be planned at all is an error.
     fn applied(&self, applied: Applied) -> Result<v1::ApplySchemasResponse, Status> {
         let (acceptable, revision) = (applied.is_acceptable(), applied.revision);
+        let share = REPORTS_BYTES_MAX / applied.planned.len().max(1);
         let mut results = Vec::with_capacity(applied.planned.len());
         let mut refusals = Vec::new();
         for (at, mut planned) in applied.planned.into_iter().enumerate() {
@@ -547,7 +558,7 @@ impl Service {
                 refusals.push((at, refusal));
                 continue;
             }
-            results.push(self.result(planned));
+            results.push(self.result(planned, summary, share));
         }
         if !refusals.is_empty() {
             return Err(status::write(&WriteError::Refused(refusals)));

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt::Write as _, ops::Range};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::BufMut;
 use jiff::Timestamp;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
@@ -292,14 +293,14 @@ pub fn any(type_url: &str, value: &[u8]) -> Vec<u8> {
     out
 }
 
-fn put(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+fn put(field: u32, bytes: &[u8], out: &mut impl BufMut) {
     encode_key(field, WireType::LengthDelimited, out);
     encode_varint(bytes.len() as u64, out);
-    out.extend_from_slice(bytes);
+    out.put_slice(bytes);
 }
 
 /// Writes an event's bytes with fields in place of what it has of them; one of the payload's fields replaces any.
-pub fn with_fields(event: &[u8], replaced: &[(u32, &[u8])], out: &mut Vec<u8>) {
+pub fn with_fields(event: &[u8], replaced: &[(u32, &[u8])], out: &mut impl BufMut) {
     let is_payload = |field: u32| (tag::BINARY_DATA..=tag::DATA).contains(&field);
     let takes_payload = replaced.iter().any(|(field, _)| is_payload(*field));
     let is_replaced = |field: u32| {
@@ -309,12 +310,12 @@ pub fn with_fields(event: &[u8], replaced: &[(u32, &[u8])], out: &mut Vec<u8>) {
     let (mut start, mut kept) = (0, 0);
     while let Some((field, _)) = fields.next() {
         if is_replaced(field) {
-            out.extend_from_slice(&event[kept..start]);
+            out.put_slice(&event[kept..start]);
             kept = fields.at;
         }
         start = fields.at;
     }
-    out.extend_from_slice(&event[kept..start]);
+    out.put_slice(&event[kept..start]);
     for (field, bytes) in replaced {
         put(*field, bytes, out);
     }

@@ -18,6 +18,7 @@ use crate::{
     model::{
         commit::{Condition, Durability},
         cursor::{Cursor, ServerId},
+        event::NewEvent,
         fault::{FaultKind, Faults},
         name::{TopicName, TopicPattern},
         numbers::{AppendTime, KeyVersion, Offset},
@@ -33,6 +34,10 @@ const BATCH_EVENTS_MAX: u32 = 10_000;
 const BATCH_BYTES: usize = 256 << 10;
 /// Bytes of a batch at most: with what stands around it, a message stays under the 4 MiB that clients take.
 const BATCH_BYTES_MAX: u32 = 3 << 20;
+/// Bytes of the answer to a publish at most: what clients take by default.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// Bytes of the result of an event at most, beside its id: numbers, a time, a cursor, a version.
+const RESULT_BYTES: usize = 160;
 /// Topics and patterns of a request at most.
 const TOPICS_MAX: usize = 1_000;
 /// Conditions of a batch at most.
@@ -71,6 +76,14 @@ fn publish_request(request: proto::PublishRequest, settings: &Settings) -> Resul
         let limit = settings.batch_bytes_max;
         let kind = FaultKind::BatchTooLarge { size: bytes as u64, limit: limit as u64 };
         let description = format!("have {bytes} bytes, at most {limit} are taken: split the batch");
+        return Err(Faults::one(kind, "events", description));
+    }
+    let answer = events.iter().map(|event: &NewEvent| event.id.len() + RESULT_BYTES).sum::<usize>();
+    if answer > ANSWER_BYTES_MAX {
+        let kind = FaultKind::BatchTooLarge { size: answer as u64, limit: ANSWER_BYTES_MAX as u64 };
+        let description = format!(
+            "would be answered with {answer} bytes, and clients take {ANSWER_BYTES_MAX}: split the batch"
+        );
         return Err(Faults::one(kind, "events", description));
     }
     if request.conditions.len() > CONDITIONS_MAX {

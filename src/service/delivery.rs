@@ -26,6 +26,11 @@ pub struct Shown {
 /// Events up to this size are copied: a part of their own would cost more than their bytes.
 const COPIED_BYTES_MAX: usize = 512;
 
+/// Bytes of a message with events, where it has more than one: what clients take by default.
+const MESSAGE_BYTES_MAX: usize = (4 << 20) - (4 << 10);
+/// Bytes at most that stand before an event, beside its topic, key and schema: a cursor, numbers, and the tags.
+const HEAD_BYTES: usize = 128;
+
 /// Field numbers of `RecordedEvent`.
 mod recorded {
     pub const EVENT: u32 = 1;
@@ -105,8 +110,40 @@ pub fn single(tag: u32, one: &Delivered, shown: Shown, cursors: &CursorWriter) -
     spliced
 }
 
-/// Events as an `EventBatch` under a field of the response.
-pub fn batch(
+/// Events as an `EventBatch` under a field of the response; as several, each of a message of its own, where one message
+/// would be larger than clients take.
+pub fn batches(
+    tag: u32,
+    events: &[Delivered],
+    shown: Vec<Shown>,
+    position: Position,
+    cursors: &CursorWriter,
+) -> Vec<Spliced> {
+    let (mut ends, mut from, mut bytes) = (Vec::new(), 0, 0);
+    for (at, (one, view)) in events.iter().zip(&shown).enumerate() {
+        let around = one.topic.as_str().len() + one.recorded.key().len() + HEAD_BYTES;
+        let next = view.event.len() + view.schema.len() + around;
+        bytes += next;
+        if bytes > MESSAGE_BYTES_MAX && at > from {
+            ends.push(at);
+            (from, bytes) = (at, next);
+        }
+    }
+    let mut shown = shown.into_iter();
+    let mut from = 0;
+    let mut message = |end: usize, position: Position| {
+        let views = shown.by_ref().take(end - from);
+        let spliced = batch(tag, &events[from..end], views, position, cursors);
+        from = end;
+        spliced
+    };
+    let mut messages: Vec<Spliced> =
+        ends.into_iter().map(|end| message(end, events[end - 1].recorded.position)).collect();
+    messages.push(message(events.len(), position));
+    messages
+}
+
+fn batch(
     tag: u32,
     events: &[Delivered],
     shown: impl Iterator<Item = Shown>,
@@ -238,8 +275,10 @@ mod tests {
             ..Default::default()
         };
         let events = [small, large.clone(), large.clone()];
-        let views = events.iter().map(shown);
-        let spliced = batch(SUBSCRIBE_BATCH, &events, views, Position(9), &cursors);
+        let views: Vec<Shown> = events.iter().map(shown).collect();
+        let mut messages = batches(SUBSCRIBE_BATCH, &events, views, Position(9), &cursors);
+        let spliced = messages.pop().expect("one message");
+        assert!(messages.is_empty());
         let bytes = spliced.encode_to_vec();
         assert_eq!(bytes.len(), spliced.encoded_len());
         let response = proto::SubscribeResponse::decode(&*bytes).expect("a response");

@@ -1,6 +1,7 @@
 //! `EventService`.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::{
         Arc,
@@ -45,6 +46,8 @@ const ANSWERS_WAITING_MAX: usize = 1024;
 const DEPRECATED_HEADER: &str = "tidings-schema-deprecated";
 /// Notices of one answer.
 const NOTICES_MAX: usize = 8;
+/// Topics that the first message of a stream tells of.
+const TOPICS_TOLD_MAX: usize = 1_000;
 /// When a reader may come back to a server that drains.
 const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
@@ -205,6 +208,7 @@ impl EventService for Events {
             broker: self.broker.clone(),
             deadline,
             last: String::new(),
+            waiting: VecDeque::new(),
             ended: false,
             _counted: self.broker.metrics().subscription(),
         };
@@ -227,8 +231,13 @@ impl EventService for Events {
         let opened = self.broker.read(request).await;
         let reading = opened.map_err(|error| status::start(&error, server))?;
         let showing = Showing::new(view, self.broker.clone());
-        let batches = stream::unfold(Some((reading, showing)), move |open| async move {
-            let (mut reading, mut showing): (Reading, Showing) = open?;
+        let waiting = VecDeque::new();
+        let batches = stream::unfold(Some((reading, showing, waiting)), move |open| async move {
+            let (mut reading, mut showing, mut waiting): (Reading, Showing, VecDeque<Spliced>) =
+                open?;
+            if let Some(message) = waiting.pop_front() {
+                return Some((Ok(message), Some((reading, showing, waiting))));
+            }
             let batch = match reading.next().await? {
                 Ok(batch) => batch,
                 Err(error) => return Some((Err(status::stream(&error, server)), None)),
@@ -243,13 +252,14 @@ impl EventService for Events {
                     delivery::message(delivery::READ_GAPS, &gap)
                 })
                 .collect();
-            let mut message = if batch.events.is_empty() {
-                Spliced::default()
-            } else {
+            if !batch.events.is_empty() {
                 let at = batch.cursor.position;
-                let shown = showing.events(&batch.events).into_iter();
-                delivery::batch(delivery::READ_BATCH, &batch.events, shown, at, &cursors)
-            };
+                let shown = showing.events(&batch.events);
+                let tag = delivery::READ_BATCH;
+                waiting = delivery::batches(tag, &batch.events, shown, at, &cursors).into();
+            }
+            // What is said of the whole batch comes with its end.
+            let mut message = waiting.pop_back().unwrap_or_default();
             if !gaps.is_empty() {
                 message.push(gaps.into());
             }
@@ -257,7 +267,9 @@ impl EventService for Events {
                 let cursor = cursors.write(batch.cursor.position);
                 message.push(delivery::text(delivery::READ_END_CURSOR, cursor.as_bytes()));
             }
-            Some((Ok(message), Some((reading, showing))))
+            waiting.push_back(message);
+            let first = waiting.pop_front()?;
+            Some((Ok(first), Some((reading, showing, waiting))))
         });
         Ok(Response::new(Box::pin(batches)))
     }
@@ -411,12 +423,17 @@ struct Delivering {
     broker: Broker,
     deadline: Option<Instant>,
     last: String,
+    /// Of a batch that takes several messages.
+    waiting: VecDeque<Spliced>,
     ended: bool,
     _counted: SubscriptionGuard,
 }
 
 impl Delivering {
     async fn next(&mut self) -> Option<Result<Spliced, Status>> {
+        if let Some(message) = self.waiting.pop_front() {
+            return Some(Ok(message));
+        }
         if self.ended {
             return None;
         }
@@ -461,13 +478,15 @@ impl Delivering {
         let wire = match message {
             Message::Batch(events) => {
                 let (tag, at) = (delivery::SUBSCRIBE_BATCH, cursor.position);
-                let shown = self.showing.events(&events).into_iter();
-                return Ok(delivery::batch(tag, &events, shown, at, &cursors));
+                let shown = self.showing.events(&events);
+                self.waiting = delivery::batches(tag, &events, shown, at, &cursors).into();
+                return Ok(self.waiting.pop_front().unwrap_or_default());
             }
             Message::Started { topics, schemas } => Wire::Started(proto::SubscribeStarted {
                 cursor: text(),
                 topics: topics
                     .into_iter()
+                    .take(TOPICS_TOLD_MAX)
                     .map(|(topic, extent)| proto::TopicRange {
                         topic,
                         first_offset: extent.first.0,

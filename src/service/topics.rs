@@ -1,5 +1,6 @@
 //! `TopicService`.
 
+use tidings_registry::service::pages::fill;
 use tonic::{Request, Response, Status};
 
 use super::{decode, pages, status, topic};
@@ -95,15 +96,10 @@ impl TopicService for Topics {
         };
         let (size, behind, pattern) =
             faults.finish(|| Some((size?, behind?, pattern?))).map_err(refused)?;
-        let mut views =
-            self.broker.list_topics(pattern.as_ref(), behind.as_deref(), size + 1).await;
-        let has_more = views.len() > size;
-        views.truncate(size);
-        let next_page_token = views
-            .last()
-            .filter(|_| has_more)
-            .map_or_else(String::new, |last| pages::token(last.name.as_str()));
-        let topics = views.iter().map(topic::encode).collect();
+        let views = self.broker.list_topics(pattern.as_ref(), behind.as_deref(), size + 1).await;
+        let (topics, has_more) = fill(size, views.iter().map(topic::encode));
+        let last: Option<&proto::Topic> = topics.last().filter(|_| has_more);
+        let next_page_token = last.map(|last| pages::token(&last.name)).unwrap_or_default();
         Ok(Response::new(proto::ListTopicsResponse { topics, next_page_token }))
     }
 

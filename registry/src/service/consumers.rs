@@ -11,11 +11,17 @@ use crate::{
         ConsumerName, Need, Origin, Word,
         book::{Place, place},
     },
+    convert::summary,
     proto::v1::{self, ErrorReason as Reason},
     registry::consumers::Answer,
     subject::SubjectName,
     version,
 };
+
+/// Of the versions that are refused, the newest are told.
+const REFUSED_TOLD_MAX: usize = 100;
+/// Of the versions that can be converted, the newest are told.
+const CONVERTIBLE_TOLD_MAX: usize = 1_000;
 
 /// What is asked of `NegotiateVersions`.
 struct Negotiation {
@@ -147,12 +153,13 @@ impl Service {
 impl From<Answer> for v1::NegotiatedVersion {
     fn from(answer: Answer) -> Self {
         let negotiated = answer.negotiated;
-        let refused =
-            negotiated.unfit.iter().map(|(version, why)| (version.to_string(), why.to_string()));
+        let refused = negotiated.unfit.iter().rev().take(REFUSED_TOLD_MAX);
+        let refused = refused.map(|(version, why)| (version.to_string(), why.to_string()));
+        let newest = negotiated.convertible.iter().rev().take(CONVERTIBLE_TOLD_MAX);
         Self {
             subject: answer.subject.to_string(),
-            schema: answer.schema.map(|it| (&*it).into()),
-            convertible_versions: negotiated.convertible.iter().map(ToString::to_string).collect(),
+            schema: answer.schema.map(|it| summary(&it)),
+            convertible_versions: newest.rev().map(ToString::to_string).collect(),
             refused_versions: refused.collect(),
             alternatives: negotiated.alternatives,
         }

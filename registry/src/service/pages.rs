@@ -1,11 +1,14 @@
 //! Pages of lists. A token is the last entry of the page before, in base64, so a list may change in between.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use prost::Message;
 
 /// Entries of a page where none is asked for.
 const SIZE: usize = 100;
 /// Entries of a page at most.
 const SIZE_MAX: usize = 1000;
+/// Bytes of a page: with what stands around it, a message stays under the 4 MiB that clients take.
+const BYTES_MAX: usize = 3 << 20;
 
 /// How many entries a page has.
 ///
@@ -34,7 +37,37 @@ pub fn behind(token: &str) -> Result<Option<String>, String> {
     }
 }
 
+/// A page: so many entries, or fewer where they are large, one at least; and whether more come behind it.
+pub fn fill<T: Message>(size: usize, entries: impl Iterator<Item = T>) -> (Vec<T>, bool) {
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    for entry in entries {
+        bytes += entry.encoded_len();
+        if page.len() == size || (bytes > BYTES_MAX && !page.is_empty()) {
+            return (page, true);
+        }
+        page.push(entry);
+    }
+    (page, false)
+}
+
 /// The token behind an entry.
 pub fn token(entry: &str) -> String {
     URL_SAFE_NO_PAD.encode(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fill;
+
+    #[test]
+    fn a_page_ends_where_it_is_full_or_large() {
+        let entries = |count: usize, bytes: usize| (0..count).map(move |_| "x".repeat(bytes));
+        assert!(!fill(3, entries(3, 1)).1);
+        let (page, has_more) = fill(3, entries(4, 1));
+        assert_eq!((page.len(), has_more), (3, true));
+        let (page, has_more) = fill(100, entries(5, 1 << 20));
+        assert_eq!((page.len(), has_more), (2, true));
+        let (page, has_more) = fill(100, entries(2, 5 << 20));
+        assert_eq!((page.len(), has_more), (1, true), "one at least");
+    }
 }

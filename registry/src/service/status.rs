@@ -10,6 +10,7 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
+use super::report::{TEXT_CHARS_MAX, fit, shorten};
 use crate::{
     affected::Affected,
     definition::Fault,
@@ -22,8 +23,6 @@ const DOMAIN: &str = "tidings";
 const REPORT_BYTES_MAX: usize = 2_400;
 /// Bytes of the entries of a list in the details.
 const LIST_BYTES_MAX: usize = 2_000;
-/// Longest text, in characters.
-const TEXT_CHARS_MAX: usize = 400;
 
 /// A status in the making.
 struct Answer {
@@ -65,58 +64,9 @@ impl Answer {
         let Ok(mut whole) = pb::Status::decode(status.details()) else { return status };
         whole.details.push(prost_types::Any {
             type_url: "type.googleapis.com/tidings.registry.v1.CompatibilityReport".into(),
-            value: cut(report).encode_to_vec(),
+            value: fit(report, REPORT_BYTES_MAX).encode_to_vec(),
         });
         Status::with_details(self.code, self.message, Bytes::from(whole.encode_to_vec()))
-    }
-}
-
-/// A report that fits: witnesses and suggestions go first, then findings from the end. The count stays.
-fn cut(mut report: v1::CompatibilityReport) -> v1::CompatibilityReport {
-    if report.encoded_len() <= REPORT_BYTES_MAX {
-        return report;
-    }
-    for finding in &mut report.findings {
-        finding.witness.clear();
-    }
-    if report.encoded_len() > REPORT_BYTES_MAX {
-        for finding in &mut report.findings {
-            finding.suggestion.clear();
-        }
-    }
-    // The newest versions say most.
-    let excess = report.compared_versions.len().saturating_sub(20);
-    report.compared_versions.drain(..excess);
-    for finding in &mut report.findings {
-        for text in [
-            &mut finding.message,
-            &mut finding.old_value,
-            &mut finding.new_value,
-            &mut finding.old_path,
-            &mut finding.new_path,
-        ] {
-            *text = shorten(text);
-        }
-    }
-    for affected in &mut report.affected_consumers {
-        affected.reason = shorten(&affected.reason);
-    }
-    let is_large = |report: &v1::CompatibilityReport| report.encoded_len() > REPORT_BYTES_MAX;
-    // Who is left behind is told before what else there is, but not instead of all of it.
-    while is_large(&report) && report.findings.len() > 3 {
-        report.findings.pop();
-    }
-    while is_large(&report) && report.affected_consumers.len() > 1 {
-        report.affected_consumers.pop();
-    }
-    while is_large(&report) && report.findings.pop().is_some() {}
-    report
-}
-
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(TEXT_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into(),
     }
 }
 

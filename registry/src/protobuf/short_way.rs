@@ -1,5 +1,5 @@
-//! The short way from a version to a narrower one: where two messages differ only by fields that the reader does not
-//! have, a payload goes over without those, field by field as it lies.
+//! The short way from a version to another: where two messages differ only by fields that one of them does not have, a
+//! payload goes over without those that the reader does not, field by field as it lies.
 //!
 //! What comes out needs no check. It was checked against the writer's schema when it was published, and what is left of
 //! it means the same in the reader's.
@@ -40,17 +40,17 @@ enum Fate {
 
 /// The plans of all messages that an event reaches.
 #[derive(Debug)]
-pub(crate) struct Narrow {
+pub(crate) struct ShortWay {
     plans: Vec<Plan>,
 }
 
-impl Narrow {
+impl ShortWay {
     /// None: the two differ by more.
     pub(super) fn between(writer: Side<'_>, reader: Side<'_>) -> Option<Self> {
-        let mut narrow = Self { plans: Vec::new() };
+        let mut way = Self { plans: Vec::new() };
         let mut known = HashMap::new();
-        narrow.plan(writer, reader, (writer.root, reader.root), &mut known)?;
-        Some(narrow)
+        way.plan(writer, reader, (writer.root, reader.root), &mut known)?;
+        Some(way)
     }
 
     fn plan(
@@ -112,12 +112,15 @@ impl Narrow {
         Some(0)
     }
 
-    /// The payload without what the reader does not declare. The outer None: take the long way. The inner: it has nothing
-    /// else.
-    pub(crate) fn apply(&self, bytes: &[u8]) -> Option<Option<Vec<u8>>> {
-        let mut out = Vec::with_capacity(bytes.len());
-        let changed = self.message(0, bytes, 0, &mut out)?;
-        Some(changed.then_some(out))
+    /// Writes the payload without what the reader does not declare; whether there was anything such, else nothing is
+    /// written. None: take the long way.
+    pub(crate) fn apply(&self, bytes: &[u8], out: &mut Vec<u8>) -> Option<bool> {
+        let start = out.len();
+        let changed = self.message(0, bytes, 0, out)?;
+        if !changed {
+            out.truncate(start);
+        }
+        Some(changed)
     }
 
     /// Whether anything was left out. None: only the long way tells.
