@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     file::{File, with_comments},
-    set::{Links, Set},
+    set::{Links, Set, unharmed},
 };
 use crate::{
     catalog::Catalog,
@@ -170,7 +170,7 @@ impl Builder {
         if let Some(known) = self.contributions.get(&registered.id) {
             return known.clone();
         }
-        let read = self.read(catalog, registered).map(Arc::new);
+        let read = unharmed(|| self.read(catalog, registered)).flatten().map(Arc::new);
         if let Err(reason) = &read {
             let Registered { subject, version, .. } = registered;
             tracing::warn!(%subject, %version, reason, "a schema is left out of reflection");

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
@@ -45,11 +46,13 @@ impl Links {
         }
         let mut pool = DescriptorPool::new();
         let imports = set.closure(&file.imports).into_iter().filter_map(|at| set.files.get(at));
-        let linked = imports
-            .map(Arc::as_ref)
-            .chain([file])
-            .try_for_each(|it| pool.decode_file_descriptor_proto(it.linked().clone()));
-        let fault = linked.err().map(|error| {
+        let mut files = imports.map(Arc::as_ref).chain([file]);
+        let linked = unharmed(|| {
+            let linked =
+                files.try_for_each(|it| pool.decode_file_descriptor_proto(it.linked().clone()));
+            linked.map_err(|error| error.to_string())
+        });
+        let fault = linked.flatten().err().map(|error| {
             let reason = format!("it does not link with the others: {error}");
             tracing::warn!(file = %file.name, reason, "a schema is left out of reflection");
             shorten(&reason).into()
@@ -322,6 +325,12 @@ impl Set {
     pub(super) fn linked(&self) -> impl Iterator<Item = (&str, &Bytes)> {
         self.files.iter().map(|it| (&*it.name, it.linked()))
     }
+}
+
+/// Does something to one schema: where that ends in a panic, the others go on.
+pub(super) fn unharmed<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    done.map_err(|_| "a bug of ours, which the log tells of".to_owned())
 }
 
 /// `a.b.c`, `a.b` and `a`.

@@ -323,6 +323,39 @@ fn well_known_and_own_types_are_the_programs() {
 }
 
 #[test]
+fn an_answer_stays_within_what_clients_take() {
+    use super::super::question::{Answer, Question, Sent};
+    let mut registry = Registry::default();
+    let long = format!("/* {} */", "x".repeat(1_000_000));
+    let names: Vec<String> = (0..4).map(|it| format!("b.B{it}")).collect();
+    let mut references = Vec::new();
+    let mut imports = String::new();
+    for (at, name) in names.iter().enumerate() {
+        let text = format!("syntax = 'proto3'; package b;\n{long}\nmessage B{at} {{}}");
+        registry.text(name, "1.0.0", &text, &[]);
+        references.push((name.as_str(), name.as_str(), "1.0.0"));
+        imports.push_str(&format!("import '{name}';"));
+    }
+    let text = format!(
+        "syntax = 'proto3'; package a; {imports}\n{long}\nmessage A {{ b.B0 b0 = 1; b.B1 b1 = 2; b.B2 b2 = 3; b.B3 b3 = 4; }}"
+    );
+    registry.text("a.A", "1.0.0", &text, &references);
+    let set = registry.set();
+    let mut sent = Sent::default();
+    let mut ask = |question: Question| match question.answer(&set, &[], &mut sent) {
+        Some(Answer::Files(files)) => files,
+        other => panic!("{other:?}"),
+    };
+    let first = ask(Question::Symbol("a.A".into()));
+    assert_eq!(first.len(), 4, "itself and three of four imports");
+    assert!(first.iter().map(Bytes::len).sum::<usize>() < 4 << 20);
+    // The rest is asked for by the name that the import has.
+    let missing = ask(Question::File("b.B3/v1.0.0/schema.proto".into()));
+    assert_eq!(missing.len(), 1);
+    assert_eq!(ask(Question::Symbol("a.A".into())).len(), 1, "nothing is left to send behind it");
+}
+
+#[test]
 fn a_set_is_made_anew_only_of_what_changed() {
     let mut registry = Registry::default();
     for number in 0..50 {
