@@ -20,6 +20,7 @@ mod model;
 mod negotiation;
 mod power_cut;
 mod publishing;
+mod reflection;
 mod registry;
 mod registry_disk;
 mod registry_pair;
