@@ -68,6 +68,7 @@ check_native() {
 check_clients() {
   [ "${CI:-}" = true ] || return 0
   have git || need git "git, for the tests that read what is committed"
+  have curl || need curl "curl, for the tests of HTTP"
   have node || need nodejs "Node.js, for its client and the linter of the contract"
   if have node && ! at_least 20 "$(node --version | tr -d v)"; then
     hints+=("node is $(node --version), and 20 or newer is needed, for the client in a browser: https://nodejs.org")

@@ -3,6 +3,7 @@
 //! The table drives all ways to set one: keys of a TOML file, `TIDINGS_` variables, flags of `tidings serve`. Later ways
 //! win over earlier ones, each value remembers where it came from, and all faults are reported together.
 
+mod origins;
 mod sources;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 use bytesize::ByteSize;
 use tracing_subscriber::EnvFilter;
 
+pub use origins::Origins;
 pub use sources::{
     Fault, Faults, Origin, Resolved, Sources, default_file, default_file_name, nearest, resolve,
 };
@@ -49,6 +51,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where metrics and probes are served; `None` is "off".
     pub admin_listen: Option<SocketAddr>,
+    /// Whose pages may call from a browser.
+    pub cors_origins: Origins,
     /// Which schema registry is used.
     pub registry: RegistrySource,
     /// Whether clients may ask for descriptors: of the services, and of everything that is registered in Protobuf.
@@ -118,6 +122,7 @@ impl Default for Config {
                 .map_or_else(|| PathBuf::from("tidings-data"), |dir| dir.join("tidings")),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7171)),
             admin_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 7172))),
+            cors_origins: Origins::default(),
             registry: RegistrySource::Embedded,
             reflection: true,
             auto_create_topics: false,
@@ -164,6 +169,7 @@ enum Slot {
     Path(fn(&mut Config) -> &mut PathBuf),
     Address(fn(&mut Config) -> &mut SocketAddr),
     AddressOrOff(fn(&mut Config) -> &mut Option<SocketAddr>),
+    Origins(fn(&mut Config) -> &mut Origins),
     Registry(fn(&mut Config) -> &mut RegistrySource),
     Switch(fn(&mut Config) -> &mut bool),
     OnOrOff(fn(&mut Config) -> &mut bool),
@@ -188,13 +194,18 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "listen",
-        doc: "Address that serves gRPC; port 0 lets the system pick",
+        doc: "Address that serves gRPC, gRPC-Web and HTTP; port 0 lets the system pick",
         slot: Slot::Address(|c| &mut c.listen),
     },
     Setting {
         name: "admin-listen",
         doc: "Address of /metrics, /healthz and /readyz",
         slot: Slot::AddressOrOff(|c| &mut c.admin_listen),
+    },
+    Setting {
+        name: "cors-origins",
+        doc: "Origins whose pages may call from a browser, with commas between them; \"*\" is any, \"off\" none",
+        slot: Slot::Origins(|c| &mut c.cors_origins),
     },
     Setting {
         name: "registry",
@@ -312,6 +323,7 @@ impl Setting {
             Slot::Path(_) => "DIR",
             Slot::Address(_) => "ADDR",
             Slot::AddressOrOff(_) => "ADDR|off",
+            Slot::Origins(_) => "ORIGIN,...|*|off",
             Slot::Registry(_) => "embedded|URL|off",
             Slot::Switch(_) => "true|false",
             Slot::OnOrOff(_) => "on|off",
@@ -343,6 +355,7 @@ impl Setting {
             Slot::Path(_)
             | Slot::Address(_)
             | Slot::AddressOrOff(_)
+            | Slot::Origins(_)
             | Slot::Registry(_)
             | Slot::Switch(_)
             | Slot::OnOrOff(_)
@@ -361,6 +374,7 @@ impl Setting {
             Slot::AddressOrOff(at) => {
                 at(config).map_or_else(|| "off".to_owned(), |address| address.to_string())
             }
+            Slot::Origins(at) => at(config).to_string(),
             Slot::Registry(at) => match at(config) {
                 RegistrySource::Embedded => "embedded".to_owned(),
                 RegistrySource::Remote(address) => address.clone(),
@@ -401,6 +415,7 @@ impl Setting {
                     )
                 };
             }
+            Slot::Origins(at) => *at(config) = Origins::parse(text)?,
             Slot::Registry(at) => {
                 *at(config) = match text {
                     "embedded" => RegistrySource::Embedded,
@@ -615,6 +630,13 @@ mod tests {
         let messages = messages(&file("listen = \"127.0.0.1:1\"\nwal-bytes = \n"));
         assert_eq!(messages.len(), 1);
         assert!(messages[0].starts_with("line 2 (file test.toml): no TOML: "), "{messages:?}");
+    }
+
+    #[test]
+    fn a_list_is_a_toml_array_too() {
+        let sources = file("cors-origins = [\"https://a.example\", \"http://b.example:8080\"]");
+        let origins = resolve(&sources).unwrap().config.cors_origins;
+        assert_eq!(origins.to_string(), "https://a.example,http://b.example:8080");
     }
 
     #[test]

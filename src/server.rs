@@ -1,6 +1,7 @@
 //! The only place that knows everything: opens, wires, serves, drains.
 
 mod connections;
+mod port;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,12 +23,15 @@ use tokio::{
     sync::{oneshot, watch},
     time::{Instant, sleep, timeout},
 };
-use tonic::transport::Server;
+use tonic::{service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::util::option_layer;
 
+use self::port::Port;
 use crate::{
     broker::{Broker, Limits},
     config::{Config, RegistrySource},
+    http,
     journal::{Health, Journal, Options},
     model::numbers::AppendTime,
     proto::{
@@ -214,10 +218,23 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
         batch_bytes_max: config.max_batch_bytes,
         stream_bytes_max: config.in_flight_bytes / STREAM_SHARE,
     };
-    let (events, topics) = service::services(&broker, settings, Arc::clone(&in_flight));
+    let service::Services { events, topics, direct } =
+        service::services(&broker, settings, Arc::clone(&in_flight));
     let address = listener.local_addr()?;
     let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let incoming = connections::Incoming::new(listener, config.max_connections);
+    let mut grpc = Routes::new(health).add_service(events).add_service(topics);
+    if let Some(reflection) = &reflection {
+        grpc = grpc.add_service(reflection.v1()).add_service(reflection.v1alpha());
+    }
+    if let Some(here) = here {
+        grpc = grpc.add_service(here);
+    }
+    if let Some(there) = there {
+        grpc = grpc.add_service(there);
+    }
+    let port =
+        Port::new(grpc, http::router(direct, settings.batch_events_max, metrics.clone()), &metrics);
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = Server::builder()
         .max_concurrent_streams(config.max_streams_per_connection)
@@ -226,15 +243,9 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .http2_max_pending_accept_reset_streams(Some(20))
-        .layer(metrics.grpc_layer())
-        .add_service(health)
-        .add_optional_service(reflection.as_ref().map(Reflection::v1))
-        .add_optional_service(reflection.as_ref().map(Reflection::v1alpha))
-        .add_service(events)
-        .add_service(topics)
-        .add_optional_service(here)
-        .add_optional_service(there)
-        .serve_with_incoming_shutdown(incoming, async {
+        .accept_http1(true)
+        .layer(option_layer(port::cors(&config.cors_origins)))
+        .serve_with_incoming_shutdown(port, incoming, async {
             let _ = stopped.await;
         });
     let mut serving = tokio::spawn(serving);

@@ -23,10 +23,14 @@ use crate::{
     },
 };
 
-pub use events::InFlight;
+pub use self::{
+    events::{Events, InFlight, ResponseStream},
+    status::invalid,
+    view::View,
+};
 
 /// The transport takes more than a batch may have, so that the refusal says what the limit is.
-const REQUEST_BYTES_MAX: usize = 16 << 20;
+pub(crate) const REQUEST_BYTES_MAX: usize = 16 << 20;
 
 /// What a user can set.
 #[derive(Debug, Clone, Copy)]
@@ -44,21 +48,28 @@ pub(crate) const HEARTBEAT_INTERVAL: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(60);
 
 /// The services over a broker.
-pub fn services(
-    broker: &Broker,
-    settings: Settings,
-    in_flight: Arc<InFlight>,
-) -> (EventServiceServer<events::Events>, TopicServiceServer<topics::Topics>) {
+pub struct Services {
+    /// `EventService` over gRPC.
+    pub events: EventServiceServer<Events>,
+    /// `TopicService` over gRPC.
+    pub topics: TopicServiceServer<topics::Topics>,
+    /// The same `EventService`, for those who speak something else.
+    pub direct: Arc<Events>,
+}
+
+/// Puts the services over a broker.
+pub fn services(broker: &Broker, settings: Settings, in_flight: Arc<InFlight>) -> Services {
     use tonic::codec::CompressionEncoding::{Gzip, Zstd};
-    let events = events::Events::new(broker.clone(), settings, in_flight);
+    let direct = Arc::new(Events::new(broker.clone(), settings, in_flight));
     let topics = topics::Topics::new(broker.clone());
-    (
-        EventServiceServer::new(events)
+    Services {
+        events: EventServiceServer::from_arc(Arc::clone(&direct))
             .max_decoding_message_size(REQUEST_BYTES_MAX)
             .accept_compressed(Gzip)
             .accept_compressed(Zstd)
             .send_compressed(Gzip)
             .send_compressed(Zstd),
-        TopicServiceServer::new(topics).max_decoding_message_size(1 << 20),
-    )
+        topics: TopicServiceServer::new(topics).max_decoding_message_size(1 << 20),
+        direct,
+    }
 }

@@ -18,7 +18,7 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 pub use self::{
     grpc::{GrpcLayer, GrpcService, MeteredBody},
-    metrics::{Metrics, SubscriptionGuard},
+    metrics::{Metrics, Route, SubscriptionGuard},
 };
 use crate::config::LogFormat;
 

@@ -3,8 +3,9 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use clap::{Args, Subcommand};
+use tidings::json::Object;
 
-use super::{event_json::Object, printer::table, serve::SettingArgs};
+use super::{printer::table, serve::SettingArgs};
 
 /// Look at the server's configuration.
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,7 @@ pub mod accept;
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
+use tidings::notation::show_time;
 use tidings_registry::proto::v1::{
     Consumer, ConsumerOrigin, ListConsumersRequest, NegotiateVersionsRequest, VersionState,
 };
@@ -14,7 +15,7 @@ use self::accept::AcceptArgs;
 use super::{
     client::ServerArgs,
     failure::Failure,
-    positions::{quote, show_time},
+    positions::quote,
     printer::{printable, table},
     schema::{
         get::{ShowArgs, failed},

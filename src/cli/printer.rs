@@ -4,13 +4,13 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Row, Table, presets};
-use tidings::proto::events::v1::{Event, RecordedEvent};
-
-use super::{
-    event_json,
-    positions::{quote, show_time},
-    template::Template,
+use tidings::{
+    cloudevents,
+    notation::show_time,
+    proto::events::v1::{Event, RecordedEvent},
 };
+
+use super::{event_json, positions::quote, template::Template};
 
 /// Flags that say how events are printed.
 #[derive(Debug, Clone, Args)]
@@ -84,9 +84,11 @@ impl Printer {
         let line = match &mut self.form {
             Form::Table(columns) => columns.line(recorded),
             Form::Json => event_json::recorded(recorded),
-            Form::CloudEvents => {
-                recorded.event.as_ref().map(event_json::cloud_event).unwrap_or_default()
-            }
+            Form::CloudEvents => recorded
+                .event
+                .as_ref()
+                .map(|event| cloudevents::document(event, &[]))
+                .unwrap_or_default(),
             Form::Template(template) => template.fill(recorded),
         };
         writeln!(self.out, "{line}")
@@ -140,7 +142,7 @@ impl Columns {
             *width = cell.chars().count().clamp(*width, COLUMN_WIDTH_MAX.max(*width));
         }
         let data = if event.payload.is_some() {
-            printable(&event_json::data(event))
+            printable(&cloudevents::data(event))
         } else {
             String::new()
         };

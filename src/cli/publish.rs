@@ -12,10 +12,15 @@ use std::{
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use prost::Message as _;
-use tidings::proto::events::v1::{
-    Condition, Durability, Event, KeyVersionCondition, PublishRequest, PublishResponse,
-    PublishResult, PublishStreamRequest, PublishStreamResponse, TopicEndCondition, condition::Kind,
-    event_service_client::EventServiceClient, publish_stream_response::Outcome,
+use tidings::{
+    json::Object,
+    notation::show_time,
+    proto::events::v1::{
+        Condition, Durability, Event, KeyVersionCondition, PublishRequest, PublishResponse,
+        PublishResult, PublishStreamRequest, PublishStreamResponse, TopicEndCondition,
+        condition::Kind, event_service_client::EventServiceClient,
+        publish_stream_response::Outcome,
+    },
 };
 use tokio::{
     sync::mpsc,
@@ -30,10 +35,9 @@ use self::{
 };
 use super::{
     client::{ServerArgs, may_pass},
-    event_json::Object,
     failure::Failure,
     interrupt::Interrupt,
-    positions::{quote, show_time},
+    positions::quote,
 };
 
 /// Input lines told one by one; of the rest only the number.

@@ -2,8 +2,11 @@
 
 use clap::Args;
 use jiff::Timestamp;
-use tidings::proto::events::v1::{
-    AttributeFilter, Direction, Filter, ReadRequest, SubscribeRequest, filter::Dialect,
+use tidings::{
+    notation::{parse_time, to_proto},
+    proto::events::v1::{
+        AttributeFilter, Direction, Filter, ReadRequest, SubscribeRequest, filter::Dialect,
+    },
 };
 use tonic::Status;
 
@@ -12,7 +15,7 @@ use super::{
     failure::Failure,
     follow::{Follow, Progress, describe},
     interrupt::Interrupt,
-    positions::{SelectArgs, StartArgs, parse_time, quote, to_proto},
+    positions::{SelectArgs, StartArgs, quote},
     printer::{OutputArgs, Printer},
     subscribe::tell_end,
 };

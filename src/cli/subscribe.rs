@@ -2,13 +2,13 @@
 
 use clap::Args;
 use jiff::Timestamp;
-use tidings::proto::events::v1::SubscribeRequest;
+use tidings::{notation::parse_time, proto::events::v1::SubscribeRequest};
 
 use super::{
     client::ServerArgs,
     follow::{Follow, Progress},
     interrupt::Interrupt,
-    positions::{SelectArgs, StartArgs, parse_time, quote},
+    positions::{SelectArgs, StartArgs, quote},
     printer::{OutputArgs, Printer},
 };
 

@@ -1,8 +1,10 @@
 //! `--format`: a line per event, of text and named fields.
 
-use tidings::{config::nearest, proto::events::v1::RecordedEvent};
+use tidings::{
+    cloudevents, config::nearest, notation::show_time, proto::events::v1::RecordedEvent,
+};
 
-use super::{event_json, positions::show_time};
+use super::event_json;
 
 /// What may stand between braces.
 pub const FIELDS: [(&str, Field); 19] = [
@@ -106,8 +108,8 @@ impl Field {
                     Self::ContentType => line.push_str(&event.datacontenttype),
                     Self::CorrelationId => line.push_str(&event.correlationid),
                     Self::CausationId => line.push_str(&event.causationid),
-                    Self::Data => line.push_str(&event_json::data(event)),
-                    _ => line.push_str(&event_json::cloud_event(event)),
+                    Self::Data => line.push_str(&cloudevents::data(event)),
+                    _ => line.push_str(&cloudevents::document(event, &[])),
                 }
             }
         }

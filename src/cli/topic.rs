@@ -7,17 +7,20 @@ use std::{
 
 use bytesize::ByteSize;
 use clap::{Args, Subcommand, ValueEnum};
-use tidings::proto::events::v1::{
-    CreateTopicRequest, DeleteTopicRequest, GetTopicRequest, ListTopicsRequest, Retention,
-    SchemaEnforcement, Topic, TrimTopicRequest, UpdateTopicRequest,
+use tidings::{
+    json::{Object, string},
+    notation::{From, show_time},
+    proto::events::v1::{
+        CreateTopicRequest, DeleteTopicRequest, GetTopicRequest, ListTopicsRequest, Retention,
+        SchemaEnforcement, Topic, TrimTopicRequest, UpdateTopicRequest,
+    },
 };
 use tonic::Status;
 
 use super::{
     client::ServerArgs,
-    event_json::{Object, string},
     failure::Failure,
-    positions::{From, before, parse_pair, show_time},
+    positions::{before, parse_pair},
     printer::{printable, table},
 };
 

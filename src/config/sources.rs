@@ -165,6 +165,10 @@ impl Draft {
                 toml::Value::String(text) => text,
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(switch) => switch.to_string(),
+                toml::Value::Array(items) if items.iter().all(toml::Value::is_str) => {
+                    let items: Vec<_> = items.iter().filter_map(toml::Value::as_str).collect();
+                    items.join(",")
+                }
                 other => {
                     self.faults.push(Fault {
                         field: key,

@@ -19,7 +19,13 @@ use tokio::{
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
-use super::{Settings, decode, delivery, showing::Showing, status, topic::timestamp, view};
+use super::{
+    Settings, decode, delivery,
+    showing::Showing,
+    status,
+    topic::timestamp,
+    view::{self, View},
+};
 use crate::{
     broker::{
         Broker,
@@ -82,12 +88,100 @@ pub struct Events {
     in_flight: Arc<InFlight>,
 }
 
-type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+/// What a server stream answers with.
+pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Events {
     /// Over a broker.
     pub fn new(broker: Broker, settings: Settings, in_flight: Arc<InFlight>) -> Self {
         Self { broker, settings, in_flight }
+    }
+
+    /// Opens a subscription whose events are shown so.
+    ///
+    /// # Errors
+    /// What is wrong with the request, or why it cannot begin.
+    pub async fn follow(
+        &self,
+        request: proto::SubscribeRequest,
+        view: View,
+        deadline: Option<Instant>,
+    ) -> Result<ResponseStream<Spliced>, Status> {
+        let heartbeat = self.broker.limits().heartbeat_interval;
+        let request = decode::subscribe(request, self.server(), heartbeat)?;
+        let opened = self.broker.subscribe(request).await;
+        let subscription = opened.map_err(|error| status::start(&error, self.server()))?;
+        let delivering = Delivering {
+            subscription,
+            showing: Showing::new(view, self.broker.clone()),
+            broker: self.broker.clone(),
+            deadline,
+            last: String::new(),
+            waiting: VecDeque::new(),
+            ended: false,
+            _counted: self.broker.metrics().subscription(),
+        };
+        let messages = stream::unfold(delivering, |mut delivering| async move {
+            delivering.next().await.map(|message| (message, delivering))
+        });
+        Ok(Box::pin(messages))
+    }
+
+    /// Begins a read whose events are shown so.
+    ///
+    /// # Errors
+    /// What is wrong with the request, or why it cannot begin.
+    pub async fn look(
+        &self,
+        request: proto::ReadRequest,
+        view: View,
+    ) -> Result<ResponseStream<Spliced>, Status> {
+        let server = self.server();
+        let request = decode::read(request, server)?;
+        let opened = self.broker.read(request).await;
+        let reading = opened.map_err(|error| status::start(&error, server))?;
+        let showing = Showing::new(view, self.broker.clone());
+        let waiting = VecDeque::new();
+        let batches = stream::unfold(Some((reading, showing, waiting)), move |open| async move {
+            let (mut reading, mut showing, mut waiting): (Reading, Showing, VecDeque<Spliced>) =
+                open?;
+            if let Some(message) = waiting.pop_front() {
+                return Some((Ok(message), Some((reading, showing, waiting))));
+            }
+            let batch = match reading.next().await? {
+                Ok(batch) => batch,
+                Err(error) => return Some((Err(status::stream(&error, server)), None)),
+            };
+            let cursors = CursorWriter::new(server, batch.cursor.horizon);
+            let gaps: Vec<u8> = batch
+                .skipped
+                .iter()
+                .flat_map(|skipped| {
+                    let at = Cursor { position: skipped.position, ..batch.cursor };
+                    let gap = skipped_gap(skipped, at.text(server).to_string());
+                    delivery::message(delivery::READ_GAPS, &gap)
+                })
+                .collect();
+            if !batch.events.is_empty() {
+                let at = batch.cursor.position;
+                let shown = showing.events(&batch.events);
+                let tag = delivery::READ_BATCH;
+                waiting = delivery::batches(tag, &batch.events, shown, at, &cursors).into();
+            }
+            // What is said of the whole batch comes with its end.
+            let mut message = waiting.pop_back().unwrap_or_default();
+            if !gaps.is_empty() {
+                message.push(gaps.into());
+            }
+            if batch.is_last {
+                let cursor = cursors.write(batch.cursor.position);
+                message.push(delivery::text(delivery::READ_END_CURSOR, cursor.as_bytes()));
+            }
+            waiting.push_back(message);
+            let first = waiting.pop_front()?;
+            Some((Ok(first), Some((reading, showing, waiting))))
+        });
+        Ok(Box::pin(batches))
     }
 
     fn server(&self) -> ServerId {
@@ -198,24 +292,7 @@ impl EventService for Events {
         let deadline = deadline(request.metadata());
         let request = request.into_inner();
         let view = view::decode(request.view).map_err(|faults| status::invalid(&faults))?;
-        let heartbeat = self.broker.limits().heartbeat_interval;
-        let request = decode::subscribe(request, self.server(), heartbeat)?;
-        let opened = self.broker.subscribe(request).await;
-        let subscription = opened.map_err(|error| status::start(&error, self.server()))?;
-        let delivering = Delivering {
-            subscription,
-            showing: Showing::new(view, self.broker.clone()),
-            broker: self.broker.clone(),
-            deadline,
-            last: String::new(),
-            waiting: VecDeque::new(),
-            ended: false,
-            _counted: self.broker.metrics().subscription(),
-        };
-        let messages = stream::unfold(delivering, |mut delivering| async move {
-            delivering.next().await.map(|message| (message, delivering))
-        });
-        Ok(Response::new(Box::pin(messages)))
+        Ok(Response::new(self.follow(request, view, deadline).await?))
     }
 
     type ReadStream = ResponseStream<Spliced>;
@@ -224,54 +301,9 @@ impl EventService for Events {
         &self,
         request: Request<proto::ReadRequest>,
     ) -> Result<Response<Self::ReadStream>, Status> {
-        let server = self.server();
         let request = request.into_inner();
         let view = view::decode(request.view).map_err(|faults| status::invalid(&faults))?;
-        let request = decode::read(request, server)?;
-        let opened = self.broker.read(request).await;
-        let reading = opened.map_err(|error| status::start(&error, server))?;
-        let showing = Showing::new(view, self.broker.clone());
-        let waiting = VecDeque::new();
-        let batches = stream::unfold(Some((reading, showing, waiting)), move |open| async move {
-            let (mut reading, mut showing, mut waiting): (Reading, Showing, VecDeque<Spliced>) =
-                open?;
-            if let Some(message) = waiting.pop_front() {
-                return Some((Ok(message), Some((reading, showing, waiting))));
-            }
-            let batch = match reading.next().await? {
-                Ok(batch) => batch,
-                Err(error) => return Some((Err(status::stream(&error, server)), None)),
-            };
-            let cursors = CursorWriter::new(server, batch.cursor.horizon);
-            let gaps: Vec<u8> = batch
-                .skipped
-                .iter()
-                .flat_map(|skipped| {
-                    let at = Cursor { position: skipped.position, ..batch.cursor };
-                    let gap = skipped_gap(skipped, at.text(server).to_string());
-                    delivery::message(delivery::READ_GAPS, &gap)
-                })
-                .collect();
-            if !batch.events.is_empty() {
-                let at = batch.cursor.position;
-                let shown = showing.events(&batch.events);
-                let tag = delivery::READ_BATCH;
-                waiting = delivery::batches(tag, &batch.events, shown, at, &cursors).into();
-            }
-            // What is said of the whole batch comes with its end.
-            let mut message = waiting.pop_back().unwrap_or_default();
-            if !gaps.is_empty() {
-                message.push(gaps.into());
-            }
-            if batch.is_last {
-                let cursor = cursors.write(batch.cursor.position);
-                message.push(delivery::text(delivery::READ_END_CURSOR, cursor.as_bytes()));
-            }
-            waiting.push_back(message);
-            let first = waiting.pop_front()?;
-            Some((Ok(first), Some((reading, showing, waiting))))
-        });
-        Ok(Response::new(Box::pin(batches)))
+        Ok(Response::new(self.look(request, view).await?))
     }
 
     async fn get_event(

@@ -60,7 +60,7 @@ impl Showing {
     pub fn events(&mut self, events: &[Delivered]) -> Vec<Shown> {
         let bytes: usize = events.iter().map(|one| one.recorded.event.len()).sum();
         match self.view {
-            View::Json | View::Any | View::CloudEvents if bytes > INLINE_BYTES_MAX => {
+            View::Json | View::Text | View::Any | View::CloudEvents if bytes > INLINE_BYTES_MAX => {
                 tokio::task::block_in_place(|| events.iter().map(|one| self.event(one)).collect())
             }
             _ => events.iter().map(|one| self.event(one)).collect(),
@@ -70,7 +70,7 @@ impl Showing {
     /// An event as it is shown.
     pub fn event(&mut self, one: &Delivered) -> Shown {
         let schema = match self.view {
-            View::Json | View::Any => self.schema(one.schema_id),
+            View::Json | View::Text | View::Any => self.schema(one.schema_id),
             View::Full | View::Envelope | View::CloudEvents => None,
         };
         let event = self.view.of(&one.recorded, schema.as_deref());

@@ -1,5 +1,7 @@
 //! What of an event a reader sees.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use prost::Message as _;
 use tidings_registry::format::Schema;
@@ -24,6 +26,9 @@ pub enum View {
     Envelope,
     /// Payloads as JSON in `data`, where they are JSON or their schema is known; others as recorded.
     Json,
+    /// As `Json`, but the JSON is text as it stands there, all digits of its numbers: for documents in the JSON format. It
+    /// has no number on the wire.
+    Text,
     /// Attributes in the map, as CloudEvents has them.
     CloudEvents,
     /// Protobuf payloads as `google.protobuf.Any`.
@@ -58,6 +63,7 @@ impl View {
             Self::Full => None,
             Self::Envelope => Some(Bytes::from(without_payload(&recorded.event))),
             Self::Json => json(recorded, schema),
+            Self::Text => text(recorded, schema),
             Self::CloudEvents => Event::decode(recorded.event.clone())
                 .ok()
                 .map(|event| cloud_event(event).encode_to_vec().into()),
@@ -69,27 +75,43 @@ impl View {
 
 /// The payload as JSON in `data`.
 fn json(recorded: &Recorded, schema: Option<&Schema>) -> Option<Bytes> {
-    let mut event = Event::decode(recorded.event.clone()).ok()?;
+    let event = Event::decode(recorded.event.clone()).ok()?;
+    let data = json::to_value(&json_of(&event, schema)?).ok()?;
+    Some(with_json(event, Payload::Data(data)))
+}
+
+/// The payload as JSON in `text_data`.
+fn text(recorded: &Recorded, schema: Option<&Schema>) -> Option<Bytes> {
+    let event = Event::decode(recorded.event.clone()).ok()?;
+    let text = json_of(&event, schema)?.into_owned();
+    Some(with_json(event, Payload::TextData(text)))
+}
+
+/// The payload as JSON text, where it is JSON or its schema is known.
+fn json_of<'a>(event: &'a Event, schema: Option<&Schema>) -> Option<Cow<'a, str>> {
     let is_json = Media::of(&event.datacontenttype) == Media::Json;
-    let data = match (&event.payload, schema) {
-        (Some(Payload::TextData(text)), _) if is_json => json::to_value(text).ok()?,
+    match (&event.payload, schema) {
+        (Some(Payload::TextData(text)), _) if is_json => Some(text.into()),
         (Some(Payload::BinaryData(bytes)), _) if is_json => {
-            json::to_value(str::from_utf8(bytes).ok()?).ok()?
+            Some(str::from_utf8(bytes).ok()?.into())
         }
-        (Some(Payload::TextData(text)), Some(Schema::Json(_))) => json::to_value(text).ok()?,
+        (Some(Payload::TextData(text)), Some(Schema::Json(_))) => Some(text.into()),
         (Some(Payload::BinaryData(bytes)), Some(schema)) => {
-            json::to_value(&schema.to_json(bytes).ok()?).ok()?
+            Some(schema.to_json(bytes).ok()?.into())
         }
         (Some(Payload::ProtoData(any)), Some(schema)) => {
-            json::to_value(&schema.to_json(&any.value).ok()?).ok()?
+            Some(schema.to_json(&any.value).ok()?.into())
         }
-        (Some(_), _) | (None, _) => return None,
-    };
-    event.payload = Some(Payload::Data(data));
-    if !is_json {
+        (Some(_), _) | (None, _) => None,
+    }
+}
+
+fn with_json(mut event: Event, payload: Payload) -> Bytes {
+    event.payload = Some(payload);
+    if Media::of(&event.datacontenttype) != Media::Json {
         event.datacontenttype = media::JSON.into();
     }
-    Some(event.encode_to_vec().into())
+    event.encode_to_vec().into()
 }
 
 /// A Protobuf payload as `google.protobuf.Any`.

@@ -33,6 +33,7 @@ struct Shared {
     registry: Registry,
     grpc: GrpcMetrics,
     rpc_panics: Counter,
+    http_requests: Family<HttpLabels, Counter>,
     published_events: Counter,
     published_bytes: Counter,
     duplicates: Counter,
@@ -68,6 +69,25 @@ struct Outcome {
     outcome: String,
 }
 
+/// What a request over HTTP was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// `GET /`.
+    Root,
+    /// `POST /v1/topics/{topic}/events`.
+    Publish,
+    /// `GET /v1/topics/{topic}/events`.
+    Events,
+    /// Anything else.
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HttpLabels {
+    route: &'static str,
+    status: u32,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -83,6 +103,12 @@ impl Metrics {
         let shared = Shared {
             grpc,
             rpc_panics: ours.counter("rpc_panics", "Calls ended by a bug of ours"),
+            http_requests: {
+                let requests = Family::default();
+                let help = "Requests over HTTP that were answered, by status";
+                ours.registry.register("http_requests", help, requests.clone());
+                requests
+            },
             published_events: ours.counter("publish_events", "Events appended"),
             published_bytes: ours.counter("publish_bytes", "Bytes of events appended, encoded"),
             duplicates: ours
@@ -158,6 +184,18 @@ impl Metrics {
     /// A call ended by a panic.
     pub fn rpc_panics(&self) {
         self.shared.rpc_panics.inc();
+    }
+
+    /// A request over HTTP was answered; a stream, when it begins.
+    pub fn http_request(&self, route: Route, status: u16) {
+        let route = match route {
+            Route::Root => "root",
+            Route::Publish => "publish",
+            Route::Events => "events",
+            Route::Unknown => "unknown",
+        };
+        let labels = HttpLabels { route, status: status.into() };
+        self.shared.http_requests.get_or_create(&labels).inc();
     }
 
     /// An event's payload is not what its schema says.
@@ -353,6 +391,7 @@ mod tests {
         let metrics = Metrics::new();
         // A family without a member is not served.
         metrics.recovery("clean", 0.0);
+        metrics.http_request(Route::Root, 200);
         drop(metrics.grpc().begin("/"));
         let encoded = metrics.encode();
         let mut served: Vec<&str> = encoded

@@ -12,8 +12,15 @@ use std::{
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli", "config", "telemetry", "server"]),
     ("lib", &[]),
-    ("cli", &["config", "model", "proto", "server", "telemetry"]),
-    ("server", &["broker", "config", "journal", "model", "proto", "service", "store", "telemetry"]),
+    (
+        "cli",
+        &["cloudevents", "config", "json", "model", "notation", "proto", "server", "telemetry"],
+    ),
+    (
+        "server",
+        &["broker", "config", "http", "journal", "model", "proto", "service", "store", "telemetry"],
+    ),
+    ("http", &["cloudevents", "json", "model", "notation", "proto", "service", "telemetry"]),
     ("service", &["broker", "model", "proto", "telemetry"]),
     ("broker", &["journal", "model", "store", "telemetry"]),
     ("journal", &["model", "store", "telemetry"]),
@@ -22,6 +29,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("telemetry", &["config", "proto"]),
     ("proto", &[]),
+    ("cloudevents", &["json", "notation", "proto"]),
+    ("notation", &["proto"]),
+    ("json", &[]),
 ];
 
 /// Who may name a crate of the outside.
@@ -29,7 +39,7 @@ const CRATES: &[(&str, &[&str], &str)] = &[
     ("rocksdb", &["store"], "the bytes on disk are decided in the store, and nowhere else"),
     (
         "tonic",
-        &["service", "server", "cli", "proto", "telemetry"],
+        &["service", "http", "server", "cli", "proto", "telemetry"],
         "the domain knows nothing of the wire",
     ),
 ];

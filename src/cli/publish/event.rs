@@ -1,22 +1,14 @@
 //! A line of input becomes an event: plain data that the flags complete, or a whole CloudEvents document.
 
-use std::fmt;
-
-use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::{Args, ValueEnum};
-use jiff::Timestamp;
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
+use serde_json::value::RawValue;
+use tidings::{
+    cloudevents::{self, Fault, Members},
+    proto::events::v1::{Event, event::Payload},
 };
-use serde_json::{Value, value::RawValue};
-use tidings::proto::events::v1::{AttributeValue, Event, attribute_value::Attr, event::Payload};
 use uuid::Uuid;
 
-use crate::cli::{
-    event_json::holds_json,
-    positions::{parse_pair, to_proto},
-};
+use crate::cli::positions::parse_pair;
 
 /// What a line of input is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -70,14 +62,12 @@ impl AttributeArgs {
                 ..Event::default()
             },
             InputFormat::Data => data(line)?,
-            InputFormat::Cloudevents => document(&members(line).map_err(|fault| vec![fault])?)?,
-            InputFormat::Auto => match members(line) {
-                Ok(members) if members.iter().any(|(name, _)| name == "specversion") => {
-                    document(&members)?
-                }
+            InputFormat::Cloudevents => document(&Members::of(line).map_err(unreadable)?)?,
+            InputFormat::Auto => match Members::of(line) {
+                Ok(members) if members.has("specversion") => document(&members)?,
                 Ok(_) => data(line)?,
                 // Neither a document nor data that everybody reads alike.
-                Err(fault) if fault.contains(TWICE) => return Err(vec![fault]),
+                Err(fault) if fault.is_ambiguous() => return Err(unreadable(fault)),
                 Err(_) => data(line)?,
             },
         };
@@ -109,6 +99,15 @@ impl AttributeArgs {
     }
 }
 
+fn document(members: &Members<'_>) -> Result<Event, Vec<String>> {
+    let read = cloudevents::read(members);
+    read.map_err(|faults| faults.iter().map(Fault::to_string).collect())
+}
+
+fn unreadable(fault: cloudevents::Unreadable) -> Vec<String> {
+    vec![fault.to_string()]
+}
+
 /// Data alone. The text goes as it is, so that numbers of any size survive.
 fn data(line: &str) -> Result<Event, Vec<String>> {
     let raw: &RawValue = serde_json::from_str(line).map_err(|error| {
@@ -121,171 +120,11 @@ fn data(line: &str) -> Result<Event, Vec<String>> {
     })
 }
 
-const TWICE: &str = "is there twice";
-
-/// The members of a JSON object with their text as it stands there.
-type Members<'a> = Vec<(String, &'a RawValue)>;
-
-fn members(line: &str) -> Result<Members<'_>, String> {
-    struct Object<'a>(Members<'a>);
-
-    impl<'de> Deserialize<'de> for Object<'de> {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct Collect;
-            impl<'de> Visitor<'de> for Collect {
-                type Value = Object<'de>;
-
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("a CloudEvents document")
-                }
-
-                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                    let mut members = Members::new();
-                    while let Some(name) = map.next_key::<String>()? {
-                        if members.iter().any(|(known, _)| *known == name) {
-                            return Err(A::Error::custom(format!("`{name}` {TWICE}")));
-                        }
-                        members.push((name, map.next_value()?));
-                    }
-                    Ok(Object(members))
-                }
-            }
-            deserializer.deserialize_map(Collect)
-        }
-    }
-
-    serde_json::from_str::<Object<'_>>(line)
-        .map(|object| object.0)
-        .map_err(|error| format!("no CloudEvents document: {error}"))
-}
-
-/// A CloudEvents document in the JSON format.
-fn document(members: &Members<'_>) -> Result<Event, Vec<String>> {
-    let mut reading = Reading::default();
-    for (name, value) in members {
-        if let Err(fault) = reading.member(name, value) {
-            reading.faults.push(format!("{name}: {fault}"));
-        }
-    }
-    for required in ["id", "source", "type"] {
-        if !members.iter().any(|(name, _)| name == required) {
-            reading.faults.push(format!("{required}: is missing"));
-        }
-    }
-    reading.finish()
-}
-
-/// A document while it is read. What `data` is can be said only when its content type is known.
-#[derive(Default)]
-struct Reading<'a> {
-    event: Event,
-    data: Option<&'a str>,
-    faults: Vec<String>,
-}
-
-impl<'a> Reading<'a> {
-    fn member(&mut self, name: &str, raw: &'a RawValue) -> Result<(), String> {
-        if name == "data" {
-            self.data = Some(raw.get());
-            return Ok(());
-        }
-        let value: Value = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
-        // CloudEvents: an attribute that is null is not there.
-        if value.is_null() {
-            return Ok(());
-        }
-        let event = &mut self.event;
-        match name {
-            "id" => event.id = string(value)?,
-            "source" => event.source = string(value)?,
-            "specversion" => event.spec_version = string(value)?,
-            "type" => event.r#type = string(value)?,
-            "subject" => event.subject = string(value)?,
-            "datacontenttype" => event.datacontenttype = string(value)?,
-            "dataschema" => event.dataschema = string(value)?,
-            "partitionkey" => event.partitionkey = string(value)?,
-            "correlationid" => event.correlationid = string(value)?,
-            "causationid" => event.causationid = string(value)?,
-            "traceparent" => event.traceparent = string(value)?,
-            "tracestate" => event.tracestate = string(value)?,
-            "schemaversion" => event.schemaversion = string(value)?,
-            "time" => {
-                let time: Timestamp = string(value)?
-                    .parse()
-                    .map_err(|_| "expected a time such as 2026-01-31T12:00:00Z")?;
-                event.time = Some(to_proto(time));
-            }
-            "data_base64" => {
-                let bytes =
-                    BASE64_STANDARD.decode(string(value)?).map_err(|error| error.to_string())?;
-                event.payload = Some(Payload::BinaryData(bytes.into()));
-            }
-            _ => self.extension(name, value)?,
-        }
-        Ok(())
-    }
-
-    fn extension(&mut self, name: &str, value: Value) -> Result<(), String> {
-        let attr = match value {
-            Value::String(text) => {
-                self.event.extensions.insert(name.to_owned(), text);
-                return Ok(());
-            }
-            Value::Bool(value) => Attr::CeBoolean(value),
-            Value::Number(number) => Attr::CeInteger(
-                number
-                    .as_i64()
-                    .and_then(|number| i32::try_from(number).ok())
-                    .ok_or("CloudEvents integers have 32 bits; write it as a string")?,
-            ),
-            Value::Null | Value::Array(_) | Value::Object(_) => {
-                return Err("an attribute is a string, an integer, true or false; \
-                            what has parts goes into data"
-                    .to_owned());
-            }
-        };
-        self.event.attributes.insert(name.to_owned(), AttributeValue { attr: Some(attr) });
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Event, Vec<String>> {
-        if let Some(data) = self.data {
-            if self.event.payload.is_some() {
-                self.faults
-                    .push("data: there is data_base64 too; an event has one of them".to_owned());
-            } else if holds_json(&self.event.datacontenttype) {
-                if self.event.datacontenttype.is_empty() {
-                    self.event.datacontenttype = "application/json".to_owned();
-                }
-                self.event.payload = Some(Payload::TextData(data.to_owned()));
-            } else {
-                // CloudEvents: data of another type stands in the document as a string.
-                match serde_json::from_str::<String>(data) {
-                    Ok(text) => self.event.payload = Some(Payload::TextData(text)),
-                    Err(_) => self.faults.push(format!(
-                        "data: is no string, and {} is not JSON",
-                        self.event.datacontenttype
-                    )),
-                }
-            }
-        }
-        if self.faults.is_empty() { Ok(self.event) } else { Err(self.faults) }
-    }
-}
-
-fn string(value: Value) -> Result<String, String> {
-    match value {
-        Value::String(text) => Ok(text),
-        _ => Err("expected a string".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::cli::event_json::cloud_event;
 
     #[derive(Parser)]
     struct Flags {
@@ -319,7 +158,7 @@ mod tests {
             r#"{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"AP8="}"#,
         ] {
             let event = read(document, &["--type", "other", "--id", "other"]).unwrap();
-            assert_eq!(cloud_event(&event), document);
+            assert_eq!(cloudevents::document(&event, &[]), document);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
+use tidings::notation::show_time;
 use tidings_registry::proto::v1::{
     GetSchemaRequest, ListSchemasRequest, ListSubjectsRequest, Schema, Subject, SubjectVersion,
     definition::Form, get_schema_request::By,
@@ -13,7 +14,7 @@ use super::{
     super::{
         client::ServerArgs,
         failure::Failure,
-        positions::{quote, show_time},
+        positions::quote,
         printer::{printable, table},
     },
     json, words,

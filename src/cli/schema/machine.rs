@@ -8,12 +8,10 @@ use std::{
 };
 
 use anyhow::Context;
+use tidings::json::Object;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{
-    super::event_json::Object,
-    report::{Entry, Note, ReportFormat, Weight},
-};
+use super::report::{Entry, Note, ReportFormat, Weight};
 
 /// Prints entries in a format for machines. Nothing for those that the command prints itself.
 pub fn print(format: ReportFormat, entries: &[Entry]) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 use prost_types::FieldMask;
+use tidings::notation::show_time;
 use tidings_registry::proto::v1::{
     DeleteSubjectRequest, GetSubjectRequest, SetVersionStateRequest, Subject, UpdateSubjectRequest,
     VersionState,
@@ -12,10 +13,7 @@ use tonic::Status;
 
 use super::{
     super::{
-        client::ServerArgs,
-        failure::Failure,
-        positions::{parse_pair, show_time},
-        printer::printable,
+        client::ServerArgs, failure::Failure, positions::parse_pair, printer::printable,
         topic::confirm,
     },
     force::ForceArgs,

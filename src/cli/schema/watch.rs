@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use tidings::notation::show_time;
 use tidings_registry::proto::v1::{
     WatchRegistryRequest, WatchRegistryResponse, watch_registry_response::Change,
 };
@@ -17,7 +18,6 @@ use super::{
         client::{ServerArgs, may_pass},
         failure::Failure,
         interrupt::Interrupt,
-        positions::show_time,
         printer::printable,
     },
     json, words,

@@ -1,0 +1,51 @@
+//! JSON text, written.
+
+/// As JSON has it, with quotes.
+pub fn string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A JSON object, written member by member.
+#[derive(Debug)]
+pub struct Object {
+    text: String,
+}
+
+impl Default for Object {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Object {
+    /// Without members.
+    pub fn new() -> Self {
+        Self { text: "{".to_owned() }
+    }
+
+    /// Adds a string.
+    pub fn text(&mut self, name: &str, value: &str) {
+        self.raw(name, &string(value));
+    }
+
+    /// Adds a number.
+    pub fn number(&mut self, name: &str, value: u64) {
+        self.raw(name, &value.to_string());
+    }
+
+    /// Adds what is JSON already.
+    pub fn raw(&mut self, name: &str, json: &str) {
+        if self.text.len() > 1 {
+            self.text.push(',');
+        }
+        self.text.push_str(&string(name));
+        self.text.push(':');
+        self.text.push_str(json);
+    }
+
+    /// The whole object.
+    pub fn finish(mut self) -> String {
+        self.text.push('}');
+        self.text
+    }
+}

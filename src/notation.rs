@@ -1,0 +1,219 @@
+//! Places, times, filters and versions as people write them: in flags of the command line, and in queries over HTTP.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use jiff::Timestamp;
+
+use crate::proto::events::v1::{
+    AcceptedSchema, AttributeFilter, Edge, Filter, filter::Dialect, start_position::Position,
+};
+
+/// A place in a stream, as people write it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum From {
+    /// The first event kept.
+    Earliest,
+    /// Behind the last event.
+    Latest,
+    /// This offset.
+    Offset(u64),
+    /// So many events before the end.
+    Last(u64),
+    /// The first event recorded at or after.
+    Time(Timestamp),
+}
+
+impl From {
+    /// Reads `earliest`, `latest`, `42`, `-10`, a time, or how long ago.
+    ///
+    /// # Errors
+    /// What it may be.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "earliest" | "beginning" => return Ok(Self::Earliest),
+            "latest" | "end" => return Ok(Self::Latest),
+            _ => {}
+        }
+        if let Some(last) = text.strip_prefix('-').and_then(|last| last.parse().ok()) {
+            return Ok(Self::Last(last));
+        }
+        if let Ok(offset) = text.parse() {
+            return Ok(Self::Offset(offset));
+        }
+        parse_time(text).map(Self::Time).map_err(|_| {
+            "expected earliest, latest, an offset such as 42, -10 for the last ten, a time such as \
+             2026-01-31T12:00:00Z, or how long ago, such as 15m"
+                .to_owned()
+        })
+    }
+
+    /// The place as it travels.
+    pub fn position(&self) -> Position {
+        match self {
+            Self::Earliest => Position::Edge(Edge::Earliest.into()),
+            Self::Latest => Position::Edge(Edge::Latest.into()),
+            Self::Offset(offset) => Position::Offset(*offset),
+            Self::Last(last) => Position::Last(*last),
+            Self::Time(time) => Position::Time(to_proto(*time)),
+        }
+    }
+}
+
+/// Reads a time, or a duration as how long ago.
+///
+/// # Errors
+/// What it may be.
+pub fn parse_time(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let ago: Duration = humantime::parse_duration(text).map_err(|_| {
+        "expected a time such as 2026-01-31T12:00:00Z, or how long ago, such as 15m".to_owned()
+    })?;
+    let then = SystemTime::now().checked_sub(ago).ok_or("before all time")?;
+    Timestamp::try_from(then).map_err(|error| error.to_string())
+}
+
+/// A time as it travels.
+pub fn to_proto(time: Timestamp) -> prost_types::Timestamp {
+    // jiff's nanoseconds go below zero together with the seconds; the wire's never do.
+    let nanos = time.subsec_nanosecond();
+    if nanos < 0 {
+        prost_types::Timestamp { seconds: time.as_second() - 1, nanos: nanos + 1_000_000_000 }
+    } else {
+        prost_types::Timestamp { seconds: time.as_second(), nanos }
+    }
+}
+
+/// A time as people read it; empty where there is none.
+pub fn show_time(time: Option<&prost_types::Timestamp>) -> String {
+    time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok())
+        .map(|time| time.to_string())
+        .unwrap_or_default()
+}
+
+/// One condition on an attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttributeMatch {
+    written: String,
+    name: String,
+    value: String,
+    prefix: bool,
+}
+
+impl AttributeMatch {
+    /// Reads `NAME=VALUE`, where a value that ends in `*` is a prefix.
+    ///
+    /// # Errors
+    /// What it should have been.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (name, value) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or("expected NAME=VALUE, such as type=shop.OrderPlaced or type=shop.*")?;
+        let (value, prefix) = match value.strip_suffix('*') {
+            Some(prefix) => (prefix, true),
+            None => (value, false),
+        };
+        Ok(Self {
+            written: text.to_owned(),
+            name: name.to_owned(),
+            value: value.to_owned(),
+            prefix,
+        })
+    }
+
+    /// The text that it was read from.
+    pub fn written(&self) -> &str {
+        &self.written
+    }
+
+    /// The filter as it travels.
+    pub fn filter(&self) -> Filter {
+        let attributes =
+            AttributeFilter { attributes: [(self.name.clone(), self.value.clone())].into() };
+        let dialect =
+            if self.prefix { Dialect::Prefix(attributes) } else { Dialect::Exact(attributes) };
+        Filter { dialect: Some(dialect) }
+    }
+}
+
+/// A type, exact or a prefix, and the schema versions of it that are understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedVersion {
+    of: String,
+    requirement: String,
+}
+
+impl AcceptedVersion {
+    /// Reads `TYPE=REQUIREMENT`.
+    ///
+    /// # Errors
+    /// What it should have been.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((of, requirement)) if !of.is_empty() && !requirement.is_empty() => {
+                Ok(Self { of: of.into(), requirement: requirement.into() })
+            }
+            _ => Err("expected a type and a requirement, such as shop.OrderPlaced=^1.2".into()),
+        }
+    }
+
+    /// The entry as it travels.
+    pub fn accepted(&self) -> AcceptedSchema {
+        AcceptedSchema { r#type: self.of.clone(), version: self.requirement.clone() }
+    }
+}
+
+impl fmt::Display for AcceptedVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.of, self.requirement)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_as_people_write_them() {
+        assert_eq!(From::parse("earliest"), Ok(From::Earliest));
+        assert_eq!(From::parse("latest"), Ok(From::Latest));
+        assert_eq!(From::parse("42"), Ok(From::Offset(42)));
+        assert_eq!(From::parse("-10"), Ok(From::Last(10)));
+        assert_eq!(From::parse("-0"), Ok(From::Last(0)));
+        let time = "2026-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(From::parse("2026-01-01T00:00:00Z"), Ok(From::Time(time)));
+        assert_eq!(From::parse("2026-01-01T02:00:00+02:00"), Ok(From::Time(time)));
+        let Ok(From::Time(then)) = From::parse("15m") else { panic!("no time") };
+        let ago = Timestamp::now().as_second() - then.as_second();
+        assert!((899..=901).contains(&ago), "{ago}");
+        for bad in ["", "-", "soon", "2026-13-01T00:00:00Z", "--5", "4.2"] {
+            assert!(From::parse(bad).unwrap_err().contains("earliest, latest"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_before_1970_keep_their_nanoseconds() {
+        let time: Timestamp = "1969-12-31T23:59:59.25Z".parse().unwrap();
+        let sent = to_proto(time);
+        assert_eq!(sent, prost_types::Timestamp { seconds: -1, nanos: 250_000_000 });
+        assert_eq!(show_time(Some(&sent)), "1969-12-31T23:59:59.25Z");
+    }
+
+    #[test]
+    fn filters_are_exact_or_prefix() {
+        let exact = AttributeMatch::parse("type=a=b").unwrap();
+        assert_eq!(
+            (exact.name.as_str(), exact.value.as_str(), exact.prefix),
+            ("type", "a=b", false)
+        );
+        let prefix = AttributeMatch::parse("type=com.github.*").unwrap();
+        assert_eq!((prefix.value.as_str(), prefix.prefix), ("com.github.", true));
+        assert!(AttributeMatch::parse("type").is_err());
+        assert!(AttributeMatch::parse("=x").is_err());
+    }
+}
