@@ -69,12 +69,17 @@ check_clients() {
   [ "${CI:-}" = true ] || return 0
   have git || need git "git, for the tests that read what is committed"
   have curl || need curl "curl, for the tests of HTTP"
-  have node || need nodejs "Node.js, for the linter of the contract"
-  have npm || need npm "npm, for the linter of the contract"
+  have node || need nodejs "Node.js, for its client and the linter of the contract"
+  if have node && ! at_least 20 "$(node --version | tr -d v)"; then
+    hints+=("node is $(node --version), and 20 or newer is needed, for the client in a browser: https://nodejs.org")
+  fi
+  have npm || need npm "npm, for its client and the linter of the contract"
   have java || need default-jdk-headless "a JDK, for the Java client"
   have mvn || need maven "Maven, for the Java client"
-  have python3 || need python3 "Python, for the independent decoders of schemas"
-  python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv "Python's venv, for the independent decoders of schemas"
+  have python3 || need python3 "Python, for its client and the independent decoders of schemas"
+  python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv "Python's venv, for its client and the independent decoders of schemas"
+  have chromium || need chromium "Chromium, for the client in a browser"
+  have jq || need jq "jq, for the client that is grpcurl"
   if ! have go; then
     need golang-go "Go, for grpcurl and the Go client"
   fi

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Prints the path of a tool that only tests need, in the version that tests/clients/tools pins. Built or fetched once, into
+# Prints the path of a tool that only tests need, in the version that tests/clients pins. Built or fetched once, into
 # a folder of the cache whose name changes with the pins.
 #
 #   scripts/tool.sh grpcurl | protoc-gen-go | protoc-gen-go-grpc    Go, built from source
 #   scripts/tool.sh buf                                             npm
-#   scripts/tool.sh node_modules                                    the folder that npm filled
+#   scripts/tool.sh node_modules [CLIENT]                           the folder that npm filled, for tests/clients/CLIENT
+#   scripts/tool.sh python                                          the interpreter of a venv, filled from PyPI
+#   scripts/tool.sh wheels                                          the folder of what that venv was filled with
 set -euo pipefail
 
 tool=${1:?"which tool?"}
-pins=$(cd "$(dirname "$0")/../tests/clients/tools" && pwd)
+clients=$(cd "$(dirname "$0")/../tests/clients" && pwd)
+pins=$clients/tools
 cache=${TIDINGS_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/tidings/tools}
 mkdir -p "$cache"
 
@@ -36,8 +39,9 @@ go_tool() { # name, package
   echo "$bin/$1"
 }
 
-node_modules() {
-  local folder
+node_modules() { # a folder of tests/clients
+  local folder pins
+  pins=$clients/$1
   folder="$cache/npm-$(pinned_by "$pins/package.json")"
   alone npm
   if [ ! -d "$folder" ]; then
@@ -50,15 +54,35 @@ node_modules() {
   echo "$folder/node_modules"
 }
 
+# The wheels are kept, so that an example can be installed as its readers do, without PyPI.
+python_folder() {
+  local folder pins
+  pins=$clients/python/requirements.txt
+  folder="$cache/python-$(pinned_by "$pins" <(python3 -VV))"
+  alone python
+  if [ ! -d "$folder" ]; then
+    rm -rf "$folder.new"
+    python3 -m venv "$folder.new" >&2
+    "$folder.new/bin/python" -m pip download --quiet --disable-pip-version-check \
+      --dest "$folder.new/wheels" --requirement "$pins" >&2
+    "$folder.new/bin/python" -m pip install --quiet --disable-pip-version-check --no-index \
+      --find-links "$folder.new/wheels" --requirement "$pins" >&2
+    mv "$folder.new" "$folder"
+  fi
+  echo "$folder"
+}
+
 case $tool in
   grpcurl) go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl ;;
   protoc-gen-go) go_tool protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go ;;
   protoc-gen-go-grpc) go_tool protoc-gen-go-grpc google.golang.org/grpc/cmd/protoc-gen-go-grpc ;;
   buf)
-    modules=$(node_modules)
+    modules=$(node_modules tools)
     echo "$modules/.bin/buf"
     ;;
-  node_modules) node_modules ;;
+  node_modules) node_modules "${2:-tools}" ;;
+  python) echo "$(python_folder)/bin/python" ;;
+  wheels) echo "$(python_folder)/wheels" ;;
   *)
     echo "no such tool: $tool" >&2
     exit 2

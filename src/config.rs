@@ -32,13 +32,14 @@ const TIB: u64 = 1024 * GIB;
 pub const ENV_PREFIX: &str = "TIDINGS_";
 
 /// Variables with our prefix that are not settings of the server.
-const OTHER_VARIABLES: [&str; 6] = [
+const OTHER_VARIABLES: [&str; 7] = [
     "TIDINGS_SERVER",
     "TIDINGS_CONFIG",
     "TIDINGS_FAULT",
     "TIDINGS_REGISTRY_LISTEN",
     "TIDINGS_REGISTRY_DATA_DIR",
     "TIDINGS_REGISTRY_LOG",
+    "TIDINGS_REGISTRY_REFLECTION",
 ];
 
 /// What the server is told once, when it starts.
@@ -54,6 +55,8 @@ pub struct Config {
     pub cors_origins: Origins,
     /// Which schema registry is used.
     pub registry: RegistrySource,
+    /// Whether clients may ask for descriptors: of the services, and of everything that is registered in Protobuf.
+    pub reflection: bool,
     /// Whether a publish to a topic that does not exist creates it.
     pub auto_create_topics: bool,
     /// Largest event, encoded.
@@ -121,6 +124,7 @@ impl Default for Config {
             admin_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 7172))),
             cors_origins: Origins::default(),
             registry: RegistrySource::Embedded,
+            reflection: true,
             auto_create_topics: false,
             max_event_bytes: 1 << 20,
             max_batch_bytes: 4 << 20,
@@ -168,6 +172,7 @@ enum Slot {
     Origins(fn(&mut Config) -> &mut Origins),
     Registry(fn(&mut Config) -> &mut RegistrySource),
     Switch(fn(&mut Config) -> &mut bool),
+    OnOrOff(fn(&mut Config) -> &mut bool),
     Size(fn(&mut Config) -> &mut usize, RangeInclusive<u64>),
     Space(fn(&mut Config) -> &mut u64, RangeInclusive<u64>),
     Count(fn(&mut Config) -> &mut usize, RangeInclusive<u64>),
@@ -206,6 +211,11 @@ pub const SETTINGS: &[Setting] = &[
         name: "registry",
         doc: "Schema registry: \"embedded\", the address of one that runs elsewhere, or \"off\"",
         slot: Slot::Registry(|c| &mut c.registry),
+    },
+    Setting {
+        name: "reflection",
+        doc: "Whether clients may ask for descriptors: of the services, and of every registered Protobuf schema",
+        slot: Slot::OnOrOff(|c| &mut c.reflection),
     },
     Setting {
         name: "auto-create-topics",
@@ -316,6 +326,7 @@ impl Setting {
             Slot::Origins(_) => "ORIGIN,...|*|off",
             Slot::Registry(_) => "embedded|URL|off",
             Slot::Switch(_) => "true|false",
+            Slot::OnOrOff(_) => "on|off",
             Slot::Size(..) | Slot::Space(..) => "SIZE",
             Slot::Count(..) | Slot::SmallCount(..) => "N",
             Slot::Time(..) => "DURATION",
@@ -347,6 +358,7 @@ impl Setting {
             | Slot::Origins(_)
             | Slot::Registry(_)
             | Slot::Switch(_)
+            | Slot::OnOrOff(_)
             | Slot::Filter(_)
             | Slot::Format(_) => None,
         }
@@ -369,6 +381,7 @@ impl Setting {
                 RegistrySource::Off => "off".to_owned(),
             },
             Slot::Switch(at) => at(config).to_string(),
+            Slot::OnOrOff(at) => if *at(config) { "on" } else { "off" }.to_owned(),
             Slot::Size(at, _) => show_size(*at(config) as u64),
             Slot::Space(at, _) => show_size(*at(config)),
             Slot::Count(at, _) => at(config).to_string(),
@@ -421,6 +434,13 @@ impl Setting {
                     "true" => true,
                     "false" => false,
                     _ => return Err("expected true or false".to_owned()),
+                };
+            }
+            Slot::OnOrOff(at) => {
+                *at(config) = match text {
+                    "on" => true,
+                    "off" => false,
+                    _ => return Err("expected on or off".to_owned()),
                 };
             }
             Slot::Size(at, range) => {
@@ -621,9 +641,11 @@ mod tests {
 
     #[test]
     fn off_and_true_are_understood() {
-        let sources = file("admin-listen = \"off\"\nauto-create-topics = true");
+        let sources =
+            file("admin-listen = \"off\"\nauto-create-topics = true\nreflection = \"off\"");
         let config = resolve(&sources).unwrap().config;
         assert_eq!(config.admin_listen, None);
+        assert!(!config.reflection);
         assert!(config.auto_create_topics);
     }
 }

@@ -10,6 +10,7 @@ use tidings_registry::{
     error::OpenError as RegistryError,
     mirror::Mirror,
     proto::v1::schema_registry_service_server,
+    reflection::Reflection,
     registry::Registry,
     remote::Remote,
     schemas::Schemas,
@@ -77,7 +78,7 @@ pub enum ServeError {
     Start(#[from] io::Error),
     /// Reflection cannot be built.
     #[error("cannot serve reflection: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
+    Reflection(String),
     /// The disk failed while serving.
     #[error("the disk failed, and nothing is taken any more: {0}")]
     Disk(String),
@@ -198,8 +199,9 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
     };
     let (drain_registry, draining) = watch::channel(false);
     let registry_stopped = registry.as_ref().map(Registry::stopped);
-    let registry = Schemata::new(&config, registry, draining, &metrics)?;
+    let registry = Schemata::new(&config, registry, draining.clone(), &metrics)?;
     let Schemata { schemas, here, there } = registry;
+    let reflection = reflection(&config, schemas.clone(), draining)?;
     let clock = AppendTime::now;
     let broker = Broker::new(store, journal.clone(), limits, clock, metrics.clone(), schemas);
     tokio::spawn(broker.clone().retain());
@@ -218,15 +220,13 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
     };
     let service::Services { events, topics, direct } =
         service::services(&broker, settings, Arc::clone(&in_flight));
-    let (v1, v1alpha) = reflection()?;
     let address = listener.local_addr()?;
     let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let incoming = connections::Incoming::new(listener, config.max_connections);
-    let mut grpc = Routes::new(health)
-        .add_service(v1)
-        .add_service(v1alpha)
-        .add_service(events)
-        .add_service(topics);
+    let mut grpc = Routes::new(health).add_service(events).add_service(topics);
+    if let Some(reflection) = &reflection {
+        grpc = grpc.add_service(reflection.v1()).add_service(reflection.v1alpha());
+    }
     if let Some(here) = here {
         grpc = grpc.add_service(here);
     }
@@ -434,24 +434,20 @@ async fn tell_stopped(mut stopped: watch::Receiver<Option<String>>, reporter: He
     }
 }
 
-type Reflection<T> = Result<T, tonic_reflection::server::Error>;
-
-fn reflection() -> Reflection<(
-    tonic_reflection::server::v1::ServerReflectionServer<
-        impl tonic_reflection::server::v1::ServerReflection,
-    >,
-    tonic_reflection::server::v1alpha::ServerReflectionServer<
-        impl tonic_reflection::server::v1alpha::ServerReflection,
-    >,
-)> {
-    let builder = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tidings_registry::proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-    };
-    Ok((builder().build_v1()?, builder().build_v1alpha()?))
+/// Reflection over what this server serves, and over what is registered.
+fn reflection(
+    config: &Config,
+    schemas: Option<Schemas>,
+    draining: watch::Receiver<bool>,
+) -> Result<Option<Reflection>, ServeError> {
+    if !config.reflection {
+        return Ok(None);
+    }
+    let own = [event_service_server::SERVICE_NAME, topic_service_server::SERVICE_NAME];
+    let registry = schemas.as_ref().map(|_| schema_registry_service_server::SERVICE_NAME);
+    let services: Vec<&str> = own.into_iter().chain(registry).collect();
+    let files = [DESCRIPTORS, tidings_registry::proto::DESCRIPTORS];
+    Reflection::new(&files, &services, schemas, draining).map(Some).map_err(ServeError::Reflection)
 }
 
 /// A panic ends one call, never the process; it is counted, and nobody should get used to it.

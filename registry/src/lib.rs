@@ -18,6 +18,7 @@
 //! - [`consumer`]: who reads what; [`affected`]: whom a change would leave behind.
 //! - [`registry`]: the one writer; [`store`]: RocksDB; [`service`]: the wire.
 //! - [`schemas`]: what is registered, for a server beside the registry; [`mirror`]: the copy of one elsewhere.
+//! - [`reflection`]: everything in Protobuf, for clients that know no file of it.
 //! - [`convert`]: between these values and the messages of the contract.
 //!
 //! Deliberately absent: validation of JSON and linking of Protobuf. Libraries do that. Avro is ours from the parser on, because
@@ -41,6 +42,7 @@ pub mod mirror;
 pub mod negotiation;
 pub mod proto;
 pub mod protobuf;
+pub mod reflection;
 pub mod registry;
 pub mod remote;
 pub mod schema;

@@ -3,11 +3,13 @@
 use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use tidings_registry::{
     error::OpenError,
     proto::{DESCRIPTORS, v1::schema_registry_service_server::SERVICE_NAME},
+    reflection::Reflection,
     registry::Registry,
+    schemas::Schemas,
     service::Service,
 };
 use tokio::{
@@ -39,6 +41,15 @@ struct Arguments {
     /// What is logged: trace, debug, info, warn, error, or directives such as `info,h2=warn`.
     #[arg(long, env = "TIDINGS_REGISTRY_LOG", default_value = "info")]
     log: String,
+    /// Whether clients may ask for descriptors: of the services, and of everything that is registered in Protobuf.
+    #[arg(long, env = "TIDINGS_REGISTRY_REFLECTION", default_value = "on")]
+    reflection: Switch,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
 }
 
 fn main() -> ExitCode {
@@ -97,11 +108,11 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let registry = Registry::open(&directory)?;
-    runtime.block_on(listen(arguments.listen, registry))
+    runtime.block_on(listen(arguments.listen, registry, arguments.reflection))
 }
 
 #[expect(clippy::print_stdout, reason = "scripts read the port from here")]
-async fn listen(address: SocketAddr, registry: Registry) -> anyhow::Result<()> {
+async fn listen(address: SocketAddr, registry: Registry, reflection: Switch) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener =
@@ -119,11 +130,15 @@ async fn listen(address: SocketAddr, registry: Registry) -> anyhow::Result<()> {
             writes.set_service_status(SERVICE_NAME, ServingStatus::NotServing).await;
         }
     });
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    let service = Service::new(registry.clone(), draining.clone());
+    let reflection = match reflection {
+        Switch::On => {
+            let schemas = Schemas::here(registry, service.clone());
+            let reflection =
+                Reflection::new(&[DESCRIPTORS], &[SERVICE_NAME], Some(schemas), draining.clone());
+            Some(reflection.map_err(anyhow::Error::msg).context("reflection")?)
+        }
+        Switch::Off => None,
     };
     let mut stopped = draining.clone();
     let serving = Server::builder()
@@ -131,9 +146,9 @@ async fn listen(address: SocketAddr, registry: Registry) -> anyhow::Result<()> {
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .add_service(health)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
-        .add_service(Service::new(registry, draining).server())
+        .add_optional_service(reflection.as_ref().map(Reflection::v1))
+        .add_optional_service(reflection.as_ref().map(Reflection::v1alpha))
+        .add_service(service.server())
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
             // An error is the end too.
             let _ = stopped.wait_for(|stopped| *stopped).await;

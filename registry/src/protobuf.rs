@@ -17,6 +17,7 @@ mod descriptor_set;
 mod editions;
 mod encode;
 mod features;
+mod files;
 mod form;
 mod ledger;
 mod limits;
@@ -47,7 +48,11 @@ use crate::{
 };
 
 pub use self::rules::RULES;
-pub(crate) use self::short_way::ShortWay;
+pub(crate) use self::{
+    files::{File, commented, files, standard},
+    short_way::ShortWay,
+    well_known::is_shared,
+};
 
 use self::{
     compare::{Roots, Walk},

@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 pub use self::status::unreachable;
+pub(crate) use self::status::{internal, invalid};
 use self::{
     decode::Faults,
     report::{fit, shorten},

@@ -27,12 +27,12 @@ use crate::harness::{Options, Server, earliest, read_from};
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A path of the project.
-fn project(path: &str) -> PathBuf {
+pub fn project(path: &str) -> PathBuf {
     Path::new(PROJECT).join(path)
 }
 
 /// Where the tests may leave things.
-fn scratch(name: &str) -> PathBuf {
+pub fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients").join(name);
     fs::create_dir_all(&folder).unwrap();
     folder
@@ -231,16 +231,9 @@ async fn java_sdk_bytes_are_an_event() {
     if !toolchain("the Java client", ["java", "mvn"]) {
         return;
     }
-    let outputs = scratch("java");
-    let file = outputs.join("event.bin");
-    let pom = project("tests/clients/java/pom.xml");
-    succeed(
-        Command::new("mvn")
-            .args(["-q", "-B", "compile", "exec:java", "-f"])
-            .arg(pom)
-            .arg(format!("-Doutputs={}", outputs.display()))
-            .arg(format!("-Dexec.args={}", file.display())),
-    );
+    let file = scratch("java").join("event.bin");
+    let classes = succeed(&mut Command::new(project("tests/clients/java/build.sh")));
+    succeed(Command::new("java").args(["-cp", classes.trim(), "tidings.WriteEvent"]).arg(&file));
 
     let server = Server::start(Options::default()).await;
     sdk_bytes_are_an_event(&server, "java", "77", fs::read(&file).unwrap().into()).await;

@@ -334,7 +334,7 @@ fn has_reason(file: &File, line: usize) -> bool {
 }
 
 fn length(file: &File) -> Vec<Finding> {
-    let source = ["rs", "proto", "sh", "go", "java", "mjs"];
+    let source = ["rs", "proto", "sh", "go", "java", "mjs", "js", "ts", "py"];
     if !source.iter().any(|it| file.path.rsplit('.').next() == Some(it)) {
         return Vec::new();
     }
@@ -403,6 +403,28 @@ fn readme_commands(readme: &str, makefile: &str) -> Vec<String> {
     faults
 }
 
+/// Blocks of code that name a file of the examples, as in `python examples/python/publish.py` behind the fence, are that
+/// file: what the examples' tests run is what is shown.
+fn snippets(document: &File, files: &[File]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut lines = document.text.lines().enumerate();
+    while let Some((index, line)) = lines.next() {
+        let Some(info) = line.strip_prefix("```") else { continue };
+        let block = lines.by_ref().map(|(_, line)| line);
+        let block: Vec<&str> = block.take_while(|line| !line.starts_with("```")).collect();
+        let path = info.split_once(' ').map_or("", |(_, path)| path);
+        if !path.starts_with("examples/") {
+            continue;
+        }
+        let shown = files.iter().find(|it| it.path == path);
+        if shown.is_none_or(|it| !it.text.lines().eq(block)) {
+            let why = "what is shown is what the tests run: paste the file again";
+            findings.push(document.finding(index + 1, format!("the block is not {path}"), why));
+        }
+    }
+    findings
+}
+
 #[test]
 fn modules_use_only_what_is_below_them() {
     check(arrows);
@@ -448,7 +470,13 @@ fn readme_names_commands_that_exist() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// A rule that never finds anything is no rule.
+#[test]
+fn documents_show_the_examples_as_they_are() {
+    let files = committed();
+    let documents = files.iter().filter(|it| it.path.ends_with(".md"));
+    assert_none(&documents.flat_map(|it| snippets(it, &files)).collect::<Vec<_>>());
+}
+
 /// Ids of findings are stable, and scripts depend on them: each is in the list, and the list has no other.
 #[test]
 fn every_rule_of_compatibility_is_documented() {
@@ -472,6 +500,7 @@ fn every_rule_of_compatibility_is_documented() {
     assert_eq!(used, ids(&list.text, '`'), "the rules of registry/src, and those of {LIST}");
 }
 
+/// A rule that never finds anything is no rule.
 #[test]
 fn the_rules_find_what_they_are_for() {
     let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
@@ -512,6 +541,14 @@ fn the_rules_find_what_they_are_for() {
 
     let path = format!("cd {0}home/ada\nhttps://x.example{0}home/ada\ndocs{0}work/x", '/');
     assert_eq!(lines(local_paths(&file("README.md", &path))), [1]);
+
+    let example = [file("examples/a.py", "x = 1\ny = 2\n")];
+    let shown = |code: &str| {
+        file("README.md", &format!("```sh\nls\n```\n```python examples/a.py\n{code}\n```"))
+    };
+    assert_eq!(lines(snippets(&shown("x = 1\ny = 2"), &example)), NOWHERE);
+    assert_eq!(lines(snippets(&shown("x = 1"), &example)), [4]);
+    assert_eq!(lines(snippets(&shown("x = 1\ny = 2"), &[])), [4]);
 
     let makefile = "demo: build ## x\ntest: lint\nA := b\n";
     assert!(readme_commands("```\nmake demo\n$ make test\n```\nmake of it\n", makefile).is_empty());

@@ -29,10 +29,7 @@ pub(super) struct Linked {
 
 /// Links the files of a definition.
 pub(super) fn link(sources: Sources) -> Result<Linked, InvalidSchema> {
-    let mut pool = DescriptorPool::new();
-    for source in &sources.files {
-        pool = add(pool, source, &source.encoded, &sources.main)?;
-    }
+    let mut pool = once(&sources)?;
     if sources.files.iter().any(|it| it.edition == Edition::Modern) {
         pool = featured(&pool, &sources)?;
     }
@@ -42,6 +39,15 @@ pub(super) fn link(sources: Sources) -> Result<Linked, InvalidSchema> {
     let types = Types::of(&pool, edition, &sources.places);
     let own = sources.files.iter().filter(|it| it.own).map(|it| it.name.clone()).collect();
     Ok(Linked { pool, types, main: sources.main, own })
+}
+
+/// Links files as they were parsed: what is of an edition is proto2, and its features are options that say nothing yet.
+pub(super) fn once(sources: &Sources) -> Result<DescriptorPool, InvalidSchema> {
+    let mut pool = DescriptorPool::new();
+    for source in &sources.files {
+        pool = add(pool, source, &source.encoded, &sources.main)?;
+    }
+    Ok(pool)
 }
 
 /// Links once more what is of an edition, for what its features say can only be asked of what is linked.

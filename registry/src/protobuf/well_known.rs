@@ -39,7 +39,7 @@ pub(super) fn common(name: &str) -> Option<&'static str> {
 }
 
 /// Whether a file is one that every registry has.
-pub(super) fn is_shared(name: &str) -> bool {
+pub(crate) fn is_shared(name: &str) -> bool {
     common(name).is_some() || name.starts_with("google/protobuf/")
 }
 

@@ -206,3 +206,46 @@ async fn it_does_not_start_with_less_than_it_acknowledged() {
     assert!(said.contains("try: keep a copy of the data directory"), "{said}");
     assert!(said.contains("revision 1 was acknowledged once, the database ends at 0"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_shows_what_is_registered_unless_that_is_switched_off() {
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let asked = async |registry: &Standalone, symbol: &str| {
+        let asked = MessageRequest::FileContainingSymbol(symbol.into());
+        let request = ServerReflectionRequest { host: String::new(), message_request: Some(asked) };
+        let mut client = ServerReflectionClient::new(registry.channel.clone());
+        let answers = client.server_reflection_info(tokio_stream::iter([request])).await?;
+        let answer = answers.into_inner().message().await?.expect("an answer");
+        Ok::<_, Status>(matches!(
+            answer.message_response,
+            Some(MessageResponse::FileDescriptorResponse(_))
+        ))
+    };
+    let directory = TempDir::new().expect("a directory");
+    let registry = Standalone::start(directory.path()).await;
+    let text = "syntax = \"proto3\"; package shop; message Order {}";
+    let definition = Definition { form: Some(Form::Text(text.into())), ..Definition::default() };
+    let draft = SchemaDraft {
+        subject: "shop.Order".into(),
+        format: SchemaFormat::Protobuf.into(),
+        definition: Some(definition),
+        ..SchemaDraft::default()
+    };
+    let request = RegisterSchemaRequest { schema: Some(draft), ..Default::default() };
+    registry.client().register_schema(request).await.expect("registered");
+    assert_eq!(asked(&registry, "shop.Order").await.ok(), Some(true));
+    assert_eq!(
+        asked(&registry, "tidings.registry.v1.SchemaRegistryService").await.ok(),
+        Some(true)
+    );
+    assert_eq!(asked(&registry, "tidings.events.v1.EventService").await.ok(), Some(false));
+    registry.stop().await;
+
+    let off = "export TIDINGS_REGISTRY_REFLECTION=off";
+    let registry = Standalone::start_with(directory.path(), off).await;
+    let status = asked(&registry, "shop.Order").await.expect_err("it is off");
+    assert_eq!(status.code(), Code::Unimplemented);
+}

@@ -1,7 +1,8 @@
-// A client of Tidings with nothing but generated stubs and the CloudEvents SDK. tests/it/clients.rs runs it.
+// A client of Tidings with nothing but generated stubs and the CloudEvents SDK. tests/it runs it.
 //
-//	client event FILE      writes one event in the CloudEvents Protobuf format
-//	client walk ADDRESS    creates, publishes, subscribes and resumes; prints a line for each thing that it saw
+//	client event FILE             writes one event in the CloudEvents Protobuf format
+//	client walk ADDRESS           creates, publishes, subscribes and resumes; prints a line for each thing that it saw
+//	client round ADDRESS PROTO    does everything that a client does; PROTO is the definition of its payload
 package main
 
 import (
@@ -19,17 +20,16 @@ func main() {
 }
 
 func run(arguments []string) error {
-	if len(arguments) != 2 {
-		return fmt.Errorf("usage: client event FILE | client walk ADDRESS")
-	}
-	switch arguments[0] {
-	case "event":
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	switch {
+	case len(arguments) == 2 && arguments[0] == "event":
 		return writeEvent(arguments[1])
-	case "walk":
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
+	case len(arguments) == 2 && arguments[0] == "walk":
 		return walk(ctx, arguments[1])
+	case len(arguments) == 3 && arguments[0] == "round":
+		return goRound(ctx, arguments[1], arguments[2])
 	default:
-		return fmt.Errorf("no such command: %s", arguments[0])
+		return fmt.Errorf("usage: client event FILE | client walk ADDRESS | client round ADDRESS PROTO")
 	}
 }

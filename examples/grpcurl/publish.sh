@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+set -euo pipefail
+
+address=${1:-localhost:7171}
+
+publish() { # payload
+  # The same id and source again are the same event: a publish may be repeated until it is answered.
+  local id answer
+  id=$(date +%s)-$RANDOM-$RANDOM
+  # -format-error prints a refusal as JSON.
+  if answer=$(jq -n --arg id "$id" --argjson data "$1" \
+    '{topic: "orders", events: [{id: $id, source: "/shop", type: "OrderPlaced", data: $data}]}' |
+    grpcurl -plaintext -format-error -max-time 10 -d @ "$address" tidings.events.v1.EventService/Publish 2>&1); then
+    jq -r '.results[0] | "recorded at offset \(.offset // 0), with schema version \(.schemaVersion)"' <<<"$answer"
+  else
+    jq -r '.details[] | (.reason // empty | "refused: \(.)"), (.fieldViolations[]? | "  \(.field): \(.description)")' <<<"$answer"
+  fi
+}
+
+publish '{"total": 12.5}'
+publish '{"total": "many"}'

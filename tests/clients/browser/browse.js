@@ -1,0 +1,68 @@
+// Reads the example's page as somebody who opens it, presses its button, and comes back.
+//
+//     browse.js ADDRESS PORT README
+import { readFileSync } from "node:fs";
+import { argv, exit, stderr, stdout } from "node:process";
+import { setTimeout } from "node:timers/promises";
+import { Chromium } from "./chromium.js";
+
+const [address, port, readme] = argv.slice(2);
+// The longest that the page may take for anything.
+const PATIENCE_MS = 30_000;
+const url = `http://localhost:${port}/?tidings=${encodeURIComponent(`http://${address}`)}`;
+const promised = /```text\n([^]*?)```/.exec(readFileSync(readme, "utf8"))[1].trim().split("\n");
+
+/** The lines of the page, when there are so many. */
+async function lines(page, count) {
+  const until = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const text = await page('document.querySelector("#log")?.textContent');
+    const seen = (text ?? "").trim().split("\n");
+    if (seen.length >= count && text) return seen;
+    await setTimeout(20);
+    if (Date.now() > until) throw new Error(`the page shows ${JSON.stringify(seen)}, ${count} lines were expected`);
+  }
+}
+
+// In any order: the event may be there before its publisher is told.
+function same(seen, expected) {
+  const sorted = (it) => JSON.stringify([...it].sort());
+  if (sorted(seen) !== sorted(expected))
+    throw new Error(`expected ${JSON.stringify(expected)}, saw ${JSON.stringify(seen)}`);
+}
+
+const chromium = new Chromium();
+const press = 'document.querySelector("#publish").click()';
+
+/** When somebody serves the page. */
+async function served() {
+  const until = Date.now() + PATIENCE_MS;
+  while (!(await fetch(url).catch(() => {}))?.ok) {
+    if (Date.now() > until) throw new Error(`nobody serves ${url}`);
+    await setTimeout(50);
+  }
+}
+
+async function browse() {
+  await served();
+  const first = await chromium.open(url);
+  same(await lines(first, 2), promised.slice(0, 2));
+  await first(press);
+  same(await lines(first, promised.length), promised);
+  stdout.write("ok: the page shows what its README says\n");
+
+  const again = await chromium.open(url);
+  same(await lines(again, 2), promised.slice(0, 2));
+  await again(press);
+  const next = promised.map((line) => line.replace("offset 0", "offset 1").replace(/^0 /, "1 "));
+  same(await lines(again, promised.length), next);
+  stdout.write("ok: opened again, it goes on behind its cursor\n");
+}
+
+let failed;
+const gone = chromium.ended.then(() => Promise.reject(new Error("Chromium ended")));
+await Promise.race([browse(), gone]).catch((error) => (failed = error));
+gone.catch(() => {});
+await chromium.close();
+if (failed) stderr.write(`${failed.message}\n${chromium.log}`);
+exit(failed ? 1 : 0);
