@@ -316,8 +316,10 @@ async fn an_apply_is_all_or_nothing_and_knows_a_stale_plan() {
     assert_eq!(none.subjects, [], "a plan changes nothing");
     let applied = apply(&mut client, request.clone()).await.unwrap();
     assert_eq!(applied.revision, 2);
-    let invoice_schema = applied.results[0].schema.clone().unwrap();
-    assert_eq!(invoice_schema.references[0].version, "1.0.0", "stored exactly");
+    let told = applied.results[0].schema.clone().unwrap();
+    assert!(told.definition.is_none() && told.references.is_empty(), "the caller has them");
+    let stored = get(&mut client, "shop.Invoice", "1.0.0").await.unwrap();
+    assert_eq!(stored.references[0].version, "1.0.0", "stored exactly");
 
     let again = apply(&mut client, request.clone()).await.unwrap();
     assert_eq!(again.revision, 2, "nothing to do");

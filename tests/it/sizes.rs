@@ -76,16 +76,17 @@ async fn what_surrounds_events_and_what_they_grow_to_fits_into_messages() {
     server.create("grown").await;
     let numbers = format!("[{}]", vec!["1"; 20_000].join(","));
     for batch in 0..40 {
-        let json = Event {
+        // A batch is an eighth of what was taken at most: it takes 16 MiB to get to one that is too large.
+        let json = (0..10).map(|n| Event {
             datacontenttype: "application/json".into(),
             payload: Some(Payload::TextData(numbers.clone())),
-            ..event(format!("json-{batch}"))
-        };
-        server.publish("grown", vec![json]).await.unwrap();
+            ..event(format!("json-{batch}-{n}"))
+        });
+        server.publish("grown", json).await.unwrap();
     }
 
     for (topic, view, count) in
-        [(long.as_str(), EventView::Full, 9_000), ("grown", EventView::Json, 40)]
+        [(long.as_str(), EventView::Full, 9_000), ("grown", EventView::Json, 400)]
     {
         let stream = plain(&server).subscribe(large_batches(topic, view)).await.unwrap();
         let (seen, largest) = caught_up(stream.into_inner()).await;
@@ -227,24 +228,31 @@ async fn lists_of_large_things_come_in_smaller_pages() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_of_thousands_of_breaks_fits_into_its_answer_and_into_details() {
+    const VERSIONS: usize = 20;
     let server = Server::start(Options::default()).await;
     let mut registry = SchemaRegistryServiceClient::new(server.channel());
-    let message = |kind: &str| {
+    let message = |kind: &str, fields: usize| {
+        let long = "x".repeat(150);
         let fields: Vec<String> =
-            (1..=4_000).map(|n| format!("{kind} the_field_with_the_number_{n} = {n};")).collect();
+            (1..=fields).map(|n| format!("{kind} field_{long}_{n} = {n};")).collect();
         let text = format!("syntax = \"proto3\";\nmessage Large {{\n{}\n}}\n", fields.join("\n"));
         draft("Large", SchemaFormat::Protobuf, &text)
     };
     let register = |schema| RegisterSchemaRequest { schema: Some(schema), ..Default::default() };
-    registry.register_schema(register(message("int32"))).await.unwrap();
-    let check = CheckSchemaRequest { schema: Some(message("string")), ..Default::default() };
+    // At most 500 findings are told of two versions: it takes many versions to have more than fits.
+    for version in 0..VERSIONS {
+        let schema = message("int32", 500 + version);
+        registry.register_schema(register(schema)).await.unwrap();
+    }
+    let check = CheckSchemaRequest { schema: Some(message("string", 500)), ..Default::default() };
     let answer = registry.check_schema(check).await.unwrap().into_inner();
+    assert!(answer.encoded_len() <= MESSAGE_BYTES_MAX, "{} bytes", answer.encoded_len());
     let report = answer.report.unwrap();
     let (told, total) = (report.findings.len(), report.total_findings as usize);
-    assert!(!answer.acceptable && total >= 4_000 && told > 100, "{told} of {total}");
+    assert!(!answer.acceptable && total >= 10_000 && told > 1_000, "{told} of {total}");
     assert!(told < total, "all of it fitted: {}", report.encoded_len());
 
-    let refused = registry.register_schema(register(message("string"))).await.unwrap_err();
+    let refused = registry.register_schema(register(message("string", 500))).await.unwrap_err();
     assert_refused(&refused, Code::FailedPrecondition, "SCHEMA_INCOMPATIBLE");
     assert!(refused.details().len() <= 4_096, "{} bytes of details", refused.details().len());
     server.assert_calm();
