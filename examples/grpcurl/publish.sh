@@ -13,7 +13,9 @@ publish() { # payload
     grpcurl -plaintext -format-error -max-time 10 -d @ "$address" tidings.events.v1.EventService/Publish 2>&1); then
     jq -r '.results[0] | "recorded at offset \(.offset // 0), with schema version \(.schemaVersion)"' <<<"$answer"
   else
-    jq -r '.details[] | (.reason // empty | "refused: \(.)"), (.fieldViolations[]? | "  \(.field): \(.description)")' <<<"$answer"
+    # What has no details is nothing of the server's: it was not reached, or not in time.
+    jq -r '.details[] | (.reason // empty | "refused: \(.)"), (.fieldViolations[]? | "  \(.field): \(.description)")' \
+      <<<"$answer" 2>/dev/null || { echo "$answer" >&2 && exit 1; }
   fi
 }
 

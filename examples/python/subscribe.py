@@ -1,10 +1,12 @@
 import pathlib
+import signal
 import sys
 import grpc
 from tidings.events.v1.event_service_pb2 import EDGE_EARLIEST, AcceptedSchema, SchemaSelection
 from tidings.events.v1.event_service_pb2 import StartPosition, SubscribeRequest
 from tidings.events.v1.event_service_pb2_grpc import EventServiceStub
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it, without a traceback.
 address = sys.argv[1] if len(sys.argv) > 1 else "localhost:7171"
 events = EventServiceStub(grpc.insecure_channel(address))
 kept = pathlib.Path("cursor")

@@ -149,7 +149,7 @@ impl From<Status> for Problem {
         if let Some(bad) = details.bad_request() {
             let all = bad.field_violations.iter().map(|violation| {
                 let mut object = Object::new();
-                object.text("field", &violation.field);
+                object.text("field", &as_posted(&violation.field));
                 object.text("description", &violation.description);
                 object.finish()
             });
@@ -168,6 +168,16 @@ impl From<Status> for Problem {
         let delay = details.retry_info().and_then(|info| info.retry_delay);
         problem.retry_seconds = delay.map(|delay| delay.as_secs().max(1));
         problem
+    }
+}
+
+/// The field as whoever posted it knows it: a payload is `data` in a CloudEvents document, or the body itself, whichever
+/// field of the message it went into.
+fn as_posted(field: &str) -> String {
+    let payloads = ["].text_data", "].binary_data", "].proto_data"];
+    match payloads.into_iter().find_map(|payload| field.split_once(payload)) {
+        Some((event, rest)) => format!("{event}].data{rest}"),
+        None => field.to_owned(),
     }
 }
 

@@ -287,6 +287,8 @@ async fn payloads_of_registered_types_are_shown_as_json() {
     let wrong = document.replace("total", "sum").replace("\"id\":\"1\"", "\"id\":\"2\"");
     let refused = post(&server, "/v1/topics/orders/events", &[DOCUMENT], wrong.as_bytes()).await;
     assert_eq!((refused.head.status, &refused.json()["reason"]), (400, &json!("PAYLOAD_INVALID")));
+    let field = refused.json()["violations"][0]["field"].clone();
+    assert_eq!(field, "events[0].data/sum", "as the document has it, not as the message");
 }
 
 #[tokio::test]

@@ -171,6 +171,12 @@ async fn a_stream_finds_what_came_after_it(pair: Pair) {
         let files = stream.symbol(name).await;
         assert!(names(&files)[0].ends_with(file), "{name}: {:?}", names(&files));
     }
+    // grpcui knows of details what the file of a method imports.
+    for name in ["tidings.events.v1.EventService", "tidings.registry.v1.SchemaRegistryService"] {
+        let files = stream.symbol(name).await;
+        let imports = &files[0].dependency;
+        assert!(imports.iter().any(|it| it == "google/rpc/error_details.proto"), "{imports:?}");
+    }
     let again = Asked::FileByFilename("acme.Money/v1.0.0/schema.proto".into());
     assert_eq!(stream.files(again).await[0].message_type[0].name(), "Money");
 

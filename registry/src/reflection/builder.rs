@@ -12,7 +12,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    file::{File, with_comments},
+    file::{File, Kind, importing, with_comments},
     set::{Links, Set, unharmed},
 };
 use crate::{
@@ -23,6 +23,11 @@ use crate::{
     schema::Registered,
     subject::SubjectName,
 };
+
+/// What the details of errors are declared in. The contract does not import it, so that stubs are generated without it; a
+/// client such as grpcui knows only what the file of a method imports, and would print the details as bytes. The name is
+/// that of the set it comes in, outside of its folder.
+const ERROR_DETAILS: &str = "error_details.proto";
 
 /// Makes sets, and remembers what it read and linked for the next one.
 pub(super) struct Builder {
@@ -66,7 +71,13 @@ impl Builder {
         let mut sets = own.iter().map(|it| encoded_files(it)).collect::<Result<Vec<_>, _>>()?;
         sets.insert(0, protobuf::standard());
         for bytes in sets.into_iter().flatten() {
-            let file = with_comments(bytes).and_then(|bytes| File::read(bytes, false));
+            let file = with_comments(bytes).and_then(|bytes| {
+                let file = File::read(bytes.clone(), false)?;
+                if is_of_the_contract(&file) {
+                    return File::read(importing(bytes, ERROR_DETAILS), false);
+                }
+                Ok(file)
+            });
             let file = file.map_err(|error| error.to_string())?;
             if names.insert(file.name.clone()) {
                 open.push(file);
@@ -352,7 +363,7 @@ fn event_of(registered: &Registered, file: &File) -> Option<String> {
     if !message_name.is_empty() {
         return Some(message_name.clone());
     }
-    let mut messages = file.declarations.iter().filter(|it| it.kind == super::file::Kind::Message);
+    let mut messages = file.declarations.iter().filter(|it| it.kind == Kind::Message);
     match (messages.next(), messages.next(), form) {
         (Some(only), None, Form::Text(_) | Form::DescriptorSet(_)) => Some(only.name.clone()),
         _ => None,
@@ -361,7 +372,13 @@ fn event_of(registered: &Registered, file: &File) -> Option<String> {
 
 fn declares(file: &File, message: &str) -> bool {
     let names = file.declarations.iter().flat_map(|it| it.names());
-    names.into_iter().any(|(name, kind)| kind == super::file::Kind::Message && name == message)
+    names.into_iter().any(|(name, kind)| kind == Kind::Message && name == message)
+}
+
+/// Whether methods of ours are declared there.
+fn is_of_the_contract(file: &File) -> bool {
+    file.package.starts_with("tidings.")
+        && file.declarations.iter().any(|it| it.kind == Kind::Service)
 }
 
 /// The files of an encoded `FileDescriptorSet`, as they are encoded.

@@ -253,6 +253,14 @@ pub(super) fn with_comments(bytes: Bytes) -> Result<Bytes, DecodeError> {
     Ok(out.into())
 }
 
+/// A file that imports another one beside.
+pub(super) fn importing(file: Bytes, other: &str) -> Bytes {
+    // Repeated fields go on wherever they stand.
+    let mut out = Vec::from(file);
+    encoding::string::encode(tag::DEPENDENCY, &other.to_owned(), &mut out);
+    out.into()
+}
+
 /// The full name of something in a scope.
 pub(super) fn below(scope: &str, name: &str) -> String {
     if scope.is_empty() { name.to_owned() } else { format!("{scope}.{name}") }
