@@ -24,20 +24,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (messages, servers) = (out.join("messages"), out.join("servers"));
     fs::create_dir_all(&messages)?;
     fs::create_dir_all(&servers)?;
+    let mut named = tonic_prost_build::Config::new();
+    named.enable_type_names();
     tonic_prost_build::configure()
         .bytes(".")
         .btree_map(".")
         .build_server(false)
         .extern_path(".google.rpc", "::tonic_types::pb")
         .out_dir(&messages)
-        .compile_fds(files.clone())?;
+        .compile_fds_with_config(files.clone(), named)?;
 
     // Servers, over the same messages but for the spliced ones.
     let mut server = tonic_prost_build::configure()
         .bytes(".")
         .btree_map(".")
         .build_client(false)
-        .codec_path("crate::service::codec::RequestCodec")
+        .codec_path("crate::proto::RequestCodec")
         .extern_path(".google.rpc", "::tonic_types::pb")
         .extern_path(".tidings.events.v1", "crate::proto::events::v1")
         .out_dir(&servers);

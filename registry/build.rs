@@ -15,6 +15,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
-    tonic_prost_build::configure().bytes(".").btree_map(".").compile_fds(files)?;
+
+    // Messages and clients, as every other user generates them.
+    let (messages, servers) = (out.join("messages"), out.join("servers"));
+    fs::create_dir_all(&messages)?;
+    fs::create_dir_all(&servers)?;
+    let mut named = tonic_prost_build::Config::new();
+    named.enable_type_names();
+    tonic_prost_build::configure()
+        .bytes(".")
+        .btree_map(".")
+        .build_server(false)
+        .out_dir(&messages)
+        .compile_fds_with_config(files.clone(), named)?;
+
+    // Servers, over the same messages.
+    tonic_prost_build::configure()
+        .build_client(false)
+        .codec_path("crate::proto::RequestCodec")
+        .extern_path(".tidings.registry.v1", "crate::proto::v1")
+        .out_dir(&servers)
+        .compile_fds(files)?;
     Ok(())
 }

@@ -23,7 +23,8 @@ use axum::{
 };
 use tonic::Request as Call;
 
-use self::{json::Schema, problem::Problem, query::Query};
+pub use self::problem::Problem;
+use self::{json::Schema, query::Query};
 use crate::{
     proto::servers::v1::event_service_server::EventService as _, service::Events,
     telemetry::Metrics,

@@ -3,11 +3,14 @@
 //! `events::v1` holds the messages and the clients, `servers::v1` the servers' traits. The three messages that carry
 //! recorded events are [`Spliced`] on the server's side: their events are put in as they are stored.
 
+use std::sync::LazyLock;
+
 use bytes::{Buf, BufMut, Bytes};
 use prost::{
     DecodeError, Message,
     encoding::{DecodeContext, WireType},
 };
+use tidings_registry::codec::{self, Contract, footprint::Footprints};
 
 /// Messages and clients of the package `tidings.events`.
 pub mod events {
@@ -39,6 +42,20 @@ pub mod servers {
 
 /// Everything in `proto/` as an encoded `FileDescriptorSet`, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// How the services of this package read and write.
+pub type RequestCodec<T, U> = codec::RequestCodec<T, U, Messages>;
+
+/// The messages of this package.
+#[derive(Debug, Clone, Copy)]
+pub struct Messages;
+
+impl Contract for Messages {
+    fn footprints() -> &'static Footprints {
+        static FOOTPRINTS: LazyLock<Footprints> = LazyLock::new(|| Footprints::of(DESCRIPTORS));
+        &FOOTPRINTS
+    }
+}
 
 /// A response in its encoded form, in parts that may be shared with other responses.
 #[derive(Debug, Clone, Default)]
@@ -91,5 +108,28 @@ impl Message for Spliced {
 
     fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Name;
+
+    use super::*;
+
+    fn assert_said<T>(name: &str) {
+        let said = Messages::footprints().empty(name).unwrap();
+        let bytes = size_of::<T>();
+        assert!((bytes..=3 * bytes).contains(&said), "{name}: {bytes}, and {said} is said");
+    }
+
+    #[test]
+    fn messages_of_which_there_may_be_many_take_no_more_than_is_said() {
+        assert_said::<events::v1::Event>(&events::v1::Event::full_name());
+        assert_said::<events::v1::AttributeValue>(&events::v1::AttributeValue::full_name());
+        assert_said::<events::v1::Condition>(&events::v1::Condition::full_name());
+        assert_said::<events::v1::Filter>(&events::v1::Filter::full_name());
+        assert_said::<events::v1::AcceptedSchema>(&events::v1::AcceptedSchema::full_name());
+        assert_said::<prost_types::Value>("google.protobuf.Value");
     }
 }

@@ -233,8 +233,9 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
     if let Some(there) = there {
         grpc = grpc.add_service(there);
     }
-    let port =
-        Port::new(grpc, http::router(direct, settings.batch_events_max, metrics.clone()), &metrics);
+    let guarded = address.ip().is_loopback().then(|| config.cors_origins.clone());
+    let http = http::router(direct, settings.batch_events_max, metrics.clone());
+    let port = Port::new(grpc, http, &metrics, guarded);
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = Server::builder()
         .max_concurrent_streams(config.max_streams_per_connection)

@@ -1,6 +1,5 @@
 //! The wire: is a request well formed, and how does an answer look. Handlers decode, ask the broker and encode.
 
-pub mod codec;
 mod decode;
 mod delivery;
 mod event;

@@ -19,7 +19,7 @@
 //! - [`registry`]: the one writer; [`store`]: RocksDB; [`service`]: the wire.
 //! - [`schemas`]: what is registered, for a server beside the registry; [`mirror`]: the copy of one elsewhere.
 //! - [`reflection`]: everything in Protobuf, for clients that know no file of it.
-//! - [`convert`]: between these values and the messages of the contract.
+//! - [`convert`]: between these values and the messages of the contract; [`codec`]: between those and their bytes.
 //!
 //! Deliberately absent: validation of JSON and linking of Protobuf. Libraries do that. Avro is ours from the parser on, because
 //! its library does not resolve as its specification has it; [`avro`] says where.
@@ -29,6 +29,7 @@ pub mod affected;
 pub mod avro;
 pub mod catalog;
 pub mod client;
+pub mod codec;
 pub mod compatibility;
 pub mod consumer;
 pub mod convert;

@@ -1,5 +1,9 @@
 //! The only include of generated code.
 
+use std::sync::LazyLock;
+
+use crate::codec::{self, Contract, footprint::Footprints};
+
 /// Version 1 of the package `tidings.registry`.
 #[allow(
     missing_docs,
@@ -8,8 +12,23 @@
     reason = "generated; documented in proto/"
 )]
 pub mod v1 {
-    include!(concat!(env!("OUT_DIR"), "/tidings.registry.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/messages/tidings.registry.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/servers/tidings.registry.v1.rs"));
 }
 
 /// The registry's part of `proto/` as an encoded `FileDescriptorSet`, for reflection and for JSON.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// How the service of this package reads and writes.
+pub type RequestCodec<T, U> = codec::RequestCodec<T, U, Messages>;
+
+/// The messages of this package.
+#[derive(Debug, Clone, Copy)]
+pub struct Messages;
+
+impl Contract for Messages {
+    fn footprints() -> &'static Footprints {
+        static FOOTPRINTS: LazyLock<Footprints> = LazyLock::new(|| Footprints::of(DESCRIPTORS));
+        &FOOTPRINTS
+    }
+}

@@ -5,7 +5,7 @@ mod decode;
 pub mod pages;
 pub(crate) mod report;
 pub mod revision;
-mod status;
+pub(crate) mod status;
 
 use std::{sync::Arc, time::Duration};
 

@@ -37,6 +37,18 @@ impl Origins {
         Ok(Self::Listed(origins))
     }
 
+    /// Whether pages of this host may call, whatever their scheme and port.
+    pub fn has_host(&self, host: &str) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Any => true,
+            Self::Listed(origins) => origins.iter().any(|origin| {
+                let uri = origin.parse::<Uri>();
+                uri.is_ok_and(|it| it.host().is_some_and(|it| it.eq_ignore_ascii_case(host)))
+            }),
+        }
+    }
+
     /// The listed ones as the values of a header.
     pub fn headers(origins: &[String]) -> impl Iterator<Item = HeaderValue> {
         // All are visible ASCII: they were read.
@@ -114,6 +126,8 @@ mod tests {
         assert!(why.contains("leave out the port"), "{why}");
         let listed = Origins::parse("https://a.example, http://localhost:5173,https://a.example");
         assert_eq!(listed.unwrap().to_string(), "https://a.example,http://localhost:5173");
+        assert!(Origins::parse("http://a.example:8080").unwrap().has_host("A.example"));
+        assert!(!Origins::parse("http://a.example:8080").unwrap().has_host("b.example"));
         let extension = Origins::parse("chrome-extension://abcdef");
         assert_eq!(extension.unwrap().to_string(), "chrome-extension://abcdef");
     }

@@ -87,6 +87,15 @@ impl Problem {
         Self { accept, ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
     }
 
+    /// The name that was called is not one of this server's.
+    pub fn misdirected(host: &str) -> Self {
+        let detail = format!(
+            "Host is {host:?}, and a server on loopback answers over HTTP/1 to localhost and to IP addresses, so that no page \
+             can point a name of its own at it: call one of those, or name the origin in --cors-origins"
+        );
+        Self::new(StatusCode::MISDIRECTED_REQUEST, detail)
+    }
+
     /// The answer cannot be had so.
     pub fn not_acceptable(detail: &str) -> Self {
         Self::new(StatusCode::NOT_ACCEPTABLE, detail)

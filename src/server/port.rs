@@ -2,15 +2,18 @@
 
 use std::{
     convert::Infallible,
+    future::{Ready, ready},
+    net::IpAddr,
     pin::Pin,
-    task::{Context, Poll, ready},
+    sync::Arc,
+    task::{Context, Poll, ready as polled},
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, response::IntoResponse as _};
 use bytes::Bytes;
 use futures_util::future::{Either, MapOk, TryFutureExt as _};
-use http::{HeaderMap, HeaderName, Method, Request, Response, Version, header};
+use http::{HeaderMap, HeaderName, Method, Request, Response, Version, header, uri::Authority};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 use tonic::{body::Body, service::Routes};
@@ -20,6 +23,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::{
     config::Origins,
+    http::Problem,
     telemetry::{GrpcService, Metrics},
 };
 
@@ -47,14 +51,18 @@ const EXPOSED: [&str; 8] = [
 pub struct Port {
     grpc: GrpcWebService<GrpcService<Routes>>,
     http: Router,
+    /// Where only this machine is served: those whose pages may call. A page can have its own name resolve to a loopback
+    /// address, and is of the same origin as the server then: its browser would let it read everything.
+    guarded: Option<Arc<Origins>>,
 }
 
 impl Port {
-    /// From gRPC services, and what is served to everybody else.
-    pub fn new(grpc: Routes, http: Router, metrics: &Metrics) -> Self {
+    /// From gRPC services, and what is served to everybody else. `guarded`: who is let in by name, where the port is only
+    /// reached from this machine.
+    pub fn new(grpc: Routes, http: Router, metrics: &Metrics, guarded: Option<Origins>) -> Self {
         // Calls are counted inside: there a call from a browser is one as any other.
         let grpc = GrpcWebLayer::new().layer(metrics.grpc_layer().layer(grpc.prepare()));
-        Self { grpc, http: http.with_state(()) }
+        Self { grpc, http: http.with_state(()), guarded: guarded.map(Arc::new) }
     }
 }
 
@@ -81,6 +89,24 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(GRPC.as_bytes()))
 }
 
+/// The name that a request calls this server, where it is none that it has: a browser says what stands in its page's URL.
+/// Browsers speak HTTP/1 without TLS, and what speaks HTTP/2 calls servers by many names.
+fn foreign_host<B>(request: &Request<B>, origins: &Origins) -> Option<String> {
+    if request.version() == Version::HTTP_2 {
+        return None;
+    }
+    let named = request.headers().get(header::HOST)?;
+    let called = String::from_utf8_lossy(named.as_bytes());
+    let authority = called.parse::<Authority>();
+    let host = authority.as_ref().map_or(&*called, Authority::host);
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    let is_own = name == "localhost"
+        || name.ends_with(".localhost")
+        || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+        || origins.has_host(&name);
+    (!is_own).then(|| called.into_owned())
+}
+
 type HttpAnswer = <Router as Service<Request<Body>>>::Future;
 type Wrap = fn(axum::response::Response) -> Response<Body>;
 
@@ -89,15 +115,20 @@ impl Service<Request<Body>> for Port {
     type Error = Infallible;
     type Future = Either<
         <GrpcWebService<GrpcService<Routes>> as Service<Request<Body>>>::Future,
-        MapOk<HttpAnswer, Wrap>,
+        Either<MapOk<HttpAnswer, Wrap>, Ready<Result<Response<Body>, Infallible>>>,
     >;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        ready!(Service::<Request<Body>>::poll_ready(&mut self.grpc, context))?;
+        polled!(Service::<Request<Body>>::poll_ready(&mut self.grpc, context))?;
         Service::<Request<Body>>::poll_ready(&mut self.http, context)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let foreign = self.guarded.as_ref().and_then(|origins| foreign_host(&request, origins));
+        if let Some(host) = foreign {
+            let refused = Problem::misdirected(&host).into_response().map(Body::new);
+            return Either::Right(Either::Right(ready(Ok(refused))));
+        }
         let request = if request.version() == Version::HTTP_2 || request.body().is_end_stream() {
             request
         } else {
@@ -107,7 +138,7 @@ impl Service<Request<Body>> for Port {
             Either::Left(self.grpc.call(request))
         } else {
             let wrap: Wrap = |answer| answer.map(Body::new);
-            Either::Right(self.http.call(request).map_ok(wrap))
+            Either::Right(Either::Left(self.http.call(request).map_ok(wrap)))
         }
     }
 }

@@ -144,14 +144,6 @@ pub fn invalid(faults: &Faults) -> Status {
         .status()
 }
 
-/// A request whose bytes are not the message that they should be.
-pub fn undecodable(error: &prost::DecodeError) -> Status {
-    let message = format!(
-        "the request does not decode: {error}; text has to be UTF-8, and messages nest 100 deep at most"
-    );
-    Answer::new(Code::InvalidArgument, Reason::InvalidRequest, message).status()
-}
-
 /// The caller's deadline has passed.
 pub fn deadline_exceeded(cursor: &str) -> Status {
     let message = "the deadline of the call has passed: subscribe again with the last cursor";

@@ -212,7 +212,7 @@ async fn raw_call(server: &Server, path: &str, content_type: &str, body: Bytes) 
     in_headers.or_else(|| trailers.as_ref().and_then(status))
 }
 
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 14] = [
     "/tidings.events.v1.EventService/Publish",
     "/tidings.events.v1.EventService/PublishStream",
     "/tidings.events.v1.EventService/Subscribe",
@@ -224,6 +224,9 @@ const METHODS: [&str; 11] = [
     "/tidings.events.v1.TopicService/UpdateTopic",
     "/tidings.events.v1.TopicService/DeleteTopic",
     "/tidings.events.v1.TopicService/TrimTopic",
+    "/tidings.registry.v1.SchemaRegistryService/RegisterSchema",
+    "/tidings.registry.v1.SchemaRegistryService/ApplySchemas",
+    "/tidings.registry.v1.SchemaRegistryService/ListConsumers",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -273,6 +276,13 @@ async fn garbage_is_refused_and_nothing_panics() {
                 assert!(status.is_some_and(|it| it != 0), "{method}: {what}: {status:?}");
                 // 12 would be UNIMPLEMENTED's; 2, UNKNOWN, is nobody's answer.
                 assert_ne!(status, Some(2), "{method}: {what}: UNKNOWN");
+                if what == "a varint without end" {
+                    assert_eq!(
+                        status,
+                        Some(3),
+                        "{method}: what does not decode is the client's fault"
+                    );
+                }
             }
         }
     }
@@ -297,6 +307,56 @@ async fn garbage_is_refused_and_nothing_panics() {
     server.publish("clean", [event("after all that")]).await.unwrap();
     let grown = resident_kib(&server).saturating_sub(before);
     assert!(grown < 64 << 10, "{grown} KiB more");
+}
+
+/// Most that the memory of the process was, since it was asked last.
+fn peak_kib(server: &Server) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find(|it| it.starts_with("VmHWM:")).unwrap();
+    let peak = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    fs::write(format!("/proc/{}/clear_refs", server.pid()), "5").unwrap();
+    peak
+}
+
+/// An empty message is two bytes, and hundreds once it is decoded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn few_bytes_that_would_be_many_are_not_decoded() {
+    let server = Server::start(Options::default()).await;
+    server.create("bombed").await;
+    let within_field = |tag: u8, inner: Vec<u8>| {
+        let mut outer = vec![tag << 3 | 2];
+        prost::encoding::encode_varint(inner.len() as u64, &mut outer);
+        outer.extend(inner);
+        outer
+    };
+    let empties = |tag: u8| [tag << 3 | 2, 0].repeat(15 << 19);
+    let events = "/tidings.events.v1.EventService";
+    let bombs = [
+        ("Publish", empties(2)),
+        // Event.data, Value.list_value, ListValue.values
+        ("Publish", within_field(2, within_field(9, within_field(6, empties(1))))),
+        ("PublishStream", within_field(2, empties(2))),
+        ("Subscribe", within_field(5, empties(1))),
+        ("Subscribe", empties(3)),
+        ("Read", empties(6)),
+    ];
+    let bombs = bombs.map(|(method, body)| (format!("{events}/{method}"), body));
+    let registry = "/tidings.registry.v1.SchemaRegistryService";
+    let drafts = [
+        (format!("{registry}/ApplySchemas"), empties(1)),
+        (format!("{registry}/RegisterSchema"), within_field(1, empties(4))),
+    ];
+    for (method, body) in bombs.into_iter().chain(drafts) {
+        let before = resident_kib(&server);
+        peak_kib(&server);
+        let status = raw_call(&server, &method, "application/grpc", honest(&body)).await;
+        assert_eq!(status, Some(3), "{method}");
+        let taken = peak_kib(&server).saturating_sub(before);
+        eprintln!("{method}: {taken} KiB");
+        // The request itself is 15 MiB, and is held in buffers that grow by doubling.
+        assert!(taken < 64 << 10, "{method}: {taken} KiB");
+    }
+    server.assert_calm();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

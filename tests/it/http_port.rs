@@ -4,7 +4,9 @@
 use std::{fs, process::Command, time::Duration};
 
 use serde_json::{Value, json};
-use tidings::proto::events::v1::Event;
+use tidings::proto::events::v1::{
+    Event, ListTopicsRequest, topic_service_client::TopicServiceClient,
+};
 use tonic::Code;
 
 use crate::{
@@ -168,6 +170,47 @@ async fn pages_are_let_through_as_the_setting_says() {
     let answer = wire.call(&format!("OPTIONS {path}"), &asked(PAGE), b"").await;
     assert_eq!(answer.head.status, 405);
     assert!(!answer.head.has("access-control-allow-origin"), "{answer:?}");
+}
+
+/// A page whose name resolves to 127.0.0.1 is of the same origin as the server: only the name gives it away.
+#[tokio::test]
+async fn names_of_others_are_not_answered_to_on_loopback() {
+    let server = Server::start(Options::args(["--cors-origins", "https://app.example"])).await;
+    server.create("orders").await;
+    let paths = ["GET /v1/topics/orders/events?until=end", "GET /"];
+    for host in
+        ["evil.example", "evil.example:7171", "localhost.evil.example", "127.0.0.1.evil", "a b", ""]
+    {
+        for path in paths {
+            let mut wire = Wire::connect(server.address()).await;
+            let refused = wire.call(path, &[("host", host)], b"").await;
+            assert_eq!(refused.head.status, 421, "{host}: {refused:?}");
+            assert!(refused.text().contains("cors-origins"), "{refused:?}");
+        }
+        let web = ("content-type", "application/grpc-web+proto");
+        let call = "POST /tidings.events.v1.TopicService/ListTopics";
+        let mut wire = Wire::connect(server.address()).await;
+        assert_eq!(wire.call(call, &[web, ("host", host)], &[0; 5]).await.head.status, 421);
+    }
+    for host in [
+        "LocalHost:7171",
+        "db.localhost",
+        "127.0.0.1:7171",
+        "[::1]:7171",
+        "10.0.0.1",
+        "App.example",
+    ] {
+        for path in paths {
+            let mut wire = Wire::connect(server.address()).await;
+            wire.call(path, &[("host", host)], b"").await.ok();
+        }
+    }
+    // Programs call servers by many names, over HTTP/2.
+    let named = tonic::transport::Endpoint::new(format!("http://{}", server.address())).unwrap();
+    let named = named.origin("http://tidings.example:7171".parse().unwrap());
+    let mut client = TopicServiceClient::new(named.connect().await.unwrap());
+    client.list_topics(ListTopicsRequest::default()).await.unwrap();
+    server.assert_calm();
 }
 
 #[tokio::test]

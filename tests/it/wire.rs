@@ -71,7 +71,10 @@ impl Wire {
 
     /// Sends a request with a body of known length.
     pub async fn ask(&mut self, line: &str, headers: &[(&str, &str)], body: &[u8]) {
-        let mut head = format!("{line} HTTP/1.1\r\nhost: localhost\r\n");
+        let mut head = format!("{line} HTTP/1.1\r\n");
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            head.push_str("host: localhost\r\n");
+        }
         for (name, value) in headers {
             write!(head, "{name}: {value}\r\n").unwrap();
         }

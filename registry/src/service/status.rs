@@ -70,6 +70,12 @@ impl Answer {
     }
 }
 
+/// A request whose bytes are not the message that they should be, or too much of it.
+pub fn undecodable(why: &str) -> Status {
+    let message = format!("the request {why}");
+    Answer::new(Code::InvalidArgument, Reason::InvalidRequest, message).status()
+}
+
 /// Fields of a request that are not well formed: the field and why.
 pub fn invalid(reason: Reason, faults: &[(String, String)]) -> Status {
     let words = faults.iter().map(|(field, why)| format!("{field} {why}"));

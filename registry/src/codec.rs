@@ -1,39 +1,50 @@
-//! How requests are read and answers written: Protobuf, with an answer for bytes that are none.
+//! How requests are read and answers written: Protobuf, with an answer for bytes that are none, and for few bytes that
+//! would be many.
+
+pub mod footprint;
 
 use std::marker::PhantomData;
 
-use prost::Message;
+use prost::{Message, Name, bytes::Buf as _};
 use tonic::{
     Status,
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-use super::status;
+use self::footprint::Footprints;
+use crate::service::status;
 
 /// Bytes of answers that are gathered before they go to the transport. It is what a stream whose reader has stalled
 /// holds at least: with tonic's own 32 KiB, 1,000 of them took 106 KiB each.
 const BUFFER_BYTES: usize = 4 << 10;
 
-/// The codec of our services. The only difference to tonic's own: a request that does not decode is the client's
-/// fault, INVALID_ARGUMENT, and not an internal error.
-#[derive(Debug, Clone)]
-pub struct RequestCodec<T, U>(PhantomData<(T, U)>);
+/// The messages of which a service's requests are made.
+pub trait Contract: Send + Sync + 'static {
+    /// What they take in memory.
+    fn footprints() -> &'static Footprints;
+}
 
-impl<T, U> Default for RequestCodec<T, U> {
+/// The codec of our services. What it has over tonic's own: a request that does not decode is the client's fault,
+/// INVALID_ARGUMENT, and not an internal error; and one that would fill the memory is not decoded.
+#[derive(Debug, Clone)]
+pub struct RequestCodec<T, U, C>(PhantomData<(T, U, C)>);
+
+impl<T, U, C> Default for RequestCodec<T, U, C> {
     fn default() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<T, U> Codec for RequestCodec<T, U>
+impl<T, U, C> Codec for RequestCodec<T, U, C>
 where
     T: Message + Send + 'static,
-    U: Message + Default + Send + 'static,
+    U: Message + Name + Default + Send + 'static,
+    C: Contract,
 {
     type Encode = T;
     type Decode = U;
     type Encoder = AnswerEncoder<T>;
-    type Decoder = RequestDecoder<U>;
+    type Decoder = RequestDecoder<U, C>;
 
     fn encoder(&mut self) -> Self::Encoder {
         AnswerEncoder(PhantomData)
@@ -66,13 +77,19 @@ impl<T: Message> Encoder for AnswerEncoder<T> {
 
 /// Reads requests.
 #[derive(Debug, Clone)]
-pub struct RequestDecoder<U>(PhantomData<U>);
+pub struct RequestDecoder<U, C>(PhantomData<(U, C)>);
 
-impl<U: Message + Default> Decoder for RequestDecoder<U> {
+impl<U: Message + Name + Default, C: Contract> Decoder for RequestDecoder<U, C> {
     type Item = U;
     type Error = Status;
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        U::decode(bytes).map(Some).map_err(|error| status::undecodable(&error))
+        let checked = C::footprints().check(&U::full_name(), bytes.chunk());
+        checked.map_err(|error| status::undecodable(&error.to_string()))?;
+        U::decode(bytes).map(Some).map_err(|error| {
+            status::undecodable(&format!(
+                "does not decode: {error}; text has to be UTF-8, and messages nest 100 deep at most"
+            ))
+        })
     }
 }
