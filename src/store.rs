@@ -16,7 +16,6 @@
 pub mod directory;
 pub mod error;
 pub mod keys;
-mod logfile;
 pub mod meta;
 pub mod open;
 pub mod options;

@@ -3,15 +3,19 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use prost::Message;
 use tidings::proto::events::v1::{
     AcceptedSchema, CreateTopicRequest, Edge, SchemaEnforcement, SchemaSelection, Topic,
     topic_service_client::TopicServiceClient,
 };
-use tidings_registry::proto::v1::{
-    Compatibility, Definition, RegisterSchemaRequest, SchemaDraft, SchemaFormat, definition::Form,
-    schema_registry_service_client::SchemaRegistryServiceClient,
+use tidings_registry::{
+    definition as schemas,
+    format::{Format, Schema},
+    proto::v1::{
+        Compatibility, Definition, RegisterSchemaRequest, SchemaDraft, SchemaFormat,
+        definition::Form, schema_registry_service_client::SchemaRegistryServiceClient,
+    },
 };
 
 use crate::{
@@ -163,11 +167,57 @@ fn json() -> Subject {
     }
 }
 
+fn avro() -> Result<Subject> {
+    let schema = |more: &str| {
+        format!(
+            r#"{{"type": "record", "name": "Order", "namespace": "bench", "fields": [
+            {{"name": "sequence", "type": "string"}}, {{"name": "checksum", "type": "string"}},
+            {{"name": "customer", "type": "string"}},
+            {{"name": "items", "type": {{"type": "array", "items": {{"type": "record", "name": "Item", "fields": [
+                {{"name": "sku", "type": "string"}}, {{"name": "quantity", "type": "int"}},
+                {{"name": "price", "type": {{"type": "record", "name": "Price", "fields": [
+                    {{"name": "amount", "type": "long"}}, {{"name": "currency", "type": "string"}}]}}}}]}}}}}},
+            {{"name": "text", "type": "string"}}{more}]}}"#
+        )
+    };
+    let second = schema(r#", {"name": "gift", "type": "boolean", "default": false}"#);
+    let name = "bench.OrderInAvro";
+    let written = Schema::parse(Format::Avro, name, &schemas::Definition::text(&second), &[]);
+    let written = written.map_err(|faults| anyhow!("{faults:?}"))?;
+    let items: Vec<String> = (0..ITEMS)
+        .map(|at| {
+            format!(
+                r#"{{"sku":"sku-{at:08}","quantity":3,"price":{{"amount":1299,"currency":"EUR"}}}}"#
+            )
+        })
+        .collect();
+    let encode = |text: &str| {
+        let order = format!(
+            r#"{{"sequence":"{}","checksum":"{}","customer":"customer-1029384756","items":[{}],"text":"{text}","gift":true}}"#,
+            marker(SEQUENCE),
+            marker(CHECKSUM),
+            items.join(",")
+        );
+        written.encode(&order).map_err(|faults| anyhow!("{faults:?}"))
+    };
+    // The length of a text takes two bytes, and one of an empty one.
+    let room = PAYLOAD_BYTES - encode("")?.len() - 1;
+    Ok(Subject {
+        name,
+        format: SchemaFormat::Avro,
+        content_type: "application/avro",
+        first: schema(""),
+        payload: encode(&marker(&[TEXT]).repeat(room))?,
+        second,
+        ceiling: 1.5,
+    })
+}
+
 impl Limits {
-    /// (s) and (v), for both formats.
+    /// (s) and (v), for all formats.
     pub(crate) async fn schemas(&self) -> Result<()> {
         let server = self.server(&self.dir.join("schemas")).await?;
-        for subject in [json(), protobuf()] {
+        for subject in [json(), protobuf(), avro()?] {
             register(&server, &subject, &subject.first).await?;
             register(&server, &subject, &subject.second).await?;
             if self.wants("s") {

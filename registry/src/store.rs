@@ -15,6 +15,7 @@
 //! MANIFEST that was cut opens as an older registry, and a start that finds less than was acknowledged refuses.
 
 mod consumers;
+pub mod logfile;
 mod witness;
 
 use std::{
@@ -142,6 +143,11 @@ impl Store {
         })?;
         let acknowledged = witness.as_ref().map_or(0, |(_, revision)| *revision);
         let database = directory.join("db");
+        if database.exists() {
+            let damage = logfile::damage(&database);
+            let damage = damage.map_err(io("cannot look through the logs of the database"))?;
+            damage.map_or(Ok(()), |detail| Err(OpenError::Corrupt(detail)))?;
+        }
         if acknowledged > 0 {
             look(&database, acknowledged)?;
         }

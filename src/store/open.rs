@@ -4,12 +4,13 @@
 use std::{path::Path, sync::Arc, time::Instant};
 
 use rocksdb::{DB, DBRecoveryMode, IteratorMode};
+use tidings_registry::store::logfile;
 use tokio::sync::watch;
 
 use super::{
     Family, OpenError, StorageError, Store, Writer,
     directory::Directory,
-    keys, logfile,
+    keys,
     meta::{self, End, Hole, POSITION_JUMP, State, TopicRecord},
     options::{self, Tuning},
     row::Header,

@@ -5,6 +5,8 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -214,4 +216,34 @@ fn a_log_that_was_cut_is_noticed_or_lacks_nothing() {
         println!("{}: {missing} missing, {corrupt} corrupt, {harmless} harmless", image.name);
         assert!(missing >= 10, "{}: {missing} cuts were noticed", image.name);
     }
+}
+
+/// RocksDB's reader of logs does not come back from a record of a file that is used again, where there is none.
+#[test]
+fn a_record_of_a_recycled_type_does_not_hang_the_start() {
+    let image = Image::wal_only();
+    let is_log = |name: &str| name.ends_with(".log") || name.starts_with("MANIFEST-");
+    let mut refused = 0;
+    for log in files(image.directory.path(), is_log) {
+        let bytes = fs::read(&log).expect("read");
+        let name = log.file_name().expect("a name");
+        for record in boundaries(&bytes) {
+            let directory = tempfile::tempdir().expect("a directory");
+            copy(image.directory.path(), directory.path());
+            let mut flipped = bytes.clone();
+            // checksum: u32, length: u16, type: u8, which is 1 for a whole record and 5 for a recycled one.
+            flipped[record + 6] ^= 4;
+            fs::write(directory.path().join("db").join(name), flipped).expect("written");
+            let (done, opened) = mpsc::channel();
+            let path = directory.path().to_owned();
+            thread::spawn(move || done.send(Registry::open(&path).map(|_| ())));
+            let opened = opened.recv_timeout(Duration::from_secs(30)).expect("the start returns");
+            assert!(
+                matches!(opened, Err(OpenError::Corrupt(_))),
+                "{name:?} at {record}: {opened:?}"
+            );
+            refused += 1;
+        }
+    }
+    assert!(refused >= 10, "{refused} records were tried");
 }
