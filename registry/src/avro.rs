@@ -23,11 +23,13 @@ mod named;
 mod parse;
 mod path;
 mod resolve;
+mod short_way;
 mod shown;
 mod value;
 mod witness;
 mod wording;
 
+pub(crate) use self::short_way::ShortWay;
 use self::shown::Style;
 use crate::{
     definition::{Definition, Import, InvalidSchema, Violation},
@@ -110,5 +112,10 @@ impl Schema {
     /// Where the payload is not of this schema, or the other one cannot read it.
     pub fn convert(&self, reader: &Self, bytes: &[u8]) -> Result<Vec<u8>, Violation> {
         convert::convert(&self.model, &reader.model, bytes)
+    }
+
+    /// The short way to a version that differs by fields alone. None: the two differ by more.
+    pub(crate) fn short_way(&self, reader: &Self) -> Option<ShortWay> {
+        ShortWay::between(&self.model, &reader.model)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{definition::Violation, format::Schema, json, protobuf};
+use crate::{avro, definition::Violation, format::Schema, json, protobuf};
 
 /// From one version of a subject to another.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct Converter {
 enum ShortWay {
     Protobuf(protobuf::ShortWay),
     Json(json::ShortWay),
+    Avro(avro::ShortWay),
 }
 
 impl Converter {
@@ -27,6 +28,7 @@ impl Converter {
                 from.short_way(to).map(ShortWay::Protobuf)
             }
             (Schema::Json(from), Schema::Json(to)) => from.short_way(to).map(ShortWay::Json),
+            (Schema::Avro(from), Schema::Avro(to)) => from.short_way(to).map(ShortWay::Avro),
             (Schema::Protobuf(_) | Schema::Json(_) | Schema::Avro(_), _) => None,
         };
         Self { writer, reader, short_way }
@@ -42,6 +44,7 @@ impl Converter {
         let short = match &self.short_way {
             Some(ShortWay::Protobuf(way)) => way.apply(bytes, out),
             Some(ShortWay::Json(way)) => way.apply(bytes, out),
+            Some(ShortWay::Avro(way)) => way.apply(bytes, out),
             None => None,
         };
         if let Some(changed) = short {

@@ -15,7 +15,7 @@ use super::{
 use crate::definition::Violation;
 
 /// Largest result. A default may be longer than the data that stands for it.
-const BYTES_MAX: usize = 16 << 20;
+pub const BYTES_MAX: usize = 16 << 20;
 
 /// Reads one value of the writer's schema and writes it as the reader's.
 pub fn convert(writer: &Model, reader: &Model, bytes: &[u8]) -> Result<Vec<u8>, Violation> {
@@ -41,6 +41,24 @@ pub fn convert(writer: &Model, reader: &Model, bytes: &[u8]) -> Result<Vec<u8>, 
             Err(Violation { path: String::new(), message })
         }
     }
+}
+
+/// The default of a field of the reader's, in binary. None: it has none, or one that its logical type does not hold.
+pub fn default_bytes(reader: &Model, field: (TypeId, usize)) -> Option<Vec<u8>> {
+    let mut converter = Converter {
+        writer: reader,
+        reader,
+        cursor: Cursor::new(&[]),
+        depth: 0,
+        values: 0,
+        written: 0,
+        choices: HashMap::new(),
+    };
+    let mut out = Vec::new();
+    converter.default(field, &mut out).ok()?;
+    let mut cursor = Cursor::new(&out);
+    skip(reader, reader.field(field)?.of, &mut cursor, &mut 0).ok()?;
+    Some(out)
 }
 
 struct Converter<'c> {

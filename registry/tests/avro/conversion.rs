@@ -1,9 +1,12 @@
 //! Payloads of one version as payloads of another, and in JSON, as the registry hands them out. What resolution makes of a
 //! pair is looked at with the libraries of others; here, whether every result is a payload, and says the same.
 
+use std::sync::Arc;
+
 use apache_avro::{Schema as Library, reader::datum::GenericDatumReader};
 use serde_json::Value;
 use tidings_registry::{
+    converter::Converter,
     definition::Violation,
     finding::{Direction, Verdict},
     format::Schema,
@@ -20,6 +23,8 @@ struct Counts {
     same: usize,
     rewritten: usize,
     refused: usize,
+    /// With a short way.
+    short: usize,
     /// By the library.
     read: usize,
 }
@@ -44,12 +49,13 @@ fn what_is_converted_is_a_payload_of_the_reader() {
         let Some((old, new, before, after)) = pair(seed) else { continue };
         let accepted = before.compare(&after).verdict(Direction::Both) == Verdict::Compatible;
         let counts = &mut counts[usize::from(accepted)];
-        let (before, after) = (Schema::Avro(before), Schema::Avro(after));
+        let (before, after) = (Arc::new(Schema::Avro(before)), Arc::new(Schema::Avro(after)));
         for (text, from, other, to) in
             [(&old, &before, &new, &after), (&new, &after, &old, &before)]
         {
             let mut rng = Rng::new(seed ^ 0xc0de);
             let payloads = Payloads::new(text);
+            let way = Converter::new(Arc::clone(from), Arc::clone(to));
             for payload in (0..8).filter_map(|_| payloads.make(&mut rng)) {
                 let say = || format!("{seed}: {text} -> {other}: {payload:02x?}");
                 // JSON of it is read back as the same value.
@@ -68,7 +74,12 @@ fn what_is_converted_is_a_payload_of_the_reader() {
                         say()
                     ),
                 }
-                let result = match from.convert(to, &payload) {
+                let long = from.convert(to, &payload);
+                if way.has_short_way() {
+                    counts.short += 1;
+                    assert_agrees(&way, to, &payload, &long, say);
+                }
+                let result = match long {
                     Ok(None) => {
                         counts.same += 1;
                         payload.clone()
@@ -92,7 +103,25 @@ fn what_is_converted_is_a_payload_of_the_reader() {
         }
     }
     println!("versions of one line: {:?}\nothers: {:?}", counts[1], counts[0]);
-    assert!(counts[1].rewritten > 0 && counts[1].same > 0);
+    assert!(counts[1].rewritten > 0 && counts[1].same > 0 && counts[1].short > 0);
+}
+
+/// The short way and the long one come to the same value, be it spelled in other numbers and blocks.
+fn assert_agrees(
+    way: &Converter,
+    to: &Schema,
+    payload: &[u8],
+    long: &Result<Option<Vec<u8>>, Vec<Violation>>,
+    say: impl Fn() -> String,
+) {
+    let mut out = vec![7];
+    let short = way.convert(payload, &mut out);
+    assert_eq!((short.is_ok(), out[0]), (long.is_ok(), 7), "{}", say());
+    let (Ok(changed), Ok(long)) = (short, long) else { return };
+    let short = if changed { &out[1..] } else { payload };
+    assert_eq!(to.validate_binary(short), Ok(()), "{}", say());
+    let long = long.as_deref().unwrap_or(payload);
+    assert_eq!(to.to_json(short), to.to_json(long), "{}", say());
 }
 
 fn shown(violations: &[Violation]) -> String {
