@@ -3,6 +3,8 @@
 //! `events::v1` holds the messages and the clients, `servers::v1` the servers' traits. The three messages that carry
 //! recorded events are [`Spliced`] on the server's side: their events are put in as they are stored.
 
+mod code;
+
 use std::sync::LazyLock;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -11,6 +13,8 @@ use prost::{
     encoding::{DecodeContext, WireType},
 };
 use tidings_registry::codec::{self, Contract, footprint::Footprints};
+
+pub use self::code::code_name;
 
 /// Messages and clients of the package `tidings.events`.
 pub mod events {

@@ -12,6 +12,7 @@ use tonic_types::StatusExt as _;
 use crate::{
     json::{Object, string},
     model::fault::{FaultKind, Faults},
+    proto::code_name,
     service,
 };
 
@@ -144,7 +145,7 @@ impl From<Status> for Problem {
         let info = details.error_info();
         let reason = info.map(|info| info.reason.as_str()).unwrap_or_default();
         let mut problem = Self::new(status_of(status.code(), reason), status.message());
-        problem.members.push(("code", string(name(status.code()))));
+        problem.members.push(("code", string(code_name(status.code()))));
         if !reason.is_empty() {
             problem.members.push(("reason", string(reason)));
         }
@@ -217,28 +218,6 @@ fn status_of(code: Code, reason: &str) -> StatusCode {
         Code::Cancelled | Code::Unknown | Code::Internal | Code::DataLoss => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
-    }
-}
-
-fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 

@@ -295,3 +295,79 @@ impl Copy<'_> {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        avro::{Schema, ShortWay},
+        definition::Definition,
+    };
+
+    fn way(writer: &str, reader: &str) -> Option<ShortWay> {
+        let parse = |text: &str| Schema::parse(&Definition::text(text), &[]).expect("a schema");
+        parse(writer).short_way(&parse(reader))
+    }
+
+    fn record(fields: &str) -> String {
+        format!(r#"{{"type": "record", "name": "R", "fields": [{fields}]}}"#)
+    }
+
+    fn list(item: &str) -> String {
+        format!(r#"{{"type": "array", "items": {item}}}"#)
+    }
+
+    const A: &str = r#"{"name": "a", "type": "int"}"#;
+    const B: &str = r#"{"name": "b", "type": "string"}"#;
+    const C: &str = r#"{"name": "c", "type": "string", "default": "x"}"#;
+    const MAYBE_A: &str = r#"{"name": "a", "type": ["null", "int"]}"#;
+
+    #[test]
+    fn spans_are_copied_between_what_goes_and_what_comes() {
+        let (a, ab) = (record(A), record(&format!("{A}, {B}")));
+        let (ac, maybe) = (record(&format!("{A}, {C}")), record(MAYBE_A));
+        // 6 is 3, 4 the length of two letters.
+        let written = [6, 4, b'h', b'i'];
+        for (writer, reader, payload, expected) in [
+            (&ab, &a, &written[..], Some(&[6][..])),
+            (&a, &ab.replace("\"string\"", "\"string\", \"default\": \"\""), &[6], Some(&[6, 0])),
+            (&a, &ac, &[6], Some(&[6, 2, b'x'])),
+            (&ab, &ac, &written, Some(&[6, 2, b'x'])),
+            (&a, &maybe, &[6], Some(&[2, 6])),
+            (&ab, &record(B), &written, Some(&[4, b'h', b'i'])),
+            (&ab, &ab, &written, None),
+            (&list(&ab), &list(&a), &[4, 6, 0, 8, 2, b'h', 0], Some(&[4, 6, 8, 0])),
+            (&list(&a), &list(&a), &[3, 4, 6, 8, 0], None),
+        ] {
+            let mut out = b"before".to_vec();
+            let changed = way(writer, reader).and_then(|it| it.apply(payload, &mut out));
+            assert_eq!(changed, Some(expected.is_some()), "{writer} {reader}");
+            assert_eq!(
+                out,
+                [b"before", expected.unwrap_or_default()].concat(),
+                "{writer} {reader}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_long_way_tells_what_is_not_as_it_lies() {
+        let (a, ab) = (record(A), record(&format!("{A}, {B}")));
+        for (writer, reader) in [
+            (&ab, &record(&format!("{B}, {A}"))),
+            (&a, &a.replace("int", "long")),
+            (&a, &record(B)),
+            (&record(MAYBE_A), &a),
+        ] {
+            assert!(way(writer, reader).is_none(), "{writer} {reader}");
+        }
+        let narrow = way(&list(&ab), &list(&a)).expect("a way");
+        for payload in [
+            // A block that says how long it is, and would be as long no more; one that ends too soon; and more behind it.
+            &[1, 4, 6, 0, 0][..],
+            &[2, 6],
+            &[0, 0],
+        ] {
+            assert_eq!(narrow.apply(payload, &mut Vec::new()), None, "{payload:?}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! What a message takes in memory, found out before it is decoded.
 //!
-//! Two bytes can be an empty message, and that is hundreds of bytes once it is decoded: 16 MiB of empty events would be more than 3 GB. So
-//! a request is walked by its descriptors first, which takes as long as to read its tags.
+//! Two bytes can be an empty message, and that is hundreds of bytes once it is decoded: 16 MiB of empty events would be more
+//! than 3 GB. So a request is walked by its descriptors first, which takes as long as to read its tags.
 
 use std::collections::HashMap;
 
