@@ -9,6 +9,7 @@ use tidings_registry::{
     client,
     error::OpenError as RegistryError,
     mirror::Mirror,
+    processor::{self, UnsupportedProcessor},
     proto::v1::schema_registry_service_server,
     reflection::Reflection,
     registry::Registry,
@@ -53,6 +54,9 @@ const STREAM_SHARE: usize = 4;
 /// Why the server does not run, or does not any more.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    /// RocksDB was compiled for another processor.
+    #[error(transparent)]
+    Processor(#[from] UnsupportedProcessor),
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -101,7 +105,8 @@ impl ServeError {
             Self::Registry(RegistryError::NewerFormat { .. }) => 5,
             Self::Registry(RegistryError::Locked(_)) => 6,
             Self::Registry(RegistryError::Io { .. }) => 7,
-            Self::RegistryAddress(_)
+            Self::Processor(_)
+            | Self::RegistryAddress(_)
             | Self::Listen { .. }
             | Self::Transport(_)
             | Self::Start(_)
@@ -116,6 +121,7 @@ impl ServeError {
 /// # Errors
 /// Why it does not run, or does not any more.
 pub fn run(config: Config) -> Result<(), ServeError> {
+    processor::check()?;
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
         .thread_name("tidings-io")

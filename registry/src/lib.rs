@@ -20,6 +20,7 @@
 //! - [`schemas`]: what is registered, for a server beside the registry; [`mirror`]: the copy of one elsewhere.
 //! - [`reflection`]: everything in Protobuf, for clients that know no file of it.
 //! - [`convert`]: between these values and the messages of the contract; [`codec`]: between those and their bytes.
+//! - [`processor`]: the instructions that RocksDB is compiled for.
 //!
 //! Deliberately absent: validation of JSON and linking of Protobuf. Libraries do that. Avro is ours from the parser on, because
 //! its library does not resolve as its specification has it; [`avro`] says where.
@@ -41,6 +42,7 @@ pub mod format;
 pub mod json;
 pub mod mirror;
 pub mod negotiation;
+pub mod processor;
 pub mod proto;
 pub mod protobuf;
 pub mod reflection;

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use tidings_registry::{
     error::OpenError,
+    processor,
     proto::{DESCRIPTORS, v1::schema_registry_service_server::SERVICE_NAME},
     reflection::Reflection,
     registry::Registry,
@@ -106,6 +107,7 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
             .context("there is no data folder of this user: give --data-dir")?
             .join("tidings-registry"),
     };
+    processor::check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let registry = Registry::open(&directory)?;
     runtime.block_on(listen(arguments.listen, registry, arguments.reflection))
