@@ -3,12 +3,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! command -v npm >/dev/null 2>&1; then
+if ! missing=$(scripts/toolchain.sh node npm); then
+  missing=$(cut -f 2 <<<"$missing" | paste -s -d ';')
   if [ "${CI:-}" = true ]; then
-    echo "proto: npm is missing, and CI has to lint the contract" >&2
+    echo "proto: required in CI, which lints the contract: $missing" >&2
     exit 1
   fi
-  echo "proto: skipped, for npm is missing (Node.js brings it)"
+  echo "proto: skipped: $missing"
   exit 0
 fi
 

@@ -18,5 +18,7 @@ mod libraries;
 mod pairs;
 #[path = "avro/payloads.rs"]
 mod payloads;
+#[path = "clients/toolchain.rs"]
+mod toolchain;
 #[path = "avro/validity.rs"]
 mod validity;

@@ -24,3 +24,5 @@ mod pairs;
 mod parsing;
 #[path = "protobuf/payloads.rs"]
 mod payloads;
+#[path = "clients/toolchain.rs"]
+mod toolchain;

@@ -22,7 +22,10 @@ use tidings::proto::{
 use tonic::{Request, codegen::http::uri::PathAndQuery};
 use tonic_prost::ProstCodec;
 
-use crate::harness::{Options, Server, earliest, read_from};
+use crate::{
+    harness::{Options, Server, earliest, read_from},
+    toolchain::toolchain,
+};
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -36,21 +39,6 @@ pub fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients").join(name);
     fs::create_dir_all(&folder).unwrap();
     folder
-}
-
-/// Whether these programs are there. CI has to have them.
-pub fn toolchain<const N: usize>(test: &str, programs: [&str; N]) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let there =
-        |program: &&str| env::split_paths(&path).any(|folder| folder.join(program).exists());
-    let missing: Vec<&str> = programs.into_iter().filter(|it| !there(it)).collect();
-    if missing.is_empty() {
-        return true;
-    }
-    let missing = missing.join(", ");
-    assert!(env::var("CI").as_deref() != Ok("true"), "{test}: CI has to have {missing}");
-    eprintln!("{test}: skipped, for there is no {missing}");
-    false
 }
 
 /// What a command that has to succeed printed.

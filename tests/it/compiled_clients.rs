@@ -4,8 +4,9 @@
 use std::{env, path::PathBuf, process::Command};
 
 use crate::{
-    clients::{project, scratch, succeed, tool, toolchain},
+    clients::{project, scratch, succeed, tool},
     harness::{Options, Server},
+    toolchain::toolchain,
 };
 
 /// What each of them has to have seen, in this order.

@@ -11,8 +11,9 @@ use serde_json::Value;
 use tidings::proto::events::v1::{RecordedEvent, event::Payload};
 
 use crate::{
-    clients::{succeed, tool, toolchain},
+    clients::{succeed, tool},
     harness::{Options, Server, after, earliest, event, offsets, read_from, subscribe_to},
+    toolchain::toolchain,
 };
 
 const TOPIC: &str = "com.github";

@@ -10,9 +10,10 @@ use tidings::proto::events::v1::{
 use tonic::Code;
 
 use crate::{
-    clients::{succeed, toolchain},
+    clients::succeed,
     harness::{Options, PATIENCE, Server, event, events, eventually, large_events, within},
     http::{BATCH, DOCUMENT, LINES, get, post},
+    toolchain::toolchain,
     wire::{Blocks, Wire, ids},
 };
 

@@ -32,6 +32,8 @@ mod scripting_clients;
 mod sizes;
 mod streams;
 mod tidy;
+#[path = "../../registry/tests/clients/toolchain.rs"]
+mod toolchain;
 mod topics;
 mod torture;
 mod tour;

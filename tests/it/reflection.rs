@@ -29,9 +29,10 @@ use wire::{
 };
 
 use crate::{
-    clients::{succeed, tool, toolchain},
+    clients::{succeed, tool},
     harness::{Options, PATIENCE, Server, assert_refused, within},
     registry_pair::{Pair, both, draft},
+    toolchain::toolchain,
 };
 
 both! {

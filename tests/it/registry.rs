@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
-use crate::clients::{succeed, toolchain};
 use crate::harness::{Options, PATIENCE, Server, assert_refused, metadata, reason, within};
+use crate::{clients::succeed, toolchain::toolchain};
 
 pub type Client = SchemaRegistryServiceClient<Channel>;
 

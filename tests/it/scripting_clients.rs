@@ -8,8 +8,9 @@ use std::{
 };
 
 use crate::{
-    clients::{succeed, toolchain},
+    clients::succeed,
     harness::{Options, Server},
+    toolchain::toolchain,
 };
 
 /// Runs `tests/clients/<suite>/run.sh` against the server, and sees that it said what it has to say.

@@ -13,8 +13,9 @@ use std::{
 };
 
 use crate::{
-    clients::{tool, toolchain},
+    clients::tool,
     harness::{Options, Server},
+    toolchain::toolchain,
 };
 
 /// The file that the tour is in.

@@ -21,6 +21,7 @@ use crate::{
     environment::python,
     generate::{Payloads, Rng},
     pairs::{count, pair},
+    toolchain::toolchain,
 };
 
 /// One direction of a pair: the data of one side, read with the other.
@@ -96,20 +97,6 @@ fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("avro").join(name);
     fs::create_dir_all(&folder).expect("a folder for what the tests leave");
     folder
-}
-
-/// Whether these programs are there. CI has to have them.
-fn toolchain<const N: usize>(test: &str, programs: [&str; N]) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let there = |it: &&str| env::split_paths(&path).any(|folder| folder.join(it).exists());
-    let missing: Vec<&str> = programs.into_iter().filter(|it| !there(it)).collect();
-    if missing.is_empty() {
-        return true;
-    }
-    let missing = missing.join(", ");
-    assert!(env::var("CI").as_deref() != Ok("true"), "{test}: CI has to have {missing}");
-    eprintln!("{test}: skipped, for there is no {missing}");
-    false
 }
 
 #[track_caller]

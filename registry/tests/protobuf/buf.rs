@@ -15,7 +15,7 @@ use tidings_registry::{
     protobuf::Schema,
 };
 
-use super::{model::File, pairs};
+use super::{model::File, pairs, toolchain::toolchain};
 
 /// What we refuse and buf does not.
 const OURS_ALONE: [(&str, &str); 11] = [
@@ -92,13 +92,7 @@ struct Pair {
 /// Where buf is, if this machine can have it. CI must.
 fn buf() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let node = Command::new("npm").arg("--version").output().is_ok_and(|it| it.status.success());
-    if !node {
-        assert!(
-            std::env::var_os("CI").is_none_or(|it| it != "true"),
-            "CI has to compare with buf, and npm is missing"
-        );
-        println!("skipped: npm is missing, which brings buf");
+    if !toolchain("buf", ["node", "npm"]) {
         return None;
     }
     let found =
