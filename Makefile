@@ -1,10 +1,10 @@
-# Everything here runs on one Cargo profile and in one target folder, which outlives the clone: RocksDB is compiled once
-# for demo, tests and CI. Set CARGO_TARGET_DIR to have it elsewhere.
+# One target folder, which outlives the clone: demo, tests and CI share what is compiled. RocksDB is compiled once for
+# every profile, into the same cache. Set CARGO_TARGET_DIR to have the target folder elsewhere.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidings
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export TIDINGS_TOOLS ?= $(CACHE)/tools
 
-.PHONY: help demo test lint format clippy proto docs bench build prerequisites
+.PHONY: help demo test lint format clippy proto docs bench bare build rocksdb prerequisites
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -17,8 +17,12 @@ demo: build ## A server on an empty directory, an order flow through it, a subsc
 
 test: lint ## Everything that CI runs: formatting, lints, the contract, documentation, all tests
 	cargo test --workspace --no-fail-fast
+	@[ "$${CI:-}" != true ] || $(MAKE) --no-print-directory bare
 
-lint: prerequisites format clippy proto docs ## All but the tests
+bare: build ## Both commands in bare Debian systems, the part that takes minutes (as root; scripts/bare.sh has the rest)
+	@scripts/bare.sh ci
+
+lint: rocksdb format clippy proto docs ## All but the tests
 
 format:
 	cargo fmt --all --check
@@ -36,8 +40,11 @@ docs:
 bench: build ## The benches, with their limits measured beside them
 	cargo bench
 
-build: prerequisites ## The binary, in the profile that the tests use
-	cargo build
+build: rocksdb ## The binary, in the profile that the tests use
+	@scripts/step.sh build cargo build
+
+rocksdb: prerequisites ## RocksDB, once: three minutes on two cores
+	@scripts/rocksdb.sh
 
 prerequisites:
 	@scripts/prerequisites.sh

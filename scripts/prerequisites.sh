@@ -1,7 +1,12 @@
 #!/usr/bin/env bash
-# Sees that everything is there to build Tidings, and to test it from other languages. What apt-get can install, it
-# installs where it may (root, or sudo that asks for no password); else it prints the command to run.
+# Sees that everything is there to build Tidings, and in CI to test it from other languages. What apt-get can install, it
+# installs where it may (root, or sudo that asks for no password); else one message names all of it, with the command to
+# run. It looks for what the tools themselves would look for: a compiler that compiles, a Python that makes a venv.
+#
+#   scripts/prerequisites.sh                            all of it
+#   scripts/prerequisites.sh install PACKAGE REASON     one Debian package, for a script that finds out later
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 readonly CARGO_MINIMUM=1.89
 
@@ -15,14 +20,6 @@ need() { # package, reason
 }
 
 have() { command -v "$1" >/dev/null 2>&1; }
-
-any_file() { # globs that were left as they are match nothing
-  local file
-  for file in "$@"; do
-    [ -e "$file" ] && return 0
-  done
-  return 1
-}
 
 at_least() { # minimum, version
   [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]
@@ -38,84 +35,131 @@ check_rust() {
     return
   fi
   local version
-  version=$(cargo --version | awk '{ print $2 }')
+  if ! version=$(cargo --version 2>&1); then
+    hints+=("cargo does not run: ${version%%$'\n'*}: run  rustup default stable")
+    return
+  fi
+  version=$(awk '{ print $2 }' <<<"$version")
   at_least "$CARGO_MINIMUM" "$version" ||
     hints+=("cargo is $version, and $CARGO_MINIMUM or newer is needed: run  rustup update stable")
+  # Rustup's minimal profile is without them.
+  if [ "${CI:-}" = true ]; then
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
+      hints+=("cargo fmt or cargo clippy is missing: run  rustup component add rustfmt clippy")
+  fi
 }
 
-# RocksDB is compiled from source, and bindgen reads its header with libclang.
-check_native() {
-  have c++ || have g++ || have clang++ || need g++ "a C++ compiler, for RocksDB"
-  have make || need make "make"
+compiles() { # compiler, flags...
+  local folder
+  folder=$(mktemp -d)
+  local result=0
+  "$@" -o "$folder/program" - >/dev/null 2>&1 || result=1
+  rm -rf "$folder"
+  return $result
+}
+
+# A name in PATH says little: clang++ comes without a standard library, and gcc without g++.
+check_compilers() {
+  have make || need make "make, for jemalloc"
+  compiles "${CC:-cc}" -x c <<<$'#include <stdio.h>\nint main(void) { return puts("") < 0; }' ||
+    need gcc "a C compiler that makes programs (${CC:-cc} does not), for linking and for zstd, LZ4 and jemalloc"
+  compiles "${CXX:-c++}" -std=c++20 -x c++ <<<$'#include <string>\nint main() { return std::string().size(); }' ||
+    need g++ "a compiler for C++20 (${CXX:-c++} is not one, or is without its library), for RocksDB"
+  # Both come with the C library's headers only as a recommendation.
+  [ ${#missing[@]} = 0 ] || need libc6-dev "the headers of the C library"
+}
+
+# Only whether there is any libclang: whether it is one that bindgen can use, scripts/rocksdb.sh asks bindgen.
+# libclang-cpp and libclang_rt are other libraries.
+check_libclang() {
   case "$(uname -s)" in
     Darwin)
-      [ -n "${LIBCLANG_PATH:-}" ] || any_file \
-        /Library/Developer/CommandLineTools/usr/lib/libclang.dylib \
-        /Applications/Xcode.app/Contents/Developer/Toolchains/*/usr/lib/libclang.dylib ||
+      [ -n "${LIBCLANG_PATH:-}" ] || xcode-select --print-path >/dev/null 2>&1 ||
         hints+=("libclang is missing: run  xcode-select --install")
-      ;;
-    *)
-      [ -n "${LIBCLANG_PATH:-}" ] || any_file \
-        /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-*.so* \
-        /usr/lib/*-linux-gnu/libclang*.so* /usr/lib64/libclang.so* /usr/lib64/llvm*/lib/libclang.so* \
-        /usr/lib/libclang.so* /usr/local/lib/libclang.so* /usr/local/lib/llvm*/lib/libclang.so* ||
-        need libclang-dev "libclang, for the bindings of RocksDB"
+      return
       ;;
   esac
+  local -a folders=(/usr/lib* /usr/local/lib*)
+  local paths=${LIBCLANG_PATH:-}:${LD_LIBRARY_PATH:-}:${LIBRARY_PATH:-} prefix
+  if prefix=$("${LLVM_CONFIG_PATH:-llvm-config}" --prefix 2>/dev/null); then
+    paths=$paths:$prefix
+  fi
+  local folder
+  while IFS= read -r -d : folder; do
+    [ -z "$folder" ] || folders+=("$folder")
+  done <<<"$paths:"
+  local found
+  found=$(find -L "${folders[@]}" -maxdepth 4 \( -name 'libclang.so*' -o -name 'libclang-*.so*' \) \
+    ! -name '*-cpp.*' -print -quit 2>/dev/null) || true
+  [ -n "$found" ] || need libclang-dev "libclang, for the bindings of RocksDB"
 }
 
 # The tests from other languages. Only CI insists; elsewhere they are skipped, and say so.
 check_clients() {
   [ "${CI:-}" = true ] || return 0
-  have git || need git "git, for the tests that read what is committed"
-  have curl || need curl "curl, for the tests of HTTP"
-  have node || need nodejs "Node.js, for its client and the linter of the contract"
-  if have node && ! at_least 20 "$(node --version | tr -d v)"; then
-    hints+=("node is $(node --version), and 20 or newer is needed, for the client in a browser: https://nodejs.org")
-  fi
-  have npm || need npm "npm, for its client and the linter of the contract"
-  have java || need default-jdk-headless "a JDK, for the Java client"
-  have mvn || need maven "Maven, for the Java client"
-  have python3 || need python3 "Python, for its client and the independent decoders of schemas"
-  python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv "Python's venv, for its client and the independent decoders of schemas"
-  have chromium || need chromium "Chromium, for the client in a browser"
-  have jq || need jq "jq, for the client that is grpcurl"
-  if ! have go; then
-    need golang-go "Go, for grpcurl and the Go client"
+  local package reason
+  while IFS=$'\t' read -r package reason; do
+    if [ "$package" = - ]; then
+      hints+=("$reason, for the tests from other languages; Debian's package is too old")
+    else
+      need "$package" "$reason, for the tests from other languages"
+    fi
+  done < <(scripts/toolchain.sh git curl jq go node npm java mvn python3 chromium)
+}
+
+# As root nothing, else sudo where it does not ask for a password, else it fails.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  else
+    sudo -n "$@"
   fi
 }
 
-install_missing() {
-  local sudo=()
-  if [ "$(id -u)" != 0 ]; then
-    sudo=(sudo)
-    have sudo && sudo -n true 2>/dev/null || sudo=()
-  fi
+may_install() {
+  have apt-get || return 1
+  [ "$(id -u)" = 0 ] || { have sudo && sudo -n true 2>/dev/null; }
+}
+
+# Everything in one message, or everything installed.
+settle() {
   local i
   for i in "${!missing[@]}"; do
     echo "missing: ${reasons[$i]} (Debian package ${missing[$i]})" >&2
   done
-  if ! have apt-get; then
-    echo "Install these with your system's package manager, and try again." >&2
-    return 1
+  for i in "${!hints[@]}"; do
+    echo "missing: ${hints[$i]}" >&2
+  done
+  if [ ${#missing[@]} != 0 ] && ! may_install; then
+    local packages=${missing[*]}
+    if ! have apt-get; then
+      echo "Install these with your system's package manager, and try again." >&2
+    elif have sudo; then
+      echo "To install, run:  sudo apt-get update && sudo apt-get install -y $packages" >&2
+    else
+      echo "To install, run as root:  apt-get update && apt-get install -y $packages" >&2
+    fi
+    exit 1
   fi
-  if [ "$(id -u)" != 0 ] && [ ${#sudo[@]} = 0 ]; then
-    echo "To install, run:  sudo apt-get update && sudo apt-get install -y ${missing[*]}" >&2
-    return 1
+  if [ ${#missing[@]} != 0 ]; then
+    echo "installing: ${missing[*]}" >&2
+    as_root apt-get update -qq >&2
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
   fi
-  echo "installing: ${missing[*]}" >&2
-  "${sudo[@]}" apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+  [ ${#hints[@]} = 0 ] || exit 1
 }
 
-check_rust
-check_native
-check_clients
-
-if [ ${#hints[@]} != 0 ]; then
-  printf '%s\n' "${hints[@]}" >&2
-  exit 1
-fi
-if [ ${#missing[@]} != 0 ]; then
-  install_missing
-fi
+case ${1:-all} in
+  all)
+    check_rust
+    check_compilers
+    check_libclang
+    check_clients
+    ;;
+  install) need "${2:?"which package?"}" "${3:?"for what?"}" ;;
+  *)
+    echo "usage: scripts/prerequisites.sh [install PACKAGE REASON]" >&2
+    exit 2
+    ;;
+esac
+settle
