@@ -32,7 +32,7 @@ mod wording;
 pub(crate) use self::short_way::ShortWay;
 use self::shown::Style;
 use crate::{
-    definition::{Definition, Import, InvalidSchema, Violation},
+    definition::{Definition, Fault, Import, InvalidSchema, Violation},
     finding::Comparison,
 };
 
@@ -49,6 +49,11 @@ impl Schema {
     /// Where it is not a schema: everything that is wrong with it.
     pub fn parse(definition: &Definition, imports: &[Import]) -> Result<Self, InvalidSchema> {
         parse::parse(definition, imports).map(|model| Self { model })
+    }
+
+    /// The rules that only a new definition has to meet.
+    pub fn check(&self) -> Vec<Fault> {
+        Vec::new()
     }
 
     /// The form in which the same schemas are the same bytes.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     avro,
-    definition::{Definition, Import, InvalidSchema, Violation},
+    definition::{Definition, Fault, Import, InvalidSchema, Violation},
     finding::{Comparison, Options},
     json, protobuf,
 };
@@ -48,6 +48,34 @@ impl Schema {
             }
             Format::Json => json::Schema::parse(definition, imports).map(Self::Json),
             Format::Avro => avro::Schema::parse(definition, imports).map(Self::Avro),
+        }
+    }
+
+    /// Checks the rules that a definition has to meet to be registered, besides those that [`Schema::parse`] needs.
+    /// Versions that were registered before such a rule are never checked: they stay readable. Returns all faults, in
+    /// the order of the text.
+    pub fn check(&self) -> Vec<Fault> {
+        match self {
+            Self::Protobuf(schema) => schema.check(),
+            Self::Json(schema) => schema.check(),
+            Self::Avro(schema) => schema.check(),
+        }
+    }
+
+    /// Parses and checks a definition that is to be registered, or to be judged as if it were.
+    ///
+    /// # Errors
+    /// Where it does not parse, or does not pass [`Schema::check`].
+    pub fn parse_draft(
+        format: Format,
+        subject: &str,
+        definition: &Definition,
+        imports: &[Import],
+    ) -> Result<Self, InvalidSchema> {
+        let schema = Self::parse(format, subject, definition, imports)?;
+        match schema.check() {
+            faults if faults.is_empty() => Ok(schema),
+            faults => Err(InvalidSchema { faults }),
         }
     }
 

@@ -32,7 +32,7 @@ use self::{
     tree::Tree,
 };
 use crate::{
-    definition::{Definition, Import, InvalidSchema, Violation},
+    definition::{Definition, Fault, Import, InvalidSchema, Violation},
     finding::{Change, Comparison, ContentModel, Finding, Options, Severity},
 };
 
@@ -103,6 +103,11 @@ impl Schema {
         .unwrap_or_else(|| {
             Err(InvalidSchema::new("the schema could not be read for lack of threads"))
         })
+    }
+
+    /// The rules that only a new definition has to meet.
+    pub fn check(&self) -> Vec<Fault> {
+        Vec::new()
     }
 
     /// The document with its files in one spelling: no spaces, keys in order, equal numbers alike. Annotations are part

@@ -43,7 +43,7 @@ use std::{borrow::Cow, fmt};
 use prost_reflect::{DescriptorPool, FileDescriptor, MessageDescriptor};
 
 use crate::{
-    definition::{Definition, Import, InvalidSchema, Violation},
+    definition::{Definition, Fault, Import, InvalidSchema, Violation},
     finding::{Change, Comparison, Finding, Options},
 };
 
@@ -125,6 +125,11 @@ impl Schema {
         let Linked { pool, types, .. } = linked;
         let demands = Demands::of(&types);
         Self { parts: Box::new(Parts { pool, types, demands, roots, form }) }
+    }
+
+    /// The rules that only a new definition has to meet.
+    pub fn check(&self) -> Vec<Fault> {
+        Vec::new()
     }
 
     /// The form in which the same schemas are the same bytes.

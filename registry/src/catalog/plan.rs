@@ -158,7 +158,7 @@ impl Catalog {
         Ok(report)
     }
 
-    /// Parses a draft with what it refers to.
+    /// Parses and checks a draft with what it refers to.
     fn read(&self, draft: &Draft) -> Result<Read, Refusal> {
         let size = draft.definition.bytes();
         if size > DEFINITION_BYTES_MAX {
@@ -198,6 +198,14 @@ impl Catalog {
             fingerprints.extend(registered.map(|it| (reference.name.clone(), it.fingerprint)));
         }
         let fingerprint = Fingerprint::of(format, &schema.canonical(), &fingerprints);
+        // A version that is registered already is offered again by each deployment, and cannot be changed any more.
+        let is_known = there.is_some_and(|subject| {
+            subject.versions.values().any(|it| it.fingerprint == fingerprint)
+        });
+        let faults = if is_known { Vec::new() } else { schema.check() };
+        if !faults.is_empty() {
+            return Err(Refusal::Invalid(faults));
+        }
         Ok(Read { format, schema: Arc::new(schema), references, fingerprint })
     }
 

@@ -225,13 +225,19 @@ fn parse<'a>(
         let schema = protobuf::Schema::parse_file(&source.definition, &[]);
         schema.map(Schema::Protobuf).map_err(|error| (source, error))
     };
-    match (one(old), one(new)) {
-        (Ok(old), Ok(new)) => Ok((old, new)),
+    let (old_schema, new_schema) = match (one(old), one(new)) {
+        (Ok(old), Ok(new)) => (old, new),
         _ if old.format == Format::Protobuf && old.definition.message_name.is_empty() => {
-            Ok((whole(old)?, whole(new)?))
+            (whole(old)?, whole(new)?)
         }
-        (Err(error), _) | (_, Err(error)) => Err(error),
+        (Err(error), _) | (_, Err(error)) => return Err(error),
+    };
+    // As in the registry: what is in use already is not judged again.
+    let faults = new_schema.check();
+    if faults.is_empty() || old_schema.canonical() == new_schema.canonical() {
+        return Ok((old_schema, new_schema));
     }
+    Err((new, InvalidSchema { faults }))
 }
 
 fn not_a_schema(source: &Source, invalid: &InvalidSchema, output: ReportFormat) -> anyhow::Error {

@@ -75,7 +75,7 @@ pub fn failure(
 /// Which of several schemas has this fault, where the server does not say.
 fn who_has(fault: &Fault, schemas: &[(&str, &Source)]) -> Option<usize> {
     schemas.iter().position(|(subject, source)| {
-        let parsed = Schema::parse(source.format, subject, &source.definition, &[]);
+        let parsed = Schema::parse_draft(source.format, subject, &source.definition, &[]);
         parsed.is_err_and(|invalid| {
             invalid.faults.iter().any(|it| it.to_string() == fault.to_string())
         })
