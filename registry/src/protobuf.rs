@@ -1,14 +1,16 @@
 //! Protobuf: `.proto` texts and descriptor sets of proto2, proto3 and the editions 2023 and 2024.
 //!
 //! ```text
-//! limits -> source -> link -> types -> compare, ledger, form
-//!              └─ editions, descriptor_set, well_known
+//! limits -> rewritten -> source -> link -> types -> compare, ledger, form
+//!                           │       └─ editions
+//!                           └─ amendments, descriptor_set, well_known
 //!
 //! scan -> payload                     checking payloads as they lie
 //!      -> content -> shown, convert   what they mean
 //! encode, special                     from JSON
 //! ```
 
+mod amendments;
 mod compare;
 mod content;
 mod convert;
@@ -22,12 +24,14 @@ mod form;
 mod ledger;
 mod limits;
 mod link;
+mod literals;
 mod options;
 mod payload;
 mod places;
 mod pointer;
 mod ranges;
 mod report;
+mod rewritten;
 mod rules;
 mod scan;
 mod short_way;
@@ -49,7 +53,7 @@ use crate::{
 
 pub use self::rules::RULES;
 pub(crate) use self::{
-    files::{File, commented, files, standard},
+    files::{File, Syntax, commented, files, standard},
     short_way::ShortWay,
     well_known::is_shared,
 };
@@ -77,6 +81,8 @@ struct Parts {
     demands: Demands,
     roots: Roots,
     form: CanonicalForm,
+    /// What only a new definition is refused for.
+    draft_faults: Vec<Fault>,
 }
 
 impl Schema {
@@ -122,14 +128,14 @@ impl Schema {
 
     fn new(linked: Linked, roots: Roots) -> Self {
         let form = CanonicalForm::of(&linked.pool, &linked.types, &roots);
-        let Linked { pool, types, .. } = linked;
+        let Linked { pool, types, draft_faults, .. } = linked;
         let demands = Demands::of(&types);
-        Self { parts: Box::new(Parts { pool, types, demands, roots, form }) }
+        Self { parts: Box::new(Parts { pool, types, demands, roots, form, draft_faults }) }
     }
 
-    /// The rules that only a new definition has to meet.
+    /// The rules that only a new definition has to meet: those of protoc, as far as they are not needed to read it.
     pub fn check(&self) -> Vec<Fault> {
-        Vec::new()
+        self.parts.draft_faults.clone()
     }
 
     /// The form in which the same schemas are the same bytes.

@@ -1,8 +1,13 @@
 //! Files that come as descriptors: whatever a stranger put into them, the linker gets what a parser could have made.
 
-use bytes::Bytes;
-use prost::Message;
-use prost_reflect::{DynamicMessage, Value};
+use std::{borrow::Cow, collections::HashMap};
+
+use bytes::{Buf as _, Bytes};
+use prost::{
+    Message,
+    encoding::{self, DecodeContext, WireType},
+};
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, Value};
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
 };
@@ -10,19 +15,26 @@ use prost_types::{
 use crate::definition::InvalidSchema;
 
 use super::{
+    amendments::child,
     editions::{self, number, set_value, text},
     features::Edition,
     limits::FILES_MAX,
-    source::meta,
+    literals,
+    rewritten::Visibility,
+    well_known::meta_message,
 };
 
 /// The files of a set by their names, in its order. Options that nobody here knows are kept.
 pub(super) fn files(bytes: &[u8]) -> Result<Vec<(String, DynamicMessage)>, InvalidSchema> {
     let broken = |what: &str| InvalidSchema::new(format!("the descriptor set {what}"));
-    let set =
-        meta("google.protobuf.FileDescriptorSet").ok_or_else(|| broken("is not understood"))?;
-    let mut set = DynamicMessage::decode(set, bytes)
-        .map_err(|error| broken(&format!("does not decode: {error}")))?;
+    let set = meta_message("google.protobuf.FileDescriptorSet")
+        .ok_or_else(|| broken("is not understood"))?;
+    let decoded = DynamicMessage::decode(set.clone(), bytes).or_else(|error| {
+        // In proto2 a default may be a string that is no UTF-8.
+        let bytes = with_texts(&set, Bytes::copy_from_slice(bytes), 0).ok_or(error)?;
+        DynamicMessage::decode(set, bytes.as_slice())
+    });
+    let mut set = decoded.map_err(|error| broken(&format!("does not decode: {error}")))?;
     let Some(Value::List(files)) = set.take_field_by_name("file") else {
         return Err(broken("has no files; make it with its imports"));
     };
@@ -39,11 +51,56 @@ pub(super) fn files(bytes: &[u8]) -> Result<Vec<(String, DynamicMessage)>, Inval
     Ok(named.collect())
 }
 
+/// A file with texts in place of the strings of its options that are none, as far as the options are known. None: all
+/// are texts.
+pub(super) fn with_text_options(pool: &DescriptorPool, encoded: &Bytes) -> Option<Vec<u8>> {
+    let file = pool.get_message_by_name("google.protobuf.FileDescriptorProto")?;
+    with_texts(&file, encoded.clone(), 0).filter(|it| it.as_slice() != encoded.as_ref())
+}
+
+/// The same message with texts in place of strings that are none. None: it is no message.
+fn with_texts(message: &MessageDescriptor, mut rest: Bytes, depth: usize) -> Option<Vec<u8>> {
+    /// As deep as prost decodes.
+    const DEPTH_MAX: usize = 100;
+    let mut out = Vec::with_capacity(rest.len());
+    while rest.has_remaining() {
+        let before = rest.clone();
+        let (tag, wire) = encoding::decode_key(&mut rest).ok()?;
+        if wire != WireType::LengthDelimited {
+            encoding::skip_field(wire, tag, &mut rest, DecodeContext::default()).ok()?;
+            out.extend_from_slice(before.get(..before.len() - rest.len())?);
+            continue;
+        }
+        let length = usize::try_from(encoding::decode_varint(&mut rest).ok()?).ok()?;
+        if length > rest.len() {
+            return None;
+        }
+        let value = rest.split_to(length);
+        let field = message.get_field(tag).map(|it| it.kind());
+        let value = match field.or_else(|| Some(message.get_extension(tag)?.kind())) {
+            Some(Kind::Message(nested)) if depth < DEPTH_MAX => {
+                with_texts(&nested, value, depth + 1)?
+            }
+            Some(Kind::String) => literals::text_of(&value).into_bytes(),
+            _ => value.to_vec(),
+        };
+        encoding::encode_key(tag, wire, &mut out);
+        encoding::encode_varint(value.len() as u64, &mut out);
+        out.extend(value);
+    }
+    Some(out)
+}
+
+/// A file that links.
+pub(super) struct Read {
+    pub(super) proto: FileDescriptorProto,
+    pub(super) edition: Edition,
+    pub(super) encoded: Bytes,
+    pub(super) visibility: HashMap<Vec<i32>, Visibility>,
+}
+
 /// Checks a file, and makes it one that links: proto2 or proto3.
-pub(super) fn read(
-    name: &str,
-    mut file: DynamicMessage,
-) -> Result<(FileDescriptorProto, Edition, Bytes), String> {
+pub(super) fn read(name: &str, mut file: DynamicMessage) -> Result<Read, String> {
     let edition = match text(&file, "syntax").as_str() {
         "" | "proto2" => Edition::Proto2,
         "proto3" => Edition::Proto3,
@@ -54,7 +111,7 @@ pub(super) fn read(
         }
         other => return Err(format!("the syntax {other:?} is not known")),
     };
-    if edition == Edition::Modern {
+    if edition.is_modern() {
         set_value(&mut file, "syntax", Value::String("proto2".to_owned()));
     }
     let encoded: Bytes = file.encode_to_vec().into();
@@ -63,14 +120,60 @@ pub(super) fn read(
         return Err("its name is not the one it is imported under".to_owned());
     }
     check(&proto)?;
-    Ok((proto, edition, encoded))
+    let visibility = if edition.is_modern() { visibility(&file) } else { HashMap::new() };
+    Ok(Read { proto, edition, encoded, visibility })
+}
+
+/// Who may use the types of a file, by path.
+fn visibility(file: &DynamicMessage) -> HashMap<Vec<i32>, Visibility> {
+    const TYPES: [(&str, i32); 2] = [("message_type", 4), ("enum_type", 5)];
+    const NESTED: [(&str, i32); 2] = [("nested_type", 3), ("enum_type", 4)];
+    let mut found = HashMap::new();
+    let mut open: Vec<(Vec<i32>, &DynamicMessage)> = vec![(Vec::new(), file)];
+    while let Some((path, message)) = open.pop() {
+        for (list, tag) in if path.is_empty() { TYPES } else { NESTED } {
+            let Some(Cow::Borrowed(Value::List(items))) = message.get_field_by_name(list) else {
+                continue;
+            };
+            for (at, item) in items.iter().enumerate() {
+                let Some(item) = item.as_message() else { continue };
+                let path = child(&path, tag, at);
+                let declared = match number(item, "visibility") {
+                    1 => Some(Visibility::Local),
+                    2 => Some(Visibility::Export),
+                    _ => None,
+                };
+                found.extend(declared.map(|it| (path.clone(), it)));
+                if list != "enum_type" {
+                    open.push((path, item));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The declaration at a path: fields and indices in turn, from the file down.
+pub(super) fn at_mut<'a>(
+    file: &'a mut DynamicMessage,
+    path: &[i32],
+) -> Option<&'a mut DynamicMessage> {
+    let mut message = file;
+    for step in path.chunks_exact(2) {
+        let [field, index] = step else { return None };
+        let list = message.get_field_by_number_mut(u32::try_from(*field).ok()?)?.as_list_mut()?;
+        message = list.get_mut(usize::try_from(*index).ok()?)?.as_message_mut()?;
+    }
+    Some(message)
 }
 
 /// The same file with other imports.
 pub(super) fn importing(encoded: &Bytes, imports: &[String]) -> Option<Bytes> {
-    let mut file =
-        DynamicMessage::decode(meta("google.protobuf.FileDescriptorProto")?, encoded.clone())
-            .ok()?;
+    let mut file = DynamicMessage::decode(
+        meta_message("google.protobuf.FileDescriptorProto")?,
+        encoded.clone(),
+    )
+    .ok()?;
     let imports = imports.iter().map(|it| Value::String(it.clone())).collect();
     set_value(&mut file, "dependency", Value::List(imports));
     file.clear_field_by_name("public_dependency");

@@ -1,14 +1,45 @@
 //! What a file's edition and its `features` make of a declaration.
 
+use std::fmt;
+
 use prost_reflect::{DynamicMessage, Value};
 
 /// Which defaults a file begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Edition {
     Proto2,
     Proto3,
-    /// 2023 or 2024. What differs between them concerns generated code.
-    Modern,
+    E2023,
+    /// What differs from 2023 concerns names, visibility and generated code.
+    E2024,
+}
+
+impl Edition {
+    /// Whether it has features.
+    pub(super) fn is_modern(self) -> bool {
+        self >= Self::E2023
+    }
+
+    /// Its number in `google.protobuf.Edition`.
+    pub(super) fn number(self) -> i32 {
+        match self {
+            Self::Proto2 => 998,
+            Self::Proto3 => 999,
+            Self::E2023 => 1000,
+            Self::E2024 => 1001,
+        }
+    }
+}
+
+impl fmt::Display for Edition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Proto2 => "proto2",
+            Self::Proto3 => "proto3",
+            Self::E2023 => "edition 2023",
+            Self::E2024 => "edition 2024",
+        })
+    }
 }
 
 /// Whether a singular field knows that it was set.
@@ -41,7 +72,7 @@ impl Features {
         Self {
             presence: match edition {
                 Edition::Proto3 => Presence::Implicit,
-                Edition::Proto2 | Edition::Modern => Presence::Explicit,
+                Edition::Proto2 | Edition::E2023 | Edition::E2024 => Presence::Explicit,
             },
             closed: !modern,
             packed: modern,
@@ -67,7 +98,7 @@ impl Features {
         toggle(&mut self.closed, set, "enum_type", 2, 1);
         toggle(&mut self.packed, set, "repeated_field_encoding", 1, 2);
         toggle(&mut self.utf8, set, "utf8_validation", 2, 3);
-        // NONE is 3 as published; the descriptors that texts are linked with have it as 1.
+        // NONE is 3 as published; the descriptors that most texts are linked with have it as 1.
         toggle(&mut self.utf8, set, "utf8_validation", 2, 1);
         toggle(&mut self.delimited, set, "message_encoding", 2, 1);
         toggle(&mut self.legacy_json, set, "json_format", 2, 1);

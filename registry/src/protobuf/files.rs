@@ -1,7 +1,6 @@
 //! The files of a definition as descriptors, for those who ask for them by reflection.
 
 use bytes::Bytes;
-use prost::Message as _;
 use prost_types::SourceCodeInfo;
 
 use crate::definition::{Definition, Import, InvalidSchema};
@@ -16,10 +15,18 @@ pub(crate) struct File {
     pub(crate) own: bool,
     /// The definition is about its messages.
     pub(crate) main: bool,
-    /// It is of an edition, and its descriptor says proto2.
-    pub(crate) modern: bool,
+    pub(crate) syntax: Syntax,
     /// Its `FileDescriptorProto`: custom options as they were encoded, of the places in the text those with a comment.
     pub(crate) descriptor: Bytes,
+}
+
+/// In which syntax a file is, where its descriptor says proto2 for the linker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    /// In that which the descriptor says.
+    AsSaid,
+    Proto3,
+    Edition,
 }
 
 /// The tag of `source_code_info` in a `FileDescriptorProto`.
@@ -49,7 +56,11 @@ pub(crate) fn files(
             name: source.name.clone(),
             own: source.own,
             main: source.name == sources.main,
-            modern: source.edition == Edition::Modern,
+            syntax: match source.edition {
+                Edition::E2023 | Edition::E2024 => Syntax::Edition,
+                Edition::Proto3 if source.disguised => Syntax::Proto3,
+                Edition::Proto2 | Edition::Proto3 => Syntax::AsSaid,
+            },
             descriptor: descriptor.into(),
         })
     };
@@ -86,5 +97,5 @@ pub(crate) fn standard() -> Vec<Bytes> {
         "wrappers",
     ];
     let file = |name| well_known::standard(&format!("google/protobuf/{name}.proto"));
-    NAMES.into_iter().filter_map(file).map(|it| it.encode_to_vec().into()).collect()
+    NAMES.into_iter().filter_map(file).map(|(_, encoded)| encoded).collect()
 }

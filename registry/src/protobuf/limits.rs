@@ -173,6 +173,7 @@ impl Count {
 }
 
 /// The tokens of a text with their first bytes, without comments: words, strings and single marks.
+#[derive(Clone)]
 pub(super) struct Tokens<'a> {
     text: &'a [u8],
     at: usize,

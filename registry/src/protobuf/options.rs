@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use prost_reflect::{DynamicMessage, FileDescriptor, Value};
 
-use super::source::meta;
+use super::well_known::meta_message;
 
 /// The options of all declarations of some files.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(super) struct DeclaredOptions {
 
 impl DeclaredOptions {
     pub(super) fn of(files: impl Iterator<Item = FileDescriptor>) -> Self {
-        let Some(meta) = meta("google.protobuf.FileDescriptorProto") else {
+        let Some(meta) = meta_message("google.protobuf.FileDescriptorProto") else {
             return Self::default();
         };
         let decoded = files.filter_map(|file| {
@@ -30,19 +30,21 @@ impl DeclaredOptions {
 
     /// The options of the declaration at a path: fields and indices in turn, from the file down. None: it has none.
     pub(super) fn at(&self, file: &str, path: &[i32]) -> Option<DynamicMessage> {
+        let mut options = self.get(file, path)?.clone();
+        // What was not understood while linking is gone by now.
+        options.clear_field_by_name("uninterpreted_option");
+        Some(options)
+    }
+
+    /// The same where they lie.
+    pub(super) fn get(&self, file: &str, path: &[i32]) -> Option<&DynamicMessage> {
         let mut message = self.files.get(file)?;
         for step in path.chunks_exact(2) {
             let [field, index] = step else { return None };
             let list = borrowed(message.get_field_by_number(u32::try_from(*field).ok()?)?)?;
             message = list.as_list()?.get(usize::try_from(*index).ok()?)?.as_message()?;
         }
-        if !message.has_field_by_name("options") {
-            return None;
-        }
-        let mut options = message.get_field_by_name("options")?.as_message()?.clone();
-        // What was not understood while linking is gone by now.
-        options.clear_field_by_name("uninterpreted_option");
-        Some(options)
+        borrowed(message.get_field_by_name("options")?)?.as_message()
     }
 }
 

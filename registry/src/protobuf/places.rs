@@ -23,13 +23,14 @@ impl Places {
         Self { files: HashMap::new(), main: main.to_owned() }
     }
 
-    /// Takes them out of a parsed file. `unshift` says how many bytes of a line before a column are not its author's.
+    /// Takes them out of a parsed file. `unshift` says how many bytes more than its author's stand in a line before a
+    /// column.
     pub(super) fn take(
         &mut self,
         file: &FileDescriptorProto,
         info: &SourceCodeInfo,
         text: &str,
-        unshift: impl Fn(u32, u32) -> u32,
+        unshift: impl Fn(u32, u32) -> i64,
     ) {
         let lines: Vec<&str> = text.split('\n').collect();
         let mut places = HashMap::new();
@@ -41,7 +42,8 @@ impl Places {
             }
             let line = u32::try_from(*line).unwrap_or(0);
             let column = u32::try_from(*column).unwrap_or(0);
-            let column = column.saturating_sub(unshift(line, column));
+            let column = i64::from(column) - unshift(line, column);
+            let column = u32::try_from(column).unwrap_or(0);
             let column = lines.get(line as usize).map_or(column, |it| characters(it, column));
             places.insert(location.path.clone(), (line + 1, column + 1));
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use bytes::Bytes;
 use miette::Diagnostic;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, Value};
+use prost_reflect::{DynamicMessage, Value};
 use prost_types::{FileDescriptorProto, SourceCodeInfo};
 
 use crate::definition::{
@@ -14,11 +14,12 @@ use crate::definition::{
 };
 
 use super::{
-    descriptor_set,
-    editions::{self, Rewritten},
+    amendments::{self, JsonNames},
+    descriptor_set, editions,
     features::Edition,
     limits::{self, FILES_MAX},
     places::Places,
+    rewritten::{Rewritten, Visibility},
     well_known,
 };
 
@@ -39,13 +40,23 @@ pub(super) struct Source {
     pub(super) text: Option<Text>,
     /// It came with the definition itself.
     pub(super) own: bool,
+    /// The files that it can see.
+    pub(super) imports: Vec<String>,
+    /// Those of them that it sees through `import option` alone, where their types are out of reach.
+    pub(super) option_imports: BTreeSet<String>,
+    /// Who may use its types, where it says so. By path.
+    pub(super) visibility: HashMap<Vec<i32>, Visibility>,
+    /// Names in JSON that several fields of a message have: the linker gets others.
+    pub(super) json_names: JsonNames,
+    /// It is proto3, and the linker reads it as proto2.
+    pub(super) disguised: bool,
 }
 
 /// The text of a file.
 #[derive(Debug)]
 pub(super) struct Text {
     pub(super) written: String,
-    pub(super) rewritten: Option<Rewritten>,
+    pub(super) rewritten: Rewritten,
     pub(super) info: SourceCodeInfo,
 }
 
@@ -57,6 +68,8 @@ pub(super) struct Sources {
     /// The file whose messages the definition is about.
     pub(super) main: String,
     pub(super) places: Places,
+    /// What only a new definition is refused for, as far as its texts alone show it.
+    pub(super) draft_faults: Vec<Fault>,
 }
 
 /// What stands under a name, before it is parsed.
@@ -70,6 +83,7 @@ struct Loader<'a> {
     main: String,
     places: Places,
     faults: Vec<Fault>,
+    draft_faults: Vec<Fault>,
     own_definitions: usize,
     definitions: usize,
 }
@@ -95,6 +109,7 @@ impl Sources {
             main: MAIN.to_owned(),
             places: Places::default(),
             faults: Vec::new(),
+            draft_faults: Vec::new(),
             own_definitions: 0,
             definitions: 0,
         };
@@ -256,7 +271,7 @@ impl<'a> Loader<'a> {
             return Err(InvalidSchema { faults: self.faults });
         }
         let files = files.into_iter().map(|it| it.source).collect();
-        Ok(Sources { files, main: self.main, places: self.places })
+        Ok(Sources { files, main: self.main, places: self.places, draft_faults: self.draft_faults })
     }
 
     /// Parses one file and opens it, or says what is wrong with it.
@@ -276,14 +291,12 @@ impl<'a> Loader<'a> {
     }
 
     fn parse(&mut self, name: &str, imported: Place) -> Option<(FileDescriptorProto, Source)> {
-        if let Some(proto) = well_known::standard(name) {
+        if let Some((proto, encoded)) = well_known::standard(name) {
             let edition = match proto.syntax() {
                 "proto3" => Edition::Proto3,
                 _ => Edition::Proto2,
             };
-            let encoded = proto.encode_to_vec().into();
-            let source = Source { name: name.to_owned(), edition, encoded, text: None, own: false };
-            return Some((proto, source));
+            return Some((proto, Source::new(name, edition, encoded, false)));
         }
         match self.origins.get(name) {
             Some((Origin::Text(text), own)) => {
@@ -293,11 +306,12 @@ impl<'a> Loader<'a> {
             Some((Origin::Descriptor(file), own)) => {
                 let (file, own) = (file.clone(), *own);
                 match descriptor_set::read(name, file) {
-                    Ok((proto, edition, encoded)) => {
-                        self.count(&proto, own, Place::default())?;
-                        let source =
-                            Source { name: name.to_owned(), edition, encoded, text: None, own };
-                        Some((proto, source))
+                    Ok(file) => {
+                        self.count(&file.proto, own, Place::default())?;
+                        let mut source = Source::new(name, file.edition, file.encoded, own);
+                        source.visibility = file.visibility;
+                        source.keep_apart(&file.proto);
+                        Some((file.proto, source))
                     }
                     Err(message) => {
                         self.fault(Place { file: name.to_owned(), ..Place::default() }, message);
@@ -330,26 +344,19 @@ impl<'a> Loader<'a> {
             self.fault(placed(too_large.place), too_large.message);
             return None;
         }
-        let mut rewritten = None;
-        if let Some((at, edition)) = editions::named_by(text) {
-            if editions::edition(edition).is_none() {
-                let place = placed(Place::of_byte(text, at));
-                self.fault(
-                    place,
-                    format!("the edition {edition:?} is not known; 2023 and 2024 are"),
-                );
-                return None;
-            }
-            rewritten = Some(Rewritten::of(text));
+        let named = editions::named_by(text);
+        let modern = named.and_then(|(_, edition)| editions::edition(edition));
+        if let Some((at, edition)) = named.filter(|_| modern.is_none()) {
+            let place = placed(Place::of_byte(text, at));
+            self.fault(place, format!("the edition {edition:?} is not known; 2023 and 2024 are"));
+            return None;
         }
-        let parsed = rewritten.as_ref().map_or(text, |it| it.text.as_str());
+        let rewritten = Rewritten::of(text, modern);
+        let parsed = rewritten.text.as_str();
         let mut proto: FileDescriptorProto = match protox::file::File::from_source(name, parsed) {
             Ok(file) => file.into(),
             Err(error) => {
-                let place = |at: usize| {
-                    let at = rewritten.as_ref().map_or(at, |it| it.original(at));
-                    placed(Place::of_byte(text, at))
-                };
+                let place = |at: usize| placed(Place::of_byte(text, rewritten.original(at)));
                 for (at, message) in diagnostics(&error) {
                     let at = at.unwrap_or(parsed.len());
                     self.fault(place(at), message);
@@ -359,18 +366,24 @@ impl<'a> Loader<'a> {
         };
         let info = proto.source_code_info.take().unwrap_or_default();
         if own {
-            let unshift = |line, column| rewritten.as_ref().map_or(0, |it| it.shift(line, column));
-            self.places.take(&proto, &info, text, unshift);
+            self.places.take(&proto, &info, text, |line, column| rewritten.shift(line, column));
+            for (at, message) in &rewritten.faults {
+                let place = placed(Place::of_byte(text, *at));
+                self.draft_fault(place, message.clone());
+            }
         }
         self.count(&proto, own, placed(Place::of_byte(text, 0)))?;
-        let edition = match (&rewritten, proto.syntax()) {
-            (Some(_), _) => Edition::Modern,
+        amendments::amend(&mut proto, &rewritten);
+        let edition = match (modern, proto.syntax()) {
+            (Some(edition), _) => edition,
             (None, "proto3") => Edition::Proto3,
             (None, _) => Edition::Proto2,
         };
-        let encoded = proto.encode_to_vec().into();
-        let text = Some(Text { written: text.to_owned(), rewritten, info });
-        Some((proto, Source { name: name.to_owned(), edition, encoded, text, own }))
+        let mut source = Source::new(name, edition, proto.encode_to_vec().into(), own);
+        source.visibility = declared_visibility(&rewritten, &info);
+        source.text = Some(Text { written: text.to_owned(), rewritten, info });
+        source.keep_apart(&proto);
+        Some((proto, source))
     }
 
     fn count(&mut self, proto: &FileDescriptorProto, own: bool, place: Place) -> Option<()> {
@@ -396,14 +409,29 @@ impl<'a> Loader<'a> {
         files: &[Parsed],
         finished: &HashMap<String, usize>,
     ) -> Option<Parsed> {
+        if source.own {
+            self.check_imports(&proto, &source);
+        }
         let index = |name: &String| finished.get(name).copied();
         if proto.dependency.iter().any(|it| index(it).is_none()) {
             return None;
         }
         let direct: BTreeSet<usize> = proto.dependency.iter().filter_map(index).collect();
         let through = |at: usize| files.get(at).map_or(&[][..], |it| it.public.as_slice());
-        let visible: BTreeSet<usize> =
-            direct.iter().flat_map(|at| through(*at).iter().copied().chain([*at])).collect();
+        let seen = |direct: &BTreeSet<usize>| -> BTreeSet<usize> {
+            direct.iter().flat_map(|at| through(*at).iter().copied().chain([*at])).collect()
+        };
+        let visible = seen(&direct);
+        let name = |at: &usize| files.get(*at).map(|it| it.source.name.clone());
+        source.imports = visible.iter().filter_map(name).collect();
+        if let Some(text) = &source.text
+            && !text.rewritten.option_imports.is_empty()
+        {
+            let for_options = &text.rewritten.option_imports;
+            let others = proto.dependency.iter().filter(|it| !for_options.contains(it));
+            let others = seen(&others.filter_map(index).collect());
+            source.option_imports = visible.difference(&others).filter_map(name).collect();
+        }
         let public = proto
             .public_dependency
             .iter()
@@ -411,10 +439,7 @@ impl<'a> Loader<'a> {
         let public: BTreeSet<usize> =
             public.flat_map(|at| through(at).iter().copied().chain([at])).collect();
         if visible.len() > direct.len() || !proto.public_dependency.is_empty() {
-            let names =
-                visible.iter().filter_map(|at| files.get(*at)).map(|it| it.source.name.clone());
-            let names: Vec<String> = names.collect();
-            source.encoded = descriptor_set::importing(&source.encoded, &names)?;
+            source.encoded = descriptor_set::importing(&source.encoded, &source.imports)?;
             if let Some(text) = &mut source.text {
                 // Imports have other indices now, and are linked already.
                 text.info.location.retain(|it| it.path.first() != Some(&3));
@@ -444,12 +469,91 @@ impl<'a> Loader<'a> {
         }
     }
 
+    fn check_imports(&mut self, proto: &FileDescriptorProto, source: &Source) {
+        let mut seen = HashSet::with_capacity(proto.dependency.len());
+        for (at, import) in proto.dependency.iter().enumerate() {
+            if !seen.insert(import) {
+                let message =
+                    format!("the import {import:?} is listed twice; leave one of the two out");
+                self.draft_fault(import_place(source, at, &self.main), message);
+            }
+        }
+    }
+
+    fn draft_fault(&mut self, place: Place, message: String) {
+        if self.draft_faults.len() < FAULTS_MAX {
+            self.draft_faults.push(Fault { place, message });
+        }
+    }
+
     fn fault(&mut self, place: Place, message: String) {
         if self.faults.len() >= FAULTS_MAX {
             return;
         }
         self.faults.push(Fault { place, message });
     }
+}
+
+impl Source {
+    fn new(name: &str, edition: Edition, encoded: Bytes, own: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            edition,
+            encoded,
+            text: None,
+            own,
+            imports: Vec::new(),
+            option_imports: BTreeSet::new(),
+            visibility: HashMap::new(),
+            json_names: JsonNames::new(),
+            disguised: false,
+        }
+    }
+
+    /// Gives the linker what it takes where names of fields meet: it refuses more than protoc does.
+    fn keep_apart(&mut self, proto: &FileDescriptorProto) {
+        let shared = amendments::shared_json_names(proto);
+        self.disguised = self.edition == Edition::Proto3 && amendments::differ_in_case_alone(proto);
+        if shared.is_empty() && !self.disguised {
+            return;
+        }
+        let Some(meta) = well_known::meta_message("google.protobuf.FileDescriptorProto") else {
+            return;
+        };
+        let Ok(mut file) = DynamicMessage::decode(meta, self.encoded.clone()) else { return };
+        for (path, names) in shared {
+            if let Some(field) = descriptor_set::at_mut(&mut file, &path) {
+                editions::set_value(field, "json_name", Value::String(names.own));
+                self.json_names.insert(path, names.written);
+            }
+        }
+        if self.disguised {
+            editions::set_value(&mut file, "syntax", Value::String("proto2".to_owned()));
+        }
+        self.encoded = file.encode_to_vec().into();
+    }
+}
+
+/// Who may use the types of a text, by path.
+fn declared_visibility(
+    rewritten: &Rewritten,
+    info: &SourceCodeInfo,
+) -> HashMap<Vec<i32>, Visibility> {
+    if rewritten.visibility.is_empty() {
+        return HashMap::new();
+    }
+    let start = |span: &[i32]| {
+        let [line, column, ..] = span else { return None };
+        Some((usize::try_from(*line).ok()?, usize::try_from(*column).ok()?))
+    };
+    let declarations =
+        info.location.iter().filter(|it| !it.path.is_empty() && it.path.len() % 2 == 0);
+    let at: HashMap<(usize, usize), &Vec<i32>> =
+        declarations.filter_map(|it| Some((start(&it.span)?, &it.path))).collect();
+    let declared = rewritten.visibility.iter().filter_map(|(offset, visibility)| {
+        Some((at.get(&rewritten.position(*offset))?.to_vec(), *visibility))
+    });
+    declared.collect()
 }
 
 /// What a parser or a linker says, with the byte where it says so.
@@ -488,9 +592,4 @@ fn import_place(source: &Source, index: usize, main: &str) -> Place {
     let [line, column, ..] = location.span.as_slice() else { return nowhere };
     let number = |it: &i32| u32::try_from(*it).unwrap_or(0);
     Place { file, line: number(line) + 1, column: number(column) + 1, path: String::new() }
-}
-
-/// The descriptor of descriptors.
-pub(super) fn meta(name: &str) -> Option<prost_reflect::MessageDescriptor> {
-    DescriptorPool::global().get_message_by_name(name)
 }

@@ -147,6 +147,7 @@ impl Types {
     /// Reads them out of linked files.
     pub(super) fn of(
         pool: &DescriptorPool,
+        declared: &DeclaredOptions,
         edition: impl Fn(&str) -> Edition,
         places: &Places,
     ) -> Self {
@@ -157,7 +158,6 @@ impl Types {
         for (index, kind) in pool.all_enums().enumerate() {
             types.enum_names.insert(kind.full_name().to_owned(), index);
         }
-        let declared = DeclaredOptions::of(pool.files());
         let mut files = HashMap::new();
         let mut features_of_file = |file: &FileDescriptor| {
             *files.entry(file.name().to_owned()).or_insert_with(|| {
@@ -177,7 +177,7 @@ impl Types {
             let options = declared.at(message.parent_file().name(), message.path());
             let own = options.as_ref().map_or(above, |it| above.under(it));
             features.push(own);
-            let read = types.read_message(&message, own, &declared, &mut features_of_file, places);
+            let read = types.read_message(&message, own, declared, &mut features_of_file, places);
             types.messages.push(read);
         }
         for kind in pool.all_enums() {
@@ -187,7 +187,7 @@ impl Types {
                     features.get(*types.message_names.get(parent.full_name())?).copied()
                 })
                 .unwrap_or_else(|| features_of_file(&kind.parent_file()));
-            types.enums.push(read_enum(&kind, above, &declared, places));
+            types.enums.push(read_enum(&kind, above, declared, places));
         }
         types.name_entries();
         types

@@ -1,7 +1,41 @@
 //! Files that need not be supplied.
 
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, MessageDescriptor};
 use prost_types::FileDescriptorProto;
-use protox::file::{FileResolver, GoogleFileResolver};
+use protox::file::{File, FileResolver, GoogleFileResolver};
+
+use super::rewritten::Rewritten;
+
+/// The file that describes all files.
+pub(super) const DESCRIPTOR: &str = "google/protobuf/descriptor.proto";
+
+/// Ours is of protoc 35: the linker's has neither the features of edition 2024 nor what options are for.
+static META: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    let mut pool = DescriptorPool::new();
+    let text = Rewritten::of(include_str!("google/protobuf/descriptor.proto"), None).text;
+    let linked =
+        File::from_source(DESCRIPTOR, &text).map_err(|error| error.to_string()).and_then(|file| {
+            let mut file = FileDescriptorProto::from(file);
+            file.source_code_info = None;
+            pool.add_file_descriptor_proto(file).map_err(|error| error.to_string())
+        });
+    debug_assert_eq!(linked, Ok(()), "a test parses it");
+    pool
+});
+
+/// The descriptors of descriptors.
+pub(super) fn meta() -> &'static DescriptorPool {
+    &META
+}
+
+/// The descriptor of one of the messages that describe files.
+pub(super) fn meta_message(name: &str) -> Option<MessageDescriptor> {
+    META.get_message_by_name(name)
+}
 
 /// The common types of `google/type`: their public interface, without its documentation.
 const COMMON: [(&str, &str); 20] = [
@@ -27,10 +61,15 @@ const COMMON: [(&str, &str); 20] = [
     ("google/protobuf/java_features.proto", include_str!("google/protobuf/java_features.proto")),
 ];
 
-/// A file of Protobuf itself. Nobody may put another one in its place.
-pub(super) fn standard(name: &str) -> Option<FileDescriptorProto> {
-    let file = GoogleFileResolver::new().open_file(name).ok()?;
-    Some(file.into())
+/// A file of Protobuf itself, and its bytes. Nobody may put another one in its place.
+pub(super) fn standard(name: &str) -> Option<(FileDescriptorProto, Bytes)> {
+    if name == DESCRIPTOR {
+        let file = META.get_file_by_name(name)?;
+        return Some((file.file_descriptor_proto().clone(), file.encode_to_vec().into()));
+    }
+    let file: FileDescriptorProto = GoogleFileResolver::new().open_file(name).ok()?.into();
+    let encoded = file.encode_to_vec().into();
+    Some((file, encoded))
 }
 
 /// The text of a common file, where its author did not supply it.
@@ -53,6 +92,8 @@ mod tests {
             protox::file::File::from_source(name, text).expect(name);
         }
         assert!(standard("google/protobuf/timestamp.proto").is_some());
+        assert!(standard(DESCRIPTOR).is_some());
+        assert!(meta_message("google.protobuf.FeatureSet.VisibilityFeature").is_some());
         assert!(standard("google/protobuf/nonsense.proto").is_none());
     }
 }

@@ -72,9 +72,9 @@ impl Builder {
         sets.insert(0, protobuf::standard());
         for bytes in sets.into_iter().flatten() {
             let file = with_comments(bytes).and_then(|bytes| {
-                let file = File::read(bytes.clone(), false)?;
+                let file = File::read(bytes.clone(), protobuf::Syntax::AsSaid)?;
                 if is_of_the_contract(&file) {
-                    return File::read(importing(bytes, ERROR_DETAILS), false);
+                    return File::read(importing(bytes, ERROR_DETAILS), protobuf::Syntax::AsSaid);
                 }
                 Ok(file)
             });
@@ -217,13 +217,13 @@ impl Builder {
 
     fn file(&mut self, file: protobuf::File) -> Result<Arc<File>, String> {
         let mut hash = Sha256::new();
-        hash.update([u8::from(file.modern)]);
+        hash.update([file.syntax as u8]);
         hash.update(&file.descriptor);
         let hash: [u8; 32] = hash.finalize().into();
         if let Some(known) = self.files.get(&hash).and_then(Weak::upgrade) {
             return Ok(known);
         }
-        let file = File::read(file.descriptor, file.modern).map_err(|error| error.to_string())?;
+        let file = File::read(file.descriptor, file.syntax).map_err(|error| error.to_string())?;
         let file = Arc::new(file);
         self.files.insert(hash, Arc::downgrade(&file));
         Ok(file)

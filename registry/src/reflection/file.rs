@@ -11,7 +11,7 @@ use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
 };
 
-use crate::protobuf::commented;
+use crate::protobuf::{Syntax, commented};
 
 /// Tags of a `FileDescriptorProto`.
 mod tag {
@@ -110,7 +110,7 @@ impl Declaration {
 pub(super) struct File {
     pub(super) name: String,
     bytes: Bytes,
-    modern: bool,
+    syntax: Syntax,
     pub(super) package: String,
     /// The names of the files that it imports.
     pub(super) imports: Vec<String>,
@@ -126,11 +126,11 @@ pub(super) struct Written {
 }
 
 impl File {
-    /// Reads a `FileDescriptorProto`. `modern`: it is of an edition, and says proto2.
+    /// Reads a `FileDescriptorProto`.
     ///
     /// # Errors
     /// Where it is none.
-    pub(super) fn read(bytes: Bytes, modern: bool) -> Result<Self, DecodeError> {
+    pub(super) fn read(bytes: Bytes, syntax: Syntax) -> Result<Self, DecodeError> {
         let file = FileDescriptorProto::decode(bytes.clone())?;
         let (name, package) = (file.name().to_owned(), file.package().to_owned());
         let mut declarations = Vec::new();
@@ -156,7 +156,7 @@ impl File {
             it.extension(field);
             declarations.push(it);
         }
-        Ok(Self { name, bytes, modern, package, imports: file.dependency, declarations })
+        Ok(Self { name, bytes, syntax, package, imports: file.dependency, declarations })
     }
 
     /// The same file under another name, with other imports, and without some of its declarations. Every other byte stays.
@@ -169,10 +169,12 @@ impl File {
         imports: &[&str],
         without: &BTreeSet<Place>,
     ) -> Result<Written, DecodeError> {
-        let served = self.write(name, imports, without, self.modern)?;
-        let linked = match self.modern {
-            true => Some(self.write(name, imports, without, false)?),
-            false => None,
+        let served = self.write(name, imports, without, self.syntax)?;
+        let linked = match self.syntax {
+            Syntax::AsSaid => None,
+            Syntax::Proto3 | Syntax::Edition => {
+                Some(self.write(name, imports, without, Syntax::AsSaid)?)
+            }
         };
         Ok(Written { served, linked })
     }
@@ -182,7 +184,7 @@ impl File {
         name: &str,
         imports: &[&str],
         without: &BTreeSet<Place>,
-        as_edition: bool,
+        syntax: Syntax,
     ) -> Result<Bytes, DecodeError> {
         let mut out = Vec::with_capacity(self.bytes.len() + 64 * (imports.len() + 1));
         encoding::string::encode(tag::NAME, &name.to_owned(), &mut out);
@@ -205,17 +207,23 @@ impl File {
                 }
                 // It says where something stands by counting.
                 tag::SOURCE_CODE_INFO => without.is_empty(),
-                tag::SYNTAX | tag::EDITION => !as_edition,
+                tag::SYNTAX | tag::EDITION => syntax == Syntax::AsSaid,
                 _ => true,
             };
             if is_kept {
                 out.extend_from_slice(&field);
             }
         }
-        if as_edition {
-            encoding::string::encode(tag::SYNTAX, &"editions".to_owned(), &mut out);
-            encoding::encode_key(tag::EDITION, WireType::Varint, &mut out);
-            encoding::encode_varint(EDITION_2023, &mut out);
+        match syntax {
+            Syntax::AsSaid => {}
+            Syntax::Proto3 => {
+                encoding::string::encode(tag::SYNTAX, &"proto3".to_owned(), &mut out);
+            }
+            Syntax::Edition => {
+                encoding::string::encode(tag::SYNTAX, &"editions".to_owned(), &mut out);
+                encoding::encode_key(tag::EDITION, WireType::Varint, &mut out);
+                encoding::encode_varint(EDITION_2023, &mut out);
+            }
         }
         Ok(out.into())
     }

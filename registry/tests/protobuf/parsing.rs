@@ -19,7 +19,7 @@ fn faults(definition: &Definition) -> Vec<String> {
 }
 
 /// What protoc makes of a text: the same files as descriptors, with their imports.
-fn compiled(text: &str) -> Definition {
+pub fn compiled(text: &str) -> Definition {
     struct Memory(String);
     impl protox::file::FileResolver for Memory {
         fn open_file(&self, name: &str) -> Result<protox::file::File, protox::Error> {

@@ -292,6 +292,17 @@ fn a_file_of_an_edition_says_so() {
     assert_eq!(comments[0].leading_comments(), " said ");
 }
 
+/// Names of fields that differ in case alone: the linker accepts them in proto2 only.
+#[test]
+fn a_file_that_is_linked_as_proto2_says_proto3() {
+    let mut registry = Registry::default();
+    let text = "syntax = 'proto3'; package e; message M { int32 foobar = 1; int32 fooBar = 2; }";
+    registry.text("e.M", "1.0.0", text, &[]);
+    let file = served(&registry.set(), "e.M");
+    assert_eq!(file.syntax(), "proto3");
+    assert_eq!(file.message_type[0].field.len(), 2);
+}
+
 #[test]
 fn no_file_name_leads_out_of_its_folder() {
     let mut registry = Registry::default();
