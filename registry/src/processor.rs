@@ -51,7 +51,10 @@ mod tests {
     #[test]
     fn names_what_is_missing() {
         let error = check_for(|set| set == "popcnt").expect_err("two are missing");
-        assert!(error.to_string().starts_with("this processor has no sse4.2, pclmulqdq: "), "{error}");
+        assert!(
+            error.to_string().starts_with("this processor has no sse4.2, pclmulqdq: "),
+            "{error}"
+        );
         assert!(check_for(|_| true).is_ok());
         // The machine that runs this test has run RocksDB.
         assert!(check().is_ok());

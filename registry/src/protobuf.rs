@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! limits -> rewritten -> source -> link -> types -> compare, ledger, form
-//!                           │       └─ editions
+//!                           │       ├─ editions
+//!                           │       └─ check              what protoc refuses of a draft
 //!                           └─ amendments, descriptor_set, well_known
 //!
 //! scan -> payload                     checking payloads as they lie
@@ -11,6 +12,7 @@
 //! ```
 
 mod amendments;
+mod check;
 mod compare;
 mod content;
 mod convert;

@@ -2,6 +2,8 @@
 
 #[path = "protobuf/buf.rs"]
 mod buf;
+#[path = "protobuf/checks.rs"]
+mod checks;
 #[path = "protobuf/conversion.rs"]
 mod conversion;
 #[path = "protobuf/decoding.rs"]
@@ -24,5 +26,7 @@ mod pairs;
 mod parsing;
 #[path = "protobuf/payloads.rs"]
 mod payloads;
+#[path = "protobuf/protoc.rs"]
+mod protoc;
 #[path = "clients/toolchain.rs"]
 mod toolchain;

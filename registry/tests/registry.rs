@@ -6,6 +6,8 @@ mod aside;
 mod consumers;
 #[path = "registry/imports.rs"]
 mod imports;
+#[path = "registry/rules.rs"]
+mod rules;
 #[path = "registry/standalone.rs"]
 mod standalone;
 #[path = "registry/witness.rs"]

@@ -11,6 +11,7 @@ use crate::definition::{Fault, InvalidSchema, Place};
 
 use super::{
     amendments,
+    check::Check,
     descriptor_set, editions,
     features::Edition,
     limits::Tokens,
@@ -54,8 +55,9 @@ pub(super) fn link(sources: Sources) -> Result<Linked, InvalidSchema> {
         let types = Types::of(&once, &declared, edition, &sources.places);
         (once.clone(), types)
     };
+    let draft_faults = Check::new(&sources, &once, &types, &declared).run();
     let own = sources.files.iter().filter(|it| it.own).map(|it| it.name.clone()).collect();
-    Ok(Linked { pool, types, main: sources.main, own, draft_faults: sources.draft_faults })
+    Ok(Linked { pool, types, main: sources.main, own, draft_faults })
 }
 
 /// Links files as they were parsed: what is of an edition is proto2, and its features are options that say nothing yet.
