@@ -20,6 +20,8 @@ mod hostile;
 mod ledger;
 #[path = "protobuf/model.rs"]
 mod model;
+#[path = "protobuf/mutants.rs"]
+mod mutants;
 #[path = "protobuf/pairs.rs"]
 mod pairs;
 #[path = "protobuf/parsing.rs"]
