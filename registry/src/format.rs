@@ -51,9 +51,9 @@ impl Schema {
         }
     }
 
-    /// Checks the rules that a definition has to meet to be registered, besides those that [`Schema::parse`] needs.
-    /// Versions that were registered before such a rule are never checked: they stay readable. Returns all faults, in
-    /// the order of the text.
+    /// Checks the rules that a definition has to meet to be registered, besides those that
+    /// [`Schema::parse`] needs. Versions that were registered before such a rule are never checked:
+    /// they stay readable. Returns all faults, in the order of the text.
     pub fn check(&self) -> Vec<Fault> {
         match self {
             Self::Protobuf(schema) => schema.check(),

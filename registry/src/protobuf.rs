@@ -135,7 +135,8 @@ impl Schema {
         Self { parts: Box::new(Parts { pool, types, demands, roots, form, draft_faults }) }
     }
 
-    /// The rules that only a new definition has to meet: those of protoc, as far as they are not needed to read it.
+    /// The rules that only a new definition has to meet: those of protoc, as far as they are not
+    /// needed to read it.
     pub fn check(&self) -> Vec<Fault> {
         self.parts.draft_faults.clone()
     }

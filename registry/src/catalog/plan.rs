@@ -198,7 +198,8 @@ impl Catalog {
             fingerprints.extend(registered.map(|it| (reference.name.clone(), it.fingerprint)));
         }
         let fingerprint = Fingerprint::of(format, &schema.canonical(), &fingerprints);
-        // A version that is registered already is offered again by each deployment, and cannot be changed any more.
+        // A version that is registered already is offered again by each deployment, and cannot be
+        // changed any more.
         let is_known = there.is_some_and(|subject| {
             subject.versions.values().any(|it| it.fingerprint == fingerprint)
         });

@@ -1,4 +1,5 @@
-//! What is changed in a file between the parser and the linker, so that together they accept what protoc accepts.
+//! What is changed in a file between the parser and the linker, so that together they accept what
+//! protoc accepts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -9,7 +10,8 @@ use prost_types::{
 
 use super::{literals, rewritten::Rewritten};
 
-/// The names in JSON that fields have by the author or by default, where the linker gets another one. By path.
+/// The names in JSON that fields have by the author or by default, where the linker gets another
+/// one. By path.
 pub(super) type JsonNames = BTreeMap<Vec<i32>, String>;
 
 mod tag {
@@ -26,7 +28,8 @@ pub(super) fn amend(file: &mut FileDescriptorProto, rewritten: &Rewritten) {
         if let Some(value) = option.aggregate_value.as_mut() {
             *value = literals::with_colons(value);
         }
-        // Which of the two counts is known where the option is: a value of an enum may be called so.
+        // Which of the two counts is known where the option is: a value of an enum may be called
+        // so.
         option.double_value = match option.identifier_value.as_deref() {
             Some("inf") => Some(f64::INFINITY),
             Some("nan") => Some(f64::NAN),
@@ -51,7 +54,8 @@ fn restore(names: &mut [String], rewritten: &Rewritten) {
     }
 }
 
-/// Names the oneofs that `optional` makes up as protoc does: they go out of the way of fields and of other oneofs.
+/// Names the oneofs that `optional` makes up as protoc does: they go out of the way of fields and
+/// of other oneofs.
 fn name_oneofs(message: &mut DescriptorProto) {
     let made_up: BTreeMap<usize, String> = message
         .field
@@ -140,8 +144,8 @@ fn all(
     options.into_iter().flatten().for_each(visit);
 }
 
-/// Makes the values of options texts that are none, where the linker wants texts: its message quotes the option. Bytes
-/// stay as they are. False: there are none.
+/// Makes the values of options texts that are none, where the linker wants texts: its message
+/// quotes the option. Bytes stay as they are. False: there are none.
 pub(super) fn make_texts(file: &mut FileDescriptorProto, messages: &[String]) -> bool {
     let mut found = false;
     each_option(file, &mut |option| {
@@ -174,8 +178,8 @@ fn option_name(option: &UninterpretedOption) -> String {
     option.name.iter().map(part).collect::<Vec<_>>().join(".")
 }
 
-/// The names that fields of one message have in common in JSON, by path, and the names that keep them apart there: their
-/// own, which readers of JSON accept as well.
+/// The names that fields of one message have in common in JSON, by path, and the names that keep
+/// them apart there: their own, which readers of JSON accept as well.
 pub(super) fn shared_json_names(file: &FileDescriptorProto) -> Vec<(Vec<i32>, SharedName)> {
     let mut shared = Vec::new();
     let mut open: Vec<(Vec<i32>, &DescriptorProto)> = below(&[], tag::MESSAGE, &file.message_type);
@@ -222,8 +226,8 @@ fn shared_in(message: &DescriptorProto) -> BTreeMap<usize, SharedName> {
     shared
 }
 
-/// Whether names of fields of one message differ in case and underscores alone. The linker refuses that in proto3,
-/// where protoc no longer does.
+/// Whether names of fields of one message differ in case and underscores alone. The linker refuses
+/// that in proto3, where protoc no longer does.
 pub(super) fn differ_in_case_alone(file: &FileDescriptorProto) -> bool {
     let mut open: Vec<&DescriptorProto> = file.message_type.iter().collect();
     while let Some(message) = open.pop() {

@@ -1,8 +1,8 @@
 //! What protoc refuses of files that parse and link: the rules of descriptors.
 //!
-//! Only the files of a new definition are checked. What is registered is read without, and so are files that come from
-//! other subjects. The table of `tests/protobuf/checks.txt` has each rule, with a text that protoc refuses and a near one
-//! that it accepts.
+//! Only the files of a new definition are checked. What is registered is read without, and so are
+//! files that come from other subjects. The table of `tests/protobuf/checks.txt` has each rule,
+//! with a text that protoc refuses and a near one that it accepts.
 
 mod enums;
 mod extensions;
@@ -102,7 +102,8 @@ pub(super) struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    /// Of files that were linked as they were parsed, with the types that their features make of them.
+    /// Of files that were linked as they were parsed, with the types that their features make of
+    /// them.
     pub(super) fn new(
         sources: &'a Sources,
         pool: &'a DescriptorPool,
@@ -259,7 +260,8 @@ impl<'a> Check<'a> {
         self.fault_near(site, "", message);
     }
 
-    /// A fault of the file as a whole, which has no place of its own: that of the first mention of a word.
+    /// A fault of the file as a whole, which has no place of its own: that of the first mention of
+    /// a word.
     fn fault_near(&mut self, site: &Site, word: &str, message: String) {
         // More are cut anyway, once they are in order; and a file has 10,000 declarations.
         if self.faults.len() >= 20 * FAULTS_MAX {

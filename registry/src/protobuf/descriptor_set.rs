@@ -51,8 +51,8 @@ pub(super) fn files(bytes: &[u8]) -> Result<Vec<(String, DynamicMessage)>, Inval
     Ok(named.collect())
 }
 
-/// A file with texts in place of the strings of its options that are none, as far as the options are known. None: all
-/// are texts.
+/// A file with texts in place of the strings of its options that are none, as far as the options
+/// are known. None: all are texts.
 pub(super) fn with_text_options(pool: &DescriptorPool, encoded: &Bytes) -> Option<Vec<u8>> {
     let file = pool.get_message_by_name("google.protobuf.FileDescriptorProto")?;
     with_texts(&file, encoded.clone(), 0).filter(|it| it.as_slice() != encoded.as_ref())

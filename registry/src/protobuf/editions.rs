@@ -1,8 +1,8 @@
 //! Editions, for a linker that knows proto2 and proto3.
 //!
-//! A text of an edition is written as proto2 ([`super::rewritten`]). Once it is linked, what its features say is written
-//! into the descriptors: groups for what is delimited, labels for what is required, packing. A descriptor set of an
-//! edition takes the second half of this way.
+//! A text of an edition is written as proto2 ([`super::rewritten`]). Once it is linked, what its
+//! features say is written into the descriptors: groups for what is delimited, labels for what is
+//! required, packing. A descriptor set of an edition takes the second half of this way.
 
 use std::collections::HashSet;
 

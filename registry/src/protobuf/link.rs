@@ -101,8 +101,8 @@ fn featured(once: &DescriptorPool, sources: &Sources) -> Result<DescriptorPool, 
     Ok(pool)
 }
 
-/// What files are added to. The linker's own descriptor of options lacks those that came with edition 2024; others do
-/// not carry ours along, which has 35 messages.
+/// What files are added to. The linker's own descriptor of options lacks those that came with
+/// edition 2024; others do not carry ours along, which has 35 messages.
 fn base(sources: &Sources) -> DescriptorPool {
     let newer = |it: &Source| it.edition >= Edition::E2024 || it.name == DESCRIPTOR;
     if sources.files.iter().any(newer) { well_known::meta().clone() } else { DescriptorPool::new() }
@@ -116,7 +116,8 @@ fn add(pool: &mut DescriptorPool, source: &Source, encoded: &Bytes) -> Result<()
             None => Err(error),
         };
     }
-    // Whether an option is a string or bytes is known once it is found; only then is a string that is no UTF-8 wrong.
+    // Whether an option is a string or bytes is known once it is found; only then is a string that
+    // is no UTF-8 wrong.
     if let Ok(mut proto) = FileDescriptorProto::decode(encoded.clone()) {
         let messages: Vec<String> = diagnostics(&error).into_iter().map(|(_, it)| it).collect();
         if amendments::make_texts(&mut proto, &messages) {

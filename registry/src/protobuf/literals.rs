@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::limits::Tokens;
 
-/// Where the bytes go that are no UTF-8, in a text that has to be: private characters, one for each, so that different
-/// bytes stay different.
+/// Where the bytes go that are no UTF-8, in a text that has to be: private characters, one for
+/// each, so that different bytes stay different.
 const PRIVATE: u32 = 0xf700;
 
 /// A literal that was decoded.
@@ -141,7 +141,8 @@ pub(super) fn quoted(bytes: &[u8]) -> String {
     literal
 }
 
-/// A value in the text format, with texts in place of the literals that are no UTF-8. None: there are none.
+/// A value in the text format, with texts in place of the literals that are no UTF-8. None: there
+/// are none.
 pub(super) fn texts_within(value: &str) -> Option<String> {
     let mut written = String::with_capacity(value.len());
     let (mut copied, mut found) = (0, false);

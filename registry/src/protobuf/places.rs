@@ -23,8 +23,8 @@ impl Places {
         Self { files: HashMap::new(), main: main.to_owned() }
     }
 
-    /// Takes them out of a parsed file. `unshift` says how many bytes more than its author's stand in a line before a
-    /// column.
+    /// Takes them out of a parsed file. `unshift` says how many bytes more than its author's stand
+    /// in a line before a column.
     pub(super) fn take(
         &mut self,
         file: &FileDescriptorProto,

@@ -1,9 +1,9 @@
 //! Texts, written so that the parser accepts what protoc's accepts.
 //!
-//! A text of an edition becomes proto2: every field gets the label that editions left out, and reserved names get their
-//! quotes. In any text, infinities, strings that are not UTF-8, and options of a single extension become what the parser
-//! can read. What protoc's parser
-//! refuses and this way loses is kept as a fault for those who judge a draft.
+//! A text of an edition becomes proto2: every field gets the label that editions left out, and
+//! reserved names get their quotes. In any text, infinities, strings that are not UTF-8, and
+//! options of a single extension become what the parser can read. What protoc's parser refuses and
+//! this way loses is kept as a fault for those who judge a draft.
 
 use std::iter::Peekable;
 
@@ -13,7 +13,8 @@ use super::{
     literals::{self, Literal},
 };
 
-/// What stands for the reserved name of an index, where it is no identifier: the parser accepts those alone.
+/// What stands for the reserved name of an index, where it is no identifier: the parser accepts
+/// those alone.
 const RESERVED: &str = "reserved_name_";
 
 /// A text as the parser gets it, and how to find its places in what its author wrote.
@@ -293,7 +294,8 @@ impl Rewritten {
         }
     }
 
-    /// `-inf` and `-nan` are values of options for protoc alone. The sign of what is not a number says nothing.
+    /// `-inf` and `-nan` are values of options for protoc alone. The sign of what is not a number
+    /// says nothing.
     fn negate(&mut self, text: &str, copied: &mut usize, minus: usize, words: &mut Words<'_>) {
         match words.peek() {
             Some((at, b"inf")) => {
@@ -369,7 +371,8 @@ impl<'a> Statement<'a> {
         }
     }
 
-    /// Whether the value that follows two words is a text, and not bytes: a name in JSON, or the default of a string.
+    /// Whether the value that follows two words is a text, and not bytes: a name in JSON, or the
+    /// default of a string.
     fn is_text(&self, before: [&[u8]; 2]) -> bool {
         let [name, equals] = before;
         equals == b"=" && (name == b"json_name" || name == b"default" && self.kind == b"string")

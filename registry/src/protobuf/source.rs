@@ -42,7 +42,8 @@ pub(super) struct Source {
     pub(super) own: bool,
     /// The files that it can see.
     pub(super) imports: Vec<String>,
-    /// Those of them that it sees through `import option` alone, where their types are out of reach.
+    /// Those of them that it sees through `import option` alone, where their types are out of
+    /// reach.
     pub(super) option_imports: BTreeSet<String>,
     /// Who may use its types, where it says so. By path.
     pub(super) visibility: HashMap<Vec<i32>, Visibility>,

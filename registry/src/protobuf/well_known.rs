@@ -13,7 +13,8 @@ use super::rewritten::Rewritten;
 /// The file that describes all files.
 pub(super) const DESCRIPTOR: &str = "google/protobuf/descriptor.proto";
 
-/// Ours is of protoc 35: the linker's has neither the features of edition 2024 nor what options are for.
+/// Ours is of protoc 35: the linker's has neither the features of edition 2024 nor what options are
+/// for.
 static META: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let mut pool = DescriptorPool::new();
     let text = Rewritten::of(include_str!("google/protobuf/descriptor.proto"), None).text;

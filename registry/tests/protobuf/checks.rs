@@ -1,4 +1,5 @@
-//! The rules of protoc for new schemas, with the table of texts that it refuses and of near ones that it accepts.
+//! The rules of protoc for new schemas, with the table of texts that it refuses and of near ones
+//! that it accepts.
 
 use std::collections::BTreeMap;
 

@@ -38,7 +38,8 @@ impl Check<'_> {
         }
     }
 
-    /// Generators strip the name of the enum from those of its values, and write the rest in their own case.
+    /// Generators strip the name of the enum from those of its values, and write the rest in their
+    /// own case.
     fn check_value_names(&mut self, site: &Site, kind: &EnumDescriptorProto) {
         let is_legacy = self
             .options_at(site)
@@ -90,8 +91,8 @@ impl Check<'_> {
     }
 }
 
-/// The name of a value without that of its enum, whatever the case and the underscores of both. The whole, where
-/// nothing would be left or it begins with something else.
+/// The name of a value without that of its enum, whatever the case and the underscores of both. The
+/// whole, where nothing would be left or it begins with something else.
 fn without_prefix<'a>(value: &'a str, kind: &str) -> &'a str {
     let mut prefix =
         kind.bytes().filter(|it| *it != b'_').map(|it| it.to_ascii_lowercase()).peekable();

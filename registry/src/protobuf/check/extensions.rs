@@ -121,7 +121,8 @@ impl Check<'_> {
         let holds = |it: &prost_types::descriptor_proto::ExtensionRange| {
             (it.start()..it.end()).contains(&field.number())
         };
-        // What descriptor.proto declares of itself is a list of those that are known, and binds no others.
+        // What descriptor.proto declares of itself is a list of those that are known, and binds no
+        // others.
         if file.name() == DESCRIPTOR {
             return;
         }

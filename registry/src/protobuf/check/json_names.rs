@@ -87,7 +87,8 @@ impl Check<'_> {
         }
     }
 
-    /// The name that a field has by its author, not the one that keeps it apart from others for the linker.
+    /// The name that a field has by its author, not the one that keeps it apart from others for the
+    /// linker.
     fn json_name(&self, site: &Site, field: &FieldDescriptorProto) -> Name {
         let written = self.source.and_then(|it| it.json_names.get(&site.path));
         let text = written.cloned().unwrap_or_else(|| json_name(field));

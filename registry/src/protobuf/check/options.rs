@@ -1,4 +1,5 @@
-//! Options: what they are for, from which edition to which they exist, and what their messages have to have.
+//! Options: what they are for, from which edition to which they exist, and what their messages have
+//! to have.
 
 use std::{borrow::Cow, sync::LazyLock};
 
