@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! text -> source -> graph -> model        reading: JSON, documents and their names, nodes
-//!                              │
+//!                     └> lower │          what the validator library has to be given in another way
 //!          goal -> solve -> branch        comparing: questions, searches, facts
 //!            └──> report                  telling
 //!
@@ -17,7 +17,7 @@
 
 use std::{sync::OnceLock, thread};
 
-use jsonschema::Validator;
+use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -26,8 +26,10 @@ pub(crate) use self::short_way::ShortWay;
 use self::{
     branch::Sides,
     drift::Drift,
+    exact::Wide,
     goal::{Failure, Finder},
     model::Model,
+    resource::Resources,
     source::Source,
     tree::Tree,
 };
@@ -39,19 +41,24 @@ use crate::{
 mod adopt;
 mod array;
 mod branch;
+mod chain;
 mod counterpart;
 mod drift;
+mod ecma;
 mod effort;
 mod evaluate;
+mod exact;
 mod goal;
 mod goal_object;
 mod graph;
+mod lower;
 mod members;
 mod model;
 mod number;
 mod object;
 mod pattern;
 mod report;
+mod resource;
 mod same;
 mod scalar;
 mod short_way;
@@ -66,6 +73,8 @@ const WORK_MAX: u64 = 150_000;
 const STACK_BYTES: usize = 64 << 20;
 /// Steps into a payload times steps through the schema at each that the stack of a caller has room for.
 const DEPTH_ON_STACK_MAX: usize = 500;
+/// Faults that one answer lists.
+const FAULTS_MAX: usize = 50;
 /// Violations that one answer lists.
 const VIOLATIONS_MAX: usize = 100;
 
@@ -74,7 +83,9 @@ const VIOLATIONS_MAX: usize = 100;
 pub struct Schema {
     source: Source,
     model: Model,
-    validator: OnceLock<Result<Validator, String>>,
+    validator: Validator,
+    /// For payloads with numbers that values do not hold as they are written; made for the first one.
+    exact: OnceLock<Option<Validator>>,
 }
 
 impl Schema {
@@ -88,26 +99,48 @@ impl Schema {
         deep(|| {
             let source = Source::read(definition, imports)?;
             // What is no schema of its dialect fails below as well; the dialect's rules say it better.
-            let better = |error: InvalidSchema| match source.check_dialects() {
-                faults if faults.is_empty() => error,
-                faults => InvalidSchema { faults },
+            let better = |error: InvalidSchema| {
+                let checks: [fn(&Source) -> Vec<Fault>; 2] =
+                    [Source::check_dialects, Source::check_references];
+                let found = checks.iter().map(|it| it(&source)).find(|faults| !faults.is_empty());
+                found.map_or(error, |faults| InvalidSchema { faults })
             };
-            let model = graph::build(&source).map_err(better)?;
-            let validator = source.validator().map_err(InvalidSchema::new).map_err(better)?;
+            let (model, validator) = build(&source, source.is_wide()).map_err(better)?;
             let faults = source.check_files();
             if !faults.is_empty() {
                 return Err(InvalidSchema { faults });
             }
-            Ok(Self { source, model, validator: OnceLock::from(Ok(validator)) })
+            Ok(Self { source, model, validator, exact: OnceLock::new() })
         })
         .unwrap_or_else(|| {
             Err(InvalidSchema::new("the schema could not be read for lack of threads"))
         })
     }
 
-    /// The rules that only a new definition has to meet.
+    /// What only a new registration has to meet: rules that are younger than schemas that were registered.
     pub fn check(&self) -> Vec<Fault> {
-        Vec::new()
+        let mut faults = self.source.check_references();
+        faults.extend(self.source.check_enums());
+        faults.extend(self.source.check_steps());
+        for node in &self.model.nodes {
+            let pattern = node.strings.as_ref().and_then(|it| it.pattern.as_deref());
+            let pattern = pattern.map(|it| (it, "pattern".to_owned()));
+            let names = node.objects.iter().flat_map(|it| &it.patterns).map(|(it, _)| {
+                let token = it.text.replace('~', "~0").replace('/', "~1");
+                (&**it, format!("patternProperties/{token}"))
+            });
+            for (pattern, below) in pattern.into_iter().chain(names) {
+                let Some(why) = &pattern.fault else { continue };
+                let (document, pointer) = self.model.spot_pointer(node.spot);
+                let short: String = pattern.text.chars().take(100).collect();
+                let message = format!("{short:?} is not a regular expression of ECMA-262: {why}");
+                faults.push(self.source.fault(document, &format!("{pointer}/{below}"), message));
+            }
+        }
+        faults.retain(|fault| self.source.is_own(&fault.place.file));
+        faults.sort_by(|left, right| left.place.cmp(&right.place));
+        faults.truncate(FAULTS_MAX);
+        faults
     }
 
     /// The document with its files in one spelling: no spaces, keys in order, equal numbers alike. Annotations are part
@@ -120,7 +153,7 @@ impl Schema {
                 text::write_canonical(&Value::from(document.name.as_str()), &mut out);
                 out.push(b':');
             }
-            text::write_canonical(&document.value, &mut out);
+            document.write_canonical(&mut out);
         }
         out
     }
@@ -138,8 +171,8 @@ impl Schema {
     /// # Errors
     /// Everything that is wrong with it, by JSON pointer.
     pub fn validate_json(&self, json: &str) -> Result<(), Vec<Violation>> {
-        let value = read(json)?;
-        match self.checked(&value, || self.violations(&value)) {
+        let (value, wide) = read(json)?;
+        match self.checked(&value, || self.violations(json, &value, wide)) {
             Some(None) => Ok(()),
             Some(Some(violations)) => Err(violations),
             None => Err(vec![no_thread()]),
@@ -187,8 +220,8 @@ impl Schema {
     /// Everything that stands in the way.
     pub fn adopt(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Vec<Violation>> {
         let json = utf8(bytes)?;
-        let value = read(json)?;
-        let valid = || self.validator().is_some_and(|it| it.is_valid(&value));
+        let (value, wide) = read(json)?;
+        let valid = || self.with_validator(json, &value, wide, |it| it.is_valid(&value));
         if self.checked(&value, valid) == Some(true) {
             return Ok(None);
         }
@@ -227,11 +260,35 @@ impl Schema {
     }
 
     /// What is wrong with a payload. None: nothing.
-    fn violations(&self, value: &Value) -> Option<Vec<Violation>> {
+    fn violations(&self, json: &str, value: &Value, wide: bool) -> Option<Vec<Violation>> {
+        self.with_validator(json, value, wide, |validator| self.violations_by(validator, value))
+    }
+
+    /// Asks the validator of a value that was read from a text.
+    fn with_validator<T>(
+        &self,
+        json: &str,
+        value: &Value,
+        wide: bool,
+        ask: impl FnOnce(&Validator) -> T,
+    ) -> T {
+        if !wide {
+            return ask(&self.validator);
+        }
+        Wide::of(json, value, &mut Vec::new()).during(|| ask(self.exact()))
+    }
+
+    /// The validator that knows all digits.
+    fn exact(&self) -> &Validator {
+        if self.source.is_wide() {
+            return &self.validator;
+        }
+        let made = || deep(|| build(&self.source, true)).and_then(Result::ok).map(|(_, it)| it);
+        self.exact.get_or_init(made).as_ref().unwrap_or(&self.validator)
+    }
+
+    fn violations_by(&self, validator: &Validator, value: &Value) -> Option<Vec<Violation>> {
         let violation = |path: &str, message: String| Violation { path: path.to_owned(), message };
-        let Some(validator) = self.validator() else {
-            return Some(vec![violation("", "the schema has no validator".to_owned())]);
-        };
         if validator.is_valid(value) {
             return None;
         }
@@ -241,14 +298,22 @@ impl Schema {
         }
         let errors = validator.iter_errors(value).take(VIOLATIONS_MAX);
         let violations = errors.map(|error| {
-            let message: String = error.to_string().chars().take(500).collect();
+            let message: String = self.message(&error).chars().take(500).collect();
             violation(error.instance_path().as_str(), message)
         });
         Some(violations.collect())
     }
 
-    fn validator(&self) -> Option<&Validator> {
-        self.validator.get_or_init(|| self.source.validator()).as_ref().ok()
+    /// What the library says, of expressions as they were written.
+    fn message(&self, error: &ValidationError<'_>) -> String {
+        let said = error.to_string();
+        let ValidationErrorKind::Pattern { pattern } = error.kind() else { return said };
+        let mut patterns =
+            self.model.nodes.iter().filter_map(|it| it.strings.as_ref()?.pattern.as_ref());
+        match patterns.find(|it| it.engine == *pattern && it.text != *pattern) {
+            Some(it) => said.replace(pattern.as_str(), &it.text),
+            None => said,
+        }
     }
 
     /// That everything is the same, referenced documents included.
@@ -257,7 +322,7 @@ impl Schema {
             let mut all = Vec::new();
             for document in &schema.source.documents {
                 let mut text = Vec::new();
-                text::write_canonical(&document.value, &mut text);
+                document.write_canonical(&mut text);
                 all.push((document.name.clone(), text));
             }
             all.sort();
@@ -267,14 +332,29 @@ impl Schema {
     }
 }
 
+/// The model, and the validator of the library; `exact`, with the checks of numbers that values do not hold.
+fn build(source: &Source, exact: bool) -> Result<(Model, Validator), InvalidSchema> {
+    let resources = Resources::of(source).map_err(InvalidSchema::new)?;
+    let (model, edits) = graph::build(source, &resources, exact)?;
+    let mut documents = resources.documents;
+    edits.apply(&model, &mut documents);
+    let validator = source.validator(&documents).map_err(InvalidSchema::new)?;
+    Ok((model, validator))
+}
+
+/// A JSON text as a value, whatever numbers are in it: what a double has no room for is as large as it can be.
+pub fn rounded(text: &str) -> Option<Value> {
+    serde_json::from_str(&exact::rounded(text).text).ok()
+}
+
 /// Said where the machine has no room for another stack.
 fn no_thread() -> Violation {
     let message = "the payload could not be looked at for lack of threads; try again".to_owned();
     Violation { path: String::new(), message }
 }
 
-fn read(json: &str) -> Result<Value, Vec<Violation>> {
-    text::read("", json)
+fn read(json: &str) -> Result<(Value, bool), Vec<Violation>> {
+    text::read_wide("", json)
         .map_err(|fault| vec![Violation { path: String::new(), message: fault.to_string() }])
 }
 
@@ -294,10 +374,10 @@ fn deep<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
 }
 
 /// One direction: what of the reader's schema fails.
-fn failures(writer: &Schema, reader: &Schema, strict: bool) -> Option<Vec<Failure>> {
-    let validators = (writer.validator()?, reader.validator()?);
+fn failures(writer: &Schema, reader: &Schema, strict: bool) -> Vec<Failure> {
+    let validators = (&writer.validator, &reader.validator);
     let sides = Sides { writer: &writer.model, reader: &reader.model };
-    Some(Finder::new(sides, validators, strict, WORK_MAX).run())
+    Finder::new(sides, validators, strict, WORK_MAX).run()
 }
 
 fn compare(old: &Schema, new: &Schema, options: Options) -> Comparison {
@@ -308,10 +388,7 @@ fn compare(old: &Schema, new: &Schema, options: Options) -> Comparison {
     let mut findings: Vec<Finding> = Vec::new();
     for backward in [true, false] {
         let (writer, reader) = if backward { (old, new) } else { (new, old) };
-        let Some(failures) = failures(writer, reader, strict) else {
-            findings.push(report::not_compared());
-            continue;
-        };
+        let failures = failures(writer, reader, strict);
         let models = (&writer.model, &reader.model);
         findings.extend(failures.iter().map(|failure| {
             report::finding(failure, models, backward, |path| new.source.place_of(path))
@@ -322,7 +399,7 @@ fn compare(old: &Schema, new: &Schema, options: Options) -> Comparison {
         && (strict || !drift.declares)
         && [(old, new), (new, old)].iter().all(|(writer, reader)| {
             // Under LENIENT nothing was found; whether nothing at all changed is the stricter question.
-            strict || failures(writer, reader, true).is_some_and(|failures| failures.is_empty())
+            strict || failures(writer, reader, true).is_empty()
         });
     findings.extend(drift.findings);
     findings.sort_by_key(|finding| match finding.severity {

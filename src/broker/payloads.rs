@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde_json::Value as Json;
-use tidings_registry::{format::Schema, schemas::Schemas};
+use tidings_registry::{format::Schema, json::rounded, schemas::Schemas};
 
 use crate::{
     model::{
@@ -41,10 +41,10 @@ impl Payloads {
         let is_json =
             Media::of(encoded.named(tag::DATACONTENTTYPE).unwrap_or_default()) == Media::Json;
         match encoded.payload()? {
-            Payload::Text(text) if is_json => serde_json::from_str(text).ok(),
-            Payload::Binary(bytes) if is_json => serde_json::from_slice(bytes).ok(),
+            Payload::Text(text) if is_json => rounded(text),
+            Payload::Binary(bytes) if is_json => rounded(str::from_utf8(bytes).ok()?),
             Payload::Text(text) => match *self.schema(event.schema_id)? {
-                Schema::Json(_) => serde_json::from_str(text).ok(),
+                Schema::Json(_) => rounded(text),
                 Schema::Protobuf(_) | Schema::Avro(_) => None,
             },
             Payload::Binary(bytes) => self.decode(event.schema_id, bytes),
@@ -53,8 +53,7 @@ impl Payloads {
     }
 
     fn decode(&self, schema_id: u32, bytes: &[u8]) -> Option<Json> {
-        let text = self.schema(schema_id)?.to_plain_json(bytes).ok()?;
-        serde_json::from_str(&text).ok()
+        rounded(&self.schema(schema_id)?.to_plain_json(bytes).ok()?)
     }
 
     fn schema(&self, id: u32) -> Option<std::sync::Arc<Schema>> {

@@ -440,7 +440,9 @@ impl Branch {
             let branches = 0..logic.one_of.len();
             self.choose(sides, branches.map(|index| vec![Piece::OneOf(lit, index)]).collect());
         }
-        if let Some(condition) = logic.condition {
+        if let Some(condition) = logic.condition
+            && (condition.then.is_some() || condition.otherwise.is_some())
+        {
             let mut then = vec![lit.holds(condition.when)];
             then.extend(condition.then.map(|id| lit.holds(id)));
             let mut otherwise = vec![lit.fails(condition.when)];

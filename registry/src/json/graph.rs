@@ -1,7 +1,7 @@
 //! From documents to a model: every subschema that the root reaches becomes a node, and what cannot is a fault.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -10,33 +10,39 @@ use referencing::Resolver;
 use serde_json::{Map, Value};
 
 use super::{
+    chain,
+    lower::Edits,
     model::{
         Arrays, Bound, Condition, Contains, Logic, Model, Node, NodeId, Numbers, Objects, Spot,
         Strings, Types, Values,
     },
     number::Decimal,
     pattern::{self, Pattern},
+    resource::{Resources, Root, address},
     source::{Missing, Source, is_modern},
 };
 use crate::definition::{Fault, InvalidSchema};
 
-/// Ways from one instance through references, which is what a validator may have to go. 24 levels of two references
-/// each take a second, 40 take hours.
-const REFERENCE_PATHS_MAX: u64 = 10_000;
-/// Longest chain of references and keywords, cycles taken once.
-const CHAIN_MAX: u32 = 300;
 /// Faults that one answer lists.
 const FAULTS_MAX: usize = 50;
 
-/// Builds the model.
-pub(crate) fn build(source: &Source) -> Result<Model, InvalidSchema> {
+/// Builds the model, and says what validators are to read otherwise than it is written; `exact`, in order to check
+/// numbers that values do not hold.
+pub(crate) fn build(
+    source: &Source,
+    resources: &Resources,
+    exact: bool,
+) -> Result<(Model, Edits), InvalidSchema> {
     let missing = Missing::default();
-    let registry = source.registry(&missing).map_err(InvalidSchema::new)?;
+    let registry = source.registry(&resources.documents, &missing).map_err(InvalidSchema::new)?;
     let base = source.base().map_err(InvalidSchema::new)?;
     let mut builder = Builder {
         source,
+        resources,
+        exact,
         missing: &missing,
         model: Model::default(),
+        edits: Edits::default(),
         spots: HashMap::new(),
         nodes: HashMap::new(),
         queue: Vec::new(),
@@ -44,22 +50,23 @@ pub(crate) fn build(source: &Source) -> Result<Model, InvalidSchema> {
         weight: 0,
         dynamic: HashMap::new(),
         recursive: 0,
+        unevaluated: false,
         faults: Vec::new(),
     };
-    for (index, document) in source.documents.iter().enumerate() {
-        builder.note(u32::try_from(index).unwrap_or(u32::MAX), None, "", &document.value);
+    for (index, value) in resources.documents.iter().enumerate() {
+        builder.note(u32::try_from(index).unwrap_or(u32::MAX), None, "", value);
     }
     builder.run(&registry, base);
-    let Builder { mut model, mut faults, .. } = builder;
+    let Builder { mut model, edits, mut faults, .. } = builder;
     model.documents = source.documents.iter().map(|document| document.name.clone()).collect();
     if faults.is_empty() {
-        match longest_chain(source, &model) {
+        match chain::longest(source, &model) {
             Ok(chain) => model.chain = chain,
             Err(fault) => faults.push(fault),
         }
     }
     if faults.is_empty() {
-        return Ok(model);
+        return Ok((model, edits));
     }
     faults.sort_by(|left, right| left.place.cmp(&right.place));
     faults.truncate(FAULTS_MAX);
@@ -68,8 +75,11 @@ pub(crate) fn build(source: &Source) -> Result<Model, InvalidSchema> {
 
 struct Builder<'a> {
     source: &'a Source,
+    resources: &'a Resources,
+    exact: bool,
     missing: &'a Missing,
     model: Model,
+    edits: Edits,
     /// Where values are, by address: references lead to values.
     spots: HashMap<usize, u32>,
     nodes: HashMap<usize, NodeId>,
@@ -79,20 +89,26 @@ struct Builder<'a> {
     /// How often a dynamic anchor is set: set once, it is an anchor like any other.
     dynamic: HashMap<String, usize>,
     recursive: usize,
+    /// Whether some schema asks what others evaluate.
+    unevaluated: bool,
     faults: Vec<Fault>,
 }
 
-fn address(value: &Value) -> usize {
-    std::ptr::from_ref(value) as usize
+/// Whether a value has a place of its own in the model: what can be a schema or hold one.
+pub(crate) fn has_spot(value: &Value) -> bool {
+    matches!(value, Value::Object(_) | Value::Array(_) | Value::Bool(_))
 }
 
 impl<'a> Builder<'a> {
     /// Notes the places of all values. Documents nest at most [`super::text::DEPTH_MAX`] deep.
     fn note(&mut self, document: u32, parent: Option<u32>, token: &str, value: &Value) {
-        if !matches!(value, Value::Object(_) | Value::Array(_) | Value::Bool(_)) {
+        if !has_spot(value) {
             return;
         }
         let spot = u32::try_from(self.model.spots.len()).unwrap_or(u32::MAX);
+        if let Some(root) = self.resources.root(value) {
+            self.edits.roots.insert(spot, root.clone());
+        }
         self.model.spots.push(Spot { document, parent, token: token.into() });
         self.spots.insert(address(value), spot);
         match value {
@@ -103,6 +119,8 @@ impl<'a> Builder<'a> {
                 if members.get("$recursiveAnchor") == Some(&Value::Bool(true)) {
                     self.recursive += 1;
                 }
+                self.unevaluated |= members.contains_key("unevaluatedProperties")
+                    || members.contains_key("unevaluatedItems");
                 for (name, value) in members {
                     self.note(document, Some(spot), name, value);
                 }
@@ -117,7 +135,7 @@ impl<'a> Builder<'a> {
     }
 
     fn run(&mut self, registry: &'a Registry<'a>, base: jsonschema::Uri<String>) {
-        let root = self.source.root();
+        let Some(root) = self.resources.documents.first() else { return };
         self.model.root = self.node(root, &registry.resolver(base), self.source.draft);
         while let Some((id, value, resolver, draft)) = self.queue.pop() {
             if self.faults.len() >= FAULTS_MAX {
@@ -137,8 +155,21 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The node of a value, to be read later where it is new.
+    /// The node of a subschema, to be read later where it is new.
     fn node(&mut self, value: &'a Value, resolver: &Resolver<'a>, draft: Draft) -> NodeId {
+        self.node_at(value, draft, |here| {
+            let inside = resolver.in_subresource(here.create_resource_ref(value));
+            inside.unwrap_or_else(|_| resolver.clone())
+        })
+    }
+
+    /// The node of a value; `resolver` is asked with its dialect, and is inside of it.
+    fn node_at(
+        &mut self,
+        value: &'a Value,
+        draft: Draft,
+        resolver: impl FnOnce(Draft) -> Resolver<'a>,
+    ) -> NodeId {
         if let Some(id) = self.nodes.get(&address(value)) {
             return *id;
         }
@@ -153,11 +184,20 @@ impl<'a> Builder<'a> {
                 draft
             }),
         };
-        let resolver = resolver
-            .in_subresource(here.create_resource_ref(value))
-            .unwrap_or_else(|_| resolver.clone());
-        self.queue.push((id, value, resolver, here));
+        self.queue.push((id, value, resolver(here), here));
         id
+    }
+
+    /// The spot of a value, and the root from which pointers to it count.
+    fn root_of(&self, value: &Value) -> Option<(u32, &Root)> {
+        let spot = *self.spots.get(&address(value))?;
+        let mut at = spot;
+        loop {
+            if let Some(root) = self.edits.roots.get(&at) {
+                return Some((spot, root));
+            }
+            at = self.model.spots.get(at as usize)?.parent?;
+        }
     }
 
     fn fault(&mut self, id: NodeId, below: &str, message: impl Into<String>) {
@@ -175,8 +215,16 @@ impl<'a> Builder<'a> {
     ) -> Node {
         let modern = is_modern(draft);
         let mut node = Node::default();
+        // Which one of several is meant depends on the way there.
+        let is_ambiguous = |names: &HashMap<String, usize>, reference: &str| {
+            let name = reference.rsplit_once('#').map_or("", |(_, name)| name);
+            draft == Draft::Draft202012 && names.get(name).is_some_and(|times| *times > 1)
+        };
         if let Some(Value::String(reference)) = members.get("$ref") {
-            node.refs.extend(self.reference(id, "/$ref", reference, resolver));
+            if is_ambiguous(&self.dynamic, reference) {
+                node.opaque.push("$ref");
+            }
+            node.refs.extend(self.reference(id, "$ref", reference, resolver));
             // Before 2019-09 a reference stands alone.
             if !modern {
                 return node;
@@ -185,11 +233,10 @@ impl<'a> Builder<'a> {
         if draft == Draft::Draft202012
             && let Some(Value::String(reference)) = members.get("$dynamicRef")
         {
-            let name = reference.rsplit_once('#').map_or("", |(_, name)| name);
-            if self.dynamic.get(name).is_some_and(|times| *times > 1) {
+            if is_ambiguous(&self.dynamic, reference) {
                 node.opaque.push("$dynamicRef");
             }
-            node.refs.extend(self.reference(id, "/$dynamicRef", reference, resolver));
+            node.refs.extend(self.reference(id, "$dynamicRef", reference, resolver));
         }
         if draft == Draft::Draft201909
             && let Some(Value::String(reference)) = members.get("$recursiveRef")
@@ -197,21 +244,48 @@ impl<'a> Builder<'a> {
             if self.recursive > 1 {
                 node.opaque.push("$recursiveRef");
             }
-            node.refs.extend(self.reference(id, "/$recursiveRef", reference, resolver));
+            node.refs.extend(self.reference(id, "$recursiveRef", reference, resolver));
         }
         if !node.opaque.is_empty() {
             node.refs.clear();
         }
-        node.types = members.get("type").and_then(types);
-        if let Some(Value::Array(values)) = members.get("enum") {
+        let (document, pointer) =
+            if self.exact { self.model.pointer(id) } else { (0, String::new()) };
+        let (source, exact) = (self.source, self.exact);
+        let written = |keyword: &str| match exact {
+            true => source.written(document, &format!("{pointer}/{keyword}")),
+            false => None,
+        };
+        if exact {
+            let text = |keyword: &str| {
+                let value = members.get(keyword).map(Value::to_string);
+                written(keyword).map(ToOwned::to_owned).or(value)
+            };
+            if let Some(assertions) =
+                super::exact::assertions(members, draft == Draft::Draft4, text)
+            {
+                self.edits.exact(self.model.node(id).spot, assertions);
+            }
+        }
+        node.types = members.get("type").and_then(|value| types(value, draft));
+        self.model.strict_integers |=
+            node.types.is_some_and(|it| it.includes(Types::INTEGER) && !it.includes(Types::WHOLE));
+        // What a value does not hold is not compared.
+        let wide = ["enum", "const"].into_iter().filter(|it| written(it).is_some());
+        node.opaque.extend(wide);
+        if let Some(Value::Array(values)) =
+            members.get("enum").filter(|_| written("enum").is_none())
+        {
             node.values = Some(Arc::new(Values::new(values.clone())));
         }
         if draft != Draft::Draft4
-            && let Some(value) = members.get("const")
+            && let Some(value) = members.get("const").filter(|_| written("const").is_none())
         {
             node.constant = Some(Arc::new(Values::new(vec![value.clone()])));
         }
-        node.numbers = numbers(members, draft);
+        let (numbers, lost) = numbers(members, draft, written);
+        node.numbers = numbers;
+        node.opaque.extend(lost);
         node.strings = self.strings(id, members);
         node.arrays = self.arrays(members, resolver, draft);
         node.objects = self.objects(id, members, resolver, draft);
@@ -223,37 +297,52 @@ impl<'a> Builder<'a> {
     fn reference(
         &mut self,
         id: NodeId,
-        below: &str,
+        keyword: &str,
         reference: &str,
         resolver: &Resolver<'a>,
     ) -> Option<NodeId> {
+        let below = format!("/{keyword}");
         let address = reference.split('#').next().unwrap_or_default();
         let uri = resolver.resolve_uri(&resolver.base_uri().borrow(), address);
         if uri.is_ok_and(|uri| self.missing.contains(uri.as_str())) {
             let message = format!(
-                "$ref to {reference:?}: nothing is supplied under {address:?}, and nothing is fetched; hand it in as \
-                 a file or reference the subject that has it under that name"
+                "{keyword} to {reference:?}: nothing is supplied under {address:?}, and nothing is fetched; hand it in \
+                 as a file or reference the subject that has it under that name"
             );
-            self.fault(id, below, message);
+            self.fault(id, &below, message);
             return None;
         }
-        match resolver.lookup(reference) {
-            Ok(found) => {
-                let (value, resolver, draft) = found.into_inner();
-                if !matches!(value, Value::Object(_) | Value::Bool(_)) {
-                    let message = format!("$ref to {reference:?}: what is there is not a schema");
-                    self.fault(id, below, message);
-                    return None;
-                }
-                Some(self.node(value, &resolver, draft))
-            }
+        let found = if keyword == "$recursiveRef" {
+            resolver.lookup_recursive_ref()
+        } else {
+            resolver.lookup(reference)
+        };
+        let (value, found, draft) = match found {
+            Ok(found) => found.into_inner(),
             Err(error) => {
                 let said: String = error.to_string().chars().take(200).collect();
-                let message = format!("$ref to {reference:?} leads nowhere: {said}");
-                self.fault(id, below, message);
-                None
+                let message = format!("{keyword} to {reference:?} leads nowhere: {said}");
+                self.fault(id, &below, message);
+                return None;
             }
+        };
+        if !matches!(value, Value::Object(_) | Value::Bool(_)) {
+            let message = format!("{keyword} to {reference:?}: what is there is not a schema");
+            self.fault(id, &below, message);
+            return None;
         }
+        let Some((to, root)) = self.root_of(value).filter(|_| keyword == "$ref") else {
+            return Some(self.node_at(value, draft, |_| found));
+        };
+        // The library takes no notice of a reference without a character, nor of a dialect on the way of a pointer.
+        let there = root.draft;
+        let rewrite = reference.is_empty() || there != draft;
+        let from = self.model.node(id).spot;
+        self.edits.reference(from, to, rewrite);
+        let direct = self.edits.address_of(&self.model, to, false).filter(|_| there != draft);
+        let direct = direct.and_then(|reference| resolver.lookup(&reference).ok());
+        let found = direct.map_or(found, |found| found.resolver().clone());
+        Some(self.node_at(value, there, |_| found))
     }
 
     fn child(
@@ -297,7 +386,9 @@ impl<'a> Builder<'a> {
         let pattern = Arc::new(Pattern::new(text));
         if !pattern.is_valid() {
             let short: String = text.chars().take(100).collect();
-            self.fault(id, below, format!("{short:?} is not a regular expression of ECMA-262"));
+            let why = pattern.fault.as_deref().unwrap_or("the engine has no room for it");
+            let message = format!("{short:?} is not a regular expression of ECMA-262: {why}");
+            self.fault(id, below, message);
         }
         self.patterns.insert(text.to_owned(), Arc::clone(&pattern));
         pattern
@@ -305,10 +396,15 @@ impl<'a> Builder<'a> {
 
     fn strings(&mut self, id: NodeId, members: &'a Map<String, Value>) -> Option<Box<Strings>> {
         let pattern = members.get("pattern").and_then(Value::as_str);
+        let pattern = pattern.map(|text| self.pattern(id, "/pattern", text));
+        if let Some(pattern) = pattern.as_ref().filter(|it| it.engine != it.text) {
+            let spot = self.model.node(id).spot;
+            self.edits.text(spot, "pattern", pattern.engine.clone());
+        }
         let strings = Strings {
             min: count(members, "minLength").filter(|min| *min > 0),
             max: count(members, "maxLength"),
-            pattern: pattern.map(|text| self.pattern(id, "/pattern", text)),
+            pattern,
         };
         let some = strings.min.is_some() || strings.max.is_some() || strings.pattern.is_some();
         some.then(|| Box::new(strings))
@@ -395,14 +491,31 @@ impl<'a> Builder<'a> {
             }
         }
         if let Some(Value::Object(patterns)) = members.get("patternProperties") {
+            let mut texts: BTreeSet<String> = BTreeSet::new();
             for (text, value) in patterns {
                 let token = text.replace('~', "~0").replace('/', "~1");
                 let pattern = self.pattern(id, &format!("/patternProperties/{token}"), text);
+                if pattern.engine != *text
+                    && let Some(spot) = self.spots.get(&address(value))
+                {
+                    if texts.is_empty() {
+                        texts.extend(patterns.keys().cloned());
+                    }
+                    self.edits.name(*spot, pattern.engine.clone(), "(?:)", &mut texts);
+                }
                 objects.patterns.push((pattern, self.node(value, resolver, draft)));
             }
         }
         if draft != Draft::Draft4 {
             objects.names = self.child(members, "propertyNames", resolver, draft);
+        }
+        if modern
+            && let Some(spot) =
+                members.get("dependencies").and_then(|it| self.spots.get(&address(it)))
+        {
+            // They went with 2019-09, which the library does not know.
+            let mut names = members.keys().cloned().collect();
+            self.edits.name(*spot, "x-dependencies".to_owned(), "-", &mut names);
         }
         let dependencies: &[&str] =
             if modern { &["dependentRequired", "dependentSchemas"] } else { &["dependencies"] };
@@ -442,7 +555,8 @@ impl<'a> Builder<'a> {
         {
             let then = self.child(members, "then", resolver, draft);
             let otherwise = self.child(members, "else", resolver, draft);
-            if then.is_some() || otherwise.is_some() {
+            // Alone it refuses nothing, and yet what it takes counts as evaluated.
+            if then.is_some() || otherwise.is_some() || self.unevaluated {
                 logic.condition = Some(Condition { when, then, otherwise });
             }
         }
@@ -455,13 +569,13 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn types(value: &Value) -> Option<Types> {
+fn types(value: &Value, draft: Draft) -> Option<Types> {
     match value {
-        Value::String(name) => Types::named(name),
+        Value::String(name) => Types::named(name, draft),
         Value::Array(names) => Some(
             names
                 .iter()
-                .filter_map(|name| Types::named(name.as_str()?))
+                .filter_map(|name| Types::named(name.as_str()?, draft))
                 .fold(Types::NONE, Types::or),
         ),
         _ => None,
@@ -480,8 +594,22 @@ fn count(members: &Map<String, Value>, keyword: &str) -> Option<u64> {
     Some(number.scaled(0).map_or(u64::MAX, |count| u64::try_from(count).unwrap_or(u64::MAX)))
 }
 
-fn numbers(members: &Map<String, Value>, draft: Draft) -> Option<Box<Numbers>> {
-    let number = |keyword: &str| members.get(keyword)?.as_number().map(Decimal::of);
+/// What is asserted of numbers, and the keywords of which the number is beyond arithmetic.
+fn numbers<'t>(
+    members: &Map<String, Value>,
+    draft: Draft,
+    written: impl Fn(&str) -> Option<&'t str>,
+) -> (Option<Box<Numbers>>, Vec<&'static str>) {
+    const KEYWORDS: [&str; 5] =
+        ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
+    let number = |keyword: &str| {
+        let number = members.get(keyword)?.as_number()?;
+        written(keyword).map_or_else(|| Some(Decimal::of(number)), Decimal::parse)
+    };
+    let lost = KEYWORDS.into_iter().filter(|keyword| {
+        members.get(*keyword).is_some_and(Value::is_number) && number(keyword).is_none()
+    });
+    let lost = lost.collect();
     let bound = |plain: &str, exclusive: &str, tighter: fn(Decimal, Decimal) -> bool| {
         let inclusive = number(plain);
         if draft == Draft::Draft4 {
@@ -502,74 +630,5 @@ fn numbers(members: &Map<String, Value>, draft: Draft) -> Option<Box<Numbers>> {
     };
     let some =
         numbers.minimum.is_some() || numbers.maximum.is_some() || numbers.multiple_of.is_some();
-    some.then(|| Box::new(numbers))
-}
-
-/// Bounds what a validator does with one instance: the ways through references at one place, and how deep they go.
-/// How deep.
-fn longest_chain(source: &Source, model: &Model) -> Result<usize, Fault> {
-    // Depth first without recursion; a reference back into the chain that leads to it counts as nothing.
-    #[derive(Clone, Copy)]
-    enum State {
-        New,
-        Open,
-        Done(u64, u32),
-    }
-    let mut longest = 0;
-    let mut states = vec![State::New; model.nodes.len()];
-    let mut order: Vec<NodeId> = Vec::new();
-    for start in 0..model.nodes.len() {
-        order.push(u32::try_from(start).unwrap_or(u32::MAX));
-        while let Some(id) = order.last().copied() {
-            let node = model.node(id);
-            match states.get(id as usize) {
-                Some(State::New) => {
-                    if let Some(state) = states.get_mut(id as usize) {
-                        *state = State::Open;
-                    }
-                    order.extend(
-                        node.in_place().iter().filter(|child| {
-                            matches!(states.get(**child as usize), Some(State::New))
-                        }),
-                    );
-                }
-                Some(State::Open) => {
-                    order.pop();
-                    let mut paths = node.refs.len() as u64;
-                    let mut chain = 0;
-                    for child in node.in_place() {
-                        if let Some(State::Done(below, depth)) = states.get(child as usize) {
-                            paths = paths.saturating_add(*below);
-                            chain = chain.max(depth + 1);
-                        }
-                    }
-                    if let Some(state) = states.get_mut(id as usize) {
-                        *state = State::Done(paths, chain);
-                    }
-                    longest = longest.max(chain as usize);
-                    if paths <= REFERENCE_PATHS_MAX && chain <= CHAIN_MAX {
-                        continue;
-                    }
-                    let (document, pointer) = model.pointer(id);
-                    if paths > REFERENCE_PATHS_MAX {
-                        let message = format!(
-                            "there are more than {REFERENCE_PATHS_MAX} ways through $ref from here; a payload would \
-                             be checked along each of them"
-                        );
-                        return Err(source.fault(document, &pointer, message));
-                    }
-                    if chain > CHAIN_MAX {
-                        let message = format!(
-                            "references and combinations lead on for more than {CHAIN_MAX} steps from here"
-                        );
-                        return Err(source.fault(document, &pointer, message));
-                    }
-                }
-                Some(State::Done(..)) | None => {
-                    order.pop();
-                }
-            }
-        }
-    }
-    Ok(longest)
+    (some.then(|| Box::new(numbers)), lost)
 }

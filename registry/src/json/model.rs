@@ -5,10 +5,11 @@ use std::{
     sync::Arc,
 };
 
+use jsonschema::Draft;
 use serde_json::Value;
 
 use super::{
-    number::{Decimal, value_key},
+    number::{self, Decimal, value_key},
     pattern::Pattern,
 };
 
@@ -26,6 +27,8 @@ pub(crate) struct Model {
     pub root: NodeId,
     /// What the documents are called; the schema itself has no name.
     pub documents: Vec<String>,
+    /// Whether some schema tells `1` from `1.0`.
+    pub strict_integers: bool,
     /// The longest way through nodes that see the same instance.
     pub chain: usize,
 }
@@ -124,6 +127,7 @@ pub(crate) struct Logic {
     pub condition: Option<Condition>,
 }
 
+/// An `if`. Without `then` and `else` it refuses nothing; it may evaluate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Condition {
     pub when: NodeId,
@@ -158,7 +162,7 @@ impl Values {
     }
 }
 
-/// A set of the types of an instance. An integer is a number.
+/// A set of the types of an instance. An integer is a number. Draft 4 tells `1` from `1.0`; later drafts do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Types(u8);
 
@@ -169,12 +173,14 @@ impl Types {
     pub(crate) const INTEGER: Self = Self(4);
     /// A number that is not an integer.
     pub(crate) const FRACTION: Self = Self(8);
-    pub(crate) const NUMBER: Self = Self(12);
+    /// An integer that is not written as one.
+    pub(crate) const WHOLE: Self = Self(128);
+    pub(crate) const NUMBER: Self = Self(140);
     pub(crate) const STRING: Self = Self(16);
     pub(crate) const ARRAY: Self = Self(32);
     pub(crate) const OBJECT: Self = Self(64);
-    pub(crate) const ALL: Self = Self(127);
-    pub(crate) const EACH: [Self; 7] = [
+    pub(crate) const ALL: Self = Self(255);
+    pub(crate) const EACH: [Self; 8] = [
         Self::OBJECT,
         Self::STRING,
         Self::INTEGER,
@@ -182,25 +188,28 @@ impl Types {
         Self::BOOLEAN,
         Self::ARRAY,
         Self::NULL,
+        Self::WHOLE,
     ];
 
     pub(crate) fn of(value: &Value) -> Self {
         match value {
             Value::Null => Self::NULL,
             Value::Bool(_) => Self::BOOLEAN,
-            Value::Number(number) if Decimal::of(number).is_integer() => Self::INTEGER,
-            Value::Number(_) => Self::FRACTION,
+            Value::Number(number) if !Decimal::of(number).is_integer() => Self::FRACTION,
+            Value::Number(number) if number::is_written_as_integer(number) => Self::INTEGER,
+            Value::Number(_) => Self::WHOLE,
             Value::String(_) => Self::STRING,
             Value::Array(_) => Self::ARRAY,
             Value::Object(_) => Self::OBJECT,
         }
     }
 
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str, draft: Draft) -> Option<Self> {
         Some(match name {
             "null" => Self::NULL,
             "boolean" => Self::BOOLEAN,
-            "integer" => Self::INTEGER,
+            "integer" if draft == Draft::Draft4 => Self::INTEGER,
+            "integer" => Self::INTEGER.or(Self::WHOLE),
             "number" => Self::NUMBER,
             "string" => Self::STRING,
             "array" => Self::ARRAY,
@@ -215,7 +224,7 @@ impl Types {
     }
 
     #[must_use]
-    pub(crate) fn or(self, other: Self) -> Self {
+    pub(crate) const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -239,7 +248,9 @@ impl std::fmt::Display for Types {
             (Self::NULL, "null"),
             (Self::BOOLEAN, "boolean"),
             (Self::NUMBER, "number"),
+            (Self::INTEGER.or(Self::WHOLE), "integer"),
             (Self::INTEGER, "integer"),
+            (Self::WHOLE, "integer written as a fraction"),
             (Self::FRACTION, "number that is no integer"),
             (Self::STRING, "string"),
             (Self::ARRAY, "array"),

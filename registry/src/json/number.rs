@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 
 use serde_json::{Number, Value};
 
+use super::exact::Exact;
+
 /// `±digits · 10^exponent`, without trailing zeros, so that equal numbers have equal parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Decimal {
@@ -44,6 +46,13 @@ impl Decimal {
         let digits: i128 = mantissa.replace('.', "").parse().unwrap_or_default();
         let exponent: i32 = exponent.parse().unwrap_or_default();
         Self::new(digits, exponent - i32::try_from(fraction).unwrap_or_default())
+    }
+
+    /// Of a text. None: it is no number that arithmetic has room for.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (negative, digits, exponent) = Exact::parse(text)?.parts()?;
+        let value = if negative { -digits } else { digits };
+        Some(Self::new(value, exponent))
     }
 
     pub(crate) fn is_integer(self) -> bool {
@@ -185,26 +194,56 @@ impl Decimal {
     }
 }
 
+/// Whether a number has neither a fraction nor an exponent, as far as one can see: a double of 2^63 and more was an
+/// integer beyond 64 bits, for all that one knows.
+pub(crate) fn is_written_as_integer(number: &Number) -> bool {
+    number.as_i64().is_some()
+        || number.as_u64().is_some()
+        || number.as_f64().is_some_and(|double| double.abs() >= 9_223_372_036_854_775_808.0)
+}
+
+/// The same number with a fraction or without one, whichever it has not. None: one is all that there is.
+pub(crate) fn respelled(value: &Value) -> Option<Value> {
+    let number = value.as_number()?;
+    let decimal = Decimal::of(number);
+    if !decimal.is_integer() {
+        return None;
+    }
+    let other = if is_written_as_integer(number) {
+        Value::Number(Number::from_f64(decimal.to_string().parse().ok()?)?)
+    } else {
+        decimal.to_value()?
+    };
+    let same = Decimal::of(other.as_number()?) == decimal;
+    (same && is_written_as_integer(number) != is_written_as_integer(other.as_number()?))
+        .then_some(other)
+}
+
 /// A text that is the same for equal values: 1 and 1.0 are equal, and so are objects in any order.
 pub(crate) fn value_key(value: &Value) -> String {
+    value_key_by(value, &|value| {
+        let Decimal { negative, digits, exponent } = Decimal::of(value.as_number()?);
+        Some(format!("{}{digits}e{exponent}", if negative { "-" } else { "" }))
+    })
+}
+
+/// The same, with numbers as somebody else writes them.
+pub(crate) fn value_key_by(value: &Value, number: &dyn Fn(&Value) -> Option<String>) -> String {
     let mut key = String::new();
-    write_key(value, &mut key);
+    write_key(value, number, &mut key);
     key
 }
 
-fn write_key(value: &Value, key: &mut String) {
+fn write_key(value: &Value, number: &dyn Fn(&Value) -> Option<String>, key: &mut String) {
     match value {
         Value::Null => key.push('n'),
         Value::Bool(value) => key.push(if *value { 't' } else { 'f' }),
-        Value::Number(number) => {
-            let Decimal { negative, digits, exponent } = Decimal::of(number);
-            key.push_str(&format!("{}{digits}e{exponent}", if negative { "-" } else { "" }));
-        }
+        Value::Number(_) => key.push_str(&number(value).unwrap_or_default()),
         Value::String(text) => key.push_str(&Value::String(text.clone()).to_string()),
         Value::Array(items) => {
             key.push('[');
             for item in items {
-                write_key(item, key);
+                write_key(item, number, key);
                 key.push(',');
             }
             key.push(']');
@@ -217,7 +256,7 @@ fn write_key(value: &Value, key: &mut String) {
                 key.push_str(&Value::String(name.clone()).to_string());
                 key.push(':');
                 if let Some(value) = members.get(name) {
-                    write_key(value, key);
+                    write_key(value, number, key);
                 }
                 key.push(',');
             }

@@ -18,6 +18,8 @@ use regex_automata::{
 use regex_syntax::hir::{Class, Hir, HirKind};
 use serde_json::{Value, json};
 
+use super::ecma::{self, Translated};
+
 /// Steps back that one match may take. Only look-around and back-references take any.
 const BACKTRACK_MAX: usize = 10_000;
 /// Bytes of one compiled expression.
@@ -34,6 +36,12 @@ const SEARCH_LENGTH_MAX: u64 = 300;
 /// One expression.
 pub(crate) struct Pattern {
     pub text: String,
+    /// The same for the engine.
+    pub engine: String,
+    /// The same for automata.
+    regular: String,
+    /// Why it is not one of ECMA-262. The engine reads it all the same: schemas that were registered stay readable.
+    pub fault: Option<String>,
     matcher: Option<Validator>,
     automaton: OnceLock<Option<DFA>>,
 }
@@ -45,13 +53,14 @@ impl fmt::Debug for Pattern {
 }
 
 /// How validators run expressions: linear time, and for the few that need to look around, a bounded number of steps.
-pub(crate) fn engine() -> PatternOptions<jsonschema::FancyRegex> {
+pub(crate) fn options() -> PatternOptions<jsonschema::FancyRegex> {
     PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_MAX).size_limit(COMPILED_BYTES_MAX)
 }
 
 /// About how many states an automaton for an expression has. None: not an expression without look-around.
 pub(crate) fn weight(text: &str) -> Option<usize> {
-    let translated = jsonschema_regex::to_rust_regex(text).ok()?;
+    let text = ecma::translate(text).unwrap_or_else(|_| Translated::same(text)).automaton;
+    let translated = jsonschema_regex::to_rust_regex(&text).ok()?;
     let hir = regex_syntax::ParserBuilder::new().nest_limit(100).build().parse(&translated).ok()?;
     Some(weight_of(&hir))
 }
@@ -75,12 +84,17 @@ fn weight_of(hir: &Hir) -> usize {
 
 impl Pattern {
     pub(crate) fn new(text: &str) -> Self {
+        let (Translated { engine, automaton }, fault) = match ecma::translate(text) {
+            Ok(translated) => (translated, None),
+            Err(fault) => (Translated::same(text), Some(fault)),
+        };
         let matcher = jsonschema::options()
             .offline()
-            .with_pattern_options(engine())
-            .build(&json!({ "pattern": text }))
+            .with_pattern_options(options())
+            .build(&json!({ "pattern": engine }))
             .ok();
-        Self { text: text.to_owned(), matcher, automaton: OnceLock::new() }
+        let text = text.to_owned();
+        Self { text, engine, regular: automaton, fault, matcher, automaton: OnceLock::new() }
     }
 
     /// One that matches exactly the texts given.
@@ -92,7 +106,8 @@ impl Pattern {
     /// One in the syntax of the automata.
     fn raw(text: String) -> Self {
         let automaton = OnceLock::from(build(&text));
-        Self { text, matcher: None, automaton }
+        let (engine, regular) = (text.clone(), text.clone());
+        Self { text, engine, regular, fault: None, matcher: None, automaton }
     }
 
     /// Whether it is an expression that the validator can run at all.
@@ -106,7 +121,7 @@ impl Pattern {
     }
 
     fn automaton(&self) -> Option<&DFA> {
-        let build = || build(&jsonschema_regex::to_rust_regex(&self.text).ok()?);
+        let build = || build(&jsonschema_regex::to_rust_regex(&self.regular).ok()?);
         self.automaton.get_or_init(build).as_ref()
     }
 }

@@ -205,7 +205,7 @@ impl Solver<'_> {
         let words = ["", "aA1!aA1!aA1!", " ", "-", "ab", "ba", "00", "a0", "_", "é"];
         samples.extend(words.map(str::to_owned));
         let words =
-            branch.patterns.iter().filter_map(|it| jsonschema_regex::pattern_witness(&it.text));
+            branch.patterns.iter().filter_map(|it| jsonschema_regex::pattern_witness(&it.engine));
         let padded = samples.iter().map(|sample| {
             let times = usize::try_from(min.min(TEXT_MAX)).unwrap_or(0);
             format!("{sample}{}", "a".repeat(times))

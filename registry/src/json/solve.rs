@@ -15,7 +15,7 @@ use super::{
     branch::{Atom, Branch, Lit, Piece, Side, Sides},
     evaluate,
     model::{NodeId, Types, Values},
-    number::Decimal,
+    number::{Decimal, respelled},
     pattern::Pattern,
     same::Sameness,
 };
@@ -199,8 +199,24 @@ impl<'a> Solver<'a> {
                 Some(false) => {}
                 None => outcome = Outcome::Unknown,
             }
+            if !self.tells_integers_apart() {
+                continue;
+            }
+            // A list of 1 takes 1.0 as well.
+            match respelled(value) {
+                Some(other) if self.holds(branch, &other) == Some(true) => {
+                    return Outcome::Instance(other);
+                }
+                Some(_) => {}
+                None if has_integers(value) => outcome = Outcome::Unknown,
+                None => {}
+            }
         }
         outcome
+    }
+
+    fn tells_integers_apart(&self) -> bool {
+        self.sides.writer.strict_integers || self.sides.reader.strict_integers
     }
 
     /// Whether a value that somebody lists has declared properties only, or is listed by the writer.
@@ -346,13 +362,21 @@ impl<'a> Solver<'a> {
     fn leaf(&mut self, branch: &Branch, depth: usize) -> Outcome {
         let mut outcome = Outcome::None;
         for types in Types::EACH {
-            if !branch.types.includes(types) {
+            // Where no schema tells them apart, what there is of the one there is of the other.
+            let told_apart = types != Types::WHOLE || self.tells_integers_apart();
+            if !branch.types.includes(types) || !told_apart {
                 continue;
             }
             let found = match types {
                 Types::NULL => self.listed(branch, vec![Value::Null]),
                 Types::BOOLEAN => self.listed(branch, vec![true.into(), false.into()]),
                 Types::INTEGER => self.number(branch, false),
+                Types::WHOLE => match self.number(branch, false) {
+                    Outcome::Instance(value) => {
+                        respelled(&value).map_or(Outcome::Unknown, Outcome::Instance)
+                    }
+                    found => found,
+                },
                 Types::FRACTION => self.number(branch, true),
                 Types::STRING => self.string(branch),
                 Types::ARRAY => self.array(branch, depth),
@@ -514,6 +538,16 @@ impl Declared {
         self.others
             || self.names.contains(name)
             || self.patterns.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+/// Whether there are integers in an array or an object, which may be written in two ways.
+fn has_integers(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => Decimal::of(number).is_integer(),
+        Value::Array(items) => items.iter().any(has_integers),
+        Value::Object(members) => members.values().any(has_integers),
+        _ => false,
     }
 }
 

@@ -5,13 +5,20 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value, map::Entry};
 
-use super::number::Decimal;
+use super::exact;
 use crate::definition::{Fault, Place};
 
 /// How deep a definition may nest. The JSON parser itself would go to 127, and a schema that nests by 100 is a bomb.
 pub(crate) const DEPTH_MAX: usize = 100;
 
-/// Reads a text: one JSON value, no key twice, not too deep.
+/// Reads a text whatever numbers are in it, and says whether there are such that the value does not hold as they are
+/// written.
+pub(crate) fn read_wide(file: &str, text: &str) -> Result<(Value, bool), Fault> {
+    let rounded = exact::rounded(text);
+    read(file, &rounded.text).map(|value| (value, rounded.wide))
+}
+
+/// Reads a text: one JSON value, no key twice, not too deep, numbers that a double has room for.
 pub(crate) fn read(file: &str, text: &str) -> Result<Value, Fault> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let read = Strict { depth: 0 }
@@ -267,8 +274,8 @@ pub(crate) fn write_canonical(value: &Value, out: &mut Vec<u8>) {
         Value::Null | Value::Bool(_) | Value::String(_) => {
             out.extend_from_slice(value.to_string().as_bytes());
         }
-        Value::Number(number) => {
-            out.extend_from_slice(Decimal::of(number).to_string().as_bytes());
+        Value::Number(_) => {
+            out.extend_from_slice(exact::canonical(value).unwrap_or_default().as_bytes());
         }
         Value::Array(items) => {
             out.push(b'[');
@@ -325,6 +332,7 @@ mod tests {
         assert!(fault.message.contains("\"a\" is there twice"), "{fault}");
         assert!(read("", &"[".repeat(200)).is_err());
         assert!(read("", "1e400").is_err());
+        assert_eq!(read_wide("", "1e400").map(|(_, wide)| wide), Ok(true));
         assert!(read("", "{} x").is_err());
     }
 

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::exact::rounded;
+
 /// A value of a text that was read before.
 #[derive(Debug, Clone)]
 pub(crate) enum Tree<'t> {
@@ -61,7 +63,7 @@ impl<'t> Tree<'t> {
     /// As validators see it.
     pub(crate) fn to_value(&self) -> Value {
         match self {
-            Self::Scalar(text) => serde_json::from_str(text).unwrap_or_default(),
+            Self::Scalar(text) => serde_json::from_str(&rounded(text).text).unwrap_or_default(),
             Self::Array(items) => items.iter().map(Self::to_value).collect(),
             Self::Object(members) => {
                 members.iter().map(|it| (it.name.as_ref(), it.value.to_value())).collect()
