@@ -2,6 +2,8 @@
 
 #[path = "json/conversion.rs"]
 mod conversion;
+#[path = "json/dialects.rs"]
+mod dialects;
 #[path = "clients/environment.rs"]
 mod environment;
 #[path = "json/generate.rs"]
@@ -12,6 +14,10 @@ mod github;
 mod golden;
 #[path = "json/hostile.rs"]
 mod hostile;
+#[path = "json/numbers.rs"]
+mod numbers;
+#[path = "json/patterns.rs"]
+mod patterns;
 #[path = "json/properties.rs"]
 mod properties;
 #[path = "json/python.rs"]

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::dialects::{DIALECTS, crossed, in_dialect};
+
 /// A source of choices: splitmix64.
 pub struct Choices(u64);
 
@@ -27,11 +29,6 @@ impl Choices {
     }
 }
 
-const DIALECTS: [&str; 3] = [
-    "http://json-schema.org/draft-06/schema#",
-    "http://json-schema.org/draft-07/schema#",
-    "https://json-schema.org/draft/2019-09/schema",
-];
 const NAMES: [&str; 5] = ["a", "b", "c", "ab", "x1"];
 const PATTERNS: [&str; 7] = ["^a", "b$", "^[a-c]+$", "^[a-z]{1,3}$", "^x", "^(?!b)", "\\d"];
 
@@ -40,8 +37,8 @@ fn scalar(choices: &mut Choices) -> Value {
         0 => Value::Null,
         1 => json!(true),
         2 => json!(false),
-        3 => json!(0),
-        4 => json!(1),
+        3 => choices.pick(&[json!(0), json!(-0.0), json!(5)]).clone(),
+        4 => choices.pick(&[json!(1), json!(1.0), json!(2), json!(3e0)]).clone(),
         5 => json!(1.5),
         6 => json!(-2),
         7 => json!(6),
@@ -156,9 +153,15 @@ fn keyword(choices: &mut Choices, members: &mut Map<String, Value>, depth: usize
         35 => ("not", schema(choices, depth - 1)),
         36 => {
             members.insert("if".into(), schema(choices, depth - 1));
+            if choices.one_in(3) {
+                return;
+            }
             (*choices.pick(&["then", "else"]), schema(choices, depth - 1))
         }
-        37 => (*choices.pick(&["unevaluatedProperties", "unevaluatedItems"]), json!(false)),
+        37 => {
+            let part = if choices.one_in(4) { schema(choices, 0) } else { json!(false) };
+            (*choices.pick(&["unevaluatedProperties", "unevaluatedItems"]), part)
+        }
         _ => ("$ref", json!(choices.pick(&["#/$defs/one", "#/$defs/two"]))),
     };
     members.insert(keyword.to_owned(), value);
@@ -186,10 +189,39 @@ pub fn document(choices: &mut Choices) -> Value {
         let defs = json!({ "one": schema(choices, 1), "two": schema(choices, 2) });
         members.insert("$defs".into(), defs);
         if choices.one_in(5) {
-            members.insert("$schema".into(), json!(choices.pick(&DIALECTS)));
+            members.insert("$schema".into(), json!(choices.pick(&DIALECTS[1..4])));
         }
     }
     root
+}
+
+/// Two versions of a schema.
+pub struct Pair {
+    pub old: Value,
+    pub new: Value,
+    /// Whether all references are pointers into a document of 2020-12.
+    pub plain: bool,
+}
+
+/// By chance one of generated schemas, or of those of the suite crossed with each other, in any dialect.
+pub fn pair(choices: &mut Choices) -> Pair {
+    let plain = choices.one_in(2);
+    let suite = !plain && choices.below(5) > 0;
+    let make = |choices: &mut Choices| if suite { crossed(choices) } else { document(choices) };
+    let old = make(choices);
+    let mut new = changed(choices, &old);
+    if choices.one_in(3) {
+        new = changed(choices, &new);
+    }
+    if choices.one_in(if suite { 3 } else { 12 }) {
+        new = make(choices);
+    }
+    if plain || choices.one_in(3) {
+        return Pair { old, new, plain };
+    }
+    let dialect = choices.below(DIALECTS.len());
+    let other = if choices.one_in(8) { choices.below(DIALECTS.len()) } else { dialect };
+    Pair { old: in_dialect(dialect, &old), new: in_dialect(other, &new), plain }
 }
 
 /// Objects of a document, as pointers.
@@ -324,9 +356,11 @@ pub fn instance(choices: &mut Choices, root: &Value, at: &Value, depth: usize) -
         "array" => {
             let least = members.get("minItems").and_then(Value::as_u64).unwrap_or(0) as usize;
             let count = (least + choices.below(4)).min(8);
-            let prefix =
-                members.get("prefixItems").and_then(Value::as_array).cloned().unwrap_or_default();
-            let rest = members.get("items").cloned().unwrap_or(json!(true));
+            let listed = members.get("items").and_then(Value::as_array);
+            let prefix = members.get("prefixItems").and_then(Value::as_array).or(listed);
+            let prefix = prefix.cloned().unwrap_or_default();
+            let rest = if listed.is_some() { "additionalItems" } else { "items" };
+            let rest = members.get(rest).cloned().unwrap_or(json!(true));
             let contains = members.get("contains").cloned();
             let item = |choices: &mut Choices, index: usize| {
                 let at = prefix.get(index).unwrap_or(&rest).clone();
@@ -354,6 +388,9 @@ fn object(
     names.extend(properties.keys().filter(|_| choices.one_in(2)).cloned());
     if choices.one_in(3) {
         names.push((*choices.pick(&NAMES)).to_owned());
+    }
+    if choices.one_in(8) {
+        names.push((*choices.pick(&["foo", "bar", "baz", "f", "value"])).to_owned());
     }
     let additional = members.get("additionalProperties").cloned().unwrap_or(json!(true));
     let mut object = Map::new();

@@ -14,7 +14,7 @@ use tidings_registry::{
 
 use crate::{
     environment::python,
-    generate::{Choices, changed, document, instance},
+    generate::{Choices, Pair, instance, pair},
     golden::options,
 };
 
@@ -27,8 +27,7 @@ fn another_validator_agrees() {
     let mut lines = String::new();
     for seed in 0..PAIRS {
         let mut choices = Choices::new(seed + 5_000_000);
-        let old_text = document(&mut choices);
-        let new_text = changed(&mut choices, &old_text);
+        let Pair { old: old_text, new: new_text, .. } = pair(&mut choices);
         let parse = |it: &Value| Schema::parse(&Definition::text(it.to_string()), &[]).ok();
         let (Some(old), Some(new)) = (parse(&old_text), parse(&new_text)) else { continue };
         let comparison = old.compare(&new, options(ContentModel::Strict));
