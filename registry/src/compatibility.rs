@@ -4,6 +4,7 @@ use semver::Version;
 
 use crate::{
     affected::Affected,
+    counterexample::{PAYLOADS_BYTES_MAX, PayloadRoom},
     finding::{Change, Comparison, Direction, Finding, Severity, Verdict},
     version::Bump,
 };
@@ -126,7 +127,13 @@ impl Report {
             self.required = self.required.max(bump);
         }
         self.compared.extend(against.cloned());
-        let found = |finding| Found { against: against.cloned(), finding };
+        let carried = self.findings.iter().filter_map(|it| it.finding.counterexample.as_ref());
+        let carried: usize = carried.map(|it| it.payload.len()).sum();
+        let mut room = PayloadRoom(PAYLOADS_BYTES_MAX.saturating_sub(carried));
+        let found = |mut finding: Finding| {
+            room.take(&mut finding.counterexample);
+            Found { against: against.cloned(), finding }
+        };
         self.findings.extend(comparison.findings.into_iter().map(found));
     }
 

@@ -306,6 +306,7 @@ impl From<Found> for v1::Finding {
     fn from(Found { against, finding }: Found) -> Self {
         // What stands in a further file has no place in the proposed text.
         let place = if finding.place.file.is_empty() { finding.place } else { Place::default() };
+        let shown = finding.counterexample.unwrap_or_default();
         Self {
             rule: finding.rule.into(),
             severity: v1::Severity::from(finding.severity).into(),
@@ -317,9 +318,12 @@ impl From<Found> for v1::Finding {
             compared_version: text(against.as_ref()),
             message: finding.message,
             suggestion: finding.suggestion,
-            witness: finding.witness,
+            witness: shown.payload,
             line: place.line,
             column: place.column,
+            witness_path: shown.pointer,
+            witness_fragment: shown.fragment,
+            witness_bytes: u32::try_from(shown.bytes).unwrap_or(u32::MAX),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a comparison of two schemas finds, and what follows from it.
 
-use crate::definition::Place;
+use crate::{counterexample::Counterexample, definition::Place};
 
 /// Whether the one side reads what the other wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,8 +75,8 @@ pub struct Finding {
     pub message: String,
     /// What to do instead; empty where there is nothing to do.
     pub suggestion: String,
-    /// A payload that shows the break: valid for the one side, refused or misread by the other. Checked.
-    pub witness: String,
+    /// A payload that shows the break.
+    pub counterexample: Option<Counterexample>,
     /// Where in the new text.
     pub place: Place,
 }

@@ -34,6 +34,7 @@ use self::{
     tree::Tree,
 };
 use crate::{
+    counterexample::{PAYLOADS_BYTES_MAX, PayloadRoom},
     definition::{Definition, Fault, Import, InvalidSchema, Violation},
     finding::{Change, Comparison, ContentModel, Finding, Options, Severity},
 };
@@ -390,8 +391,12 @@ fn compare(old: &Schema, new: &Schema, options: Options) -> Comparison {
         let (writer, reader) = if backward { (old, new) } else { (new, old) };
         let failures = failures(writer, reader, strict);
         let models = (&writer.model, &reader.model);
+        let mut room = PayloadRoom(PAYLOADS_BYTES_MAX / 2);
         findings.extend(failures.iter().map(|failure| {
-            report::finding(failure, models, backward, |path| new.source.place_of(path))
+            let place = |path: &str| new.source.place_of(path);
+            let mut finding = report::finding(failure, models, backward, place);
+            room.take(&mut finding.counterexample);
+            finding
         }));
     }
     let drift = Drift::between(old, new);

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! - [`definition`]: what an author hands in, and what is wrong with it.
-//! - [`finding`]: what a comparison finds, and what follows: verdicts and the bump.
+//! - [`finding`]: what a comparison finds, and what follows: verdicts and the bump; [`counterexample`]: payloads that show it.
 //! - [`protobuf`], [`json`], [`avro`]: one format each: parse, canonical form, compare, validate.
 //! - [`mod@format`]: a schema of any of the three.
 //! - [`converter`]: payloads of one version given as another.
@@ -35,6 +35,7 @@ pub mod compatibility;
 pub mod consumer;
 pub mod convert;
 pub mod converter;
+pub mod counterexample;
 pub mod definition;
 pub mod error;
 pub mod finding;

@@ -156,6 +156,10 @@ fn a_diff_says_what_breaks_whom_and_what_to_do_instead() {
         place.tell(&format!("diff order/v1.proto order/v2.proto -o {output}"), 100);
     }
     place.tell("diff order/v1.json order/v2.json", 100);
+    // Of a payload that is long, the part that counts.
+    place.tell("diff order/long.json order/shorter.json", 100);
+    place.tell("diff order/long.json order/shorter.json -o json", 100);
+    place.tell("diff order/long.json order/shorter.json -o junit", 100);
     place.tell("diff order/v1.avsc order/v2.avsc", 100);
     place.tell("diff order/v1.proto order/v1.proto", 0);
     place.tell("diff order/v1.proto order/v1.proto -o junit", 0);

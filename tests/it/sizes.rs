@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
+use serde_json::json;
 use tidings::proto::events::v1::{
     DeleteTopicRequest, Event, EventView, ListTopicsRequest, PublishRequest, ReadRequest,
     SubscribeRequest, SubscribeResponse, Topic, event::Payload,
@@ -21,6 +22,7 @@ use crate::{
         Options, PATIENCE, Server, Subscription, assert_refused, earliest, endpoint, event, events,
         events_over, large_events, latest, metadata, offsets, read_from, subscribe_to, within,
     },
+    registry::report_of,
     registry_pair::draft,
 };
 
@@ -255,6 +257,71 @@ async fn a_report_of_thousands_of_breaks_fits_into_its_answer_and_into_details()
     let refused = registry.register_schema(register(message("string", 500))).await.unwrap_err();
     assert_refused(&refused, Code::FailedPrecondition, "SCHEMA_INCOMPATIBLE");
     assert!(refused.details().len() <= 4_096, "{} bytes of details", refused.details().len());
+    server.assert_calm();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_counterexamples_leave_room_in_answers_and_in_details() {
+    const VERSIONS: usize = 6;
+    let server = Server::start(Options::default()).await;
+    let mut registry = SchemaRegistryServiceClient::new(server.channel());
+    // Each payload has 40 KB that are required, and 60 properties change.
+    let schema = |subject: &str, kind: &str, version: usize| {
+        let long = json!({"type": "string", "minLength": 1_000});
+        let required: Vec<_> = (0..40).map(|at| format!("filler{at}")).collect();
+        let filler = required.iter().map(|name| (name.clone(), long.clone()));
+        let changed = (0..60).map(|at| (format!("changed{at}"), json!({"type": kind})));
+        let added = (0..version).map(|at| (format!("added{at}"), json!({"type": "null"})));
+        let properties: serde_json::Map<_, _> = filler.chain(changed).chain(added).collect();
+        let text = json!({"type": "object", "properties": properties, "required": required});
+        draft(subject, SchemaFormat::Json, &text.to_string())
+    };
+    let register = |schema| RegisterSchemaRequest { schema: Some(schema), ..Default::default() };
+    for version in 0..VERSIONS {
+        registry.register_schema(register(schema("large", "string", version))).await.unwrap();
+    }
+    let breaking = schema("large", "integer", VERSIONS);
+    let check = CheckSchemaRequest { schema: Some(breaking.clone()), ..Default::default() };
+    let answer = registry.check_schema(check).await.unwrap().into_inner();
+    assert!(answer.encoded_len() <= MESSAGE_BYTES_MAX, "{} bytes", answer.encoded_len());
+    let report = answer.report.unwrap();
+    assert_eq!(report.findings.len(), 2 * 60 * VERSIONS);
+    let carried = report.findings.iter().filter(|it| !it.witness.is_empty());
+    assert!((10..50).contains(&carried.count()), "some have their payload, as many as fit");
+    for it in &report.findings {
+        assert!((40_000..60_000).contains(&it.witness_bytes), "{} bytes", it.witness_bytes);
+        assert!(it.witness_path.starts_with("/changed"), "{}", it.witness_path);
+        assert!(["\"\"", "0"].contains(&it.witness_fragment.as_str()), "{}", it.witness_fragment);
+        assert!(it.witness.is_empty() || it.witness.len() == it.witness_bytes as usize);
+    }
+
+    let refused = registry.register_schema(register(breaking)).await.unwrap_err();
+    assert_refused(&refused, Code::FailedPrecondition, "SCHEMA_INCOMPATIBLE");
+    assert!(refused.details().len() <= 4_096, "{} bytes of details", refused.details().len());
+    let details = report_of(&refused);
+    assert!(!details.findings.is_empty() && details.findings.len() < 20);
+    assert_eq!(details.total_findings, report.total_findings);
+    for it in &details.findings {
+        assert!(it.witness.is_empty() && it.witness_bytes > 40_000);
+        assert!(!it.witness_fragment.is_empty(), "{it:?}");
+    }
+
+    // Many reports in one answer share the room.
+    let subjects: Vec<_> = (0..20).map(|n| format!("large{n}")).collect();
+    let all = |kind: &str| ApplySchemasRequest {
+        schemas: subjects.iter().map(|subject| schema(subject, kind, 0)).collect(),
+        ..Default::default()
+    };
+    registry.apply_schemas(all("string")).await.unwrap();
+    let plan = ApplySchemasRequest { validate_only: true, ..all("integer") };
+    let planned = registry.apply_schemas(plan).await.unwrap().into_inner();
+    assert!(planned.encoded_len() <= MESSAGE_BYTES_MAX, "{} bytes", planned.encoded_len());
+    for result in &planned.results {
+        let report = result.report.as_ref().unwrap();
+        assert_eq!(report.total_findings, 120);
+        let first = report.findings.first().unwrap();
+        assert!(first.witness_bytes > 40_000 && !first.witness_fragment.is_empty());
+    }
     server.assert_calm();
 }
 

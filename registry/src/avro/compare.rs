@@ -11,6 +11,7 @@ use super::{
     witness, wording,
 };
 use crate::{
+    counterexample::Counterexample,
     definition::Place,
     finding::{Change, Comparison, Direction, Finding, Severity},
 };
@@ -96,7 +97,7 @@ fn breaks(sides: &Sides<'_>, backward: &Resolution, forward: &Resolution) -> Vec
             };
             let steps = resolution.writer_paths.steps(pair.writer_path);
             let witness = witness::find(writer, reader, issue, pair, &steps);
-            finding.witness = witness.unwrap_or_default();
+            finding.counterexample = witness.map(Counterexample::whole);
         }
         findings.push(finding);
     }
@@ -163,7 +164,7 @@ pub fn note(
         new_value: wording::short(&new_value),
         message,
         suggestion: String::new(),
-        witness: String::new(),
+        counterexample: None,
         place,
     }
 }

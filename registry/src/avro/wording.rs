@@ -71,7 +71,7 @@ pub fn tell(sides: &Sides<'_>, it: &Break<'_>) -> Finding {
         new_value: short(&told.new_value),
         message: told.message,
         suggestion: told.suggestion,
-        witness: String::new(),
+        counterexample: None,
         place,
     }
 }

@@ -516,7 +516,7 @@ fn of_version(
         new_value: declared.to_string(),
         message,
         suggestion: format!("declare {least}, or no version"),
-        witness: String::new(),
+        counterexample: None,
         place: Place::default(),
     };
     Found { against: None, finding }

@@ -1,6 +1,9 @@
 //! Arrays with given facts.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -8,11 +11,11 @@ use super::{
     branch::{Atom, Branch, Lit, Piece},
     model::Values,
     number::value_key,
-    solve::{Outcome, SIZE_MAX, Solver, size},
+    solve::{Outcome, Solver, size},
 };
 
-/// Longest array that is built.
-const ITEMS_MAX: u64 = 300;
+/// Longest array whose items have to differ: each is searched for with all before it excluded.
+const UNIQUE_ITEMS_MAX: u64 = 300;
 
 impl Solver<'_> {
     /// What the nodes of a branch say about an item.
@@ -151,7 +154,7 @@ impl Solver<'_> {
         unsure: bool,
         depth: usize,
     ) -> Outcome {
-        let mut extra: Vec<(usize, Piece)> = Vec::new();
+        let mut extra: HashMap<usize, Vec<Piece>> = HashMap::new();
         let mut length = min;
         for (lit, count, from) in wanted {
             if max.is_some_and(|max| max < *count) {
@@ -170,11 +173,11 @@ impl Solver<'_> {
                         // At the end there is room for all that are left.
                         let room = max.map_or(u64::MAX, |max| max - index as u64);
                         let times = if last { (count - placed).min(room) } else { 1 };
-                        if *count > ITEMS_MAX {
+                        if *count > self.limits.items {
                             return Outcome::Large;
                         }
                         for offset in 0..usize::try_from(times).unwrap_or(0) {
-                            extra.push((index + offset, Piece::Lit(*lit)));
+                            extra.entry(index + offset).or_default().push(Piece::Lit(*lit));
                             length = length.max((index + offset) as u64 + 1);
                         }
                         placed += times;
@@ -196,31 +199,37 @@ impl Solver<'_> {
         if branch.repeats {
             return self.repeating(branch, alike, length.max(2), (max, &extra), depth);
         }
-        if length > ITEMS_MAX {
+        let most = if branch.unique { UNIQUE_ITEMS_MAX } else { self.limits.items };
+        if length > most {
             return if unsure { Outcome::Unknown } else { Outcome::Large };
         }
         let mut items = Vec::new();
         let mut total = 0;
         let mut keys = HashSet::new();
+        let mut plain: Option<Value> = None;
         for index in 0..usize::try_from(length).unwrap_or(0) {
-            let mut more: Vec<_> = extra
-                .iter()
-                .filter(|(at, _)| *at == index)
-                .map(|(_, piece)| piece.clone())
-                .collect();
+            let mut more = extra.get(&index).cloned().unwrap_or_default();
             if branch.unique && !items.is_empty() {
                 let taken = Piece::Atom(Atom::NotValues(Arc::new(Values::new(items.clone()))));
                 more.push(taken);
             }
-            let item = match self.item(branch, index, &more, depth) {
+            // Behind the prefix an item of which nothing more is asked is as the one before.
+            let is_plain = index > alike
+                && more.is_empty()
+                && !branch.items.iter().any(|(pinned, _)| *pinned == index);
+            let same = plain.as_ref().filter(|_| is_plain).cloned().map(Outcome::Instance);
+            let item = match same.unwrap_or_else(|| self.item(branch, index, &more, depth)) {
                 Outcome::Instance(item) => item,
                 // Alone the item could be, so that something else is in the way.
                 Outcome::None if more.is_empty() => return Outcome::None,
                 Outcome::None => return Outcome::Unknown,
                 other => return other,
             };
+            if is_plain && plain.is_none() {
+                plain = Some(item.clone());
+            }
             total += size(&item);
-            if total > SIZE_MAX {
+            if total > self.limits.values {
                 return Outcome::Large;
             }
             if branch.unique && !keys.insert(value_key(&item)) {
@@ -228,6 +237,7 @@ impl Solver<'_> {
             }
             items.push(item);
         }
+        self.spend_on(total);
         Outcome::Instance(Value::Array(items))
     }
 
@@ -237,7 +247,7 @@ impl Solver<'_> {
         branch: &Branch,
         alike: usize,
         length: u64,
-        (max, extra): (Option<u64>, &[(usize, Piece)]),
+        (max, extra): (Option<u64>, &HashMap<usize, Vec<Piece>>),
         depth: usize,
     ) -> Outcome {
         let mut none = extra.is_empty() && branch.items.is_empty();
@@ -251,29 +261,29 @@ impl Solver<'_> {
                 match self.lits(&lits, depth + 1) {
                     Outcome::Instance(value) => {
                         let length = length.max(second as u64 + 1);
-                        if length > ITEMS_MAX {
+                        if length > self.limits.items {
                             return Outcome::Large;
                         }
-                        let mut items = Vec::new();
+                        let (mut items, mut total) = (Vec::new(), 0);
                         for index in 0..usize::try_from(length).unwrap_or(0) {
-                            let more = extra.iter().filter(|(at, _)| *at == index);
-                            let more: Vec<_> = more.map(|(_, piece)| piece.clone()).collect();
-                            if index == first || index == second {
-                                items.push(value.clone());
+                            let more = extra.get(&index).map_or(&[][..], Vec::as_slice);
+                            let item = if index == first || index == second {
+                                value.clone()
                             } else if let Outcome::Instance(item) =
-                                self.item(branch, index, &more, depth)
+                                self.item(branch, index, more, depth)
                             {
-                                items.push(item);
+                                item
                             } else {
                                 return Outcome::Unknown;
+                            };
+                            total += size(&item);
+                            if total > self.limits.values {
+                                return Outcome::Large;
                             }
+                            items.push(item);
                         }
-                        let value = Value::Array(items);
-                        return if size(&value) > SIZE_MAX {
-                            Outcome::Large
-                        } else {
-                            Outcome::Instance(value)
-                        };
+                        self.spend_on(total);
+                        return Outcome::Instance(Value::Array(items));
                     }
                     Outcome::None => {}
                     Outcome::Large | Outcome::Unknown => none = false,

@@ -207,7 +207,7 @@ fn info(rule: &'static str, message: String) -> Finding {
         new_value: String::new(),
         message,
         suggestion: String::new(),
-        witness: String::new(),
+        counterexample: None,
         place: Place::default(),
     }
 }

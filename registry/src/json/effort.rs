@@ -28,8 +28,12 @@ pub(crate) fn depth(value: &Value) -> usize {
 
 /// Whether a list of all faults of a value can be had.
 pub(crate) fn is_small(model: &Model, value: &Value) -> bool {
-    let mut count = Count { model, known: HashMap::new() };
-    count.visits(model.root, value) <= VISITS_MAX
+    visits(model, value) <= VISITS_MAX
+}
+
+/// How often the nodes of a model look at a value or a part of it.
+pub(crate) fn visits(model: &Model, value: &Value) -> u64 {
+    Count { model, known: HashMap::new() }.visits(model.root, value)
 }
 
 struct Count<'a> {

@@ -3,15 +3,16 @@
 //! Every keyword of the reader becomes a question to the solver: is there an instance that is valid for the writer and
 //! that this keyword refuses? Where the answer is no for all of them, the reader takes everything.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, mem, sync::Arc};
 
 use jsonschema::Validator;
 use serde_json::Value;
 
 use super::{
     branch::{Atom, Branch, Lit, Piece, Side, Sides},
+    effort,
     model::{NodeId, Types, Values},
-    solve::{Outcome, Solver},
+    solve::{Limits, Outcome, Solver},
 };
 
 /// Steps in parts of instances that are followed.
@@ -20,12 +21,12 @@ const DEPTH_MAX: usize = 50;
 const BRANCHES_MAX: usize = 64;
 /// Failures that one answer lists.
 pub(crate) const FAILURES_MAX: usize = 200;
-/// Longest witness, in bytes of JSON.
-pub(crate) const WITNESS_BYTES_MAX: usize = 2 << 10;
-/// Candidate witnesses that the validators are asked about.
-const CHECKS_MAX: usize = 100;
+/// Visits of nodes that the validators may take to confirm counterexamples.
+const CHECK_VISITS_MAX: u64 = 2_000_000;
 /// Work for the last resort, the question as a whole.
 const WHOLE_WORK: u64 = 40_000;
+/// Work for payloads that have to be large.
+const LARGE_WORK: u64 = 40_000;
 
 /// What a reader refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,7 +78,8 @@ pub(crate) struct Failure {
     /// What exactly is refused, where that is a list.
     pub refused: String,
     pub proven: bool,
-    pub witness: Option<Value>,
+    /// A payload that shows it: a counterexample.
+    pub payload: Option<Value>,
     /// How many of the values below lead to it: the property names and indexes from the root.
     pub path: String,
 }
@@ -105,6 +107,8 @@ struct Question {
 /// Finds everything that can fail.
 pub(crate) struct Finder<'a> {
     pub(super) solver: Solver<'a>,
+    /// The one that builds large payloads.
+    large: Solver<'a>,
     validators: (&'a Validator, &'a Validator),
     frames: Vec<Frame>,
     /// Questions that were asked, and whether something failed.
@@ -114,7 +118,8 @@ pub(crate) struct Finder<'a> {
     /// The reader's nodes that are being asked about, with how far down the instance.
     within: Vec<(usize, NodeId)>,
     failures: Vec<Failure>,
-    checks: usize,
+    /// Visits left for the validators.
+    visits: u64,
 }
 
 impl<'a> Finder<'a> {
@@ -125,14 +130,15 @@ impl<'a> Finder<'a> {
         work: u64,
     ) -> Self {
         Self {
-            solver: Solver::new(sides, strict, work),
+            solver: Solver::new(sides, strict, Limits::SMALL, work),
+            large: Solver::new(sides, strict, Limits::LARGE, LARGE_WORK),
             validators,
             frames: Vec::new(),
             visited: HashMap::new(),
             noted: 0,
             within: Vec::new(),
             failures: Vec::new(),
-            checks: 0,
+            visits: CHECK_VISITS_MAX,
         }
     }
 
@@ -140,33 +146,36 @@ impl<'a> Finder<'a> {
     pub(crate) fn run(mut self) -> Vec<Failure> {
         let (writer, reader) = (self.solver.sides.writer.root, self.solver.sides.reader.root);
         self.goal(&[Lit::writer(writer)], reader, 0);
-        if self.failures.is_empty() || self.failures.iter().any(|failure| failure.proven) {
+        if self.failures.is_empty() || self.failures.iter().any(|it| it.payload.is_some()) {
             return self.failures;
         }
         // Nothing was shown. The question as a whole may have an answer still.
         let sides = self.solver.sides;
-        let mut whole = Solver::new(sides, self.solver.strict, WHOLE_WORK);
+        let mut whole = Solver::new(sides, self.solver.strict, Limits::LARGE, WHOLE_WORK);
         let branch = Branch::of(sides, &[Lit::writer(writer), Lit::reader(reader).negated()]);
         match whole.branch(branch, 0) {
-            Outcome::None => return Vec::new(),
+            Outcome::None if !self.failures.iter().any(|failure| failure.proven) => {
+                return Vec::new();
+            }
             Outcome::Instance(value) => {
                 if self.shows(&value)
                     && let Some(first) = self.failures.first_mut()
                 {
                     first.proven = true;
-                    first.witness = Some(value);
+                    first.payload = Some(value);
                 }
             }
-            Outcome::Large | Outcome::Unknown => {}
+            Outcome::None | Outcome::Large | Outcome::Unknown => {}
         }
         self.failures
     }
 
     fn shows(&mut self, value: &Value) -> bool {
-        self.checks += 1;
-        self.checks <= CHECKS_MAX
-            && self.validators.0.is_valid(value)
-            && !self.validators.1.is_valid(value)
+        let sides = self.solver.sides;
+        let visits = [sides.writer, sides.reader].map(|model| effort::visits(model, value));
+        let Some(left) = self.visits.checked_sub(visits.iter().sum()) else { return false };
+        self.visits = left;
+        self.validators.0.is_valid(value) && !self.validators.1.is_valid(value)
     }
 
     /// Whether all that these say of an instance makes it valid for the reader.
@@ -528,23 +537,45 @@ impl<'a> Finder<'a> {
             return false;
         }
         let listed = self.listed(question.kind, &case);
-        let (proven, witness) = match outcome {
-            Outcome::Instance(value) => match self.lift(value) {
-                Some(value) if self.shows(&value) => (true, Some(value)),
-                _ => (false, None),
-            },
-            // Too large to write down. That something is there, and that the writer takes its like, is known.
-            Outcome::Large => (self.stands(branch), None),
-            Outcome::Unknown | Outcome::None => (false, None),
+        let whole = match outcome {
+            Outcome::Instance(value) => self.lift(value),
+            outcome => outcome,
         };
-        self.fail(question, branch, listed, proven, witness);
+        let (proven, payload) = match whole {
+            Outcome::Instance(value) if self.shows(&value) => (true, Some(value)),
+            Outcome::Large => match self.large(&case) {
+                Some(value) => (true, Some(value)),
+                // Too large to write down. That something is there, and that the writer takes its
+                // like, is known.
+                None => (self.stands(branch), None),
+            },
+            Outcome::Instance(_) | Outcome::Unknown | Outcome::None => (false, None),
+        };
+        self.fail(question, branch, listed, proven, payload);
         true
     }
 
     /// Whether the writer takes something at this place that is like what cannot be written down.
     fn stands(&mut self, branch: &Branch) -> bool {
         let Outcome::Instance(value) = self.solver.branch(branch.clone(), 1) else { return false };
-        self.lift(value).is_some_and(|value| self.validators.0.is_valid(&value))
+        match self.lift(value) {
+            Outcome::Instance(value) => self.validators.0.is_valid(&value),
+            _ => false,
+        }
+    }
+
+    /// A large payload that shows a case.
+    fn large(&mut self, case: &Branch) -> Option<Value> {
+        mem::swap(&mut self.solver, &mut self.large);
+        let whole = match self.solver.branch(case.clone(), 1) {
+            Outcome::Instance(value) => self.lift(value),
+            outcome => outcome,
+        };
+        mem::swap(&mut self.solver, &mut self.large);
+        match whole {
+            Outcome::Instance(value) if self.shows(&value) => Some(value),
+            _ => None,
+        }
     }
 
     /// Which of the writer's values are refused.
@@ -572,7 +603,7 @@ impl<'a> Finder<'a> {
         branch: &Branch,
         refused: String,
         proven: bool,
-        witness: Option<Value>,
+        payload: Option<Value>,
     ) {
         self.noted += 1;
         let Question { kind, reader, name } = question.clone();
@@ -580,36 +611,26 @@ impl<'a> Finder<'a> {
             failure.kind == kind && failure.reader == reader && failure.name == name
         });
         if let Some(earlier) = earlier {
-            if !earlier.proven && proven {
-                earlier.proven = true;
-                earlier.witness = witness;
-                earlier.refused = refused;
+            if earlier.payload.is_none() && (payload.is_some() || proven && !earlier.proven) {
+                let path = path(&self.frames);
+                *earlier = Failure { proven, payload, refused, path, ..earlier.clone() };
             }
             return;
         }
         if self.failures.len() >= FAILURES_MAX {
             return;
         }
-        let mut path = String::new();
-        for frame in &self.frames {
-            match &frame.step {
-                Step::Property(name) => {
-                    path.push('/');
-                    path.push_str(&name.replace('~', "~0").replace('/', "~1"));
-                }
-                Step::Item(index) => path.push_str(&format!("/{index}")),
-            }
-        }
+        let path = path(&self.frames);
         let writer = self.counterpart(branch, kind, &name);
-        self.failures.push(Failure { kind, reader, writer, name, refused, proven, witness, path });
+        self.failures.push(Failure { kind, reader, writer, name, refused, proven, payload, path });
     }
 
     /// An instance as a whole, with this part where the frames lead.
-    fn lift(&mut self, value: Value) -> Option<Value> {
+    fn lift(&mut self, value: Value) -> Outcome {
         let mut value = value;
         let sides = self.solver.sides;
         for index in (0..self.frames.len()).rev() {
-            let frame = self.frames.get(index)?;
+            let Some(frame) = self.frames.get(index) else { return Outcome::Unknown };
             let only = Piece::Atom(Atom::Given(Arc::new(Values::new(vec![value]))));
             let pieces = match &frame.step {
                 Step::Property(name) => vec![
@@ -623,9 +644,20 @@ impl<'a> Finder<'a> {
                 ],
             };
             let case = frame.branch.with(sides, &pieces);
-            let Outcome::Instance(whole) = self.solver.branch(case, 1) else { return None };
-            value = whole;
+            match self.solver.branch(case, 1) {
+                Outcome::Instance(whole) => value = whole,
+                outcome => return outcome,
+            }
         }
-        Some(value)
+        Outcome::Instance(value)
     }
+}
+
+/// The way down as a JSON pointer.
+fn path(frames: &[Frame]) -> String {
+    let token = |frame: &Frame| match &frame.step {
+        Step::Property(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+        Step::Item(index) => format!("/{index}"),
+    };
+    frames.iter().map(token).collect()
 }

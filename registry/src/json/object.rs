@@ -12,11 +12,9 @@ use super::{
     evaluate::of_property,
     model::{Types, Values},
     pattern::Pattern,
-    solve::{Outcome, SIZE_MAX, Solver, size},
+    solve::{Outcome, Solver, size},
 };
 
-/// Properties that are added to reach `minProperties`.
-const FILLERS_MAX: u64 = 300;
 /// Expressions of which all combinations are tried for a name.
 const PATTERNS_MAX: usize = 4;
 
@@ -248,10 +246,11 @@ impl Solver<'_> {
                     outcome.get_or_insert(Outcome::Large);
                 }
             }
-            if total > SIZE_MAX {
+            if total > self.limits.values {
                 outcome.get_or_insert(Outcome::Large);
             }
         }
+        self.spend_on(total);
         outcome.unwrap_or(Outcome::Instance(Value::Object(members)))
     }
 
@@ -377,7 +376,10 @@ impl Solver<'_> {
                 let none = fresh.complete && !unsure && added == 0;
                 return Some(if none { Outcome::None } else { Outcome::Unknown });
             }
-            if added > FILLERS_MAX {
+            // Each name is looked for among those before it.
+            self.spend(added / 32);
+            let missing = min.saturating_sub(chosen.len() as u64);
+            if added + missing > self.limits.fillers || self.work == 0 {
                 return Some(Outcome::Large);
             }
         }

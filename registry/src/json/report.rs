@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::{
-    goal::{Failure, Kind, WITNESS_BYTES_MAX},
+    goal::{Failure, Kind},
     model::{Model, NodeId},
 };
 use crate::{
+    counterexample::Counterexample,
     definition::Place,
     finding::{Direction, Finding, Severity},
 };
@@ -385,8 +386,8 @@ pub(crate) fn finding(
     let (old_value, new_value) =
         if backward { (written_value, read_value) } else { (read_value, written_value) };
     let (old_value, new_value) = (short(&old_value), short(&new_value));
-    let witness = failure.witness.as_ref().map(Value::to_string);
-    let witness = witness.filter(|witness| witness.len() <= WITNESS_BYTES_MAX).unwrap_or_default();
+    let shown = failure.payload.as_ref();
+    let counterexample = shown.map(|payload| Counterexample::at(payload, pointer_of(failure)));
     let at = if failure.path.is_empty() {
         "The value".to_owned()
     } else {
@@ -414,8 +415,23 @@ pub(crate) fn finding(
         new_value,
         message: format!("{at}: {what}; {whom}."),
         suggestion: suggestion(kind, backward).to_owned(),
-        witness,
+        counterexample,
     }
+}
+
+/// Where in the payload of a failure it shows.
+fn pointer_of(failure: &Failure) -> String {
+    let part = match failure.kind {
+        Kind::PropertyClosed | Kind::PropertyOpen | Kind::ItemClosed => {
+            format!("{}/{}", failure.path, failure.name.replace('~', "~0").replace('/', "~1"))
+        }
+        _ => failure.path.clone(),
+    };
+    let places = [part, failure.path.clone()];
+    let is_there = |place: &String| {
+        failure.payload.as_ref().is_some_and(|payload| payload.pointer(place).is_some())
+    };
+    places.into_iter().find(is_there).unwrap_or_default()
 }
 
 fn turn(
@@ -629,7 +645,7 @@ pub(crate) fn not_compared() -> Finding {
             .to_owned(),
         suggestion: "Try again; if it stays so, register the schema as a new major version."
             .to_owned(),
-        witness: String::new(),
+        counterexample: None,
         place: Place::default(),
     }
 }

@@ -11,8 +11,8 @@ use super::{
 
 /// Candidates of a lattice that are looked at around the one nearest to zero.
 const CANDIDATES_MAX: i128 = 400;
-/// Longest text that is built, in characters.
-const TEXT_MAX: u64 = 1_500;
+/// Characters by which a sample is lengthened.
+const PADDING_MAX: u64 = 1_500;
 /// Texts that a search keeps away from.
 const EXCLUDED_MAX: usize = 300;
 
@@ -151,7 +151,7 @@ impl Solver<'_> {
         excluded.sort_unstable();
         excluded.dedup();
         if branch.patterns.is_empty() && branch.not_patterns.is_empty() {
-            return plain(min, max, &excluded);
+            return plain(min, max, &excluded, self.limits.text);
         }
         let texts = |patterns: &[std::sync::Arc<Pattern>]| {
             let mut texts: Vec<_> = patterns.iter().map(|it| it.text.clone()).collect();
@@ -207,7 +207,7 @@ impl Solver<'_> {
         let words =
             branch.patterns.iter().filter_map(|it| jsonschema_regex::pattern_witness(&it.engine));
         let padded = samples.iter().map(|sample| {
-            let times = usize::try_from(min.min(TEXT_MAX)).unwrap_or(0);
+            let times = usize::try_from(min.min(PADDING_MAX)).unwrap_or(0);
             format!("{sample}{}", "a".repeat(times))
         });
         let candidates = words.chain(samples.iter().cloned()).chain(padded);
@@ -221,12 +221,12 @@ impl Solver<'_> {
 }
 
 /// A string without expressions: only its length counts.
-fn plain(min: u64, max: Option<u64>, excluded: &[&str]) -> Outcome {
+fn plain(min: u64, max: Option<u64>, excluded: &[&str], chars_max: u64) -> Outcome {
     if max == Some(0) {
         let taken = excluded.binary_search(&"").is_ok();
         return if taken { Outcome::None } else { Outcome::Instance(Value::from("")) };
     }
-    if min > TEXT_MAX {
+    if min > chars_max {
         return Outcome::Large;
     }
     let min_length = usize::try_from(min).unwrap_or(0);

@@ -28,10 +28,29 @@ const LISTED_MAX: usize = 1_000;
 const NESTED_MAX: usize = 1_500;
 /// Values of an `enum` that are tried.
 const VALUES_MAX: usize = 200_000;
-/// Values in an instance that is built.
-pub(crate) const SIZE_MAX: usize = 2_000;
 /// Work that one evaluation of a candidate may take.
 const EVALUATION_MAX: u64 = 20_000;
+
+/// How large the instances are that a search builds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Characters of a text.
+    pub text: u64,
+    /// Items of an array.
+    pub items: u64,
+    /// Properties that are added to reach `minProperties`.
+    pub fillers: u64,
+    /// Values in all.
+    pub values: usize,
+}
+
+impl Limits {
+    /// What nearly every question needs.
+    pub(crate) const SMALL: Self = Self { text: 1_500, items: 300, fillers: 300, values: 2_000 };
+    /// Up to about a megabyte: where a bound is so high that nothing smaller is beyond it.
+    pub(crate) const LARGE: Self =
+        Self { text: 1 << 20, items: 20_000, fillers: 1_100, values: 40_000 };
+}
 
 /// What a search finds.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +76,7 @@ pub(crate) struct Solver<'a> {
     pub sides: Sides<'a>,
     /// That undeclared properties may be anything. Otherwise they are seen as absent.
     pub strict: bool,
+    pub limits: Limits,
     /// Steps left.
     pub work: u64,
     pub sameness: Sameness,
@@ -71,10 +91,11 @@ pub(crate) struct Solver<'a> {
 }
 
 impl<'a> Solver<'a> {
-    pub(crate) fn new(sides: Sides<'a>, strict: bool, work: u64) -> Self {
+    pub(crate) fn new(sides: Sides<'a>, strict: bool, limits: Limits, work: u64) -> Self {
         Self {
             sides,
             strict,
+            limits,
             work,
             sameness: Sameness::default(),
             memo: HashMap::new(),
@@ -89,6 +110,12 @@ impl<'a> Solver<'a> {
     pub(crate) fn spend(&mut self, steps: u64) -> bool {
         self.work = self.work.saturating_sub(steps);
         self.work > 0
+    }
+
+    /// Counts what it takes to build, copy and compare an instance of so many values. Those of the
+    /// usual size are part of what a step takes.
+    pub(super) fn spend_on(&mut self, values: usize) {
+        self.spend(values.saturating_sub(Limits::SMALL.values) as u64 / 4);
     }
 
     /// Whether two nodes of the two sides say the same.

@@ -39,7 +39,7 @@ impl Note {
             new_value: String::new(),
             message: String::new(),
             suggestion: String::new(),
-            witness: String::new(),
+            counterexample: None,
             place: Place::default(),
         })
     }

@@ -6,23 +6,35 @@ use crate::proto::v1::{AffectedConsumer, CompatibilityReport, Finding};
 
 /// Characters of a text that was cut.
 pub const TEXT_CHARS_MAX: usize = 400;
+/// A fragment of a payload, with its pointer, that stays where there is little room: several have to
+/// fit into the 2,400 bytes of status details.
+const FRAGMENT_BYTES_MAX: usize = 200;
+/// A payload of which many fit. Larger ones make room first.
+const SMALL_PAYLOAD_BYTES: usize = 1_000;
 /// Of the versions that were compared, the newest say most.
 const COMPARED_MAX: usize = 20;
 /// Findings that are told before consumers are.
 const FINDINGS_FIRST: usize = 3;
 
-/// A report in so many bytes: witnesses and suggestions go first, then entries from the end. The counts stay.
+/// A report in so many bytes: payloads go first, the large ones and the last ones before others, then suggestions, then
+/// entries from the end. The counts stay, and of each payload its size and what counts in it.
 pub fn fit(mut report: CompatibilityReport, bytes_max: usize) -> CompatibilityReport {
-    if report.encoded_len() <= bytes_max {
+    let mut excess = report.encoded_len().saturating_sub(bytes_max);
+    if excess == 0 {
         return report;
     }
-    for finding in &mut report.findings {
-        finding.witness.clear();
-    }
-    if report.encoded_len() > bytes_max {
-        for finding in &mut report.findings {
-            finding.suggestion.clear();
+    for bytes in [SMALL_PAYLOAD_BYTES, 0] {
+        for finding in report.findings.iter_mut().rev().filter(|it| it.witness.len() > bytes) {
+            let whole = finding.encoded_len();
+            finding.witness.clear();
+            excess = excess.saturating_sub(whole - finding.encoded_len());
+            if excess == 0 {
+                return report;
+            }
         }
+    }
+    for finding in &mut report.findings {
+        finding.suggestion.clear();
     }
     let excess = report.compared_versions.len().saturating_sub(COMPARED_MAX);
     report.compared_versions.drain(..excess);
@@ -35,6 +47,10 @@ pub fn fit(mut report: CompatibilityReport, bytes_max: usize) -> CompatibilityRe
             &mut finding.new_path,
         ] {
             *text = shorten(text);
+        }
+        if finding.witness_path.len() + finding.witness_fragment.len() > FRAGMENT_BYTES_MAX {
+            finding.witness_path.clear();
+            finding.witness_fragment.clear();
         }
     }
     for affected in &mut report.affected_consumers {
@@ -87,6 +103,9 @@ mod tests {
             rule: "RULE".into(),
             message: "m".repeat(1_000),
             witness: "w".repeat(1_000),
+            witness_path: "/a".into(),
+            witness_fragment: "f".repeat(150),
+            witness_bytes: 1_000,
             ..Finding::default()
         };
         let affected = AffectedConsumer { reason: "r".repeat(1_000), ..Default::default() };
@@ -111,6 +130,26 @@ mod tests {
                 assert!(told.1 >= consumers.min(1), "{findings} {consumers} {told:?}");
                 assert_eq!(cut.total_findings as usize, findings);
             }
+        }
+    }
+
+    #[test]
+    fn large_payloads_make_room_first_and_leave_their_fragment_and_size() {
+        let mut whole = report(60, 0);
+        for finding in whole.findings.iter_mut().step_by(2) {
+            finding.witness = "w".repeat(60_000);
+            finding.witness_bytes = 60_000;
+        }
+        let cut = fit(whole.clone(), 300_000);
+        assert!(cut.encoded_len() <= 300_000);
+        assert_eq!(cut.findings.len(), 60);
+        let carried = |finding: &&Finding| finding.witness.len() > SMALL_PAYLOAD_BYTES;
+        assert_eq!(cut.findings.iter().filter(carried).count(), 3);
+        assert!(cut.findings.iter().take(5).step_by(2).all(|it| carried(&it)), "the first stay");
+        for (before, after) in whole.findings.iter().zip(&cut.findings) {
+            assert!(before.witness_bytes > 10_000 || !after.witness.is_empty());
+            let rest = Finding { witness: String::new(), ..before.clone() };
+            assert_eq!(Finding { witness: String::new(), ..after.clone() }, rest);
         }
     }
 }

@@ -104,13 +104,13 @@ fn findings_are_whole_and_short() {
             if !it.suggestion.is_empty() {
                 println!("    help: {}", it.suggestion);
             }
-            if !it.witness.is_empty() {
-                println!("    witness: {}", it.witness);
+            if let Some(shown) = &it.counterexample {
+                println!("    counterexample: {}", shown.payload);
                 let writer = match it.direction {
                     Direction::Backward | Direction::Both => &old,
                     Direction::Forward => &new,
                 };
-                assert_eq!(writer.validate_json(&it.witness), Ok(()), "{name}");
+                assert_eq!(writer.validate_json(&shown.payload), Ok(()), "{name}");
             }
             assert!(it.rule.starts_with("AVRO_"), "{name}");
             assert!(!it.message.is_empty() && !it.message.ends_with('.'), "{name}");

@@ -7,6 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tidings_registry::{
+    counterexample::{PAYLOAD_BYTES_MAX, PAYLOADS_BYTES_MAX},
     definition::Definition,
     finding::{Change, Comparison, ContentModel, Direction, Options, Severity, Verdict},
     json::Schema,
@@ -67,20 +68,30 @@ fn summary(comparison: &Comparison) -> Value {
     })
 }
 
-/// Every witness is valid for the writer and refused by the reader.
-pub fn check_witnesses(old: &Schema, new: &Schema, comparison: &Comparison) -> usize {
+/// Every counterexample is valid for the writer and refused by the reader.
+pub fn check_counterexamples(old: &Schema, new: &Schema, comparison: &Comparison) -> usize {
     let mut checked = 0;
     for finding in &comparison.findings {
         assert!(finding.message.ends_with('.'), "{finding:?}");
         assert!(finding.old_value.chars().count() <= 200, "{finding:?}");
-        if finding.witness.is_empty() {
+        let Some(shown) = &finding.counterexample else { continue };
+        assert!(finding.proven && shown.bytes > 0, "{finding:?}");
+        assert!(!shown.fragment.is_empty(), "{finding:?}");
+        if shown.payload.is_empty() {
+            // Too large by itself, or with those before it.
+            let before = comparison.findings.iter().filter_map(|it| it.counterexample.as_ref());
+            let carried: usize = before.map(|it| it.payload.len()).sum();
+            let is_full = carried + shown.bytes > PAYLOADS_BYTES_MAX / 2;
+            assert!(shown.bytes > PAYLOAD_BYTES_MAX || is_full, "{finding:?}");
             continue;
         }
+        assert_eq!(shown.payload.len(), shown.bytes, "{finding:?}");
+        let payload: Value = serde_json::from_str(&shown.payload).expect("JSON");
+        assert!(payload.pointer(&shown.pointer).is_some(), "{finding:?}");
         let (writer, reader) =
             if finding.direction == Direction::Backward { (old, new) } else { (new, old) };
-        assert!(writer.validate_json(&finding.witness).is_ok(), "not written: {finding:?}");
-        assert!(reader.validate_json(&finding.witness).is_err(), "not refused: {finding:?}");
-        assert!(finding.proven && finding.witness.len() <= 2048, "{finding:?}");
+        assert!(writer.validate_json(&shown.payload).is_ok(), "not written: {finding:?}");
+        assert!(reader.validate_json(&shown.payload).is_err(), "not refused: {finding:?}");
         checked += 1;
     }
     checked
@@ -115,7 +126,7 @@ fn cases_are_judged_as_expected() {
         for (model, comparison) in
             [(ContentModel::Lenient, &lenient), (ContentModel::Strict, &strict)]
         {
-            check_witnesses(&old, &new, comparison);
+            check_counterexamples(&old, &new, comparison);
             // The other way round the directions exchange.
             let back = new.compare(&old, options(model));
             for direction in [Direction::Backward, Direction::Forward] {

@@ -20,7 +20,7 @@ use tidings_registry::{
 
 use crate::{
     generate::{Choices, Pair, changed, document, instance, pair, value},
-    golden::{bump, check_witnesses, options},
+    golden::{bump, check_counterexamples, options},
 };
 
 /// Payloads that are made for each side of a pair.
@@ -312,7 +312,7 @@ fn judge(seed: u64, counts: &mut Counts) -> Option<Vec<Contradiction>> {
     let mut wrong = Vec::new();
     for (model, name) in [(ContentModel::Strict, "STRICT"), (ContentModel::Lenient, "LENIENT")] {
         let comparison = old.compare(&new, options(model));
-        counts.counterexamples += check_witnesses(&old, &new, &comparison);
+        counts.counterexamples += check_counterexamples(&old, &new, &comparison);
         let texts = |direction| match direction {
             Direction::Backward => (&old_text, &new_text),
             _ => (&new_text, &old_text),

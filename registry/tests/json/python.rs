@@ -43,9 +43,9 @@ fn another_validator_agrees() {
                 case["refuted"] = false.into();
             } else {
                 let found = comparison.findings.iter().filter(|it| it.direction == direction);
-                let witnesses = found.filter(|it| !it.witness.is_empty());
-                case["payloads"] = witnesses
-                    .map(|it| serde_json::from_str::<Value>(&it.witness).expect("JSON"))
+                case["payloads"] = found
+                    .filter_map(|it| it.counterexample.as_ref())
+                    .map(|it| serde_json::from_str::<Value>(&it.payload).expect("JSON"))
                     .collect();
                 case["refuted"] = true.into();
             }

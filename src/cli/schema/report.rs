@@ -23,8 +23,8 @@ pub const INCOMPATIBLE: u8 = 100;
 /// Findings told as text; of the rest only the number.
 const TOLD_MAX: usize = 100;
 
-/// Characters of a witness that are told as text.
-const WITNESS_MAX: usize = 400;
+/// Characters of a payload that are told as text.
+const PAYLOAD_CHARS_MAX: usize = 400;
 
 /// The rule under which a text that is no schema is told.
 const INVALID: &str = "INVALID_SCHEMA";
@@ -224,7 +224,7 @@ impl Case<'_> {
             (title, whom.to_owned()),
             ("against", versions.join(", ")),
             ("instead", finding.suggestion.clone()),
-            ("payload", cut(&finding.witness, WITNESS_MAX)),
+            ("payload", payload(finding)),
         ]
         .into_iter()
         .filter(|(_, text)| !text.is_empty())
@@ -328,6 +328,31 @@ fn key(finding: &Finding) -> (&str, &str, &str, u32, u32, &str) {
         finding.column,
         &finding.message,
     )
+}
+
+/// The counterexample: whole where it is short, else the part of it that counts.
+fn payload(finding: &Finding) -> String {
+    let Finding { witness, witness_path, witness_fragment, witness_bytes, .. } = finding;
+    let is_short = witness.chars().nth(PAYLOAD_CHARS_MAX).is_none();
+    if is_short && !witness.is_empty() || *witness_bytes == 0 {
+        return cut(witness, PAYLOAD_CHARS_MAX);
+    }
+    let whole = match witness.as_str() {
+        "" => format!("the whole has {witness_bytes} bytes"),
+        _ => format!("the whole has {witness_bytes} bytes: -o json"),
+    };
+    let place = match witness_path.as_str() {
+        "" => String::new(),
+        path => format!("at {path}: "),
+    };
+    let part = match witness_fragment.as_str() {
+        "" => cut(witness, PAYLOAD_CHARS_MAX),
+        fragment => fragment.to_owned(),
+    };
+    match part.as_str() {
+        "" => whole,
+        part => format!("{place}{part} ({whole})"),
+    }
 }
 
 fn cut(text: &str, chars_max: usize) -> String {
@@ -478,6 +503,25 @@ mod tests {
             let fault = fault_of(unplaced);
             assert_eq!((fault.place.line, fault.message.as_str()), (0, unplaced));
         }
+    }
+
+    #[test]
+    fn of_a_long_payload_the_part_that_counts_is_shown() {
+        let whole = format!("{{\"a\":{{\"b\":1}},\"c\":\"{}\"}}", "x".repeat(500));
+        let bytes = u32::try_from(whole.len()).expect("short");
+        let long = Finding {
+            witness: whole,
+            witness_path: "/a/b".into(),
+            witness_fragment: "1".into(),
+            witness_bytes: bytes,
+            ..Finding::default()
+        };
+        assert_eq!(payload(&long), "at /a/b: 1 (the whole has 520 bytes: -o json)");
+        let dropped = Finding { witness: String::new(), ..long.clone() };
+        assert_eq!(payload(&dropped), "at /a/b: 1 (the whole has 520 bytes)");
+        let short = Finding { witness: "{}".into(), witness_bytes: 2, ..long };
+        assert_eq!(payload(&short), "{}");
+        assert_eq!(payload(&Finding::default()), "");
     }
 
     #[test]

@@ -79,6 +79,9 @@ fn finding(against: &str) -> Finding {
         witness: "{\"total\": 1}".into(),
         line: 7,
         column: 3,
+        witness_path: "/total".into(),
+        witness_fragment: "1".into(),
+        witness_bytes: 12,
     }
 }
 
@@ -113,6 +116,9 @@ fn fine(subject: &str) -> CompatibilityReport {
         message: "field 3 (\"note\") was added".into(),
         suggestion: String::new(),
         witness: String::new(),
+        witness_path: String::new(),
+        witness_fragment: String::new(),
+        witness_bytes: 0,
         line: 8,
         ..finding("1.2.0")
     };

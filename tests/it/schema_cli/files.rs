@@ -48,6 +48,16 @@ pub const FILES: &[(&str, &str)] = &[
          \"total\": {\"type\": \"integer\"},\n    \"note\": {\"type\": \"string\"}\n  },\n  \"required\": [\"id\"]\n}\n",
     ),
     (
+        "order/long.json",
+        "{\n  \"type\": \"object\",\n  \"properties\": {\n    \"id\": {\"type\": \"string\"},\n    \
+         \"note\": {\"type\": \"string\", \"maxLength\": 2000}\n  },\n  \"required\": [\"id\"]\n}\n",
+    ),
+    (
+        "order/shorter.json",
+        "{\n  \"type\": \"object\",\n  \"properties\": {\n    \"id\": {\"type\": \"string\"},\n    \
+         \"note\": {\"type\": \"string\", \"maxLength\": 500}\n  },\n  \"required\": [\"id\"]\n}\n",
+    ),
+    (
         "order/v1.avsc",
         "{\"type\": \"record\", \"name\": \"shop.OrderPlaced\", \"fields\": [\n  {\"name\": \"id\", \"type\": \"string\"},\n  \
          {\"name\": \"total\", \"type\": \"int\"}\n]}\n",
