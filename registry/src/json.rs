@@ -30,6 +30,7 @@ use self::{
     goal::{Failure, Finder},
     model::Model,
     resource::Resources,
+    shrink::Shrinker,
     source::Source,
     tree::Tree,
 };
@@ -63,6 +64,7 @@ mod resource;
 mod same;
 mod scalar;
 mod short_way;
+mod shrink;
 mod solve;
 mod source;
 pub(crate) mod text;
@@ -381,6 +383,16 @@ fn failures(writer: &Schema, reader: &Schema, strict: bool) -> Vec<Failure> {
     Finder::new(sides, validators, strict, WORK_MAX).run()
 }
 
+/// The same, each with the smallest payload that is found.
+fn shown_failures(writer: &Schema, reader: &Schema, strict: bool) -> Vec<Failure> {
+    let mut failures = failures(writer, reader, strict);
+    let validators = (&writer.validator, &reader.validator);
+    let sides = Sides { writer: &writer.model, reader: &reader.model };
+    let mut shrinker = Shrinker::new(sides, validators);
+    failures.iter_mut().for_each(|failure| shrinker.shrink(failure));
+    failures
+}
+
 fn compare(old: &Schema, new: &Schema, options: Options) -> Comparison {
     if old.same_text(new) {
         return Comparison { change: Change::None, findings: Vec::new() };
@@ -389,7 +401,7 @@ fn compare(old: &Schema, new: &Schema, options: Options) -> Comparison {
     let mut findings: Vec<Finding> = Vec::new();
     for backward in [true, false] {
         let (writer, reader) = if backward { (old, new) } else { (new, old) };
-        let failures = failures(writer, reader, strict);
+        let failures = shown_failures(writer, reader, strict);
         let models = (&writer.model, &reader.model);
         let mut room = PayloadRoom(PAYLOADS_BYTES_MAX / 2);
         findings.extend(failures.iter().map(|failure| {

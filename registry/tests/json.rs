@@ -2,6 +2,8 @@
 
 #[path = "json/conversion.rs"]
 mod conversion;
+#[path = "json/counterexamples.rs"]
+mod counterexamples;
 #[path = "json/dialects.rs"]
 mod dialects;
 #[path = "clients/environment.rs"]

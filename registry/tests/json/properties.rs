@@ -317,13 +317,17 @@ fn judge(seed: u64, counts: &mut Counts) -> Option<Vec<Contradiction>> {
             Direction::Backward => (&old_text, &new_text),
             _ => (&new_text, &old_text),
         };
-        for finding in comparison.findings.iter().filter(|it| !it.witness.is_empty()) {
+        for finding in &comparison.findings {
+            let Some(shown) = finding.counterexample.as_ref().filter(|it| !it.payload.is_empty())
+            else {
+                continue;
+            };
             // How many properties there are and their names are judged whoever declares them.
             let any = finding.rule.contains("_PROPERTIES_") || finding.rule.contains("_NAMES_");
             let (text, _) = texts(finding.direction);
-            let witness = serde_json::from_str(&finding.witness).expect("JSON");
+            let payload = serde_json::from_str(&shown.payload).expect("JSON");
             let mut checker = Declared { wide: true, ..Declared::new(text) };
-            let declared = checker.only(vec![text], vec![text], &witness);
+            let declared = checker.only(vec![text], vec![text], &payload);
             let asked = plain && model == ContentModel::Lenient && text.get("$schema").is_none();
             assert!(
                 any || declared || !asked,
@@ -345,7 +349,7 @@ fn judge(seed: u64, counts: &mut Counts) -> Option<Vec<Contradiction>> {
                 finding.direction.includes(direction) && finding.severity == Severity::Error
             });
             let unshown = verdict != Verdict::Compatible
-                && !errors.clone().any(|finding| !finding.witness.is_empty());
+                && !errors.clone().any(|finding| finding.counterexample.is_some());
             if unshown {
                 errors.for_each(|it| *counts.unshown.entry((label, it.rule)).or_default() += 1);
             }
