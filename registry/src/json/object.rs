@@ -12,7 +12,7 @@ use super::{
     evaluate::of_property,
     model::{Types, Values},
     pattern::Pattern,
-    solve::{Outcome, Solver, size},
+    solve::{Limits, Outcome, Solver, size},
 };
 
 /// Expressions of which all combinations are tried for a name.
@@ -377,9 +377,13 @@ impl Solver<'_> {
                 return Some(if none { Outcome::None } else { Outcome::Unknown });
             }
             // Each name is looked for among those before it.
-            self.spend(added / 32);
+            if !self.spend(added / 32) {
+                return Some(Outcome::Unknown);
+            }
+            // So many were found that there are as many as it takes, and it takes too many.
             let missing = min.saturating_sub(chosen.len() as u64);
-            if added + missing > self.limits.fillers || self.work == 0 {
+            let total = added.saturating_add(missing);
+            if added > Limits::SMALL.fillers && total > self.limits.fillers {
                 return Some(Outcome::Large);
             }
         }

@@ -97,6 +97,18 @@ pub fn check_counterexamples(old: &Schema, new: &Schema, comparison: &Comparison
     checked
 }
 
+/// Whether a direction has a counterexample.
+pub fn is_shown(comparison: &Comparison, direction: Direction) -> bool {
+    comparison.findings.iter().any(|finding| {
+        finding.severity == Severity::Error
+            && finding.direction.includes(direction)
+            && finding.counterexample.is_some()
+    })
+}
+
+/// Cases in which nothing less than a gigabyte is a counterexample.
+const UNSHOWN: [&str; 1] = ["strings/max-length-huge"];
+
 fn cases(folder: &Path, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries {
@@ -130,6 +142,10 @@ fn cases_are_judged_as_expected() {
             // The other way round the directions exchange.
             let back = new.compare(&old, options(model));
             for direction in [Direction::Backward, Direction::Forward] {
+                if comparison.verdict(direction) == Verdict::Incompatible {
+                    let shown = is_shown(comparison, direction);
+                    assert_ne!(shown, UNSHOWN.contains(&name.as_str()), "{name} {direction:?}");
+                }
                 assert_eq!(
                     comparison.verdict(direction),
                     back.verdict(direction.swapped()),
