@@ -53,7 +53,7 @@ impl Schema {
 
     /// The rules that only a new definition has to meet.
     pub fn check(&self) -> Vec<Fault> {
-        Vec::new()
+        self.model.draft_faults.clone()
     }
 
     /// The form in which the same schemas are the same bytes.

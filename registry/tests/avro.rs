@@ -6,18 +6,24 @@ mod apache;
 mod cases;
 #[path = "avro/conversion.rs"]
 mod conversion;
-#[path = "clients/environment.rs"]
-mod environment;
+#[path = "avro/draw.rs"]
+mod draw;
 #[path = "avro/generate.rs"]
 mod generate;
 #[path = "avro/hostile.rs"]
 mod hostile;
+#[path = "avro/judge.rs"]
+mod judge;
 #[path = "avro/libraries.rs"]
 mod libraries;
+#[path = "avro/mutate.rs"]
+mod mutate;
 #[path = "avro/pairs.rs"]
 mod pairs;
 #[path = "avro/payloads.rs"]
 mod payloads;
+#[path = "avro/shrink.rs"]
+mod shrink;
 #[path = "clients/toolchain.rs"]
 mod toolchain;
 #[path = "avro/validity.rs"]

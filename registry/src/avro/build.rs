@@ -42,6 +42,8 @@ pub struct Parser<'t> {
     pub named: usize,
     pub fields: usize,
     pub faults: Vec<Fault>,
+    /// What only a new definition is refused for.
+    pub draft_faults: Vec<Fault>,
     pub ignored: Vec<Ignored>,
     pub pending: Vec<Pending<'t>>,
 }
@@ -89,6 +91,7 @@ impl<'t> Parser<'t> {
             named: 0,
             fields: 0,
             faults: Vec::new(),
+            draft_faults: Vec::new(),
             ignored: Vec::new(),
             pending: Vec::new(),
         }
@@ -182,6 +185,14 @@ impl<'t> Parser<'t> {
         }
     }
 
+    /// Of a definition that libraries refuse, and that was accepted here once: it can be read.
+    fn draft_fault(&mut self, node: &Node, scope: &Scope, path: &str, message: String) {
+        if self.draft_faults.len() < FAULTS_MAX {
+            let at = At { document: scope.document, byte: node.at };
+            self.draft_faults.push(Fault { place: self.place(at, path), message });
+        }
+    }
+
     pub(super) fn place(&self, at: At, path: &str) -> Place {
         let document = self.documents.get(at.document as usize);
         document.map_or_else(Place::default, |it| it.place(at.byte as usize, path))
@@ -221,8 +232,8 @@ impl<'t> Parser<'t> {
             }
         };
         // A name that its namespace does not have may be one without a namespace, as Java has it.
-        let found = self.names.get(full.full()).or_else(|| self.names.get(name)).copied();
-        let Some((id, at)) = found else {
+        let qualified = self.names.get(full.full()).copied();
+        let Some((id, at)) = qualified.or_else(|| self.names.get(name).copied()) else {
             if self.faults.len() < FAULTS_MAX {
                 let message = self.unknown(&full);
                 self.fault(node, scope, path, message);
@@ -236,6 +247,14 @@ impl<'t> Parser<'t> {
             );
             self.fault(node, scope, path, message);
             return STAND_IN;
+        }
+        let is_open = self.types.get(id.0 as usize).is_some_and(Option::is_none);
+        if qualified.is_none() && is_open && at.document == scope.document {
+            let message = format!(
+                "{name} is a type around this one and has no namespace: from within the namespace {} no library finds it, for they look for {full}; give {name} a namespace",
+                scope.namespace
+            );
+            self.draft_fault(node, scope, path, message);
         }
         id
     }

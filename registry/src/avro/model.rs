@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt};
 
 use super::{document::Document, logical::Base, logical::Logical, name::Name};
-use crate::definition::Place;
+use crate::definition::{Fault, Place};
 
 /// A type of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +16,8 @@ pub struct Model {
     pub documents: Vec<Document>,
     /// Logical types that are there and have no effect.
     pub ignored: Vec<Ignored>,
+    /// What only a new definition is refused for.
+    pub draft_faults: Vec<Fault>,
     types: Vec<Type>,
 }
 
@@ -136,7 +138,7 @@ pub struct Notes {
 impl Model {
     /// A schema of types that refer to one another.
     pub fn new(root: TypeId, types: Vec<Type>, ignored: Vec<Ignored>) -> Self {
-        Self { root, documents: Vec::new(), ignored, types }
+        Self { root, documents: Vec::new(), ignored, draft_faults: Vec::new(), types }
     }
 
     /// Gives a field its default.

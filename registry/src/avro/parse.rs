@@ -54,13 +54,14 @@ pub fn parse(definition: &Definition, imports: &[Import]) -> Result<Model, Inval
         let id = parser.build(tree, &scope(document), &mut String::new());
         root = root.or(Some(id));
     }
-    let Parser { types, faults, ignored, pending, .. } = parser;
+    let Parser { types, faults, draft_faults, ignored, pending, .. } = parser;
     finish(faults)?;
 
     let types = types.into_iter().map(|it| it.unwrap_or_else(stand_in)).collect();
     let mut model = Model::new(root.unwrap_or(STAND_IN), types, ignored);
     finish(default::settle(&mut model, &documents, &pending))?;
     model.documents = documents;
+    model.draft_faults = draft_faults;
     Ok(model)
 }
 

@@ -1,7 +1,5 @@
 //! Schemas, changes to them, and payloads, by chance and yet the same for the same seed.
 
-use std::collections::HashMap;
-
 use serde_json::{Map, Value, json};
 
 /// SplitMix64: a stream of numbers that follows from its seed.
@@ -36,10 +34,10 @@ impl Rng {
     }
 }
 
-const PRIMITIVES: [&str; 8] =
+pub const PRIMITIVES: [&str; 8] =
     ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
 
-const LOGICAL: [(&str, &str); 14] = [
+pub const LOGICAL: [(&str, &str); 14] = [
     ("int", "date"),
     ("int", "time-millis"),
     ("long", "time-micros"),
@@ -57,20 +55,27 @@ const LOGICAL: [(&str, &str); 14] = [
 ];
 
 /// Makes schemas whose types have names of their own.
-struct Maker<'r> {
+pub struct Maker<'r> {
     rng: &'r mut Rng,
     names: usize,
-    /// Records around the type that is being made.
+    /// Whether types are in namespaces.
+    namespaced: bool,
+    /// The namespaces around the type that is being made.
+    spaces: Vec<String>,
+    /// Full names of the records around it.
     around: Vec<String>,
+    /// Full names of the types before it.
+    before: Vec<String>,
 }
 
 /// A schema: most often a record.
 pub fn schema(rng: &mut Rng) -> Value {
-    let mut maker = Maker { rng, names: 0, around: Vec::new() };
+    let namespaced = rng.once_in(3);
+    let mut maker = Maker { namespaced, ..Maker::new(rng, 0) };
     if maker.rng.once_in(8) { maker.of(3) } else { maker.record(3) }
 }
 
-fn logical(rng: &mut Rng, base: &str, name: &str) -> Value {
+pub fn logical(rng: &mut Rng, base: &str, name: &str) -> Value {
     if name == "decimal" {
         let precision = 4 + rng.below(3);
         json!({"type": base, "logicalType": name, "precision": precision, "scale": rng.below(3)})
@@ -79,14 +84,38 @@ fn logical(rng: &mut Rng, base: &str, name: &str) -> Value {
     }
 }
 
-impl Maker<'_> {
-    fn name(&mut self, letter: &str) -> String {
-        self.names += 1;
-        format!("{letter}{}", self.names)
+impl<'r> Maker<'r> {
+    /// Whose names have numbers behind this one.
+    pub fn new(rng: &'r mut Rng, names: usize) -> Self {
+        let (spaces, around, before) = (Vec::new(), Vec::new(), Vec::new());
+        Self { rng, names, namespaced: false, spaces, around, before }
     }
 
-    fn of(&mut self, depth: usize) -> Value {
-        let kinds = if depth == 0 { 7 } else { 14 };
+    /// A type of a kind with a new name, in a namespace or in that around it; and its full name.
+    fn named(&mut self, kind: &str, letter: &str) -> (Value, String) {
+        self.names += 1;
+        let short = format!("{letter}{}", self.names);
+        let mut made = json!({"type": kind, "name": short});
+        if self.rng.once_in(8) {
+            made["aliases"] = json!([format!("{short}y")]);
+        }
+        let around = self.spaces.last().cloned().unwrap_or_default();
+        if !self.namespaced || (!around.is_empty() && !self.rng.once_in(4)) {
+            let full = if around.is_empty() { short } else { format!("{around}.{short}") };
+            return (made, full);
+        }
+        let space = *self.rng.pick(&["n", "m", "n.m"]);
+        let full = format!("{space}.{short}");
+        if self.rng.once_in(2) {
+            made["name"] = json!(full);
+        } else {
+            made["namespace"] = json!(space);
+        }
+        (made, full)
+    }
+
+    pub fn of(&mut self, depth: usize) -> Value {
+        let kinds = if depth == 0 { 7 } else { 15 };
         match self.rng.below(kinds) {
             0..=3 => json!(self.rng.pick(&PRIMITIVES[1..])),
             4 => {
@@ -106,6 +135,10 @@ impl Maker<'_> {
                     _ => json!({"type": "map", "values": self.rng.pick(&around)}),
                 }
             }
+            12 if !self.before.is_empty() => {
+                let before = self.before.clone();
+                json!(self.rng.pick(&before))
+            }
             _ => self.record(depth - 1),
         }
     }
@@ -113,16 +146,19 @@ impl Maker<'_> {
     fn enumeration(&mut self) -> Value {
         let count = 1 + self.rng.below(4);
         let symbols: Vec<_> = ["A", "B", "C", "D"].into_iter().take(count).collect();
-        let mut made = json!({"type": "enum", "name": self.name("E"), "symbols": symbols});
+        let (mut made, full) = self.named("enum", "E");
+        made["symbols"] = json!(symbols);
         if self.rng.once_in(4) {
             made["default"] = json!("A");
         }
+        self.before.push(full);
         made
     }
 
     fn fixed(&mut self) -> Value {
         let size = *self.rng.pick(&[1, 4, 12, 16]);
-        let mut made = json!({"type": "fixed", "name": self.name("F"), "size": size});
+        let (mut made, full) = self.named("fixed", "F");
+        made["size"] = json!(size);
         match (size, self.rng.below(3)) {
             (12, 0) => made["logicalType"] = json!("duration"),
             (16, 0) => made["logicalType"] = json!("uuid"),
@@ -132,6 +168,7 @@ impl Maker<'_> {
             }
             _ => {}
         }
+        self.before.push(full);
         made
     }
 
@@ -158,27 +195,33 @@ impl Maker<'_> {
                 _ => self.record(depth.min(1)),
             });
         }
-        if self.rng.once_in(4) {
-            branches.push(json!({"type": "array", "items": self.of(0)}));
+        match self.rng.below(6) {
+            0 => branches.push(json!({"type": "array", "items": self.of(0)})),
+            1 => branches.push(json!({"type": "map", "values": self.of(0)})),
+            _ => {}
+        }
+        if self.rng.once_in(3) {
+            branches.reverse();
         }
         Value::Array(branches)
     }
 
     fn record(&mut self, depth: usize) -> Value {
-        let name = self.name("R");
-        self.around.push(name.clone());
+        let (mut made, full) = self.named("record", "R");
+        let space = full.rsplit_once('.').map_or("", |(space, _)| space);
+        self.spaces.push(space.to_owned());
+        self.around.push(full.clone());
         let count = self.rng.below(5);
         let fields: Vec<_> =
             (0..count).map(|index| self.field(&format!("f{index}"), depth)).collect();
         self.around.pop();
-        let mut made = json!({"type": "record", "name": name, "fields": fields});
-        if self.around.is_empty() && self.rng.once_in(4) {
-            made["namespace"] = json!("n");
-        }
+        self.spaces.pop();
+        made["fields"] = json!(fields);
+        self.before.push(full);
         made
     }
 
-    fn field(&mut self, name: &str, depth: usize) -> Value {
+    pub fn field(&mut self, name: &str, depth: usize) -> Value {
         let of = self.of(depth);
         let mut field = json!({"name": name, "type": of});
         if self.rng.once_in(3)
@@ -186,17 +229,27 @@ impl Maker<'_> {
         {
             field["default"] = default;
         }
+        if self.rng.once_in(10) {
+            field["aliases"] = json!([format!("{name}x")]);
+        }
         field
     }
 }
 
 /// A default of a type; none where it takes too much.
-fn default(rng: &mut Rng, of: &Value) -> Option<Value> {
+pub fn default(rng: &mut Rng, of: &Value) -> Option<Value> {
     match of {
+        // The first branch nearly always, as older versions of the specification want it.
+        Value::Array(branches) if rng.once_in(8) => {
+            let branch = rng.below(branches.len());
+            default(rng, branches.get(branch)?)
+        }
         Value::Array(branches) => default(rng, branches.first()?),
         Value::String(name) => primitive_default(rng, name),
         _ => match of["type"].as_str()? {
+            "array" if rng.once_in(3) => Some(json!([default(rng, &of["items"])?])),
             "array" => Some(json!([])),
+            "map" if rng.once_in(3) => Some(json!({"k": default(rng, &of["values"])?})),
             "map" => Some(json!({})),
             "enum" => of["symbols"].get(0).cloned(),
             "fixed" => {
@@ -224,352 +277,76 @@ fn primitive_default(rng: &mut Rng, name: &str) -> Option<Value> {
         "null" => Value::Null,
         "boolean" => json!(rng.once_in(2)),
         "int" | "long" => json!(rng.below(100)),
-        "float" | "double" => json!(0.5),
-        "bytes" | "string" => json!("d"),
+        "float" | "double" => rng.pick(&[json!(0.5), json!(-2.0), json!(3)]).clone(),
+        "bytes" => json!(*rng.pick(&["d", "", "\u{ff}\u{0}"])),
+        "string" => json!(*rng.pick(&["d", "", "\u{1f600}\"\\"])),
         _ => return None,
     })
 }
 
 /// Pointers to every type of a schema.
-fn positions(of: &Value, pointer: &str, out: &mut Vec<String>) {
+pub fn positions(of: &Value, pointer: &str, out: &mut Vec<String>) {
     out.push(pointer.into());
+    for (inner, value) in parts(of) {
+        positions(value, &format!("{pointer}{inner}"), out);
+    }
+}
+
+/// The types that a type is made of, with where they are in it.
+fn parts(of: &Value) -> Vec<(String, &Value)> {
     if let Value::Array(branches) = of {
-        for (index, branch) in branches.iter().enumerate() {
-            positions(branch, &format!("{pointer}/{index}"), out);
-        }
-        return;
+        let branches = branches.iter().enumerate();
+        return branches.map(|(index, it)| (format!("/{index}"), it)).collect();
     }
     match of["type"].as_str() {
-        Some("array") => positions(&of["items"], &format!("{pointer}/items"), out),
-        Some("map") => positions(&of["values"], &format!("{pointer}/values"), out),
+        Some("array") => vec![("/items".into(), &of["items"])],
+        Some("map") => vec![("/values".into(), &of["values"])],
         Some("record") => {
-            for (index, field) in of["fields"].as_array().into_iter().flatten().enumerate() {
-                positions(&field["type"], &format!("{pointer}/fields/{index}/type"), out);
-            }
+            let fields = of["fields"].as_array().into_iter().flatten().enumerate();
+            fields.map(|(index, it)| (format!("/fields/{index}/type"), &it["type"])).collect()
         }
-        _ => {}
+        _ => Vec::new(),
     }
 }
 
-/// One to three changes, as authors make them.
-pub fn mutate(rng: &mut Rng, schema: &Value) -> Value {
-    let mut made = schema.clone();
-    for _ in 0..1 + rng.below(3) {
-        let mut all = Vec::new();
-        positions(&made, "", &mut all);
-        let pointer = rng.pick(&all).clone();
-        if let Some(of) = made.pointer_mut(&pointer) {
-            change(rng, of, pointer.is_empty());
+/// Full names of the types that a schema defines, with pointers to them.
+pub fn full_names(schema: &Value) -> Vec<(String, String)> {
+    fn visit(of: &Value, pointer: &str, around: &str, out: &mut Vec<(String, String)>) {
+        let full = full_name(of, around);
+        out.extend(full.as_ref().map(|full| (pointer.to_owned(), full.clone())));
+        for (inner, value) in parts(of) {
+            visit(value, &format!("{pointer}{inner}"), inside(full.as_deref(), around), out);
         }
     }
-    made
+    let mut out = Vec::new();
+    visit(schema, "", "", &mut out);
+    out
 }
 
-fn change(rng: &mut Rng, of: &mut Value, root: bool) {
-    if rng.once_in(12) && !root {
-        // Optional, or another type altogether.
-        let before = of.take();
-        *of = match (rng.below(3), &before) {
-            (0 | 1, Value::Array(branches)) => branches.last().cloned().unwrap_or_default(),
-            (0 | 1, _) => json!(["null", before]),
-            _ => Maker { rng, names: 50, around: Vec::new() }.of(1),
-        };
-        return;
-    }
-    match of {
-        Value::Array(branches) => change_union(rng, branches),
-        Value::String(name) => {
-            let name = name.clone();
-            *of = if rng.once_in(5) {
-                match LOGICAL.iter().find(|(base, _)| *base == name) {
-                    Some(_) => loop {
-                        let (base, logical_type) = *rng.pick(&LOGICAL);
-                        if base == name {
-                            break logical(rng, base, logical_type);
-                        }
-                    },
-                    None => json!(name),
-                }
-            } else if rng.once_in(2) {
-                json!(match name.as_str() {
-                    "int" => "long",
-                    "long" => *rng.pick(&["float", "double", "int"]),
-                    "float" => "double",
-                    "string" => "bytes",
-                    "bytes" => "string",
-                    other => other,
-                })
-            } else if PRIMITIVES.contains(&name.as_str()) {
-                json!(rng.pick(&PRIMITIVES[1..]))
-            } else {
-                json!(name)
-            };
+/// Whether it names a type without a namespace from inside one. Java finds that, and the other libraries do not.
+pub fn needs_java(schema: &Value) -> bool {
+    fn visit(of: &Value, around: &str, names: &[(String, String)]) -> bool {
+        if let Value::String(name) = of {
+            let is_short = !PRIMITIVES.contains(&name.as_str()) && !name.contains('.');
+            let full = format!("{around}.{name}");
+            return is_short && !around.is_empty() && !names.iter().any(|(_, it)| *it == full);
         }
-        _ => match of["type"].as_str().unwrap_or_default().to_owned().as_str() {
-            "record" => change_record(rng, of),
-            "enum" => change_enum(rng, of),
-            "fixed" => match rng.below(4) {
-                0 => of["size"] = json!(*rng.pick(&[1, 4, 12, 16])),
-                1 => rename(rng, of),
-                2 => {
-                    of.as_object_mut().map(|it| it.remove("logicalType"));
-                }
-                _ => of["logicalType"] = json!(*rng.pick(&["decimal", "uuid", "duration"])),
-            },
-            "array" | "map" => {
-                if rng.once_in(3) {
-                    let inner = of.get("items").or(of.get("values")).cloned().unwrap_or_default();
-                    *of = if of["type"] == "array" {
-                        json!({"type": "map", "values": inner})
-                    } else {
-                        json!({"type": "array", "items": inner})
-                    };
-                }
-            }
-            base => {
-                let base = base.to_owned();
-                *of = if rng.once_in(2) {
-                    json!(base)
-                } else {
-                    let (other, name) = *rng.pick(&LOGICAL);
-                    let base = if rng.once_in(2) { other } else { &base };
-                    logical(rng, base, name)
-                };
-            }
-        },
+        let full = full_name(of, around);
+        let inside = inside(full.as_deref(), around);
+        parts(of).into_iter().any(|(_, value)| visit(value, inside, names))
     }
+    visit(schema, "", &full_names(schema))
 }
 
-fn rename(rng: &mut Rng, of: &mut Value) {
-    let name = of["name"].as_str().unwrap_or("X").to_owned();
-    match rng.below(4) {
-        0 => of["namespace"] = json!("m"),
-        1 => of["aliases"] = json!([format!("{name}x")]),
-        2 => of["name"] = json!(format!("{name}x")),
-        _ => {
-            of["name"] = json!(format!("{name}x"));
-            of["aliases"] = json!([name]);
-        }
-    }
+/// The full name of a type that has one.
+fn full_name(of: &Value, around: &str) -> Option<String> {
+    let name = of.get("name")?.as_str()?;
+    let space = of.get("namespace").and_then(Value::as_str).unwrap_or(around);
+    let is_full = name.contains('.') || space.is_empty();
+    Some(if is_full { name.to_owned() } else { format!("{space}.{name}") })
 }
 
-fn change_enum(rng: &mut Rng, of: &mut Value) {
-    match rng.below(6) {
-        0 => rename(rng, of),
-        1 => {
-            of.as_object_mut().map(|it| it.remove("default"));
-        }
-        2 => of["default"] = of["symbols"][0].clone(),
-        kind => {
-            let Some(symbols) = of["symbols"].as_array_mut() else { return };
-            match kind {
-                3 => symbols.push(json!(*rng.pick(&["E", "F", "G"]))),
-                4 if symbols.len() > 1 => {
-                    symbols.remove(rng.below(symbols.len()));
-                }
-                _ => symbols.reverse(),
-            }
-        }
-    }
-}
-
-fn change_union(rng: &mut Rng, branches: &mut Vec<Value>) {
-    match rng.below(4) {
-        0 => branches.push(json!(rng.pick(&PRIMITIVES))),
-        1 if branches.len() > 1 => {
-            branches.remove(rng.below(branches.len()));
-        }
-        2 => branches.reverse(),
-        _ => {
-            let made = Maker { rng, names: 70, around: Vec::new() }.of(0);
-            branches.push(made);
-        }
-    }
-}
-
-fn change_record(rng: &mut Rng, of: &mut Value) {
-    if rng.once_in(6) {
-        rename(rng, of);
-        return;
-    }
-    let number = rng.below(1000);
-    let Some(fields) = of["fields"].as_array_mut() else { return };
-    let at = rng.below(fields.len());
-    match rng.below(9) {
-        0 | 1 => {
-            let mut maker = Maker { rng, names: 100 + number, around: Vec::new() };
-            let field = maker.field(&format!("g{number}"), 1);
-            fields.insert(at, field);
-        }
-        2 => {
-            let of = Maker { rng, names: 100 + number, around: Vec::new() }.of(0);
-            let mut field = json!({"name": format!("g{number}"), "type": of});
-            if let Some(default) = default(rng, &field["type"]) {
-                field["default"] = default;
-            }
-            fields.push(field);
-        }
-        3 if !fields.is_empty() => {
-            fields.remove(at);
-        }
-        4 => fields.reverse(),
-        5 => {
-            if let Some(field) = fields.get_mut(at) {
-                let name = field["name"].clone();
-                field["name"] = json!(format!("h{number}"));
-                if !rng.once_in(4) {
-                    field["aliases"] = json!([name]);
-                }
-            }
-        }
-        6 => {
-            if let Some(field) = fields.get_mut(at)
-                && let Some(default) = default(rng, &field["type"])
-            {
-                field["default"] = default;
-            }
-        }
-        7 => {
-            if let Some(field) = fields.get_mut(at).and_then(Value::as_object_mut) {
-                field.remove("default");
-            }
-        }
-        _ => {
-            if let Some(field) = fields.get_mut(at) {
-                field["doc"] = json!(format!("{number}"));
-            }
-        }
-    }
-}
-
-/// Writes values of a schema.
-pub struct Payloads<'s> {
-    schema: &'s Value,
-    named: HashMap<String, &'s Value>,
-}
-
-impl<'s> Payloads<'s> {
-    pub fn new(schema: &'s Value) -> Self {
-        let mut all = Vec::new();
-        positions(schema, "", &mut all);
-        let types = all.iter().filter_map(|it| schema.pointer(it));
-        let named =
-            types.filter_map(|it| Some((it.get("name")?.as_str()?.to_owned(), it))).collect();
-        Self { schema, named }
-    }
-
-    pub fn is_primitive(name: &str) -> bool {
-        PRIMITIVES.contains(&name)
-    }
-
-    /// A value; none where a recursive type does not end.
-    pub fn make(&self, rng: &mut Rng) -> Option<Vec<u8>> {
-        let mut out = Vec::new();
-        self.write(rng, self.schema, 0, &mut out)?;
-        Some(out)
-    }
-
-    fn write(&self, rng: &mut Rng, of: &Value, depth: usize, out: &mut Vec<u8>) -> Option<()> {
-        if depth > 12 {
-            return None;
-        }
-        match of {
-            Value::Array(branches) => {
-                if branches.is_empty() {
-                    return None;
-                }
-                let null = branches.iter().position(|it| it == "null");
-                let at = match null {
-                    Some(null) if depth > 5 => null,
-                    _ => rng.below(branches.len()),
-                };
-                long(at as i64, out);
-                self.write(rng, &branches[at], depth + 1, out)
-            }
-            Value::String(name) => match self.named.get(name) {
-                Some(named) => self.write(rng, named, depth + 1, out),
-                None => primitive(rng, name, None, out),
-            },
-            _ => match of["type"].as_str()? {
-                "record" => {
-                    for field in of["fields"].as_array()? {
-                        self.write(rng, &field["type"], depth + 1, out)?;
-                    }
-                    Some(())
-                }
-                "enum" => {
-                    let count = of["symbols"].as_array()?.len();
-                    (count > 0).then(|| long(rng.below(count) as i64, out))
-                }
-                "fixed" => {
-                    let size = usize::try_from(of["size"].as_u64()?).ok()?;
-                    if of["logicalType"] == "decimal" {
-                        out.extend(std::iter::repeat_n(0, size - 1));
-                        out.push(u8::try_from(rng.below(9)).ok()?);
-                    } else {
-                        out.extend((0..size).map(|_| b'a' + rng.below(26) as u8));
-                    }
-                    Some(())
-                }
-                // One entry at most: maps have no order, and other libraries' are compared byte by byte.
-                kind @ ("array" | "map") => {
-                    let count =
-                        if depth > 5 { 0 } else { rng.below(if kind == "map" { 2 } else { 3 }) };
-                    if count > 0 {
-                        long(count as i64, out);
-                        for _ in 0..count {
-                            if kind == "map" {
-                                text("key", out);
-                            }
-                            let inner = of.get("items").or(of.get("values"))?;
-                            self.write(rng, inner, depth + 1, out)?;
-                        }
-                    }
-                    long(0, out);
-                    Some(())
-                }
-                name => primitive(rng, name, of["logicalType"].as_str(), out),
-            },
-        }
-    }
-}
-
-fn primitive(rng: &mut Rng, name: &str, logical: Option<&str>, out: &mut Vec<u8>) -> Option<()> {
-    match (name, logical) {
-        ("null", _) => {}
-        ("boolean", _) => out.push(u8::from(rng.once_in(2))),
-        ("int", Some(_)) => long(rng.below(40_000) as i64, out),
-        ("int", None) => {
-            long(*rng.pick(&[0, 1, -1, 77, -4096, i64::from(i32::MAX), i64::from(i32::MIN)]), out)
-        }
-        ("long", Some(_)) => long(rng.below(80_000_000) as i64, out),
-        ("long", None) => long(*rng.pick(&[0, 1, -1, 77, 1 << 40, i64::MAX, i64::MIN]), out),
-        ("float", _) => out.extend(rng.pick(&[0.0_f32, -1.5, 1e10]).to_le_bytes()),
-        ("double", _) => out.extend(rng.pick(&[0.0_f64, -1.5, 1e100]).to_le_bytes()),
-        ("bytes", Some("decimal")) => {
-            long(2, out);
-            out.extend([u8::try_from(rng.below(30)).ok()?, 7]);
-        }
-        ("string", Some("uuid")) => text("550e8400-e29b-41d4-a716-446655440000", out),
-        ("bytes" | "string", _) => {
-            let word = *rng.pick(&["", "a", "grün", "12.50", "longer than the others"]);
-            text(word, out);
-        }
-        _ => return None,
-    }
-    Some(())
-}
-
-fn text(word: &str, out: &mut Vec<u8>) {
-    long(word.len() as i64, out);
-    out.extend(word.bytes());
-}
-
-fn long(number: i64, out: &mut Vec<u8>) {
-    let mut left = ((number << 1) ^ (number >> 63)).cast_unsigned();
-    while left > 0x7f {
-        out.push((left & 0x7f) as u8 | 0x80);
-        left >>= 7;
-    }
-    out.push(left as u8);
+/// The namespace inside of a type.
+fn inside<'a>(full: Option<&'a str>, around: &'a str) -> &'a str {
+    full.map_or(around, |full| full.rsplit_once('.').map_or("", |(space, _)| space))
 }

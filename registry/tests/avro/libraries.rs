@@ -1,151 +1,15 @@
-//! Other people's libraries: what they make of pairs of schemas, and of data that the one wrote and the other reads. Where
-//! a toolchain is missing its test says so and is skipped; in CI it fails.
+//! Pairs of schemas judged by the libraries of others: whether they call them compatible, and what they read of data that
+//! the one wrote and the other reads. Where a toolchain is missing its test says so and is skipped; in CI it fails.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    env,
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
-use tidings_registry::{
-    avro::Schema,
-    finding::{Direction, Severity, Verdict},
-};
+use serde_json::{Value, to_string_pretty};
+use tidings_registry::finding::Verdict;
 
 use crate::{
-    environment::python,
-    generate::{Payloads, Rng},
-    pairs::{count, pair},
-    toolchain::toolchain,
+    judge::{Answer, Judge, Reading, hex, judge_all},
+    shrink::shrink,
 };
-
-/// One direction of a pair: the data of one side, read with the other.
-struct Reading {
-    seed: u64,
-    writer: Value,
-    reader: Value,
-    parsed: (Schema, Schema),
-    verdict: Verdict,
-    rules: Vec<&'static str>,
-    /// Those of the rules that are errors, once each.
-    errors: Vec<&'static str>,
-    payloads: Vec<Vec<u8>>,
-}
-
-/// What a library says about a reading.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Answer {
-    refused: Option<String>,
-    compatible: String,
-    reasons: Vec<String>,
-    read: Vec<Read>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Read {
-    value: Option<String>,
-    error: Option<String>,
-}
-
-fn readings() -> Vec<Reading> {
-    let mut readings = Vec::new();
-    for seed in 0..count() {
-        let Some((old, new, before, after)) = pair(seed) else { continue };
-        let comparison = before.compare(&after);
-        let mut rng = Rng::new(seed);
-        for direction in [Direction::Backward, Direction::Forward] {
-            let Some((_, _, before, after)) = pair(seed) else { continue };
-            let (writer, reader, parsed) = match direction {
-                Direction::Forward => (new.clone(), old.clone(), (after, before)),
-                _ => (old.clone(), new.clone(), (before, after)),
-            };
-            let payloads = Payloads::new(&writer);
-            let payloads = (0..8).filter_map(|_| payloads.make(&mut rng)).collect();
-            let found = || comparison.findings.iter().filter(|it| it.direction.includes(direction));
-            let errors: BTreeSet<_> =
-                found().filter(|it| it.severity == Severity::Error).map(|it| it.rule).collect();
-            readings.push(Reading {
-                seed,
-                writer,
-                reader,
-                parsed,
-                verdict: comparison.verdict(direction),
-                rules: found().map(|it| it.rule).collect(),
-                errors: errors.into_iter().collect(),
-                payloads,
-            });
-        }
-    }
-    readings
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
-}
-
-fn scratch(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("avro").join(name);
-    fs::create_dir_all(&folder).expect("a folder for what the tests leave");
-    folder
-}
-
-#[track_caller]
-fn succeed(command: &mut Command) {
-    let output = command.stdin(Stdio::null()).output().expect("the program starts");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}{}",
-        output.status,
-        text(&output.stdout),
-        text(&output.stderr)
-    );
-}
-
-/// Writes the readings, has a program answer them, and reads its answers.
-fn ask(name: &str, readings: &[Reading], run: impl Fn(&Path, &Path)) -> Vec<Answer> {
-    let folder = scratch(name);
-    let (questions, answers) = (folder.join("pairs.jsonl"), folder.join("answers.jsonl"));
-    let mut text = String::new();
-    for it in readings {
-        let payloads: Vec<_> = it.payloads.iter().map(|it| hex(it)).collect();
-        let (from, to) = &it.parsed;
-        let converted = it.payloads.iter().map(|it| from.convert(to, it).ok().map(|it| hex(&it)));
-        let converted: Vec<_> = converted.collect();
-        let line = json!({
-            "writer": it.writer, "reader": it.reader, "payloads": payloads, "converted": converted,
-        });
-        text.push_str(&format!("{line}\n"));
-    }
-    fs::write(&questions, text).expect("the questions are written");
-    run(&questions, &answers);
-    let answers = fs::read_to_string(&answers).expect("there are answers");
-    let answers: Vec<Answer> =
-        answers.lines().map(|line| serde_json::from_str(line).expect("an answer")).collect();
-    assert_eq!(answers.len(), readings.len());
-    answers
-}
-
-fn java(questions: &Path, answers: &Path) {
-    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/java/pom.xml");
-    succeed(
-        Command::new("mvn")
-            .args(["-q", "-B", "compile", "exec:java", "-f"])
-            .arg(pom)
-            .arg(format!("-Doutputs={}", scratch("java").display()))
-            .arg(format!("-Dexec.args={} {}", questions.display(), answers.display())),
-    );
-}
 
 /// Rules by which we refuse what other libraries let pass, which do not look at logical types, or pick one of several
 /// fields.
@@ -159,125 +23,228 @@ const STRICTER: [&str; 7] = [
     "AVRO_DEFAULT_NOT_OF_FIRST_BRANCH",
 ];
 
+/// What the official reader for Python lacks, with the place in the specification (1.12) that asks for it; Java's reader
+/// has each. A pair is judged as if it had them. One that is not needed any more fails the test: it was fixed there.
+const LACKS: [(&str, &str); 11] = [
+    (
+        "a writer's union read as one of its branches",
+        "schema resolution: if writer's is a union, but reader's is not",
+    ),
+    (
+        "a branch of the very type, behind one that takes it",
+        "schema resolution: the first schema that recursively matches; Java, C and fastavro look for the same type first",
+    ),
+    (
+        "a promotion between bytes and string",
+        "schema resolution: string is promotable to bytes, bytes is promotable to string",
+    ),
+    ("items of another type", "schema resolution: arrays and maps are resolved by their items"),
+    ("an alias of a type", "aliases: the writer's schema is rewritten with the reader's names"),
+    ("a name in another namespace", "schema resolution: both have the same (unqualified) name"),
+    ("a default of the reader's enum", "enums: the default is used where a symbol is not known"),
+    ("an alias of a field", "aliases: the writer's schema is rewritten with the reader's names"),
+    (
+        "a default of a later branch",
+        "records: the default of a union is of a schema that is in the union",
+    ),
+    (
+        "a default of bytes beyond ASCII",
+        "records: a default of bytes or fixed is text, U+0000 to U+00FF for the bytes 0 to 255",
+    ),
+    (
+        "a whole number as the default of a floating one",
+        "records: float and double have JSON numbers as defaults",
+    ),
+];
+
 /// Where fastavro may take another branch of a union than we do. It does so even between schemas that differ in
 /// documentation alone, of which we say no more than that.
 const CHOICES: [&str; 2] = ["AVRO_BRANCH_CHOICE", "AVRO_DOC_CHANGED"];
 
-/// What a library made of a pair, where that is not what we expect.
+/// What a library made of pairs, where that is not what we expect.
+#[derive(Default)]
 struct Differences {
-    tally: BTreeMap<String, (usize, String)>,
+    readings: usize,
+    compatible: usize,
+    payloads: usize,
+    tally: BTreeMap<String, usize>,
+    /// Payloads that a library read with something that it lacks.
+    repaired: BTreeMap<String, usize>,
 }
 
+/// A difference that fails the test, by what it is.
+type Fault = (String, String);
+
 impl Differences {
-    fn add(&mut self, what: impl Into<String>, it: &Reading, detail: &str) {
-        let example = || format!("{}: {} read with {}: {detail}", it.seed, it.writer, it.reader);
-        self.tally.entry(what.into()).or_insert_with(|| (0, example())).0 += 1;
+    fn add(&mut self, what: impl Into<String>) {
+        *self.tally.entry(what.into()).or_default() += 1;
     }
 
-    /// Prints them all; those that begin with ! fail the test.
-    fn finish(&self, name: &str, readings: &[Reading]) {
-        let payloads: usize = readings.iter().map(|it| it.payloads.len()).sum();
-        let compatible = readings.iter().filter(|it| it.verdict == Verdict::Compatible).count();
-        println!(
-            "{name}: {} readings ({compatible} compatible), {payloads} payloads",
-            readings.len()
-        );
-        for (what, (count, example)) in &self.tally {
-            println!("{count:6} {what}");
-            if what.starts_with('!') {
-                println!("       such as {example}");
-            }
+    /// Counts a fault, and prints the first of its kind as the smallest pair that shows it, ready to become a case.
+    fn fault(
+        &mut self,
+        judge: &mut Judge,
+        it: &Reading,
+        fault: Fault,
+        mut faults: impl FnMut(&Reading, &Answer) -> Option<Fault>,
+    ) {
+        let (what, _) = fault;
+        self.add(format!("! {what}"));
+        if self.tally[&format!("! {what}")] > 1 {
+            return;
+        }
+        let mut detail = String::new();
+        let mut shows = |old: &Value, new: &Value| {
+            let readings = Reading::both(it.seed, old, new);
+            let readings: Vec<_> =
+                readings.into_iter().filter(|one| one.direction == it.direction).collect();
+            let answers = judge.ask(&readings);
+            let found = readings.iter().zip(&answers).find_map(|(one, answer)| faults(one, answer));
+            found.is_some_and(|(found, why)| {
+                let same = found == what;
+                if same {
+                    detail = why;
+                }
+                same
+            })
+        };
+        let (old, new) = shrink(it.old.clone(), it.new.clone(), &mut shows);
+        let text = |schema: &Value| to_string_pretty(schema).expect("it is JSON");
+        println!("TIDINGS_SEED={}: {what}, {:?}", it.seed, it.direction);
+        println!("--- previous.avsc\n{}\n--- current.avsc\n{}", text(&old), text(&new));
+        println!("--- {detail}\n");
+    }
+
+    fn finish(&self, name: &str) {
+        let Self { readings, compatible, payloads, .. } = self;
+        println!("{name}: {readings} readings ({compatible} compatible), {payloads} payloads");
+        for (what, count) in self.tally.iter().chain(&self.repaired) {
+            println!("{count:8} {what}");
         }
         let bad: Vec<_> = self.tally.keys().filter(|it| it.starts_with('!')).collect();
         assert!(bad.is_empty(), "{name}: {bad:?}");
     }
 }
 
-/// Compares what a library read with what we convert.
-fn compare_values(name: &str, it: &Reading, answer: &Answer, differences: &mut Differences) {
-    let mut refused = false;
-    for (payload, read) in it.payloads.iter().zip(&answer.read) {
+/// The first thing about what a library read that is not as we convert it, if something is.
+fn misread(it: &Reading, answer: &Answer, is_choice: impl Fn(&Reading) -> bool) -> Option<Fault> {
+    if let Some(refused) = &answer.refused {
+        return Some(("refused as a schema".into(), refused.clone()));
+    }
+    if it.verdict != Verdict::Compatible {
+        return None;
+    }
+    it.payloads.iter().zip(&answer.read).find_map(|(payload, read)| {
         let ours = it.parsed.0.convert(&it.parsed.1, payload);
-        refused |= ours.is_err() || read.error.is_some();
-        if it.verdict != Verdict::Compatible {
-            continue;
-        }
+        let fault = |what: &str, why: &str| {
+            Some((what.to_owned(), format!("{} of the writer: {why}", hex(payload))))
+        };
         match (&ours, &read.value) {
-            (Ok(ours), Some(theirs)) if hex(ours) == *theirs => {}
-            // The specification's first branch of a union, where we take the one of the same type as Java does.
-            (Ok(_), Some(_))
-                if name != "java" && it.rules.iter().any(|it| CHOICES.contains(it)) =>
-            {
-                differences.add("another branch of a union, as we warn", it, "");
-            }
+            (Ok(ours), Some(theirs)) if hex(ours) == *theirs => None,
+            (Ok(_), Some(_)) if is_choice(it) => None,
             (Ok(ours), Some(theirs)) => {
-                let detail = format!("{} became {}, and there {theirs}", hex(payload), hex(ours));
-                differences.add("! other values", it, &detail);
+                fault("other values", &format!("{} for us, and there {theirs}", hex(ours)))
             }
-            (Err(error), _) => {
-                differences.add("! compatible, and not converted", it, &error.message)
-            }
+            (Err(error), _) => fault("compatible, and not converted", &error.message),
             (Ok(_), None) => {
-                let error = read.error.as_deref().unwrap_or("no answer");
-                differences.add("! compatible, and not read", it, error);
+                fault("compatible, and not read", read.error.as_deref().unwrap_or("no answer"))
             }
         }
-    }
-    if it.verdict == Verdict::Incompatible && !refused && it.payloads.len() > 4 {
-        let what = format!("incompatible by {}, and no payload shows it", it.errors.join(" "));
-        differences.add(what, it, "");
-    }
+    })
 }
 
-/// fastavro; Avro's own library for Python has neither aliases nor promotions between bytes and strings.
-#[test]
-fn python_reads_what_is_compatible_as_we_do() {
-    let Some(python) = python("Avro for Python", &["fastavro==1.12.1"]) else { return };
-    let readings = readings();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python/resolve.py");
-    let answers = ask("fastavro", &readings, |questions, answers| {
-        succeed(Command::new(&python).args([script.as_path(), questions, answers]));
+/// Judges all pairs; `expect` says what else is at fault.
+fn judge_pairs(
+    name: &str,
+    mut judge: Judge,
+    is_choice: impl Fn(&Reading) -> bool,
+    expect: impl Fn(&Reading, &Answer) -> Option<Fault>,
+    mut tally: impl FnMut(&Reading, &Answer, &mut Differences),
+) -> Differences {
+    let mut differences = Differences::default();
+    judge_all(&mut judge, |judge, it, answer| {
+        differences.readings += 1;
+        differences.compatible += usize::from(it.verdict == Verdict::Compatible);
+        differences.payloads += it.payloads.len();
+        let faults = |it: &Reading, answer: &Answer| {
+            misread(it, answer, &is_choice).or_else(|| expect(it, answer))
+        };
+        if let Some(fault) = faults(it, answer) {
+            differences.fault(judge, it, fault, faults);
+        }
+        for read in &answer.read {
+            for what in &read.repairs {
+                *differences.repaired.entry(format!("payloads need {what}")).or_default() += 1;
+            }
+        }
+        let is_refused = answer.read.iter().any(|it| it.error.is_some());
+        if it.verdict == Verdict::Incompatible && !is_refused && it.payloads.len() > 4 {
+            let errors = it.errors.join(" ");
+            differences.add(format!("incompatible by {errors}, and no payload shows it"));
+        }
+        tally(it, answer, &mut differences);
     });
-    let mut differences = Differences { tally: BTreeMap::new() };
-    for (it, answer) in readings.iter().zip(&answers) {
-        match &answer.refused {
-            Some(refused) => differences.add("! refused as a schema", it, refused),
-            None => compare_values("fastavro", it, answer, &mut differences),
-        }
-    }
-    differences.finish("fastavro", &readings);
+    differences.finish(name);
+    differences
 }
 
 #[test]
-fn java_agrees_but_where_it_is_known_not_to() {
-    if !toolchain("Avro for Java", ["java", "mvn"]) {
-        return;
+fn pairs_are_read_as_by_the_official_reader() {
+    let name = "the official reader";
+    let Some(judge) = Judge::python(name, "official.py") else { return };
+    let never = |_: &Reading| false;
+    let found = judge_pairs(name, judge, never, |_, _| None, |_, _, _| {});
+    for (what, asked_by) in LACKS {
+        let needed = found.repaired.contains_key(&format!("payloads need {what}"));
+        assert!(needed || found.readings < 2_000, "{what} ({asked_by}): not needed any more");
     }
-    let readings = readings();
-    let answers = ask("java", &readings, java);
-    let mut differences = Differences { tally: BTreeMap::new() };
-    for (it, answer) in readings.iter().zip(&answers) {
-        if let Some(refused) = &answer.refused {
-            differences.add("! refused as a schema", it, refused);
-            continue;
+    for what in found.repaired.keys() {
+        assert!(LACKS.iter().any(|(lack, _)| what.ends_with(lack)), "{what}: give it a reason");
+    }
+}
+
+#[test]
+fn pairs_are_read_as_by_fastavro() {
+    let Some(judge) = Judge::python("fastavro", "resolve.py") else { return };
+    let is_choice = |it: &Reading| it.rules.iter().any(|rule| CHOICES.contains(rule));
+    judge_pairs("fastavro", judge, is_choice, |_, _| None, |_, _, _| {});
+}
+
+/// Whether a field has its name as an alias, too.
+fn is_its_own_alias(of: &Value) -> bool {
+    match of {
+        Value::Array(items) => items.iter().any(is_its_own_alias),
+        Value::Object(entries) => {
+            let aliases = entries.get("aliases").and_then(Value::as_array);
+            let own = |it: &Vec<Value>| entries.get("name").is_some_and(|name| it.contains(name));
+            aliases.is_some_and(own) || entries.values().any(is_its_own_alias)
         }
-        let reasons = answer.reasons.join(" ");
-        let stricter = it.errors.iter().all(|rule| STRICTER.contains(rule));
+        _ => false,
+    }
+}
+
+#[test]
+fn pairs_are_judged_and_read_as_by_java() {
+    let Some(judge) = Judge::java("Avro for Java") else { return };
+    let stricter = |it: &Reading| it.errors.iter().all(|rule| STRICTER.contains(rule));
+    let expect = |it: &Reading, answer: &Answer| {
         let ambiguous = it.errors.contains(&"AVRO_FIELD_AMBIGUOUS");
         match (it.verdict, answer.compatible.as_str()) {
-            (Verdict::Compatible, "COMPATIBLE") => {}
-            (Verdict::Incompatible, "INCOMPATIBLE") => {}
-            (Verdict::Incompatible, "THROWN") if ambiguous => {}
-            (Verdict::Incompatible | Verdict::Unproven, "COMPATIBLE") if stricter => {
-                let what = format!("stricter than Java by {}", it.errors.join(" "));
-                differences.add(what, it, "");
-            }
-            (verdict, theirs) => {
-                let what = format!("! {verdict:?}, and {theirs} for Java");
-                differences.add(what, it, &format!("{:?} {reasons}", it.rules));
-            }
+            (Verdict::Compatible, "COMPATIBLE") | (Verdict::Incompatible, "INCOMPATIBLE") => None,
+            (Verdict::Incompatible, "THROWN") if ambiguous => None,
+            // It finds such a field twice when it compares, and once when it reads.
+            (_, "THROWN") if is_its_own_alias(&it.old) || is_its_own_alias(&it.new) => None,
+            (Verdict::Incompatible | Verdict::Unproven, "COMPATIBLE") if stricter(it) => None,
+            (verdict, theirs) => Some((
+                format!("{verdict:?}, and {theirs} for Java"),
+                format!("{:?} {}", it.rules, answer.reasons.join(" ")),
+            )),
         }
-        compare_values("java", it, answer, &mut differences);
-    }
-    differences.finish("java", &readings);
+    };
+    let tally = |it: &Reading, answer: &Answer, differences: &mut Differences| {
+        if it.verdict != Verdict::Compatible && answer.compatible == "COMPATIBLE" {
+            differences.add(format!("stricter than Java by {}", it.errors.join(" ")));
+        }
+    };
+    judge_pairs("java", judge, |_| false, expect, tally);
 }

@@ -180,6 +180,22 @@ fn what_is_wrong_is_said_and_where() {
 }
 
 #[test]
+fn an_enclosing_type_without_a_namespace_is_not_found_from_inside_one() {
+    let of = |outer: &str| {
+        format!(
+            r#"{{"type":"record","name":"{outer}","fields":[{{"name":"f","type":{{"type":"record","name":"m.Q","fields":[
+                {{"name":"g","type":["null","R"]}}]}}}}]}}"#
+        )
+    };
+    // It is readable, for versions that are registered; a new one is refused.
+    let faults = parse(&of("R")).expect("it is read").check();
+    let [fault] = &faults[..] else { panic!("{faults:?}") };
+    assert!(fault.message.contains("look for m.R; give R a namespace"), "{fault}");
+    assert_eq!((fault.place.line, fault.place.path.as_str()), (2, "R.f.g"), "{fault}");
+    assert!(parse(&of("m.R")).expect("it is read").check().is_empty());
+}
+
+#[test]
 fn defaults_of_other_types_are_refused() {
     for (field, message) in [
         (r#"{"name":"f","type":"int","default":"0"}"#, "the default \"0\" is not a value of int"),

@@ -1,31 +1,15 @@
 """Resolves pairs of schemas and their payloads with fastavro.
 
-Reads lines of {"writer": schema, "reader": schema, "payloads": [hex], "converted": [hex or null]} and writes, for each
+Answers lines of {"writer": schema, "reader": schema, "payloads": [hex], "converted": [hex or null]} with, for each
 payload, what the library reads: "value" is the converted payload where that is read as the same value, else the value
 itself; "error" is why it could not be read. Logical types are taken out first: what lies beneath is compared.
 """
 
 import copy
 import io
-import json
-import math
-import sys
 
 import fastavro
-
-
-def plain(schema):
-    if isinstance(schema, list):
-        return [plain(branch) for branch in schema]
-    if not isinstance(schema, dict):
-        return schema
-    made = {key: value for key, value in schema.items() if key not in ("logicalType", "precision", "scale")}
-    for key in ("type", "items", "values"):
-        if key in made:
-            made[key] = plain(made[key])
-    if "fields" in made:
-        made["fields"] = [{**field, "type": plain(field["type"])} for field in made["fields"]]
-    return made
+from plain import close, plain, serve
 
 
 def parse(schema):
@@ -53,8 +37,7 @@ def same(one, other):
     if isinstance(one, str) and isinstance(other, bytes):
         return same(other, one)
     if isinstance(one, float) and isinstance(other, float):
-        # Python has no numbers of 32 bits: what is read as a float keeps more digits of an int.
-        return math.isclose(one, other, rel_tol=1e-6)
+        return close(one, other)
     return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
@@ -85,10 +68,4 @@ def answer(question):
     return {"read": answers}
 
 
-def main(questions, answers):
-    with open(questions) as lines, open(answers, "w") as out:
-        for line in lines:
-            out.write(json.dumps(answer(json.loads(line))) + "\n")
-
-
-main(*sys.argv[1:])
+serve(answer)

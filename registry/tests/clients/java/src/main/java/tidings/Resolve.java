@@ -6,10 +6,9 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedReader;
 import java.io.ByteArrayOutputStream;
-import java.io.PrintWriter;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import org.apache.avro.Schema;
 import org.apache.avro.SchemaCompatibility;
 import org.apache.avro.generic.GenericDatumReader;
@@ -20,18 +19,17 @@ import org.apache.avro.io.DecoderFactory;
 import org.apache.avro.io.EncoderFactory;
 
 /**
- * Reads lines of {"writer": schema, "reader": schema, "payloads": [hex]}; writes for each whether the library calls the
+ * Answers lines of {"writer": schema, "reader": schema, "payloads": [hex]} with whether the library calls the
  * schemas compatible, and every payload as the reader would write it again, or why it could not be read.
  */
 public final class Resolve {
   private static final ObjectMapper JSON = new ObjectMapper();
 
-  public static void main(String[] paths) throws Exception {
-    try (BufferedReader lines = Files.newBufferedReader(Path.of(paths[0]));
-        PrintWriter out = new PrintWriter(Files.newBufferedWriter(Path.of(paths[1])))) {
-      for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-        out.println(JSON.writeValueAsString(resolve(JSON.readTree(line))));
-      }
+  public static void main(String[] none) throws Exception {
+    BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
+    for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+      out.println(JSON.writeValueAsString(resolve(JSON.readTree(line))));
     }
   }
 
