@@ -336,7 +336,9 @@ async fn open(
 async fn open_registry(config: &Config) -> Result<Registry, ServeError> {
     let directory = config.data_dir.join("registry");
     let opened = tokio::task::spawn_blocking(move || Registry::open(&directory));
-    Ok(opened.await.map_err(io::Error::other)??)
+    let registry = opened.await.map_err(io::Error::other)??;
+    registry.verify();
+    Ok(registry)
 }
 
 /// The registry, as publishers and readers see it and as it is served on this port: at most one of the two.

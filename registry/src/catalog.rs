@@ -1,6 +1,8 @@
 //! Everything that is registered, as of one revision. Never changed: a write makes the next one.
 
 pub mod plan;
+pub mod replay;
+pub mod verify;
 
 use std::{
     collections::{BTreeMap, HashMap},

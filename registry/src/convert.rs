@@ -13,6 +13,7 @@ use crate::{
     compatibility::{Found, Level, Report},
     consumer::{Need, Origin},
     definition::{Definition, Form, Place},
+    error::Refusal,
     finding::{ContentModel, Direction, Severity, Surface, Verdict},
     format::Format,
     proto::v1,
@@ -347,6 +348,25 @@ impl From<Report> for v1::CompatibilityReport {
                 .map(v1::AffectedConsumer::from)
                 .collect(),
             identical_version: text(report.identical.as_ref()),
+        }
+    }
+}
+
+/// Why, for those who branch on it.
+impl From<&Refusal> for v1::ErrorReason {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid(_) => Self::InvalidSchema,
+            Refusal::TooLarge { .. } => Self::SchemaTooLarge,
+            Refusal::Field { .. } => Self::InvalidRequest,
+            Refusal::Reference { .. } => Self::ReferenceNotFound,
+            Refusal::Format { .. } => Self::FormatMismatch,
+            Refusal::Incompatible(_) => Self::SchemaIncompatible,
+            Refusal::TooLow { .. } => Self::VersionTooLow,
+            Refusal::LeavesBehind(_) => Self::ConsumersLeftBehind,
+            Refusal::Taken { .. } => Self::VersionTaken,
+            // Its text names the schema, which is all that an operator needs; nobody else can do anything.
+            Refusal::Unreadable(_) => Self::Internal,
         }
     }
 }

@@ -110,6 +110,7 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     processor::check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let registry = Registry::open(&directory)?;
+    registry.verify();
     runtime.block_on(listen(arguments.listen, registry, arguments.reflection))
 }
 

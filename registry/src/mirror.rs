@@ -1,7 +1,7 @@
 //! What is registered elsewhere, kept true by `WatchRegistry`. Known schemas go on serving while the registry is away.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     future::Future,
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
@@ -16,15 +16,9 @@ use tonic::{Code, Status, Streaming, metadata::MetadataMap};
 use crate::{
     catalog::Catalog,
     client::Client,
-    compatibility::Level,
-    finding::{ContentModel, Surface},
-    proto::v1::{
-        self, GetSubjectRequest, WatchRegistryRequest, WatchRegistryResponse,
-        watch_registry_response::Change,
-    },
-    schema::Registered,
+    proto::v1::{GetSubjectRequest, WatchRegistryRequest, WatchRegistryResponse},
     service::revision,
-    subject::{Settings, Subject, SubjectName},
+    subject::SubjectName,
 };
 
 /// How long the registry has to answer a question that a publisher waits for.
@@ -235,75 +229,7 @@ fn at(metadata: &MetadataMap) -> Option<u64> {
 /// Takes one change. One that cannot be read is told and left out: what it is about stays unknown.
 fn take(catalog: &mut Catalog, change: WatchRegistryResponse) {
     let revision = change.revision;
-    if let Some(change) = change.change
-        && let Err(fault) = change_of(catalog, change)
-    {
+    if let Err(fault) = catalog.apply(change) {
         tracing::error!(revision, fault, "a change of the schema registry cannot be read");
     }
-    catalog.revision = revision;
-}
-
-fn change_of(catalog: &mut Catalog, change: Change) -> Result<(), String> {
-    match change {
-        Change::SchemaRegistered(schema) => put(catalog, Registered::try_from(schema)?),
-        Change::VersionStateSet(schema) => {
-            let mut registered = Registered::try_from(schema)?;
-            if let Ok(before) = catalog.by_id(registered.id) {
-                registered.parsed = Arc::clone(&before.parsed);
-            }
-            put(catalog, registered);
-        }
-        Change::SubjectUpdated(subject) => {
-            let name = SubjectName::parse(&subject.name)?;
-            if let Some(before) = catalog.subject_or_grave(&name) {
-                let mut after = Subject::clone(before);
-                after.settings = settings(subject)?;
-                catalog.put_subject(after);
-            }
-        }
-        Change::SubjectDeleted(name) => {
-            let name = SubjectName::parse(&name)?;
-            if let Some(before) = catalog.subject_or_grave(&name) {
-                let mut after = Subject::clone(before);
-                after.deleted = true;
-                after.versions.clear();
-                catalog.put_subject(after);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn put(catalog: &mut Catalog, registered: Registered) {
-    let registered = Arc::new(registered);
-    let known = catalog.subject_or_grave(&registered.subject);
-    let mut subject = match known.filter(|subject| !subject.deleted) {
-        Some(subject) => Subject::clone(subject),
-        None => Subject {
-            name: registered.subject.clone(),
-            format: registered.format,
-            settings: Settings::default(),
-            created: registered.created,
-            revision: 0,
-            deleted: false,
-            ids_before: 0,
-            major_before: None,
-            versions: BTreeMap::new(),
-            unreadable: BTreeMap::new(),
-        },
-    };
-    subject.versions.insert(registered.version.clone(), Arc::clone(&registered));
-    catalog.put_schema(registered);
-    catalog.put_subject(subject);
-}
-
-fn settings(subject: v1::Subject) -> Result<Settings, String> {
-    Ok(Settings {
-        level: Level::from_proto(subject.compatibility)?.unwrap_or_default(),
-        content_model: ContentModel::from_proto(subject.content_model)?.unwrap_or_default(),
-        surface: Surface::from_proto(subject.surface)?.unwrap_or_default(),
-        owner: subject.owner,
-        description: subject.description,
-        labels: subject.labels,
-    })
 }

@@ -27,6 +27,7 @@ use crate::{
 };
 
 pub mod consumers;
+mod verify;
 
 /// A handle on the registry. Its methods take processor time and disk time: call them on blocking threads.
 #[derive(Clone)]
@@ -411,15 +412,21 @@ impl Next {
             versions: BTreeMap::new(),
             unreadable: BTreeMap::new(),
         };
-        let mut subject = match grave {
-            Some(subject) if !subject.deleted => Subject::clone(subject),
-            grave => new(grave),
-        };
+        let known = grave.filter(|subject| !subject.deleted);
+        let is_new = known.is_none();
+        let mut subject = known.map_or_else(|| new(grave), |it| Subject::clone(it));
         subject.versions.insert(registered.version.clone(), Arc::clone(registered));
         self.catalog.put_schema(Arc::clone(registered));
         self.schemas.push(Arc::clone(registered));
         let change = v1::Schema::from(&**registered);
-        self.subject(subject, now, |_| Change::SchemaRegistered(change));
+        let mut created = None;
+        self.subject(subject, now, |subject| {
+            created = is_new.then(|| v1::Subject::from(subject));
+            Change::SchemaRegistered(change)
+        });
+        if let Some(change) = self.changes.last_mut() {
+            change.created_subject = created;
+        }
     }
 }
 

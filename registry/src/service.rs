@@ -163,7 +163,7 @@ impl SchemaRegistryService for Service {
         let (report, refusal_reason) = match planned.decision {
             Decision::Already(_) | Decision::Register(_) => (planned.report, Reason::Unspecified),
             Decision::Refused(refusal) => match refusal.report() {
-                Some(report) => (report.clone(), status::reason(&refusal)),
+                Some(report) => (report.clone(), Reason::from(&refusal)),
                 None => return Err(status::refused("schema.", &refusal)),
             },
         };
@@ -527,7 +527,7 @@ impl Service {
             Decision::Register(it) => (v1::Outcome::Registered, Some(it)),
             Decision::Already(it) => (v1::Outcome::AlreadyRegistered, Some(it)),
             Decision::Refused(refusal) => {
-                refusal_reason = status::reason(&refusal);
+                refusal_reason = Reason::from(&refusal);
                 (v1::Outcome::Unspecified, None)
             }
         };

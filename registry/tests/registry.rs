@@ -10,5 +10,7 @@ mod imports;
 mod rules;
 #[path = "registry/standalone.rs"]
 mod standalone;
+#[path = "registry/verify.rs"]
+mod verify;
 #[path = "registry/witness.rs"]
 mod witness;

@@ -230,7 +230,14 @@ impl Catalog {
         }
     }
 
-    fn decide(&self, draft: &Draft, proposal: Read, mut report: Report, now: Timestamp) -> Planned {
+    /// What becomes of a schema that was read.
+    pub(super) fn decide(
+        &self,
+        draft: &Draft,
+        proposal: Read,
+        mut report: Report,
+        now: Timestamp,
+    ) -> Planned {
         let grave = self.subject_or_grave(&draft.subject);
         let subject = grave.filter(|subject| !subject.deleted);
         let settings = self.settings(draft);
@@ -379,11 +386,11 @@ impl Draft {
 }
 
 /// A draft that is a schema.
-struct Read {
-    format: Format,
-    schema: Arc<Schema>,
-    references: Vec<Reference>,
-    fingerprint: Fingerprint,
+pub(super) struct Read {
+    pub format: Format,
+    pub schema: Arc<Schema>,
+    pub references: Vec<Reference>,
+    pub fingerprint: Fingerprint,
 }
 
 /// The version that a proposal gets: the next one that the change asks for, or the declared one where that is enough.

@@ -120,25 +120,8 @@ pub fn refused(field: &str, refusal: &Refusal) -> Status {
     answer(field, refusal).status()
 }
 
-/// Why, for those who branch on it.
-pub fn reason(refusal: &Refusal) -> Reason {
-    match refusal {
-        Refusal::Invalid(_) => Reason::InvalidSchema,
-        Refusal::TooLarge { .. } => Reason::SchemaTooLarge,
-        Refusal::Field { .. } => Reason::InvalidRequest,
-        Refusal::Reference { .. } => Reason::ReferenceNotFound,
-        Refusal::Format { .. } => Reason::FormatMismatch,
-        Refusal::Incompatible(_) => Reason::SchemaIncompatible,
-        Refusal::TooLow { .. } => Reason::VersionTooLow,
-        Refusal::LeavesBehind(_) => Reason::ConsumersLeftBehind,
-        Refusal::Taken { .. } => Reason::VersionTaken,
-        // Its text names the schema, which is all that an operator needs; nobody else can do anything.
-        Refusal::Unreadable(_) => Reason::Internal,
-    }
-}
-
 fn answer(field: &str, refusal: &Refusal) -> Answer {
-    let new = |code| Answer::new(code, reason(refusal), refusal);
+    let new = |code| Answer::new(code, Reason::from(refusal), refusal);
     match refusal {
         Refusal::Invalid(faults) => {
             let mut answer = new(Code::InvalidArgument);
