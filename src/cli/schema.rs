@@ -17,6 +17,7 @@ mod snippet;
 pub(super) mod source;
 mod subject;
 mod validate;
+mod verify;
 mod watch;
 mod words;
 pub(super) mod yaml;
@@ -52,6 +53,7 @@ pub enum SchemaCommand {
     #[command(after_help = subject::ACTIVATE_EXAMPLE)]
     Activate(subject::StateArgs),
     Validate(validate::ValidateArgs),
+    Verify(verify::VerifyArgs),
     Update(subject::UpdateArgs),
     Delete(subject::DeleteArgs),
     Watch(watch::WatchArgs),
@@ -98,6 +100,7 @@ pub fn run(command: SchemaCommand) -> anyhow::Result<()> {
         SchemaCommand::Retire(args) => block_on(subject::retire(args)),
         SchemaCommand::Activate(args) => block_on(subject::activate(args)),
         SchemaCommand::Validate(args) => block_on(validate::run(args)),
+        SchemaCommand::Verify(args) => block_on(verify::run(args)),
         SchemaCommand::Update(args) => block_on(subject::update(args)),
         SchemaCommand::Delete(args) => block_on(subject::delete(args)),
         SchemaCommand::Watch(args) => block_on(watch::run(args)),

@@ -3,6 +3,7 @@
 
 mod canned;
 mod files;
+mod verify;
 
 use std::{
     env,
@@ -136,6 +137,7 @@ fn help_teaches_somebody_who_never_saw_a_registry() {
         "retire",
         "activate",
         "validate",
+        "verify",
         "update",
         "delete",
         "watch",

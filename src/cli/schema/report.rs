@@ -27,7 +27,7 @@ const TOLD_MAX: usize = 100;
 const PAYLOAD_CHARS_MAX: usize = 400;
 
 /// The rule under which a text that is no schema is told.
-const INVALID: &str = "INVALID_SCHEMA";
+pub const INVALID: &str = "INVALID_SCHEMA";
 
 /// The rule of consumers that would not get any more what they understand.
 const LEFT_BEHIND: &str = "CONSUMERS_LEFT_BEHIND";

@@ -138,6 +138,31 @@ pub const FILES: &[(&str, &str)] = &[
         "live/money.json",
         "{\"type\": \"object\", \"properties\": {\"cents\": {\"type\": \"integer\"}}}\n",
     ),
+    (
+        "verify/v1.json",
+        "{\n  \"type\": \"object\",\n  \"properties\": {\"total\": {\"type\": \"integer\"}}\n}\n",
+    ),
+    (
+        "verify/v2.json",
+        "{\n  \"type\": \"object\",\n  \"properties\": {\n    \"total\": {\"type\": \"string\"}\n  }\n}\n",
+    ),
+    ("verify/bad.json", "{\n  \"type\": \"objekt\"\n}\n"),
+    ("verify/refers.json", "{\n  \"properties\": {\"total\": {\"$ref\": \"money.json\"}}\n}\n"),
+    (
+        "verify/tidings.yaml",
+        "schemas:\n  - {subject: shop.Paid, file: v1.json, version: 1.0.0}\n  - {subject: shop.Paid, file: v2.json, version: 1.0.1}\n  \
+         - {subject: shop.Invalid, file: bad.json}\n  - {subject: shop.Free, file: v1.json, version: 1.0.0, compatibility: none}\n  \
+         - {subject: shop.Free, file: v2.json, version: 1.1.0}\n  - subject: shop.Cart\n    file: refers.json\n    \
+         references: [{name: money.json, subject: shop.Paid, version: ^1}]\n",
+    ),
+    (
+        "verify/good.yaml",
+        "schemas:\n  - {subject: shop.Paid, file: v1.json, version: 1.0.0}\n  - {subject: shop.Paid, file: v2.json, version: 2.0.0}\n",
+    ),
+    (
+        "verify/refers.yaml",
+        "schemas:\n  - subject: shop.Cart\n    file: refers.json\n    references: [{name: money.json, subject: shop.Money, version: 1.2.0}]\n",
+    ),
     ("manifests/order.proto", ORDER),
     ("manifests/money.json", "{\"type\": \"object\"}\n"),
     (
