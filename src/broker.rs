@@ -19,7 +19,7 @@ mod wanted;
 
 use std::{sync::Arc, time::Duration};
 
-use tidings_registry::{format::Schema, schema::Registered, schemas::Schemas};
+use tidings_registry::{catalog::Catalog, format::Schema, schema::Registered, schemas::Schemas};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -148,6 +148,12 @@ impl Broker {
     pub fn schema(&self, id: u32) -> Option<Arc<Schema>> {
         let registered = self.written(id)?;
         self.parts.schemas.as_ref()?.catalog().parsed(&registered).ok()
+    }
+
+    /// Everything that is registered, as far as it is known here. None: this server runs without a
+    /// registry.
+    pub fn registered(&self) -> Option<Arc<Catalog>> {
+        self.parts.schemas.as_ref().map(Schemas::catalog)
     }
 
     /// How expressions see payloads.

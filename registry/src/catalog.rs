@@ -1,5 +1,6 @@
 //! Everything that is registered, as of one revision. Never changed: a write makes the next one.
 
+mod messages;
 pub mod plan;
 pub mod replay;
 pub mod verify;
@@ -38,6 +39,7 @@ pub struct Catalog {
     ids: HashMap<(SubjectName, Version), u32>,
     /// Ids of what refers to a subject.
     referrers: HashMap<SubjectName, Vec<u32>>,
+    looked_up: messages::LookedUp,
 }
 
 impl Catalog {
@@ -195,6 +197,7 @@ impl Catalog {
 
     /// Puts a subject in, in place of what it was.
     pub fn put_subject(&mut self, subject: Subject) {
+        self.looked_up = messages::LookedUp::default();
         self.subjects.insert(subject.name.clone(), Arc::new(subject));
     }
 

@@ -6,7 +6,8 @@ use crate::{
     avro,
     definition::{Definition, Fault, Import, InvalidSchema, Violation},
     finding::{Comparison, Options},
-    json, protobuf,
+    json,
+    protobuf::{self, Messages, NoMessages},
 };
 
 /// The three formats.
@@ -111,8 +112,20 @@ impl Schema {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn validate_json(&self, json: &str) -> Result<(), Vec<Violation>> {
+        self.validate_json_with(json, &NoMessages)
+    }
+
+    /// As [`Schema::validate_json`], where an Any in a Protobuf payload may hold further messages.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn validate_json_with(
+        &self,
+        json: &str,
+        messages: &dyn Messages,
+    ) -> Result<(), Vec<Violation>> {
         match self {
-            Self::Protobuf(schema) => schema.validate_json(json),
+            Self::Protobuf(schema) => schema.encode_with(json, messages).map(drop),
             Self::Json(schema) => schema.validate_json(json),
             Self::Avro(schema) => schema.validate_json(json),
         }
@@ -136,8 +149,20 @@ impl Schema {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn encode(&self, json: &str) -> Result<Vec<u8>, Vec<Violation>> {
+        self.encode_with(json, &NoMessages)
+    }
+
+    /// As [`Schema::encode`], where an Any in a Protobuf payload may hold further messages.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn encode_with(
+        &self,
+        json: &str,
+        messages: &dyn Messages,
+    ) -> Result<Vec<u8>, Vec<Violation>> {
         match self {
-            Self::Protobuf(schema) => schema.encode(json),
+            Self::Protobuf(schema) => schema.encode_with(json, messages),
             Self::Json(schema) => schema.encode(json),
             Self::Avro(schema) => schema.encode(json),
         }
@@ -148,8 +173,20 @@ impl Schema {
     /// # Errors
     /// Where it is not a payload of the schema, or has no JSON.
     pub fn to_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
+        self.to_json_with(bytes, &NoMessages)
+    }
+
+    /// As [`Schema::to_json`], where an Any in a Protobuf payload may hold further messages.
+    ///
+    /// # Errors
+    /// Where it is not a payload of the schema, or has no JSON.
+    pub fn to_json_with(
+        &self,
+        bytes: &[u8],
+        messages: &dyn Messages,
+    ) -> Result<String, Vec<Violation>> {
         match self {
-            Self::Protobuf(schema) => schema.to_json(bytes),
+            Self::Protobuf(schema) => schema.to_json_with(bytes, messages),
             Self::Json(schema) => schema.to_json(bytes),
             Self::Avro(schema) => schema.to_json(bytes),
         }
@@ -162,8 +199,20 @@ impl Schema {
     /// # Errors
     /// Where it is not a payload of the schema, has no JSON, or one of more than 8 MiB.
     pub fn to_plain_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
+        self.to_plain_json_with(bytes, &NoMessages)
+    }
+
+    /// As [`Schema::to_plain_json`], where an Any in a Protobuf payload may hold further messages.
+    ///
+    /// # Errors
+    /// Where it is not a payload of the schema, or has no JSON.
+    pub fn to_plain_json_with(
+        &self,
+        bytes: &[u8],
+        messages: &dyn Messages,
+    ) -> Result<String, Vec<Violation>> {
         match self {
-            Self::Protobuf(schema) => schema.to_plain_json(bytes),
+            Self::Protobuf(schema) => schema.to_plain_json_with(bytes, messages),
             Self::Json(schema) => schema.to_json(bytes),
             Self::Avro(schema) => schema.to_plain_json(bytes),
         }

@@ -9,13 +9,17 @@
 //! scan -> payload                     checking payloads as they lie
 //!      -> content -> shown, convert   what they mean
 //! encode, special                     from JSON
+//!
+//! compare, convert, shown, encode -> counterexample
 //! ```
 
 mod amendments;
+mod any;
 mod check;
 mod compare;
 mod content;
 mod convert;
+mod counterexample;
 mod demands;
 mod descriptor_set;
 mod editions;
@@ -44,7 +48,7 @@ mod types;
 mod well_known;
 mod wire;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use prost_reflect::{DescriptorPool, FileDescriptor, MessageDescriptor};
 
@@ -53,7 +57,10 @@ use crate::{
     finding::{Change, Comparison, Finding, Options},
 };
 
-pub use self::rules::RULES;
+pub use self::{
+    any::{Messages, NoMessages},
+    rules::RULES,
+};
 pub(crate) use self::{
     files::{File, Syntax, commented, files, standard},
     short_way::ShortWay,
@@ -63,6 +70,7 @@ pub(crate) use self::{
 use self::{
     compare::{Roots, Walk},
     convert::Side,
+    counterexample::Counterexamples,
     demands::Demands,
     form::CanonicalForm,
     link::Linked,
@@ -72,9 +80,9 @@ use self::{
 };
 
 /// A schema: linked files, and where in them the event begins.
+#[derive(Clone)]
 pub struct Schema {
-    // Behind a pointer: a schema of any format is as large as the largest.
-    parts: Box<Parts>,
+    parts: Arc<Parts>,
 }
 
 struct Parts {
@@ -85,6 +93,16 @@ struct Parts {
     form: CanonicalForm,
     /// What only a new definition is refused for.
     draft_faults: Vec<Fault>,
+    /// The names of the files that came with the definition itself.
+    own: Vec<String>,
+}
+
+impl Parts {
+    /// As far as payloads are concerned, those of one message.
+    fn side(&self, root: usize) -> Side<'_> {
+        let Self { pool, types, demands, .. } = self;
+        Side { pool, types, demands, root }
+    }
 }
 
 impl Schema {
@@ -130,9 +148,9 @@ impl Schema {
 
     fn new(linked: Linked, roots: Roots) -> Self {
         let form = CanonicalForm::of(&linked.pool, &linked.types, &roots);
-        let Linked { pool, types, draft_faults, .. } = linked;
+        let Linked { pool, types, own, draft_faults, .. } = linked;
         let demands = Demands::of(&types);
-        Self { parts: Box::new(Parts { pool, types, demands, roots, form, draft_faults }) }
+        Self { parts: Arc::new(Parts { pool, types, demands, roots, form, draft_faults, own }) }
     }
 
     /// The rules that only a new definition has to meet: those of protoc, as far as they are not
@@ -150,14 +168,17 @@ impl Schema {
     pub fn compare(&self, new: &Self, options: Options) -> Comparison {
         let change = if self.parts.form == new.parts.form {
             Change::None
-        } else if self.shared_with(new).noticeable == new.shared_with(self).noticeable {
+        } else if self.shared_with(new).alike(&new.shared_with(self)) {
             Change::Unnoticeable
         } else {
             Change::Noticeable
         };
         let mut walk = Walk::new(&self.parts.types, &new.parts.types, options.surface);
         walk.begin(&self.parts.roots, &new.parts.roots);
-        Comparison { change, findings: walk.finish() }
+        let (found, ways) = walk.finish();
+        let (old, new) = (self.parts.side(0), new.parts.side(0));
+        let findings = Counterexamples::new(old, new, options.surface, &ways).show(found);
+        Comparison { change, findings }
     }
 
     /// The form of what both begin with. A message that only one of two files has is none that the other's readers know.
@@ -196,8 +217,20 @@ impl Schema {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn encode(&self, json: &str) -> Result<Vec<u8>, Vec<Violation>> {
+        self.encode_with(json, &NoMessages)
+    }
+
+    /// As [`Schema::encode`], where an Any may hold further messages.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn encode_with(
+        &self,
+        json: &str,
+        messages: &dyn Messages,
+    ) -> Result<Vec<u8>, Vec<Violation>> {
         let Parts { types, demands, .. } = &*self.parts;
-        let bytes = encode::encode(types, demands, self.event()?, json)?;
+        let bytes = encode::encode(types, demands, messages, self.event()?, json)?;
         // What nests in JSON nests deeper in binary.
         self.validate_binary(&bytes)?;
         Ok(bytes)
@@ -208,7 +241,19 @@ impl Schema {
     /// # Errors
     /// Where it is not a payload, or has no JSON.
     pub fn to_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
-        shown::show(&self.parts.types, self.event()?, bytes, Style::Mapping).map_err(|it| vec![it])
+        self.to_json_with(bytes, &NoMessages)
+    }
+
+    /// As [`Schema::to_json`], where an Any may hold further messages.
+    ///
+    /// # Errors
+    /// Where it is not a payload, or has no JSON.
+    pub fn to_json_with(
+        &self,
+        bytes: &[u8],
+        messages: &dyn Messages,
+    ) -> Result<String, Vec<Violation>> {
+        self.show(bytes, messages, Style::Mapping)
     }
 
     /// Shows a payload in the binary form as JSON whose integers are numbers, and that has the fields without presence,
@@ -217,7 +262,36 @@ impl Schema {
     /// # Errors
     /// Where it is not a payload, has no JSON, or one of more than 8 MiB.
     pub fn to_plain_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
-        shown::show(&self.parts.types, self.event()?, bytes, Style::Plain).map_err(|it| vec![it])
+        self.to_plain_json_with(bytes, &NoMessages)
+    }
+
+    /// As [`Schema::to_plain_json`], where an Any may hold further messages.
+    ///
+    /// # Errors
+    /// Where it is not a payload, or has no JSON.
+    pub fn to_plain_json_with(
+        &self,
+        bytes: &[u8],
+        messages: &dyn Messages,
+    ) -> Result<String, Vec<Violation>> {
+        self.show(bytes, messages, Style::Plain)
+    }
+
+    fn show(
+        &self,
+        bytes: &[u8],
+        messages: &dyn Messages,
+        style: Style,
+    ) -> Result<String, Vec<Violation>> {
+        shown::show(&self.parts.types, messages, self.event()?, bytes, style).map_err(|it| vec![it])
+    }
+
+    /// Whether a message of this full name is declared in the files of the definition itself, and
+    /// not in an import.
+    pub fn declares(&self, message: &str) -> bool {
+        let Parts { pool, own, .. } = &*self.parts;
+        pool.get_message_by_name(message)
+            .is_some_and(|it| own.iter().any(|own| own == it.parent_file().name()))
     }
 
     /// A payload of this schema as one of another.
@@ -236,8 +310,7 @@ impl Schema {
     }
 
     fn side(&self) -> Result<Side<'_>, Vec<Violation>> {
-        let Parts { pool, types, demands, .. } = &*self.parts;
-        Ok(Side { pool, types, demands, root: self.event()? })
+        Ok(self.parts.side(self.event()?))
     }
 
     /// The index of the event's message.

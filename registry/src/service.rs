@@ -314,7 +314,7 @@ impl SchemaRegistryService for Service {
             let schema = catalog.parsed(registered);
             let schema = schema.map_err(|error| status::refused("schema.", &error.into()))?;
             Ok::<_, Status>(match payload {
-                Payload::Json(json) => schema.validate_json(&json),
+                Payload::Json(json) => schema.validate_json_with(&json, &*catalog),
                 Payload::BinaryData(bytes) => schema.validate_binary(&bytes),
             })
         });

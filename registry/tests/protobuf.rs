@@ -10,6 +10,8 @@ mod conversion;
 mod decoding;
 #[path = "clients/environment.rs"]
 mod environment;
+#[path = "protobuf/generate.rs"]
+mod generate;
 #[path = "protobuf/golden.rs"]
 mod golden;
 #[path = "protobuf/google.rs"]
@@ -22,6 +24,8 @@ mod ledger;
 mod model;
 #[path = "protobuf/mutants.rs"]
 mod mutants;
+#[path = "protobuf/mutate.rs"]
+mod mutate;
 #[path = "protobuf/pairs.rs"]
 mod pairs;
 #[path = "protobuf/parsing.rs"]
@@ -30,5 +34,7 @@ mod parsing;
 mod payloads;
 #[path = "protobuf/protoc.rs"]
 mod protoc;
+#[path = "protobuf/soundness.rs"]
+mod soundness;
 #[path = "clients/toolchain.rs"]
 mod toolchain;

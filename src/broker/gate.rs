@@ -4,9 +4,11 @@
 use std::{collections::HashMap, sync::Arc};
 
 use tidings_registry::{
+    catalog::Catalog,
     definition::Violation,
     format::{Format, Schema},
     mirror::Away,
+    protobuf::{Messages, NoMessages},
     schema::{Registered, State},
     schemas::Schemas,
     subject::{Subject, SubjectName},
@@ -80,11 +82,11 @@ impl Gate {
             .filter(|(_, at)| is_governed(&governors[**at]))
             .map(|(event, _)| event.row.len())
             .sum();
-        let has_registry = self.schemas.is_some();
+        let catalog = self.schemas.as_ref().map(Schemas::catalog);
         let work = move || {
             for (event, at) in events.iter_mut().zip(of_event) {
                 if event.refusal.is_none() {
-                    admit(event, &governors[at], enforcement, has_registry);
+                    admit(event, &governors[at], enforcement, catalog.as_deref());
                 }
             }
             events
@@ -200,13 +202,13 @@ fn admit(
     event: &mut NewEvent,
     governor: &Governor,
     enforcement: SchemaEnforcement,
-    has_registry: bool,
+    catalog: Option<&Catalog>,
 ) {
     match governor {
         Governor::Refused(refusal) => event.refusal = Some(refusal.clone()),
         Governor::Nobody => {
             let hint = match enforcement {
-                SchemaEnforcement::Required if has_registry => {
+                SchemaEnforcement::Required if catalog.is_some() => {
                     "the topic takes registered types only: register its schema first"
                 }
                 SchemaEnforcement::Required => {
@@ -220,7 +222,12 @@ fn admit(
             let event_type = event.event_type.clone();
             event.refusal = Some(Refusal::SchemaRequired { event_type, hint });
         }
-        Governor::Version(registered, schema) => match fit(event, registered.format, schema) {
+        Governor::Version(registered, schema) => match fit(
+            event,
+            registered.format,
+            schema,
+            catalog.map_or(&NoMessages as &dyn Messages, |it| it as &dyn Messages),
+        ) {
             Ok(recorded) => {
                 event.schema_id = registered.id;
                 record(event, recorded, registered);
@@ -256,8 +263,13 @@ enum Recorded {
     Encoded(Vec<u8>),
 }
 
-/// Checks a payload against its schema.
-fn fit(event: &NewEvent, format: Format, schema: &Schema) -> Result<Recorded, Vec<Violation>> {
+/// Checks a payload against its schema. `messages`: what an Any in it may hold besides.
+fn fit(
+    event: &NewEvent,
+    format: Format,
+    schema: &Schema,
+    messages: &dyn Messages,
+) -> Result<Recorded, Vec<Violation>> {
     let encoded = EncodedEvent(event.encoded());
     let content_type = encoded.named(tag::DATACONTENTTYPE).unwrap_or_default();
     let media = Media::of(content_type);
@@ -282,11 +294,11 @@ fn fit(event: &NewEvent, format: Format, schema: &Schema) -> Result<Recorded, Ve
             return wrong("send application/json");
         }
         (Format::Protobuf | Format::Avro, Payload::Text(json), Media::Json) => {
-            schema.encode(json).map(Recorded::Encoded)
+            schema.encode_with(json, messages).map(Recorded::Encoded)
         }
         (Format::Protobuf | Format::Avro, Payload::Binary(bytes), Media::Json) => {
             match str::from_utf8(bytes) {
-                Ok(json) => schema.encode(json).map(Recorded::Encoded),
+                Ok(json) => schema.encode_with(json, messages).map(Recorded::Encoded),
                 Err(error) => {
                     return fault(format!("is not UTF-8 behind byte {}", error.valid_up_to()));
                 }

@@ -53,7 +53,8 @@ impl Payloads {
     }
 
     fn decode(&self, schema_id: u32, bytes: &[u8]) -> Option<Json> {
-        rounded(&self.schema(schema_id)?.to_plain_json(bytes).ok()?)
+        let catalog = self.schemas.as_ref()?.catalog();
+        rounded(&self.schema(schema_id)?.to_plain_json_with(bytes, &*catalog).ok()?)
     }
 
     fn schema(&self, id: u32) -> Option<std::sync::Arc<Schema>> {

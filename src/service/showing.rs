@@ -4,7 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use prost::Message as _;
-use tidings_registry::format::Schema;
+use tidings_registry::{
+    format::Schema,
+    protobuf::{Messages, NoMessages},
+};
 
 use super::{delivery::Shown, view::View};
 use crate::{broker::Broker, model::event::Delivered, proto::events::v1::SchemaResolution};
@@ -73,7 +76,10 @@ impl Showing {
             View::Json | View::Text | View::Any => self.schema(one.schema_id),
             View::Full | View::Envelope | View::CloudEvents => None,
         };
-        let event = self.view.of(&one.recorded, schema.as_deref());
+        let catalog = schema.as_ref().and_then(|_| self.broker.registered());
+        let messages =
+            catalog.as_deref().map_or(&NoMessages as &dyn Messages, |it| it as &dyn Messages);
+        let event = self.view.of(&one.recorded, schema.as_deref(), messages);
         Shown { event, schema: self.resolution(one) }
     }
 

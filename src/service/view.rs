@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use prost::Message as _;
-use tidings_registry::format::Schema;
+use tidings_registry::{format::Schema, protobuf::Messages};
 
 use super::json;
 use crate::{
     model::{
-        encoded::{self, with_fields, without_payload},
+        encoded::{self, tag, with_fields, without_payload},
         event::Recorded,
         fault::{FaultKind, Faults},
         media::{self, Media},
@@ -31,7 +31,7 @@ pub enum View {
     Text,
     /// Attributes in the map, as CloudEvents has them.
     CloudEvents,
-    /// Protobuf payloads as `google.protobuf.Any`.
+    /// Protobuf payloads as `google.protobuf.Any`, where they have a JSON.
     Any,
 }
 
@@ -56,39 +56,50 @@ pub fn decode(view: i32) -> Result<View, Faults> {
 }
 
 impl View {
-    /// The bytes of an event in this view. `schema`: what its payload is in, where that is known. What cannot be shown so
-    /// is as recorded.
-    pub fn of(self, recorded: &Recorded, schema: Option<&Schema>) -> Bytes {
+    /// The bytes of an event in this view. `schema`: what its payload is in, where that is known;
+    /// `messages`: what an Any in it may hold besides. What cannot be shown so is as recorded.
+    pub fn of(
+        self,
+        recorded: &Recorded,
+        schema: Option<&Schema>,
+        messages: &dyn Messages,
+    ) -> Bytes {
         let shown = match self {
             Self::Full => None,
             Self::Envelope => Some(Bytes::from(without_payload(&recorded.event))),
-            Self::Json => json(recorded, schema),
-            Self::Text => text(recorded, schema),
+            Self::Json => {
+                json(recorded, schema, messages).or_else(|| plain(recorded, schema, messages))
+            }
+            Self::Text => text(recorded, schema, messages),
             Self::CloudEvents => Event::decode(recorded.event.clone())
                 .ok()
                 .map(|event| cloud_event(event).encode_to_vec().into()),
-            Self::Any => any(recorded, schema),
+            Self::Any => any(recorded, schema, messages),
         };
         shown.unwrap_or_else(|| recorded.event.clone())
     }
 }
 
 /// The payload as JSON in `data`.
-fn json(recorded: &Recorded, schema: Option<&Schema>) -> Option<Bytes> {
+fn json(recorded: &Recorded, schema: Option<&Schema>, messages: &dyn Messages) -> Option<Bytes> {
     let event = Event::decode(recorded.event.clone()).ok()?;
-    let data = json::to_value(&json_of(&event, schema)?).ok()?;
+    let data = json::to_value(&json_of(&event, schema, messages)?).ok()?;
     Some(with_json(event, Payload::Data(data)))
 }
 
 /// The payload as JSON in `text_data`.
-fn text(recorded: &Recorded, schema: Option<&Schema>) -> Option<Bytes> {
+fn text(recorded: &Recorded, schema: Option<&Schema>, messages: &dyn Messages) -> Option<Bytes> {
     let event = Event::decode(recorded.event.clone()).ok()?;
-    let text = json_of(&event, schema)?.into_owned();
+    let text = json_of(&event, schema, messages)?.into_owned();
     Some(with_json(event, Payload::TextData(text)))
 }
 
 /// The payload as JSON text, where it is JSON or its schema is known.
-fn json_of<'a>(event: &'a Event, schema: Option<&Schema>) -> Option<Cow<'a, str>> {
+fn json_of<'a>(
+    event: &'a Event,
+    schema: Option<&Schema>,
+    messages: &dyn Messages,
+) -> Option<Cow<'a, str>> {
     let is_json = Media::of(&event.datacontenttype) == Media::Json;
     match (&event.payload, schema) {
         (Some(Payload::TextData(text)), _) if is_json => Some(text.into()),
@@ -97,10 +108,10 @@ fn json_of<'a>(event: &'a Event, schema: Option<&Schema>) -> Option<Cow<'a, str>
         }
         (Some(Payload::TextData(text)), Some(Schema::Json(_))) => Some(text.into()),
         (Some(Payload::BinaryData(bytes)), Some(schema)) => {
-            Some(schema.to_json(bytes).ok()?.into())
+            Some(schema.to_json_with(bytes, messages).ok()?.into())
         }
         (Some(Payload::ProtoData(any)), Some(schema)) => {
-            Some(schema.to_json(&any.value).ok()?.into())
+            Some(schema.to_json_with(&any.value, messages).ok()?.into())
         }
         (Some(_), _) | (None, _) => None,
     }
@@ -114,15 +125,34 @@ fn with_json(mut event: Event, payload: Payload) -> Bytes {
     event.encode_to_vec().into()
 }
 
-/// A Protobuf payload as `google.protobuf.Any`.
-fn any(recorded: &Recorded, schema: Option<&Schema>) -> Option<Bytes> {
-    let message = schema?.message_name()?;
-    let encoded::Payload::Binary(value) = recorded.encoded().payload()? else { return None };
-    let any = encoded::any(&format!("{TYPE_URL_PREFIX}{message}"), value);
+/// A Protobuf payload as `google.protobuf.Any`, where it can be printed as one.
+fn any(recorded: &Recorded, schema: Option<&Schema>, messages: &dyn Messages) -> Option<Bytes> {
+    let schema = schema?;
+    let message = schema.message_name()?;
+    match recorded.encoded().payload()? {
+        encoded::Payload::Binary(value) => {
+            schema.to_json_with(value, messages).ok()?;
+            let any = encoded::any(&format!("{TYPE_URL_PREFIX}{message}"), value);
+            Some(with_payload(recorded, tag::PROTO_DATA, &any))
+        }
+        encoded::Payload::Any { .. } => plain(recorded, Some(schema), messages),
+        encoded::Payload::Text(_) => None,
+    }
+}
+
+/// The bytes of a payload that is recorded as an Any and cannot be printed as one. Printers show
+/// what an Any holds, and fail on the whole answer where that has no JSON, such as a time in the
+/// year 10000.
+fn plain(recorded: &Recorded, schema: Option<&Schema>, messages: &dyn Messages) -> Option<Bytes> {
+    let encoded::Payload::Any { value, .. } = recorded.encoded().payload()? else { return None };
+    let unprintable = schema?.to_json_with(value, messages).is_err();
+    unprintable.then(|| with_payload(recorded, tag::BINARY_DATA, value))
+}
+
+fn with_payload(recorded: &Recorded, field: u32, payload: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(recorded.event.len() + 128);
-    let fields: [(u32, &[u8]); 1] = [(encoded::tag::PROTO_DATA, &any)];
-    with_fields(&recorded.event, &fields, &mut out);
-    Some(out.into())
+    with_fields(&recorded.event, &[(field, payload)], &mut out);
+    out.into()
 }
 
 /// No field above tag 8: everything but the required attributes and the payload in the map.

@@ -24,6 +24,8 @@ use crate::{
 both! {
     json_payloads_are_checked
     protobuf_payloads_are_checked_and_encoded
+    an_any_holds_what_one_other_subject_declares
+    what_cannot_be_printed_is_shown_as_bytes
     avro_payloads_are_checked_and_encoded
     versions_are_resolved
     enforcement_decides
@@ -205,6 +207,98 @@ async fn protobuf_payloads_are_checked_and_encoded(pair: Pair) {
         assert!(told.iter().any(|it| it.starts_with(&event)), "{event}: {:#?}", faults(&status));
     }
     pair.assert_calm();
+}
+
+fn shown(topic: &str, offset: u64, view: EventView) -> GetEventRequest {
+    GetEventRequest { topic: topic.into(), by: Some(By::Offset(offset)), view: view.into() }
+}
+
+async fn an_any_holds_what_one_other_subject_declares(pair: Pair) {
+    let protobuf = |name: &str, text: &str| draft(name, SchemaFormat::Protobuf, text);
+    let file = |body: &str| format!("syntax = \"proto3\"; package shop; {body}");
+    pair.register(protobuf("shop.Note", &file("message Note { string text = 1; }"))).await;
+    // Two subjects with a type of their own by the same name.
+    for name in ["shop.One", "shop.Two"] {
+        let message = name.trim_start_matches("shop.");
+        let body = format!("message {message} {{ Twice t = 1; }} message Twice {{ int32 a = 1; }}");
+        pair.register(protobuf(name, &file(&body))).await;
+    }
+    let order =
+        "import \"google/protobuf/any.proto\"; message Order { google.protobuf.Any more = 1; }";
+    pair.register(protobuf("shop.Order", &file(order))).await;
+    pair.topic("orders", SchemaEnforcement::IfRegistered).await;
+
+    let url = |name: &str| format!("type.googleapis.com/{name}");
+    let more = |name: &str, value: serde_json::Value| {
+        let mut any = value;
+        any["@type"] = url(name).into();
+        data(serde_json::json!({ "more": any }))
+    };
+    let note = more("shop.Note", serde_json::json!({ "text": "hi" }));
+    // Not imported either, and known to every reader of JSON.
+    let duration = more("google.protobuf.Duration", serde_json::json!({ "value": "1.500s" }));
+    for (id, payload) in [("0", note.clone()), ("1", duration.clone())] {
+        pair.server.publish("orders", [event(id, "shop.Order", payload)]).await.unwrap();
+    }
+    for (offset, payload) in [(0, note), (1, duration)] {
+        let get = shown("orders", offset, EventView::Json);
+        let json = pair.server.events().get_event(get).await.unwrap().into_inner();
+        assert_eq!(json.event.unwrap().event.unwrap().payload, payload);
+    }
+
+    let wrong = [
+        more("shop.Note", serde_json::json!({ "text": 1 })),
+        more("shop.Note", serde_json::json!({ "nobody": "hi" })),
+        more("shop.Twice", serde_json::json!({ "a": 1 })),
+        more("shop.Nobody", serde_json::json!({})),
+    ];
+    let batch = wrong.into_iter().enumerate();
+    let batch = batch.map(|(at, payload)| event(&format!("wrong-{at}"), "shop.Order", payload));
+    let status = pair.server.publish("orders", batch).await.unwrap_err();
+    assert_refused(&status, Code::InvalidArgument, "PAYLOAD_INVALID");
+    assert_eq!(
+        fields(&status),
+        [
+            "events[0].data/more/text",
+            "events[1].data/more/nobody",
+            "events[2].data/more/@type",
+            "events[3].data/more/@type",
+        ],
+        "{:#?}",
+        faults(&status)
+    );
+}
+
+async fn what_cannot_be_printed_is_shown_as_bytes(pair: Pair) {
+    let text = "syntax = \"proto3\"; package shop; import \"google/protobuf/timestamp.proto\"; \
+        message Due { google.protobuf.Timestamp until = 1; }";
+    pair.register(draft("shop.Due", SchemaFormat::Protobuf, text)).await;
+    pair.topic("dues", SchemaEnforcement::IfRegistered).await;
+    // One second; 2^62 seconds; a nanosecond less than none.
+    let good: &[u8] = b"\x0a\x02\x08\x01";
+    let late: &[u8] = b"\x0a\x0a\x08\x80\x80\x80\x80\x80\x80\x80\x80\x40";
+    let below: &[u8] = b"\x0a\x0b\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+    let any = |value: &[u8]| {
+        let type_url = "type.googleapis.com/shop.Due".into();
+        Some(Payload::ProtoData(Any { type_url, value: value.to_vec() }))
+    };
+    let payloads = [bytes(good), bytes(late), bytes(below), any(good), any(late)];
+    for (at, payload) in payloads.into_iter().enumerate() {
+        pair.server.publish("dues", [event(&at.to_string(), "shop.Due", payload)]).await.unwrap();
+    }
+    for (offset, expected) in
+        [any(good), bytes(late), bytes(below), any(good), bytes(late)].into_iter().enumerate()
+    {
+        let offset = u64::try_from(offset).unwrap();
+        let get = shown("dues", offset, EventView::Any);
+        let one = pair.server.events().get_event(get).await.unwrap().into_inner();
+        assert_eq!(one.event.unwrap().event.unwrap().payload, expected, "{offset}");
+        let get = shown("dues", offset, EventView::Json);
+        let one = pair.server.events().get_event(get).await.unwrap().into_inner();
+        let payload = one.event.unwrap().event.unwrap().payload;
+        let printed = data(serde_json::json!({ "until": "1970-01-01T00:00:01Z" }));
+        assert_eq!(payload, if expected == any(good) { printed } else { expected }, "{offset}");
+    }
 }
 
 async fn avro_payloads_are_checked_and_encoded(pair: Pair) {

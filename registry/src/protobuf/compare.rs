@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use crate::finding::{Direction, Finding, Severity, Surface};
 
 use super::{
-    report::{Note, Report},
+    report::{Note, Report, Spot},
     types::{Field, Types},
 };
 
@@ -24,14 +24,25 @@ pub(super) use roots::Roots;
 /// product; a million is a second of work.
 const STEPS_MAX: usize = 1_000_000;
 
+/// Two messages, by their indices in the old schema and in the new one.
+pub(super) type Pair = (usize, usize);
+
+/// How pairs of messages are reached. Those that a comparison begins with are not in it.
+pub(super) type Ways = HashMap<Pair, (Pair, u32)>;
+
 /// One comparison under way.
 pub(super) struct Walk<'a> {
     old: &'a Types,
     new: &'a Types,
     surface: Surface,
     report: Report,
-    queue: Vec<(usize, usize)>,
-    messages: HashSet<(usize, usize)>,
+    queue: Vec<Pair>,
+    messages: HashSet<Pair>,
+    /// The first way to each pair of messages: the pair that has them in a field, and the field's
+    /// number.
+    ways: Ways,
+    /// The pair and the field that are being compared. None: what the comparison begins with.
+    here: Option<(Pair, u32)>,
     enums: HashSet<(usize, usize)>,
     likeness: HashMap<(usize, usize), messages::Likeness>,
     steps: usize,
@@ -46,6 +57,8 @@ impl<'a> Walk<'a> {
             report: Report::default(),
             queue: Vec::new(),
             messages: HashSet::new(),
+            ways: HashMap::new(),
+            here: None,
             enums: HashSet::new(),
             likeness: HashMap::new(),
             steps: 0,
@@ -53,7 +66,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Compares everything that is queued and all that it leads to.
-    pub(super) fn finish(mut self) -> Vec<Finding> {
+    pub(super) fn finish(mut self) -> (Vec<(Finding, Spot)>, Ways) {
         while let Some((old, new)) = self.queue.pop() {
             if self.steps > STEPS_MAX {
                 self.report.add(
@@ -68,17 +81,17 @@ impl<'a> Walk<'a> {
             }
             self.compare_messages(old, new);
         }
-        self.report.finish()
+        (self.report.finish(), self.ways)
     }
 
     /// Whether two fields hold what the readers of both understand.
     pub(super) fn agrees(mut self, old: &'a Field, new: &'a Field) -> bool {
         self.compare_kinds(old, new);
-        self.finish().iter().all(|it| it.severity != Severity::Error)
+        self.finish().0.iter().all(|(it, _)| it.severity != Severity::Error)
     }
 
     /// All pairs of messages that meet, without a comparison of them: what the ledger needs.
-    pub(super) fn pairs(self) -> HashSet<(usize, usize)> {
+    pub(super) fn pairs(self) -> HashSet<Pair> {
         let (old, new) = (self.old, self.new);
         let mut pairs = self.messages;
         let mut queue = self.queue;
@@ -108,7 +121,16 @@ impl<'a> Walk<'a> {
     fn meet(&mut self, old: usize, new: usize) {
         if self.messages.insert((old, new)) {
             self.queue.push((old, new));
+            if let Some(here) = self.here {
+                self.ways.insert((old, new), here);
+            }
         }
+    }
+
+    /// What is found from here on is about a pair of messages, and about a field of theirs.
+    fn stand(&mut self, pair: Pair, field: Option<u32>) {
+        self.here = field.map(|number| (pair, number));
+        self.report.stand(pair, field.as_slice());
     }
 
     fn json(&self) -> bool {

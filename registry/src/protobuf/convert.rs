@@ -378,7 +378,7 @@ impl<'c> Walk<'c> {
 }
 
 /// Writes the values of a field.
-fn write(field: &Field, values: &[Item<'_>], out: &mut Vec<u8>) {
+pub(super) fn write(field: &Field, values: &[Item<'_>], out: &mut Vec<u8>) {
     if field.packed && !values.is_empty() {
         put_tag(field.number, 2, out);
         let from = out.len();

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::{definition::Violation, json::text};
 
 use super::{
+    any::{Bounded, Messages},
     demands::Demands,
     pointer,
     scan::{Item, put_length, put_tag},
@@ -38,6 +39,7 @@ const BASE64_OF_URLS: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, 
 pub(super) fn encode(
     types: &Types,
     demands: &Demands,
+    messages: &dyn Messages,
     message: usize,
     json: &str,
 ) -> Result<Vec<u8>, Vec<Violation>> {
@@ -49,8 +51,14 @@ pub(super) fn encode(
         );
         vec![Violation { path, message: fault.message }]
     })?;
-    let out = Vec::with_capacity(json.len());
-    let mut walk = Walk { types, demands, out, pointer: String::new(), violations: Vec::new() };
+    let mut walk = Walk {
+        types,
+        demands,
+        messages: &Bounded::new(messages),
+        out: Vec::with_capacity(json.len()),
+        pointer: String::new(),
+        violations: Vec::new(),
+    };
     walk.message(message, &value);
     if walk.violations.is_empty() { Ok(walk.out) } else { Err(walk.violations) }
 }
@@ -58,6 +66,8 @@ pub(super) fn encode(
 pub(super) struct Walk<'w> {
     pub(super) types: &'w Types,
     pub(super) demands: &'w Demands,
+    /// What an Any may hold besides.
+    pub(super) messages: &'w Bounded<'w>,
     /// Of no use once there is a violation.
     pub(super) out: Vec<u8>,
     pointer: String,
@@ -69,6 +79,22 @@ impl<'w> Walk<'w> {
         if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(Violation { path: self.pointer.clone(), message: message.into() });
         }
+    }
+
+    /// A walk of its own at the same place.
+    pub(super) fn sibling(&self) -> Walk<'w> {
+        Walk { pointer: self.pointer.clone(), out: Vec::new(), violations: Vec::new(), ..*self }
+    }
+
+    /// What it wrote, and what it found.
+    pub(super) fn done(self) -> (Vec<u8>, Vec<Violation>) {
+        (self.out, self.violations)
+    }
+
+    /// Adds what another walk found.
+    pub(super) fn take(&mut self, violations: Vec<Violation>) {
+        let room = VIOLATIONS_MAX.saturating_sub(self.violations.len());
+        self.violations.extend(violations.into_iter().take(room));
     }
 
     /// Does something where a step leads.

@@ -3,7 +3,7 @@
 //! Its first half has all that a reader or a writer of the event can notice; schemas that differ in the second half only
 //! are a patch apart.
 
-use std::{collections::BTreeSet, fmt::Write};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write};
 
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, FileDescriptor};
@@ -16,11 +16,14 @@ use super::{
     well_known,
 };
 
+/// Stands on the first line of messages and enums whose JSON names may meet.
+const LEGACY_JSON: &str = " legacy_json";
+
 /// The two halves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CanonicalForm {
-    pub(super) noticeable: String,
-    pub(super) rest: String,
+    noticeable: String,
+    rest: String,
 }
 
 /// The messages and enums that are reached from roots.
@@ -54,6 +57,23 @@ impl CanonicalForm {
         }
         write_unreached(&mut rest, pool, types, roots, &reached);
         Self { noticeable, rest }
+    }
+
+    /// Whether no reader and no writer notices which of the two it has. How a declaration's JSON
+    /// names are checked is part of the form, for fingerprints are made of it, and noticed by
+    /// nobody: names that meet are names that changed.
+    pub(super) fn alike(&self, other: &Self) -> bool {
+        fn lines(form: &CanonicalForm) -> impl Iterator<Item = Cow<'_, str>> {
+            form.noticeable.lines().map(|line| {
+                let declares = line.starts_with("message ") || line.starts_with("enum ");
+                if declares {
+                    Cow::Owned(line.replace(LEGACY_JSON, ""))
+                } else {
+                    Cow::Borrowed(line)
+                }
+            })
+        }
+        lines(self).eq(lines(other))
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {
@@ -93,7 +113,7 @@ fn write_message(form: &mut String, types: &Types, message: &Message) {
     for (set, flag) in [
         (message.message_set, " message_set"),
         (message.map_entry, " map_entry"),
-        (message.legacy_json, " legacy_json"),
+        (message.legacy_json, LEGACY_JSON),
     ] {
         flags.push_str(if set { flag } else { "" });
     }
@@ -135,7 +155,7 @@ fn write_field(form: &mut String, types: &Types, field: &Field) {
     if let Some(default) = &field.default {
         let _ = write!(form, " default {default:?}");
     }
-    if field.utf8 {
+    if field.utf8 && field.cardinality != Cardinality::Map {
         form.push_str(" utf8");
     }
     if field.extension {
@@ -146,7 +166,7 @@ fn write_field(form: &mut String, types: &Types, field: &Field) {
 
 fn write_enum(form: &mut String, kind: &Enum) {
     let closed = if kind.closed { " closed" } else { " open" };
-    let legacy = if kind.legacy_json { " legacy_json" } else { "" };
+    let legacy = if kind.legacy_json { LEGACY_JSON } else { "" };
     line(form, format_args!("enum {}{closed}{legacy} first {}", kind.name, kind.first));
     for (number, values) in &kind.values {
         let (first, others) = values.split_first().map_or((None, &[][..]), |(a, b)| (Some(a), b));

@@ -40,7 +40,7 @@ pub(super) fn ledger(history: &[Version<'_>], new: Version<'_>, surface: Surface
             judge_enum(kind, &versions, &mut report);
         }
     }
-    report.finish()
+    report.finish().into_iter().map(|(finding, _)| finding).collect()
 }
 
 fn sorted<T>(map: HashMap<usize, T>) -> Vec<(usize, T)> {

@@ -14,10 +14,20 @@ const FINDINGS_MAX: usize = 500;
 /// Longest value in a finding.
 const VALUE_CHARS_MAX: usize = 200;
 
+/// Where a finding was made: which messages were compared, and which of their fields it is about.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Spot {
+    /// By their indices, in the old schema and in the new one. None: none, such as enums of a file.
+    pub(super) messages: Option<(usize, usize)>,
+    /// Numbers of fields.
+    pub(super) fields: Vec<u32>,
+}
+
 /// What was found so far.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    findings: Vec<Finding>,
+    findings: Vec<(Finding, Spot)>,
+    spot: Spot,
     errors: usize,
     known: HashSet<(&'static str, String, String, String)>,
 }
@@ -100,6 +110,13 @@ impl Note {
 }
 
 impl Report {
+    /// What is added from here on is about these messages and fields.
+    pub(super) fn stand(&mut self, messages: (usize, usize), fields: &[u32]) {
+        self.spot.messages = Some(messages);
+        self.spot.fields.clear();
+        self.spot.fields.extend_from_slice(fields);
+    }
+
     /// Adds a finding, unless it is there already.
     pub(super) fn add(&mut self, Note(finding): Note) {
         let error = finding.severity == Severity::Error;
@@ -115,13 +132,13 @@ impl Report {
         );
         if self.known.insert(key) {
             self.errors += usize::from(error);
-            self.findings.push(finding);
+            self.findings.push((finding, self.spot.clone()));
         }
     }
 
     fn decides(&self, finding: &Finding) -> bool {
         let shown = |direction| {
-            self.findings.iter().any(|it| {
+            self.findings.iter().any(|(it, _)| {
                 it.severity == Severity::Error && it.proven && it.direction.includes(direction)
             })
         };
@@ -132,9 +149,9 @@ impl Report {
     }
 
     /// Everything, errors first, in the order of the new text.
-    pub(super) fn finish(self) -> Vec<Finding> {
+    pub(super) fn finish(self) -> Vec<(Finding, Spot)> {
         let mut findings = self.findings;
-        findings.sort_by(|a, b| {
+        findings.sort_by(|(a, _), (b, _)| {
             let key =
                 |it: &Finding| (std::cmp::Reverse((it.severity, it.proven)), it.place.clone());
             key(a).cmp(&key(b)).then_with(|| {

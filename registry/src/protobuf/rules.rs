@@ -30,7 +30,7 @@ pub const RULES: [(&str, &str); 42] = [
     ("PROTOBUF_FIELD_TYPE_RENAMED", "a type of another name with the same structure"),
     ("PROTOBUF_FIELD_TYPE_REPLACED", "another message type is another meaning"),
     ("PROTOBUF_FIELD_UTF8_VALIDATION_CHANGED", "text that one side writes the other takes"),
-    ("PROTOBUF_JSON_FORMAT_CHANGED", "JSON that was allowed stays allowed"),
+    ("PROTOBUF_JSON_FORMAT_CHANGED", "a name in JSON is the name of one field"),
     ("PROTOBUF_MESSAGE_ADDED", "a new message in a file has no readers yet"),
     ("PROTOBUF_MESSAGE_REMOVED", "a file keeps the messages that somebody may read or write"),
     ("PROTOBUF_MESSAGE_RENAMED", "the event's message keeps its name"),

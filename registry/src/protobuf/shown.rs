@@ -7,6 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use crate::definition::Violation;
 
 use super::{
+    any::{Bounded, Held, Messages},
     content::{Content, nothing},
     pointer,
     scan::{DEPTH_MAX, Item, too_deep},
@@ -41,12 +42,14 @@ impl Style {
 /// The JSON of one message. Fields that the schema does not have are not in it.
 pub(super) fn show(
     types: &Types,
+    messages: &dyn Messages,
     message: usize,
     bytes: &[u8],
     style: Style,
 ) -> Result<String, Violation> {
     let out = String::with_capacity(bytes.len() * 2);
-    let mut walk = Walk { types, style, out, depth: 0, path: Vec::new() };
+    let messages = &Bounded::new(messages);
+    let mut walk = Walk { types, messages, style, out, depth: 0, path: Vec::new() };
     match walk.message(message, bytes) {
         Ok(()) => Ok(walk.out),
         Err(message) => {
@@ -58,6 +61,8 @@ pub(super) fn show(
 
 struct Walk<'w> {
     types: &'w Types,
+    /// What an Any may hold besides.
+    messages: &'w Bounded<'w>,
     style: Style,
     out: String,
     depth: usize,
@@ -406,24 +411,43 @@ impl<'w> Walk<'w> {
             return Ok(());
         }
         let name = url.rsplit('/').next().unwrap_or_default();
-        let types = self.types;
-        let found = types.message_index(name).and_then(|it| Some((it, types.message(it)?)));
-        let Some((index, inner)) = found else {
-            return Err(format!("an Any holds {url:?}, which is no message of the schema"));
-        };
         self.enter()?;
         self.out.push_str("{\"@type\":");
         self.quote(url);
-        if Special::of(&inner.name).is_some() {
-            self.out.push_str(",\"value\":");
-            self.message(index, value)?;
+        if let Some(index) = self.types.message_index(name) {
+            self.held(index, name, value)?;
+        } else if let Some((schema, index)) = self.messages.find(name) {
+            let mut walk = Walk {
+                types: &schema.parts.types,
+                messages: self.messages,
+                style: self.style,
+                out: std::mem::take(&mut self.out),
+                depth: self.depth,
+                path: Vec::new(),
+            };
+            walk.held(index, name, value)?;
+            self.out = walk.out;
         } else {
-            let content = Content::read(types, inner, value)?;
-            self.members(inner, &content, false)?;
+            return Err(format!("an Any holds {url:?}, which is no message of the schema"));
         }
         self.out.push('}');
         self.depth -= 1;
         Ok(())
+    }
+
+    /// The message that an Any holds.
+    fn held(&mut self, index: usize, name: &str, bytes: &[u8]) -> Result<(), String> {
+        match (Held::of(name), self.types.message(index)) {
+            (Held::Value, _) => {
+                self.out.push_str(",\"value\":");
+                self.message(index, bytes)
+            }
+            (Held::Fields | Held::Empty, Some(message)) => {
+                let content = Content::read(self.types, message, bytes)?;
+                self.members(message, &content, false)
+            }
+            (Held::Fields | Held::Empty, None) => Ok(()),
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use jiff::{Span, civil::Date};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
+    any::Held,
     encode::{Walk, shown},
     scan::{Item, put_length, put_tag},
     wire::Scalar,
@@ -54,36 +55,7 @@ impl Walk<'_> {
     /// Writes the fields of such a message.
     pub(super) fn special(&mut self, special: Special, index: usize, value: &Value) {
         match (special, value) {
-            (Special::Any, Value::Object(members)) => {
-                let Some(Value::String(url)) = members.get("@type") else {
-                    if !members.is_empty() {
-                        self.say("an Any says in \"@type\" what it holds");
-                    }
-                    return;
-                };
-                let name = url.rsplit('/').next().unwrap_or_default();
-                let Some(inner) = self.types.message_index(name).filter(|_| url.contains('/'))
-                else {
-                    self.inside("@type", |walk| {
-                        walk.say(format!(
-                            "{url:?} is not the address of a message of the schema, such as \
-                             \"type.googleapis.com/google.protobuf.Duration\""
-                        ));
-                    });
-                    return;
-                };
-                self.text(1, url);
-                put_tag(2, 2, &mut self.out);
-                let from = self.out.len();
-                if Special::of(name).is_some() {
-                    self.inside("value", |walk| {
-                        walk.message(inner, members.get("value").unwrap_or(&Value::Null));
-                    });
-                } else {
-                    self.members(inner, members.iter().filter(|(name, _)| *name != "@type"));
-                }
-                put_length(from, &mut self.out);
-            }
+            (Special::Any, Value::Object(members)) => self.any(members),
             (Special::Timestamp, _) => match value.as_str().and_then(timestamp) {
                 Some((seconds, nanos)) => self.time(seconds, i64::from(nanos)),
                 None => self.say(format!(
@@ -137,6 +109,62 @@ impl Walk<'_> {
             _ => {
                 let name = self.types.message(index).map_or("", |it| it.name.as_str());
                 self.say(format!("{} is not a {name}", shown(value)));
+            }
+        }
+    }
+
+    fn any(&mut self, members: &Map<String, Value>) {
+        let Some(Value::String(url)) = members.get("@type") else {
+            if !members.is_empty() {
+                self.say("an Any says in \"@type\" what it holds");
+            }
+            return;
+        };
+        let name = url.rsplit('/').next().filter(|_| url.contains('/')).unwrap_or_default();
+        self.text(1, url);
+        put_tag(2, 2, &mut self.out);
+        let from = self.out.len();
+        if let Some(index) = self.types.message_index(name) {
+            self.held(index, name, members);
+        } else if let Some((schema, index)) = self.messages.find(name) {
+            let (types, demands) = (&schema.parts.types, &schema.parts.demands);
+            let mut walk = Walk { types, demands, ..self.sibling() };
+            walk.held(index, name, members);
+            let (out, violations) = walk.done();
+            self.out.extend(out);
+            self.take(violations);
+        } else {
+            self.inside("@type", |walk| {
+                walk.say(format!(
+                    "{url:?} is not the address of a message of the schema, nor of one that a single subject has \
+                     registered, such as \"type.googleapis.com/google.protobuf.Duration\""
+                ));
+            });
+        }
+        put_length(from, &mut self.out);
+    }
+
+    /// The message that an Any holds.
+    fn held(&mut self, index: usize, name: &str, members: &Map<String, Value>) {
+        let held = Held::of(name);
+        let apart = |name: &str| name == "@type" || name == "value" && held != Held::Fields;
+        let others = members.iter().filter(|(name, _)| !apart(name));
+        match held {
+            Held::Fields | Held::Empty => self.members(index, others),
+            Held::Value => {
+                for (other, _) in others {
+                    self.inside(other, |walk| {
+                        walk.say(format!(
+                            "an Any of a {name} has its JSON in \"value\", and nothing else"
+                        ));
+                    });
+                }
+            }
+        }
+        match (held, members.get("value")) {
+            (Held::Fields, _) | (Held::Empty, None) => {}
+            (Held::Value | Held::Empty, value) => {
+                self.inside("value", |walk| walk.message(index, value.unwrap_or(&Value::Null)));
             }
         }
     }

@@ -57,7 +57,7 @@ pub(super) struct Field {
     /// What readers see where it is absent: singular fields that are no messages.
     pub(super) default: Option<String>,
     pub(super) extension: bool,
-    /// A string that is checked to be UTF-8.
+    /// A string that is checked to be UTF-8, or a map whose strings are.
     pub(super) utf8: bool,
     pub(super) options: Vec<u8>,
     pub(super) place: Place,
@@ -193,21 +193,25 @@ impl Types {
         types
     }
 
-    /// Nobody wrote the entry of a map: its key and its value are called by the map, and stand where it does.
+    /// Nobody wrote the entry of a map: its key and its value are called by the map, stand where it
+    /// does, and are under its features.
     fn name_entries(&mut self) {
-        let maps: Vec<(usize, String, Place)> = self
+        let maps: Vec<(usize, String, Place, bool)> = self
             .messages
             .iter()
             .flat_map(|message| message.fields.values())
-            .filter(|field| field.cardinality == Cardinality::Map)
-            .filter_map(|it| Some((it.kind.message()?, it.full_name.clone(), it.place.clone())))
+            .filter(|it| it.cardinality == Cardinality::Map)
+            .filter_map(|it| {
+                Some((it.kind.message()?, it.full_name.clone(), it.place.clone(), it.utf8))
+            })
             .collect();
-        for (entry, map, place) in maps {
+        for (entry, map, place, utf8) in maps {
             if let Some(entry) = self.messages.get_mut(entry) {
                 entry.place.clone_from(&place);
                 for field in entry.fields.values_mut() {
                     field.full_name = format!("{map}.{}", field.name);
                     field.place.clone_from(&place);
+                    field.utf8 = utf8 && field.kind == Kind::Scalar(Scalar::String);
                 }
             }
         }
@@ -289,8 +293,8 @@ impl Types {
             self.read_field(&field, features, options, places.of(file.name(), field.path()))
         });
         let extensions = message.extensions().map(|extension| {
-            // An extension is under the features of the file that declares it. Those of a message around it are rare
-            // enough to be left out.
+            // An extension is under the features of the file that declares it: those of a message
+            // around it are none that a field has.
             let file = extension.parent_file();
             let features = features_of_file(&file);
             let options = declared.at(file.name(), extension.path());
@@ -354,7 +358,7 @@ impl Types {
                 .map(|oneof| oneof.name().to_owned()),
             default: singular.then(|| display(&field.default_value())),
             extension: false,
-            utf8: kind == Kind::Scalar(Scalar::String) && features.utf8,
+            utf8: (kind == Kind::Scalar(Scalar::String) || field.is_map()) && features.utf8,
             options: options.map_or_else(Vec::new, encoded),
             place,
         }

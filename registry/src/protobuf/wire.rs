@@ -189,6 +189,12 @@ pub(super) fn harm(written: Scalar, read: Scalar) -> Option<&'static str> {
     }
 }
 
+/// Whether a number that was written as an int32 is read as the same number.
+pub(super) fn kept(number: i32, read: Scalar) -> bool {
+    let bits = Scalar::Int32.bits(number.into());
+    read.layout() == Layout::Varint && bits.is_some_and(|it| read.integer(it) == i128::from(number))
+}
+
 /// What goes wrong in JSON beyond [`harm`]. None: nothing.
 pub(super) fn json_harm(written: Scalar, read: Scalar) -> Option<&'static str> {
     match (written, read) {

@@ -453,6 +453,27 @@ fn messages_with_a_json_of_their_own() {
         (r#"{"f": "foo_bar"}"#, "/f", "is not a path of a field mask"),
         (r#"{"any": {"@type": "nope"}}"#, "/any/@type", "is not the address of a message"),
         (r#"{"any": {"x": 1}}"#, "/any", "says in \"@type\""),
+        (
+            r#"{"any": {"@type": "a/google.protobuf.Duration", "value": "1s", "x": 1}}"#,
+            "/any/x",
+            "has its JSON in \"value\"",
+        ),
+        (
+            r#"{"any": {"@type": "a/google.protobuf.Duration", "seconds": 1}}"#,
+            "/any/seconds",
+            "has its JSON in \"value\"",
+        ),
+        (
+            r#"{"any": {"@type": "a/google.protobuf.Empty", "value": 1}}"#,
+            "/any/value",
+            "is not an object of google.protobuf.Empty",
+        ),
+        (
+            r#"{"any": {"@type": "a/google.protobuf.Empty", "value": {"x": 1}}}"#,
+            "/any/value/x",
+            "has no field",
+        ),
+        (r#"{"any": {"@type": "a/google.protobuf.Empty", "x": 1}}"#, "/any/x", "has no field"),
         (r#"{"any": {"@type": "a/M", "nope": 1}}"#, "/any/nope", "has no field"),
         (r#"{"w": 9223372036854775808}"#, "/w", "9223372036854775808 is not int64"),
     ] {
@@ -460,6 +481,34 @@ fn messages_with_a_json_of_their_own() {
         assert_eq!(violations[0].path, path, "{json}: {violations:?}");
         assert!(violations[0].message.contains(message), "{json}: {violations:?}");
     }
+    // Every message with a JSON of its own is the member "value" of an Any, and Empty may be.
+    for (name, value) in [
+        ("Any", r#"{"@type":"a/google.protobuf.Int32Value","value":7}"#),
+        ("Timestamp", r#""1970-01-01T00:00:01Z""#),
+        ("Duration", r#""1s""#),
+        ("FieldMask", r#""a,b""#),
+        ("Struct", r#"{"a":1}"#),
+        ("ListValue", "[1]"),
+        ("Value", "1"),
+        ("DoubleValue", "1.5"),
+        ("FloatValue", "1.5"),
+        ("Int64Value", r#""1""#),
+        ("UInt64Value", r#""1""#),
+        ("Int32Value", "1"),
+        ("UInt32Value", "1"),
+        ("BoolValue", "true"),
+        ("StringValue", r#""a""#),
+        ("BytesValue", r#""YQ==""#),
+    ] {
+        let json = format!(r#"{{"any":{{"@type":"a/google.protobuf.{name}","value":{value}}}}}"#);
+        let bytes = schema.encode(&json).unwrap_or_else(|it| panic!("{json}: {}", shown(&it)));
+        assert_eq!(schema.to_json(&bytes).as_deref(), Ok(json.as_str()));
+    }
+    let empty = r#"{"any":{"@type":"a/google.protobuf.Empty"}}"#;
+    let with_value = r#"{"any":{"@type":"a/google.protobuf.Empty","value":{}}}"#;
+    let bytes = schema.encode(empty).unwrap_or_else(|it| panic!("{}", shown(&it)));
+    assert_eq!(schema.encode(with_value).as_ref(), Ok(&bytes));
+    assert_eq!(schema.to_json(&bytes).as_deref(), Ok(empty));
     // An Any of a type that nobody knows is passed on, and has no JSON.
     let unknown = b"\x3a\x05\x0a\x03a/X";
     assert_eq!(schema.validate_binary(unknown), Ok(()));

@@ -1,11 +1,14 @@
 """Decodes payloads with Google's own Protobuf, written with one schema and read with another.
 
-One job per line of standard input, in JSON: the two descriptor sets and payloads in hex. What was lost or refused goes
-to standard output, one line each.
+One job per line of standard input, in JSON: the two schemas, as descriptor sets or as texts that protoc compiles, and
+payloads in hex. What was lost or refused goes to standard output, one line each.
 """
 
+import functools
 import json
+import pathlib
 import sys
+import tempfile
 
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor import FieldDescriptor
@@ -13,11 +16,32 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 
-def message_class(descriptors, name):
+class NotCompiled(Exception):
+    """protoc refuses a text."""
+
+
+# The jobs of a pair come one behind the other.
+@functools.lru_cache(maxsize=16)
+def compiled(texts):
+    from grpc_tools import protoc
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in texts:
+            pathlib.Path(folder, name).write_text(text)
+        out = pathlib.Path(folder, "set")
+        well_known = pathlib.Path(protoc.__file__).parent / "_proto"
+        arguments = [f"-I{folder}", f"-I{well_known}", "--include_imports", f"--descriptor_set_out={out}"]
+        if protoc.main(["protoc", *arguments, "main.proto"]) != 0:
+            raise NotCompiled
+        return out.read_bytes()
+
+
+def message_class(schema):
     pool = descriptor_pool.DescriptorPool()
-    for file in descriptor_pb2.FileDescriptorSet.FromString(bytes.fromhex(descriptors)).file:
+    descriptors = compiled(tuple(schema["texts"].items())) if "texts" in schema else bytes.fromhex(schema["descriptors"])
+    for file in descriptor_pb2.FileDescriptorSet.FromString(descriptors).file:
         pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(schema["name"]))
 
 
 def is_map(field):
@@ -122,6 +146,10 @@ def check(job, writer, reader):
 
 for line in sys.stdin:
     job = json.loads(line)
-    writer = message_class(job["written"]["descriptors"], job["written"]["name"])
-    reader = message_class(job["read"]["descriptors"], job["read"]["name"])
-    print(json.dumps({"name": job["name"], "why": check(job, writer, reader) or check_converted(job, writer, reader)}))
+    answer = {"name": job["name"]}
+    try:
+        writer, reader = message_class(job["written"]), message_class(job["read"])
+        answer["why"] = check(job, writer, reader) or check_converted(job, writer, reader)
+    except NotCompiled:
+        answer["skipped"] = True
+    print(json.dumps(answer))

@@ -3,16 +3,20 @@
 //! `TIDINGS_BLESS=1` writes what it says into `expected.json`. Read it before it is committed.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
+use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::{Map, Value, json};
 use tidings_registry::{
     definition::Definition,
     finding::{Change, Comparison, Direction, Options, Severity, Surface, Verdict},
     protobuf::Schema,
 };
+
+use super::decoding::difference;
 
 /// What semantic versioning makes of a comparison that both directions are asked of.
 pub fn bump(comparison: &Comparison) -> &'static str {
@@ -53,11 +57,16 @@ fn summary(comparison: &Comparison) -> Value {
         .collect();
     rules.sort();
     rules.dedup();
+    let shown = comparison.findings.iter().filter(|it| !it.witness.is_empty());
+    let mut shown: Vec<String> = shown.map(|it| format!("{} {}", it.rule, it.witness)).collect();
+    shown.sort();
+    shown.dedup();
     json!({
         "backward": verdict(comparison.verdict(Direction::Backward)),
         "forward": verdict(comparison.verdict(Direction::Forward)),
         "bump": bump(comparison),
         "rules": rules,
+        "counterexamples": shown,
     })
 }
 
@@ -143,7 +152,6 @@ fn seen_from_the_other_side_directions_trade_places() {
         "PROTOBUF_ENUM_VALUE_ADDED",
         "PROTOBUF_ENUM_VALUE_REMOVED",
         "PROTOBUF_RESERVED_USED",
-        "PROTOBUF_JSON_FORMAT_CHANGED",
         "PROTOBUF_MESSAGE_REMOVED",
         "PROTOBUF_EXTENSION_NUMBER_USED",
     ];
@@ -184,4 +192,70 @@ fn a_schema_is_compatible_with_itself() {
             assert_eq!(comparison.findings, [], "{}", case.folder.display());
         }
     }
+}
+
+/// What a payload shows to decoders of others, where the one side writes it and the other reads it.
+fn shows(writer: &MessageDescriptor, reader: &MessageDescriptor, payload: &str) -> bool {
+    if payload.starts_with('{') {
+        let read = |message: &MessageDescriptor| {
+            let mut source = serde_json::Deserializer::from_str(payload);
+            DynamicMessage::deserialize(message.clone(), &mut source).ok()
+        };
+        let read_by = |written| read(reader).is_none_or(|it| difference(&written, &it).is_some());
+        return read(writer).is_some_and(read_by);
+    }
+    let bytes = |at| u8::from_str_radix(payload.get(at..at + 2)?, 16).ok();
+    let bytes: Vec<u8> = (0..payload.len()).step_by(2).map_while(bytes).collect();
+    assert_eq!(bytes.len() * 2, payload.len(), "{payload}");
+    let read = |message: &MessageDescriptor| {
+        DynamicMessage::decode(message.clone(), bytes.as_slice()).ok()
+    };
+    let read_by = |written| read(reader).is_none_or(|it| difference(&written, &it).is_some());
+    read(writer).is_some_and(read_by)
+}
+
+#[test]
+fn counterexamples_show_a_break_to_other_decoders() {
+    let mut without = BTreeSet::new();
+    let mut shown = 0;
+    for case in cases() {
+        let (Ok(old), Ok(new)) = (case.old.descriptor(), case.new.descriptor()) else { continue };
+        for (_, surface) in SURFACES {
+            let options = Options { surface, ..Options::default() };
+            let comparison = case.old.compare(&case.new, options);
+            let errors = comparison.findings.iter().filter(|it| it.severity == Severity::Error);
+            for it in errors.filter(|it| it.proven) {
+                if it.witness.is_empty() {
+                    without.insert(it.rule);
+                    continue;
+                }
+                shown += 1;
+                // This decoder accepts UTF-8 alone, and knows no editions.
+                let edition = |folder: &str| {
+                    let text = fs::read_to_string(case.folder.join(folder)).expect("a text");
+                    text.starts_with("edition")
+                };
+                if it.rule == "PROTOBUF_FIELD_UTF8_VALIDATION_CHANGED"
+                    || edition("previous.proto")
+                    || edition("current.proto")
+                {
+                    continue;
+                }
+                let courses = [(Direction::Backward, &old, &new), (Direction::Forward, &new, &old)];
+                let shows = courses.into_iter().any(|(direction, writer, reader)| {
+                    it.direction.includes(direction) && shows(writer, reader, &it.witness)
+                });
+                assert!(shows, "{}: {it:#?}", case.folder.display());
+            }
+        }
+    }
+    assert!(shown > 100, "{shown} payloads");
+    // What a type is called shows in no payload.
+    let names = [
+        "PROTOBUF_FIELD_TYPE_REPLACED",
+        "PROTOBUF_MESSAGE_RENAMED",
+        "PROTOBUF_MESSAGE_REPLACED",
+        "PROTOBUF_PACKAGE_CHANGED",
+    ];
+    assert!(without.iter().all(|it| names.contains(it)), "no payload shows {without:?}");
 }

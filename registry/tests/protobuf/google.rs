@@ -21,6 +21,7 @@ use super::{
     environment::python,
     model::Chance,
     pairs::{pair, pairs, parse, warned},
+    soundness,
 };
 
 const PAYLOADS: usize = 8;
@@ -58,6 +59,33 @@ fn jobs(seed: u64, old: &Schema, new: &Schema) -> Vec<(Value, Verdict)> {
     jobs
 }
 
+/// What Python says about jobs.
+fn answers<'j>(python: &Path, jobs: impl Iterator<Item = &'j Value>) -> Vec<Value> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protobuf/decode.py");
+    let mut child = Command::new(python)
+        .arg(script)
+        .env("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("Python runs");
+    let mut input = child.stdin.take().expect("it has an input");
+    let lines: Vec<String> = jobs.map(|job| format!("{job}\n")).collect();
+    let count = lines.len();
+    let writer =
+        std::thread::spawn(move || lines.iter().try_for_each(|it| input.write_all(it.as_bytes())));
+    let output = child.wait_with_output().expect("Python ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    writer.join().expect("no panic").expect("Python reads all jobs");
+    let text = String::from_utf8(output.stdout).expect("it writes a text");
+    let answers = text.lines().map(|it| serde_json::from_str(it).expect("it writes JSON"));
+    let answers: Vec<Value> = answers.collect();
+    assert_eq!(answers.len(), count, "{said}");
+    answers
+}
+
 #[test]
 fn googles_decoder_agrees_with_every_compatible() {
     let Some(python) = python("Protobuf for Python", &["protobuf==6.33.1"]) else { return };
@@ -68,26 +96,10 @@ fn googles_decoder_agrees_with_every_compatible() {
             all.extend(jobs(seed, &old, &new));
         }
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protobuf/decode.py");
-    let mut child = Command::new(python)
-        .arg(script)
-        .env("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("Python runs");
-    let mut input = child.stdin.take().expect("it has an input");
-    let lines: Vec<String> = all.iter().map(|(job, _)| format!("{job}\n")).collect();
-    let writer =
-        std::thread::spawn(move || lines.iter().try_for_each(|it| input.write_all(it.as_bytes())));
-    let output = child.wait_with_output().expect("Python ends");
-    writer.join().expect("no panic").expect("Python reads all jobs");
-    assert!(output.status.success());
-    let answers = String::from_utf8(output.stdout).expect("it writes a text");
+    let jobs = all.iter().map(|(job, _)| job);
+    let answers = answers(&python, jobs);
     let (mut compatible, mut refuted, mut contradictions) = (0, 0, Vec::new());
-    assert_eq!(answers.lines().count(), all.len());
-    for (line, (_, verdict)) in answers.lines().zip(&all) {
-        let answer: Value = serde_json::from_str(line).expect("it writes JSON");
+    for (answer, (_, verdict)) in answers.iter().zip(&all) {
         let why = answer["why"].as_str();
         match verdict {
             Verdict::Compatible => {
@@ -101,5 +113,30 @@ fn googles_decoder_agrees_with_every_compatible() {
         "{compatible} compatible directions; {refuted} of {} others refuted by a payload",
         all.len() - compatible
     );
+    assert!(contradictions.is_empty(), "{}", contradictions.join("\n"));
+}
+
+/// The texts themselves, compiled by protoc: a tenth of the pairs of [`soundness`].
+#[test]
+fn googles_compiler_and_decoder_agree_with_every_compatible() {
+    let pins = ["protobuf==6.33.1", "grpcio-tools==1.76.0"];
+    let Some(python) = python("protoc for Python", &pins) else { return };
+    let mut all = Vec::new();
+    for seed in soundness::seeds(10) {
+        all.extend(soundness::jobs(seed));
+    }
+    let answers = answers(&python, all.iter().map(|it| &it.job));
+    let (mut agreed, mut skipped, mut contradictions) = (0, 0, Vec::new());
+    for (answer, it) in answers.iter().zip(&all) {
+        if answer["skipped"].as_bool() == Some(true) {
+            skipped += 1;
+        } else if let (true, Some(why)) = (it.compatible, answer["why"].as_str()) {
+            contradictions.push(format!("{}: {why}", answer["name"]));
+        } else {
+            agreed += 1;
+        }
+    }
+    println!("{agreed} directions agreed on, {skipped} that protoc does not compile");
+    assert!(agreed > skipped, "protoc compiles too few");
     assert!(contradictions.is_empty(), "{}", contradictions.join("\n"));
 }

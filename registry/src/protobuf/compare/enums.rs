@@ -13,7 +13,7 @@ use super::{
     Walk, directions,
     fields::described,
     last,
-    messages::{json_format, no_longer_reserved, reserved_removed},
+    messages::{no_longer_reserved, reserved_removed},
     whom,
 };
 
@@ -259,26 +259,29 @@ impl<'a> Walk<'a> {
     }
 
     fn compare_enum_features(&mut self, old: &Enum, new: &Enum) {
-        if old.closed != new.closed {
-            let openness = |it: &Enum| if it.closed { "closed" } else { "open" };
-            self.report.add(
-                Note::error("PROTOBUF_ENUM_OPENNESS_CHANGED", Direction::Both)
-                    .at(&old.name, &new.name)
-                    .place(&new.place)
-                    .values(openness(old), openness(new))
-                    .says(format!(
-                        "The enum {} is {} instead of {}: numbers without a name are kept in the field by the one side \
-                         and set aside by the other.",
-                        new.name,
-                        openness(new),
-                        openness(old)
-                    ))
-                    .advises("Keep the syntax or the feature enum_type as it was."),
-            );
+        if old.closed == new.closed {
+            return;
         }
-        if self.json() && !old.legacy_json && new.legacy_json {
-            self.report.add(json_format(&old.name, &new.name).place(&new.place));
-        }
+        // Writers of a closed enum write its values alone, which every reader of an open one takes.
+        let (direction, was, is, hurt) = if new.closed {
+            let hurt = "old data may have numbers without a name, which new readers set aside";
+            (Direction::Backward, "open", "closed", hurt)
+        } else {
+            let hurt =
+                "new data may have numbers without a name, which readers that run now set aside";
+            (Direction::Forward, "closed", "open", hurt)
+        };
+        self.report.add(
+            Note::error("PROTOBUF_ENUM_OPENNESS_CHANGED", direction)
+                .at(&old.name, &new.name)
+                .place(&new.place)
+                .values(was, is)
+                .says(format!(
+                    "The enum {} is {is} instead of {was}: {hurt} to read the default.",
+                    new.name
+                ))
+                .advises("Keep the syntax or the feature enum_type as it was."),
+        );
     }
 
     fn compare_enum_reservations(&mut self, old: &Enum, new: &Enum) {

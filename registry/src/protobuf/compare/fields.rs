@@ -5,7 +5,7 @@ use crate::finding::Direction;
 use super::{
     super::{
         report::Note,
-        types::{Cardinality, Field, Kind, Types},
+        types::{Cardinality, Field, Kind, Message, Types},
         wire::{self, Scalar, UNKNOWN},
     },
     Walk, directions,
@@ -171,8 +171,8 @@ impl<'a> Walk<'a> {
             (Kind::Scalar(from), Kind::Scalar(to)) if from == to => return,
             _ => {}
         }
-        let mut backward = self.kind_harm(old.kind, new.kind, self.new);
-        let mut forward = self.kind_harm(new.kind, old.kind, self.old);
+        let mut backward = self.kind_harm((old.kind, self.old), (new.kind, self.new));
+        let mut forward = self.kind_harm((new.kind, self.new), (old.kind, self.old));
         if self.json() && backward.is_none() && forward.is_none() {
             // An enum and an integer, with the same bytes.
             let json = "JSON has the value's name on the one side and a number on the other";
@@ -221,7 +221,11 @@ impl<'a> Walk<'a> {
     }
 
     /// What goes wrong where bytes or JSON of the one kind are read as the other. Not for two messages or two enums.
-    fn kind_harm(&self, written: Kind, read: Kind, readers: &Types) -> Option<&'static str> {
+    fn kind_harm(
+        &self,
+        (written, writers): (Kind, &Types),
+        (read, readers): (Kind, &Types),
+    ) -> Option<&'static str> {
         if written.layout() != read.layout() {
             return Some(UNKNOWN);
         }
@@ -231,7 +235,15 @@ impl<'a> Walk<'a> {
         match (written, read) {
             (Kind::Scalar(written), Kind::Scalar(read)) => wire::harm(written, read)
                 .or_else(|| wire::json_harm(written, read).filter(|_| self.json())),
-            (Kind::Enum(_), Kind::Scalar(read)) => wire::harm(Scalar::Int32, read).or(json),
+            (Kind::Enum(index), Kind::Scalar(read)) => wire::harm(Scalar::Int32, read)
+                .filter(|_| {
+                    let kind = writers.enumeration(index);
+                    // Writers of a closed enum write its values alone.
+                    !kind.is_some_and(|it| {
+                        it.closed && it.values.keys().all(|number| wire::kept(*number, read))
+                    })
+                })
+                .or(json),
             (Kind::Scalar(written), Kind::Enum(index)) => {
                 wire::harm(written, Scalar::Int32).or(json).or_else(|| {
                     let kind = readers.enumeration(index)?;
@@ -253,7 +265,7 @@ impl<'a> Walk<'a> {
         if a.name != b.name && !maps {
             self.compare_type_names(old, new, from, to);
             let (was, is) = (json_form(&a.name), json_form(&b.name));
-            if was != is && self.json() {
+            if !same_form(a, b) && self.json() {
                 let form = |form: Option<&'static str>| form.unwrap_or("an object of its fields");
                 let rule = "PROTOBUF_FIELD_JSON_FORM_CHANGED";
                 self.report.add(
@@ -290,11 +302,14 @@ impl<'a> Walk<'a> {
             (None, Some(is)) if self.new.means_something(new) => ("nothing", is.as_str()),
             _ => return,
         };
-        if was == is {
+        // A writer never leaves out what it requires.
+        let leaves_out = |field: &Field| field.cardinality != Cardinality::Required;
+        let direction = directions(leaves_out(old), leaves_out(new));
+        if was == is || direction.is_none() {
             return;
         }
         self.report.add(
-            self.about("PROTOBUF_FIELD_DEFAULT_CHANGED", Some(Direction::Both), old, new)
+            self.about("PROTOBUF_FIELD_DEFAULT_CHANGED", direction, old, new)
                 .values(was, is)
                 .says(format!(
                     "{} has the default {is} instead of {was}: where a writer left it out, readers of the other \
@@ -310,16 +325,18 @@ impl<'a> Walk<'a> {
         if old.kind != string || new.kind != string || old.utf8 == new.utf8 {
             return;
         }
-        let checked = |field: &Field| if field.utf8 { "checked" } else { "not checked" };
+        // Text that is checked where it is written is read by all.
+        let (direction, was, is, hurt) = if new.utf8 {
+            let hurt = "old data may have text that is no UTF-8, which new readers refuse";
+            (Direction::Backward, "not checked", "checked", hurt)
+        } else {
+            let hurt = "new data may have text that is no UTF-8, which readers that run now refuse";
+            (Direction::Forward, "checked", "not checked", hurt)
+        };
         self.report.add(
-            self.about("PROTOBUF_FIELD_UTF8_VALIDATION_CHANGED", Some(Direction::Both), old, new)
-                .values(checked(old), checked(new))
-                .says(format!(
-                    "{} is {} to be UTF-8 and was {}: text that the one side writes is refused by the other.",
-                    described(old),
-                    checked(new),
-                    checked(old)
-                ))
+            self.about("PROTOBUF_FIELD_UTF8_VALIDATION_CHANGED", Some(direction), old, new)
+                .values(was, is)
+                .says(format!("{} is {is} to be UTF-8 and was {was}: {hurt}.", described(old)))
                 .advises("Keep the syntax or the feature utf8_validation as it was."),
         );
     }
@@ -338,6 +355,16 @@ impl<'a> Walk<'a> {
         };
         note.at(&old.full_name, &new.full_name).place(&new.place)
     }
+}
+
+/// Whether two messages look alike in JSON. One without fields is `{}`, which is a Struct and an
+/// Any with nothing in it.
+fn same_form(one: &Message, other: &Message) -> bool {
+    let (was, is) = (json_form(&one.name), json_form(&other.name));
+    let holds_nothing = |it: &Message| it.fields.is_empty() && json_form(&it.name).is_none();
+    let is_object =
+        |it: &Message| matches!(it.name.as_str(), "google.protobuf.Struct" | "google.protobuf.Any");
+    was == is || holds_nothing(one) && is_object(other) || holds_nothing(other) && is_object(one)
 }
 
 /// How a sentence begins.

@@ -1,6 +1,6 @@
 //! One message, then and now: which fields came and went, and which belong together.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::finding::Direction;
 
@@ -10,7 +10,7 @@ use super::{
         report::{Note, short},
         types::{Cardinality, Field, Message},
     },
-    Walk,
+    Pair, Walk,
     fields::described,
     last,
 };
@@ -28,12 +28,14 @@ pub(super) struct Likeness {
 const NEVER_USED: &str = "Use a number and a name that were never used.";
 
 impl<'a> Walk<'a> {
-    pub(super) fn compare_messages(&mut self, old: usize, new: usize) {
-        let (Some(old), Some(new)) = (self.old.message(old), self.new.message(new)) else { return };
+    pub(super) fn compare_messages(&mut self, from: usize, to: usize) {
+        let (Some(old), Some(new)) = (self.old.message(from), self.new.message(to)) else { return };
+        self.stand((from, to), None);
         let entry = old.map_entry && new.map_entry;
         self.steps += 1 + old.fields.len() + new.fields.len();
-        let moved = if entry { HashSet::new() } else { self.compare_owners(old, new) };
+        let moved = if entry { HashSet::new() } else { self.compare_owners((from, to), old, new) };
         for (number, field) in &old.fields {
+            self.stand((from, to), Some(*number));
             match new.fields.get(number) {
                 Some(other) => self.compare_fields(field, other, entry || moved.contains(number)),
                 None => self.note_removed(field, old, new),
@@ -41,16 +43,19 @@ impl<'a> Walk<'a> {
         }
         for (number, field) in &new.fields {
             if !old.fields.contains_key(number) {
+                self.stand((from, to), Some(*number));
                 self.note_added(field, old, new);
             }
         }
-        self.compare_oneofs(old, new);
-        self.compare_encodings(old, new);
+        self.compare_oneofs((from, to), old, new);
+        self.compare_json_names((from, to), old, new);
+        self.compare_encodings((from, to), old, new);
+        self.stand((from, to), None);
         self.compare_reservations(old, new);
     }
 
     /// Finds names that belong to another number now. Returns the numbers whose change of name is said with that.
-    fn compare_owners(&mut self, old: &'a Message, new: &'a Message) -> HashSet<u32> {
+    fn compare_owners(&mut self, pair: Pair, old: &'a Message, new: &'a Message) -> HashSet<u32> {
         let mut owners: HashMap<&str, u32> = HashMap::new();
         for field in old.fields.values() {
             owners.insert(&field.json_name, field.number);
@@ -77,6 +82,7 @@ impl<'a> Walk<'a> {
             };
             let Some(owner) = old.fields.get(&owner) else { continue };
             moved.insert(field.number);
+            self.report.stand(pair, &[owner.number, field.number]);
             let note = if self.json() || before.is_some() {
                 Note::error("PROTOBUF_FIELD_NUMBER_CHANGED", Direction::Both)
             } else {
@@ -215,13 +221,13 @@ impl<'a> Walk<'a> {
 
     /// Of the members of a oneof a reader keeps one. So it matters which fields of both versions belong together: what
     /// may be set together in the one version must not be a choice in the other.
-    fn compare_oneofs(&mut self, old: &Message, new: &Message) {
-        self.choices(old, new, Direction::Backward);
-        self.choices(new, old, Direction::Forward);
+    fn compare_oneofs(&mut self, pair: Pair, old: &Message, new: &Message) {
+        self.choices(pair, old, new, Direction::Backward);
+        self.choices(pair, new, old, Direction::Forward);
     }
 
     /// Finds fields that writers of `free` may set together and readers of `bound` hold to be a choice.
-    fn choices(&mut self, free: &Message, bound: &Message, direction: Direction) {
+    fn choices(&mut self, pair: Pair, free: &Message, bound: &Message, direction: Direction) {
         let mut members: BTreeMap<&str, Vec<(&Field, &Field)>> = BTreeMap::new();
         for (number, field) in &bound.fields {
             if let (Some(oneof), Some(other)) = (&field.oneof, free.fields.get(number)) {
@@ -235,6 +241,8 @@ impl<'a> Walk<'a> {
             if members.len() < 2 || together {
                 continue;
             }
+            let numbers: Vec<u32> = members.iter().map(|(field, _)| field.number).collect();
+            self.report.stand(pair, &numbers);
             let names: Vec<_> = members.iter().map(|(field, _)| field.name.as_str()).collect();
             let names = names.join(", ");
             let place = members.first().map(|(_, field)| field.place.clone()).unwrap_or_default();
@@ -266,12 +274,60 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn compare_encodings(&mut self, old: &Message, new: &Message) {
+    /// Finds fields that share their name in JSON in one of the two versions, as the JSON format
+    /// LEGACY_BEST_EFFORT lets them. Where none do, the formats are the same.
+    fn compare_json_names(&mut self, at: Pair, old: &Message, new: &Message) {
+        if !self.json() || old.map_entry || new.map_entry {
+            return;
+        }
+        let (was, is) = (meeting(old), meeting(new));
+        let removed = was.difference(&is).map(|it| (*it, Direction::Backward, old, new));
+        let added = is.difference(&was).map(|it| (*it, Direction::Forward, new, old));
+        for (pair, direction, here, there) in removed.chain(added) {
+            let fields = here.fields.get(&pair.0).zip(here.fields.get(&pair.1));
+            let Some((first, second)) = fields else { continue };
+            self.report.stand(at, &[pair.0, pair.1]);
+            let known = [pair.0, pair.1].iter().any(|number| {
+                there.fields.get(number).is_some_and(|it| it.json_name == first.json_name)
+            });
+            let both = format!("\"{}\" and \"{}\"", first.name, second.name);
+            let values = match direction {
+                Direction::Backward => (both.as_str(), ""),
+                Direction::Forward | Direction::Both => ("", both.as_str()),
+            };
+            self.report.add(
+                Note::error(
+                    "PROTOBUF_JSON_FORMAT_CHANGED",
+                    if known { Direction::Both } else { direction },
+                )
+                .at(&old.name, &new.name)
+                .place(&new.place)
+                .values(values.0, values.1)
+                .says(format!(
+                    "The fields {both} of {} are both called \"{}\" in JSON, and in the other version they are not: \
+                     what the one side writes under that name the other takes for another field, or refuses as a \
+                     name that stands twice.",
+                    here.name, first.json_name
+                ))
+                .advises("Give one of them a name of its own in JSON, with json_name."),
+            );
+        }
+    }
+
+    fn compare_encodings(&mut self, pair: Pair, old: &Message, new: &Message) {
         if old.message_set != new.message_set {
             let form =
                 |it: &Message| if it.message_set { "message_set_wire_format" } else { "plain" };
+            // Without an extension that both know there is no payload to show it with.
+            let rule = "PROTOBUF_MESSAGE_SET_CHANGED";
+            let shared = old.fields.keys().find(|number| new.fields.contains_key(number));
+            self.report.stand(pair, shared.copied().as_slice());
             self.report.add(
-                Note::error("PROTOBUF_MESSAGE_SET_CHANGED", Direction::Both)
+                if shared.is_some() {
+                    Note::error(rule, Direction::Both)
+                } else {
+                    Note::unproven(rule, Direction::Both)
+                }
                     .at(&old.name, &new.name)
                     .place(&new.place)
                     .values(form(old), form(new))
@@ -284,9 +340,6 @@ impl<'a> Walk<'a> {
                     ))
                     .advises("Keep the option message_set_wire_format as it was."),
             );
-        }
-        if self.json() && !old.legacy_json && new.legacy_json && !new.map_entry {
-            self.report.add(json_format(&old.name, &new.name).place(&new.place));
         }
     }
 
@@ -318,28 +371,30 @@ impl<'a> Walk<'a> {
     pub(super) fn compare_type_names(&mut self, old: &Field, new: &Field, from: usize, to: usize) {
         let (Some(a), Some(b)) = (self.old.message(from), self.new.message(to)) else { return };
         let (was, is) = (a.name.clone(), b.name.clone());
-        let note = match self.replaced(from, to) {
-            Some(direction) => self
-                .about("PROTOBUF_FIELD_TYPE_REPLACED", Some(direction), old, new)
+        let note = if self.replaced(from, to) {
+            self.about("PROTOBUF_FIELD_TYPE_REPLACED", Some(Direction::Both), old, new)
                 .says(format!(
                     "{} changed its type from {was} to {is}, which is another type and not that one renamed: what the \
                      one holds is set aside by readers of the other, or means something else.",
                     described(old)
                 ))
-                .advises("Keep the type, or add another field for the new one."),
-            None => self.about("PROTOBUF_FIELD_TYPE_RENAMED", None, old, new).says(format!(
+                .advises("Keep the type, or add another field for the new one.")
+        } else {
+            self.about("PROTOBUF_FIELD_TYPE_RENAMED", None, old, new).says(format!(
                 "{} changed its type from {was} to {is}: only source code and the type URLs of google.protobuf.Any \
                  have that name, so what counts is their fields.",
                 described(old)
-            )),
+            ))
         };
         self.report.add(note.values(was, is));
     }
 
-    /// Where a type of another name is another type and not the same one renamed: the directions that lose data.
-    pub(super) fn replaced(&mut self, from: usize, to: usize) -> Option<Direction> {
+    /// Whether a type of another name is another type and not the same one renamed. One that has
+    /// all fields of the other is that one grown, be the other empty: its readers set aside what
+    /// they do not know, as they always do.
+    pub(super) fn replaced(&mut self, from: usize, to: usize) -> bool {
         let (Some(a), Some(b)) = (self.old.message(from), self.new.message(to)) else {
-            return None;
+            return false;
         };
         self.steps += 1;
         let likeness = *self.likeness.entry((from, to)).or_insert_with(|| Likeness::of(a, b));
@@ -347,7 +402,7 @@ impl<'a> Walk<'a> {
         let apart = old_only > 0 && new_only > 0;
         if last(&a.name) == last(&b.name) {
             // Moved to another package, and changed like any type.
-            return (apart && common == 0).then_some(Direction::Both);
+            return apart && common == 0;
         }
         // A type with a meaning of its own never grows: what has other fields, or another such meaning, is none of its
         // versions.
@@ -356,15 +411,21 @@ impl<'a> Walk<'a> {
             (None, None) => false,
             (Some(_), None) | (None, Some(_)) => old_only + new_only > 0,
         };
-        if apart || other_meaning || (common > 0 && alike == 0) {
-            return Some(Direction::Both);
-        }
-        match (common, old_only, new_only) {
-            (0, 1.., _) => Some(Direction::Backward),
-            (0, _, 1..) => Some(Direction::Forward),
-            _ => None,
+        apart || common > 0 && (other_meaning || alike == 0)
+    }
+}
+
+/// Pairs of fields that share their name in JSON, by their numbers.
+fn meeting(message: &Message) -> BTreeSet<(u32, u32)> {
+    let mut owners: HashMap<&str, u32> = HashMap::new();
+    let mut pairs = BTreeSet::new();
+    for field in message.fields.values().filter(|it| !it.extension) {
+        let owner = *owners.entry(&field.json_name).or_insert(field.number);
+        if owner != field.number {
+            pairs.insert((owner, field.number));
         }
     }
+    pairs
 }
 
 impl Likeness {
@@ -395,18 +456,6 @@ pub(in super::super) fn json_form(name: &str) -> Option<&'static str> {
         | "UInt32Value" | "BoolValue" | "StringValue" | "BytesValue" => "the bare value",
         _ => return None,
     })
-}
-
-/// Said of a message or an enum.
-pub(super) fn json_format(old: &str, new: &str) -> Note {
-    Note::error("PROTOBUF_JSON_FORMAT_CHANGED", Direction::Backward)
-        .at(old, new)
-        .values("ALLOW", "LEGACY_BEST_EFFORT")
-        .says(format!(
-            "{new} has the JSON format LEGACY_BEST_EFFORT instead of ALLOW: new readers may not take the JSON that was \
-             written before."
-        ))
-        .advises("Keep the syntax or the feature json_format as it was.")
 }
 
 /// The numbers and names that were reserved and are not any more, as an author writes them.

@@ -38,14 +38,15 @@ impl Walk<'_> {
         if a.name == b.name {
             return;
         }
+        self.stand((from, to), None);
         let rule = if last(&a.name) == last(&b.name) {
             "PROTOBUF_PACKAGE_CHANGED"
         } else {
             "PROTOBUF_MESSAGE_RENAMED"
         };
-        if let Some(direction) = self.replaced(from, to) {
+        if self.replaced(from, to) {
             self.report.add(
-                Note::error("PROTOBUF_MESSAGE_REPLACED", direction)
+                Note::error("PROTOBUF_MESSAGE_REPLACED", Direction::Both)
                     .at(&a.name, &b.name)
                     .place(&b.place)
                     .values(&a.name, &b.name)
