@@ -25,11 +25,11 @@ const VIOLATIONS_MAX: usize = 100;
 /// Characters of a value that a message shows.
 const SHOWN_MAX: usize = 60;
 
-const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
-    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-    .with_decode_allow_trailing_bits(true);
-const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
-const BASE64_OF_URLS: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+/// Padding is optional; trailing bits are 0.
+const UNPADDED: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, UNPADDED);
+const BASE64_OF_URLS: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, UNPADDED);
 
 /// Reads a text as one message. Fields are written in the order of their numbers, and entries of maps in the order of
 /// their keys: the same payload is the same bytes.
@@ -305,7 +305,7 @@ impl<'w> Walk<'w> {
                 "false" => Some(Item::Varint(0)),
                 _ => None,
             },
-            Kind::Scalar(scalar) => of_integer(scalar, name.parse().ok()?),
+            Kind::Scalar(scalar) => of_integer(scalar, without_plus(name)?.parse().ok()?),
             Kind::Enum(_) | Kind::Message(_) | Kind::Group(_) => None,
         }
     }
@@ -376,12 +376,17 @@ fn integer(value: &Value) -> Option<i128> {
             (_, Some(number)) => Some(number.into()),
             _ => whole(number.as_f64()?),
         },
-        Value::String(text) => match text.parse() {
+        Value::String(text) => match without_plus(text)?.parse() {
             Ok(number) => Some(number),
             Err(_) => whole(decimal(text)?),
         },
         _ => None,
     }
+}
+
+/// The text of a number, which has no plus sign in JSON.
+fn without_plus(text: &str) -> Option<&str> {
+    (!text.starts_with('+')).then_some(text)
 }
 
 fn floating(value: &Value) -> Option<f64> {
@@ -391,7 +396,7 @@ fn floating(value: &Value) -> Option<f64> {
             "NaN" => Some(f64::NAN),
             "Infinity" => Some(f64::INFINITY),
             "-Infinity" => Some(f64::NEG_INFINITY),
-            text => decimal(text).filter(|it| it.is_finite()),
+            text => decimal(without_plus(text)?).filter(|it| it.is_finite()),
         },
         _ => None,
     }

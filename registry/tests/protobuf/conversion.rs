@@ -519,7 +519,7 @@ fn messages_with_a_json_of_their_own() {
 fn json_that_is_not_a_payload_is_told_in_full() {
     let schema = schema(
         "message M { int32 i = 1; repeated int64 is = 2; bytes b = 3; float f = 4; map<bool, E> m = 5; \
-            oneof o { string x = 6; string y = 7; } int32 snake_case = 8; } enum E { A = 0; }",
+            oneof o { string x = 6; string y = 7; } int32 snake_case = 8; map<int32, int32> ks = 9; } enum E { A = 0; }",
     );
     for (json, expected) in [
         (r#"{"i": 1.5}"#, "/i: 1.5 is not int32"),
@@ -527,6 +527,11 @@ fn json_that_is_not_a_payload_is_told_in_full() {
         (r#"{"is": [1, "x", 2.0, "3e2"]}"#, "/is/1: \"x\" is not int64"),
         (r#"{"is": 1}"#, "/is: 1 is not an array of repeated int64"),
         (r#"{"b": "a?"}"#, "/b: \"a?\" is not base64, as bytes are in JSON"),
+        (r#"{"b": "QR=="}"#, "/b: \"QR==\" is not base64, as bytes are in JSON"),
+        (r#"{"b": "_-9"}"#, "/b: \"_-9\" is not base64, as bytes are in JSON"),
+        (r#"{"i": "+1"}"#, "/i: \"+1\" is not int32"),
+        (r#"{"f": "+1.5"}"#, "/f: \"+1.5\" is not float"),
+        (r#"{"ks": {"+1": 1}}"#, "/ks/+1: \"+1\" is not a key: keys here are int32"),
         (r#"{"f": 1e39}"#, "/f: 1e+39 is not float"),
         (r#"{"m": {"yes": "A"}}"#, "/m/yes: \"yes\" is not a key: keys here are bool"),
         (r#"{"m": {"true": "B"}}"#, "/m/true: \"B\" is not a value of the enum E"),
