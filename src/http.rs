@@ -99,7 +99,12 @@ async fn publish(
     let query = Query::of(request.uri())?;
     let options = query::publish(query)?;
     let events = posted::events(request, mouth.batch_events_max).await?;
-    let answer = mouth.events.publish(Call::new(options.request(topic, events))).await?;
+    // A batch of CloudEvents may be empty, a PublishRequest may not.
+    let answer = if events.is_empty() && !options.is_conditional() {
+        mouth.events.publish_nothing(&topic).await?
+    } else {
+        mouth.events.publish(Call::new(options.request(topic, events))).await?
+    };
     let (metadata, response, _) = answer.into_parts();
     let mut body = mouth.schema.text("tidings.events.v1.PublishResponse", &response);
     body.push('\n');

@@ -5,10 +5,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use jiff::Timestamp;
-
-use crate::proto::events::v1::{
-    AcceptedSchema, AttributeFilter, Edge, Filter, filter::Dialect, start_position::Position,
+use crate::{
+    model::timestamp::{TimeError, Timestamp},
+    proto::events::v1::{
+        AcceptedSchema, AttributeFilter, Edge, Filter, filter::Dialect, start_position::Position,
+    },
 };
 
 /// A place in a stream, as people write it.
@@ -37,13 +38,18 @@ impl From {
             "latest" | "end" => return Ok(Self::Latest),
             _ => {}
         }
-        if let Some(last) = text.strip_prefix('-').and_then(|last| last.parse().ok()) {
+        if let Some(last) = text.strip_prefix('-').and_then(parse_number) {
             return Ok(Self::Last(last));
         }
-        if let Ok(offset) = text.parse() {
+        if let Some(offset) = parse_number(text) {
             return Ok(Self::Offset(offset));
         }
-        parse_time(text).map(Self::Time).map_err(|_| {
+        match Timestamp::iso8601(text) {
+            Err(TimeError::Form) => {}
+            Err(error @ TimeError::Range) => return Err(format!("the time {error}")),
+            Ok(time) => return Ok(Self::Time(time)),
+        }
+        time_ago(text).map(Self::Time).ok_or_else(|| {
             "expected earliest, latest, an offset such as 42, -10 for the last ten, a time such as \
              2026-01-31T12:00:00Z, or how long ago, such as 15m"
                 .to_owned()
@@ -57,9 +63,14 @@ impl From {
             Self::Latest => Position::Edge(Edge::Latest.into()),
             Self::Offset(offset) => Position::Offset(*offset),
             Self::Last(last) => Position::Last(*last),
-            Self::Time(time) => Position::Time(to_proto(*time)),
+            Self::Time(time) => Position::Time((*time).into()),
         }
     }
+}
+
+/// Reads a number without a sign; `str::parse` accepts a plus.
+pub fn parse_number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Reads a time, or a duration as how long ago.
@@ -67,30 +78,22 @@ impl From {
 /// # Errors
 /// What it may be.
 pub fn parse_time(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(time);
+    match Timestamp::iso8601(text) {
+        Err(TimeError::Form) => time_ago(text).ok_or_else(|| {
+            "expected a time such as 2026-01-31T12:00:00Z, or how long ago, such as 15m".to_owned()
+        }),
+        read => read.map_err(|error| format!("the time {error}")),
     }
-    let ago: Duration = humantime::parse_duration(text).map_err(|_| {
-        "expected a time such as 2026-01-31T12:00:00Z, or how long ago, such as 15m".to_owned()
-    })?;
-    let then = SystemTime::now().checked_sub(ago).ok_or("before all time")?;
-    Timestamp::try_from(then).map_err(|error| error.to_string())
 }
 
-/// A time as it travels.
-pub fn to_proto(time: Timestamp) -> prost_types::Timestamp {
-    // jiff's nanoseconds go below zero together with the seconds; the wire's never do.
-    let nanos = time.subsec_nanosecond();
-    if nanos < 0 {
-        prost_types::Timestamp { seconds: time.as_second() - 1, nanos: nanos + 1_000_000_000 }
-    } else {
-        prost_types::Timestamp { seconds: time.as_second(), nanos }
-    }
+fn time_ago(text: &str) -> Option<Timestamp> {
+    let ago: Duration = humantime::parse_duration(text).ok()?;
+    Timestamp::try_from(SystemTime::now().checked_sub(ago)?).ok()
 }
 
 /// A time as people read it; empty where there is none.
 pub fn show_time(time: Option<&prost_types::Timestamp>) -> String {
-    time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok())
+    time.and_then(|time| Timestamp::try_from(*time).ok())
         .map(|time| time.to_string())
         .unwrap_or_default()
 }
@@ -185,23 +188,34 @@ mod tests {
         assert_eq!(From::parse("42"), Ok(From::Offset(42)));
         assert_eq!(From::parse("-10"), Ok(From::Last(10)));
         assert_eq!(From::parse("-0"), Ok(From::Last(0)));
-        let time = "2026-01-01T00:00:00Z".parse().unwrap();
+        let time = Timestamp::rfc3339("2026-01-01T00:00:00Z").unwrap();
         assert_eq!(From::parse("2026-01-01T00:00:00Z"), Ok(From::Time(time)));
         assert_eq!(From::parse("2026-01-01T02:00:00+02:00"), Ok(From::Time(time)));
         let Ok(From::Time(then)) = From::parse("15m") else { panic!("no time") };
-        let ago = Timestamp::now().as_second() - then.as_second();
+        let ago = Timestamp::try_from(SystemTime::now()).unwrap().seconds() - then.seconds();
         assert!((899..=901).contains(&ago), "{ago}");
-        for bad in ["", "-", "soon", "2026-13-01T00:00:00Z", "--5", "4.2"] {
+        for bad in ["", "-", "soon", "2026-13-01T00:00:00Z", "--5", "4.2", "+1", "-+1"] {
             assert!(From::parse(bad).unwrap_err().contains("earliest, latest"), "{bad}");
         }
     }
 
     #[test]
-    fn times_before_1970_keep_their_nanoseconds() {
-        let time: Timestamp = "1969-12-31T23:59:59.25Z".parse().unwrap();
-        let sent = to_proto(time);
-        assert_eq!(sent, prost_types::Timestamp { seconds: -1, nanos: 250_000_000 });
-        assert_eq!(show_time(Some(&sent)), "1969-12-31T23:59:59.25Z");
+    fn times_reach_from_year_1_to_year_9999() {
+        for text in ["9999-12-31T23:59:59.999999999Z", "0001-01-01T00:00:00Z"] {
+            let time = parse_time(text).unwrap();
+            assert_eq!(From::parse(text), Ok(From::Time(time)));
+            assert_eq!(show_time(Some(&time.into())), text);
+        }
+        let minutes = parse_time("9999-12-31T23:59Z").unwrap();
+        assert_eq!(show_time(Some(&minutes.into())), "9999-12-31T23:59:00Z");
+        for text in ["0000-12-31T23:59:59Z", "9999-12-31T23:59:59-01:00"] {
+            let errors = [parse_time(text).unwrap_err(), From::parse(text).unwrap_err()];
+            assert!(errors.iter().all(|it| it.contains("9999-12-31")), "{errors:?}");
+        }
+        for text in ["10000y", "1000000y"] {
+            assert!(parse_time(text).unwrap_err().contains("15m"), "{text}");
+        }
+        assert_eq!(show_time(Some(&prost_types::Timestamp { seconds: 0, nanos: -1 })), "");
     }
 
     #[test]

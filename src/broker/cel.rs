@@ -113,6 +113,7 @@ impl Expression {
         bounds::check(text)?;
         let parsed = cel::parser::Parser::new()
             .max_recursion_depth(bounds::PARSER_DEPTH_MAX)
+            .enable_ident_escape_syntax(true)
             .parse_with_source_info(text);
         let (tree, places) = parsed.map_err(|errors| bounds::told(text, &errors))?;
         check::check(text, &tree, &places)
@@ -164,6 +165,8 @@ mod tests {
             "id": "o-1", "total": 150, "price": 3.5, "large": 9_007_199_254_740_993_i64,
             "largest": u64::MAX, "none": null, "paid": true, "at": "2026-01-31T12:00:00Z",
             "items": [{"sku": "a", "count": 2}, {"sku": "b", "count": 5}, {"sku": "c"}],
+            "zero": "0000-01-01T00:00:00Z", "below": -62_135_596_801_i64, "long": "320000000000s",
+            "until": "9999-12-31T23:59:59Z", "since": "0001-01-01T00:00:00Z",
             "tags": ["new", "gift"], "customer": {"country": "NL", "e-mail": "a@b"}
         })
     }
@@ -219,6 +222,24 @@ mod tests {
             "type_of_nothing == 1 || true".replace("type_of_nothing", "data.nothing").as_str(),
             "'é' == '\\u00e9' && size('é😀') == 2",
             "true // a comment (with ] brackets",
+            "data.customer.`e-mail` == 'a@b' && has(data.customer.`e-mail`)",
+            "event.`tenant` == 'blue' && !has(data.`a//b c`)",
+            "{1: 'a', 2u: 'b', true: 'c', 'd': 'e'}[2] == 'b'",
+            "{1: 'a'}[1.0] == 'a' && {data.id: 1, data.total: 2} == {150: 2, 'o-1': 1}",
+            "'x' || true",
+            "true || 1",
+            "!(1 && false) && !(false && data.total)",
+            "event.type || data.paid",
+            "timestamp('9999-12-31T23:59:59.999999999Z') > timestamp(data.at)",
+            "timestamp(data.until) > timestamp('2026-01-01T00:00:00Z')",
+            "timestamp(data.until).getFullYear() == 9999 && timestamp(data.until).getDayOfYear() == 364",
+            "timestamp(data.since).getFullYear() == 1 && timestamp(data.since).getDayOfWeek() == 1",
+            "timestamp(-62135596800) == timestamp('0001-01-01T00:00:00Z')",
+            "timestamp(253402300799) == timestamp('9999-12-31T23:59:59Z')",
+            "string(timestamp('9999-12-31T23:59:59.5Z')) == '9999-12-31T23:59:59.5Z'",
+            "int(timestamp('9999-12-31T23:59:59Z')) == 253402300799 && int(timestamp('1969-12-31T23:59:59.5Z')) == -1",
+            "timestamp(data.until) - timestamp(data.since) == duration('315537897599s')",
+            "timestamp('2026-01-31T12:00Z') == timestamp(data.at)",
         ] {
             assert_eq!(answer(text, Some(&data())), Ok(true), "{text}");
         }
@@ -238,6 +259,27 @@ mod tests {
             ("data.large * data.large * data.large * data.large == 0", Failure::Value),
             ("timestamp(data.id) > event.time", Failure::Value),
             ("data.tags.exists(it, it > 1)", Failure::Type),
+            ("true && 1", Failure::Type),
+            ("'x' || false", Failure::Type),
+            ("{data.id: 1, 'o-1': 2}['o-1'] == 1", Failure::Value),
+            ("{data.total: 1, 150u: 2}[150] == 1", Failure::Value),
+            ("{data.price: 1}[3.5] == 1", Failure::Type),
+            ("{data.none: 1} == {}", Failure::Type),
+            ("{data.tags: 1} == {}", Failure::Type),
+            ("timestamp(data.zero) < event.time", Failure::Value),
+            ("timestamp(data.below) < event.time", Failure::Value),
+            ("timestamp('0001-01-01T00:00:00Z') - duration('1s') < event.time", Failure::Value),
+            ("timestamp('0001-01-01T00:00:00Z') + duration('-1ns') < event.time", Failure::Value),
+            ("timestamp('9999-12-31T23:59:59Z') + duration('1s') > event.time", Failure::Value),
+            (
+                "duration('200000000000s') + duration('200000000000s') > duration('0')",
+                Failure::Value,
+            ),
+            (
+                "duration('-200000000000s') - duration('200000000000s') < duration('0')",
+                Failure::Value,
+            ),
+            ("duration(data.long) > duration('0')", Failure::Value),
         ] {
             assert_eq!(answer(text, Some(&data())), Err(failure), "{text}");
         }
@@ -291,6 +333,37 @@ mod tests {
                 "timestamp('soon') < event.time",
                 "column 1: \"soon\" is no timestamp, such as timestamp('2026-01-31T12:00:00Z')",
             ),
+            (
+                "timestamp('0000-01-01T00:00:00Z') < event.time",
+                "column 1: \"0000-01-01T00:00:00Z\" is no",
+            ),
+            (
+                "timestamp(-62135596801) < event.time",
+                "column 1: -62135596801 seconds since 1970 are no",
+            ),
+            (
+                "timestamp(253402300800) < event.time",
+                "column 1: 253402300800 seconds since 1970 are no",
+            ),
+            (
+                "duration('-320000000000s') < duration('0')",
+                "column 1: \"-320000000000s\" is no duration",
+            ),
+            ("{'a': 1, 'a': 2}['a'] == 1", "column 10: the map has this key already"),
+            ("{1: 'a', 1u: 'b'}[1] == 'a'", "column 10: the map has this key already"),
+            (
+                "{3.3: 1}[3.3] == 1",
+                "column 2: keys of a map are int, uint, bool or string, and here is a double",
+            ),
+            (
+                "{null: 1} == {}",
+                "column 2: keys of a map are int, uint, bool or string, and here is null",
+            ),
+            (
+                "{[1]: 1} == {}",
+                "column 2: keys of a map are int, uint, bool or string, and here is a list",
+            ),
+            ("data.`a == 1", "column 6: a name in backticks begins here that does not end"),
         ];
         for (text, message) in expected {
             let fault = fault(text);

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tidings::proto::events::v1::{
-    Gap, GapReason, RecordedEvent, SubscribeRequest, SubscribeResponse, subscribe_response::Message,
+use tidings::{
+    model::timestamp::Timestamp,
+    proto::events::v1::{
+        Gap, GapReason, RecordedEvent, SubscribeRequest, SubscribeResponse,
+        subscribe_response::Message,
+    },
 };
 use tokio::time::{sleep, timeout};
 use tonic::Status;
@@ -222,7 +225,7 @@ impl Follow {
     }
 
     fn is_past(&self, time: Option<&prost_types::Timestamp>) -> bool {
-        let time = time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok());
+        let time = time.and_then(|time| Timestamp::try_from(*time).ok());
         self.until.zip(time).is_some_and(|(until, time)| time >= until)
     }
 }

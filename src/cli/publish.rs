@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use prost::Message as _;
 use tidings::{
     json::Object,
-    notation::show_time,
+    notation::{parse_number, show_time},
     proto::events::v1::{
         Condition, Durability, Event, KeyVersionCondition, PublishRequest, PublishResponse,
         PublishResult, PublishStreamRequest, PublishStreamResponse, TopicEndCondition,
@@ -124,7 +124,7 @@ fn parse_key_version(text: &str) -> Result<(String, u64), String> {
     // A key may have = in it, a number has not.
     text.rsplit_once('=')
         .filter(|(key, _)| !key.is_empty())
-        .and_then(|(key, version)| Some((key.to_owned(), version.parse().ok()?)))
+        .and_then(|(key, version)| Some((key.to_owned(), parse_number(version)?)))
         .ok_or_else(|| "expected KEY=N, such as o-1=3; 0 for a key without events".to_owned())
 }
 

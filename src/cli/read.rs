@@ -1,9 +1,9 @@
 //! `tidings read`.
 
 use clap::Args;
-use jiff::Timestamp;
 use tidings::{
-    notation::{parse_time, to_proto},
+    model::timestamp::Timestamp,
+    notation::parse_time,
     proto::events::v1::{
         AttributeFilter, Direction, Filter, ReadRequest, SubscribeRequest, filter::Dialect,
     },
@@ -90,7 +90,7 @@ impl ReadArgs {
         let request = ReadRequest {
             topics: self.topics.clone(),
             start: self.start.position(),
-            until_time: self.until.map(to_proto),
+            until_time: self.until.map(Into::into),
             direction: direction.into(),
             max_events: self.limit.unwrap_or_default(),
             filters: self.select.filters(),

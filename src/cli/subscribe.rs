@@ -1,8 +1,9 @@
 //! `tidings subscribe`.
 
 use clap::Args;
-use jiff::Timestamp;
-use tidings::{notation::parse_time, proto::events::v1::SubscribeRequest};
+use tidings::{
+    model::timestamp::Timestamp, notation::parse_time, proto::events::v1::SubscribeRequest,
+};
 
 use super::{
     client::ServerArgs,

@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use clap::{Args, Subcommand, ValueEnum};
 use tidings::{
     json::{Object, string},
-    notation::{From, show_time},
+    notation::{From, parse_number, show_time},
     proto::events::v1::{
         CreateTopicRequest, DeleteTopicRequest, GetTopicRequest, ListTopicsRequest, Retention,
         SchemaEnforcement, Topic, TrimTopicRequest, UpdateTopicRequest,
@@ -238,8 +238,7 @@ fn parse_size(text: &str) -> Result<Bound<u64>, String> {
 
 fn parse_count(text: &str) -> Result<Bound<u64>, String> {
     parse_bound(text, |text| {
-        text.parse()
-            .ok()
+        parse_number(text)
             .filter(|count| *count > 0)
             .ok_or_else(|| "expected a number of events, or none".to_owned())
     })

@@ -3,7 +3,6 @@
 use std::{collections::HashSet, fmt};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use jiff::Timestamp;
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -12,7 +11,7 @@ use serde_json::{Value, value::RawValue};
 
 use super::holds_json;
 use crate::{
-    notation::to_proto,
+    model::{attribute::shown, timestamp::Timestamp},
     proto::events::v1::{AttributeValue, Event, attribute_value::Attr, event::Payload},
 };
 
@@ -171,7 +170,8 @@ impl<'a> Reading<'a> {
             self.data = Some(raw.get());
             return Ok(());
         }
-        let value: Value = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
+        let value: Value =
+            serde_json::from_str(raw.get()).map_err(|error| format!("cannot be read: {error}"))?;
         // CloudEvents: an attribute that is null is not there.
         if value.is_null() {
             return Ok(());
@@ -182,24 +182,26 @@ impl<'a> Reading<'a> {
             "source" => event.source = string(value)?,
             "specversion" => event.spec_version = string(value)?,
             "type" => event.r#type = string(value)?,
-            "subject" => event.subject = string(value)?,
-            "datacontenttype" => event.datacontenttype = string(value)?,
-            "dataschema" => event.dataschema = string(value)?,
-            "partitionkey" => event.partitionkey = string(value)?,
-            "correlationid" => event.correlationid = string(value)?,
-            "causationid" => event.causationid = string(value)?,
-            "traceparent" => event.traceparent = string(value)?,
-            "tracestate" => event.tracestate = string(value)?,
+            "subject" => event.subject = filled(value)?,
+            "datacontenttype" => event.datacontenttype = filled(value)?,
+            "dataschema" => event.dataschema = filled(value)?,
+            "partitionkey" => event.partitionkey = filled(value)?,
+            "correlationid" => event.correlationid = filled(value)?,
+            "causationid" => event.causationid = filled(value)?,
+            "traceparent" => event.traceparent = filled(value)?,
+            "tracestate" => event.tracestate = filled(value)?,
             "schemaversion" => event.schemaversion = string(value)?,
             "time" => {
-                let time: Timestamp = string(value)?
-                    .parse()
-                    .map_err(|_| "expected a time such as 2026-01-31T12:00:00Z")?;
-                event.time = Some(to_proto(time));
+                let text = string(value)?;
+                let time = Timestamp::rfc3339(&text)
+                    .map_err(|error| format!("{} {error}", shown(&text)))?;
+                event.time = Some(time.into());
             }
             "data_base64" => {
-                let bytes =
-                    BASE64_STANDARD.decode(string(value)?).map_err(|error| error.to_string())?;
+                // Canonical base64: padded, and with trailing bits of 0.
+                let bytes = BASE64_STANDARD
+                    .decode(string(value)?)
+                    .map_err(|error| format!("is not base64: {error}"))?;
                 event.payload = Some(Payload::BinaryData(bytes.into()));
             }
             _ => self.extension(name, value)?,
@@ -252,6 +254,14 @@ impl<'a> Reading<'a> {
             }
         }
         if self.faults.is_empty() { Ok(self.event) } else { Err(self.faults) }
+    }
+}
+
+/// A string that is not empty.
+fn filled(value: Value) -> Result<String, String> {
+    match string(value)? {
+        text if text.is_empty() => Err("is empty: leave it out".to_owned()),
+        text => Ok(text),
     }
 }
 

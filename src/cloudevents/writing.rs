@@ -49,9 +49,15 @@ pub fn document(event: &Event, added: &[(&str, &str)]) -> String {
     for (name, value) in added {
         object.text(name, value);
     }
+    let base64 = |bytes: &[u8]| BASE64_STANDARD.encode(bytes);
     match &event.payload {
-        Some(Payload::BinaryData(bytes)) => {
-            object.text("data_base64", &BASE64_STANDARD.encode(bytes));
+        Some(Payload::BinaryData(bytes)) => object.text("data_base64", &base64(bytes)),
+        // Text of a JSON type that is not JSON is written as bytes: a string in `data` is a JSON string.
+        Some(Payload::TextData(text)) if holds_json(&event.datacontenttype) => {
+            match json_line(text) {
+                Some(json) => object.raw("data", &json),
+                None => object.text("data_base64", &base64(text.as_bytes())),
+            }
         }
         Some(_) => object.raw("data", &data(event)),
         None => {}
@@ -59,7 +65,8 @@ pub fn document(event: &Event, added: &[(&str, &str)]) -> String {
     object.finish()
 }
 
-/// The payload alone, as one line of JSON; `null` where there is none.
+/// The payload alone, as one line of JSON to look at: text of a JSON type that is not JSON is shown as a string. `null`
+/// where there is none.
 pub fn data(event: &Event) -> String {
     match &event.payload {
         Some(Payload::TextData(text)) if holds_json(&event.datacontenttype) => {
@@ -144,7 +151,10 @@ fn write_value(value: &prost_types::Value, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::cloudevents::{Members, read};
 
     fn event(datacontenttype: &str, payload: Payload) -> Event {
         Event {
@@ -174,9 +184,56 @@ mod tests {
         let text = event("text/plain", Payload::TextData("{}".to_owned()));
         assert!(document(&text, &[]).ends_with("\"data\":\"{}\"}"));
         let broken = event("application/json", Payload::TextData("{".to_owned()));
-        assert!(document(&broken, &[]).ends_with("\"data\":\"{\"}"));
+        assert!(document(&broken, &[]).ends_with("\"data_base64\":\"ew==\"}"));
         let bytes = event("image/png", Payload::BinaryData(vec![0, 255].into()));
         assert!(document(&bytes, &[]).ends_with("\"data_base64\":\"AP8=\"}"));
+    }
+
+    /// The payload of an event that is read from the document of one with this payload.
+    fn again(datacontenttype: &str, payload: Payload) -> Vec<u8> {
+        let document = document(&event(datacontenttype, payload), &[]);
+        let read = read(&Members::of(&document).expect("an object")).expect("a document");
+        match read.payload {
+            Some(Payload::TextData(text)) => text.into_bytes(),
+            Some(Payload::BinaryData(bytes)) => bytes.to_vec(),
+            other => panic!("{other:?} in {document}"),
+        }
+    }
+
+    #[test]
+    fn text_of_a_json_type_that_is_not_json_comes_back() {
+        for datacontenttype in ["application/json", "", "text/json; charset=utf-8", "a/b+json"] {
+            for text in ["{\"a\":", "", " ", "hello", "\u{feff}{}", "{} {}", "01", "'a'", "\"\n\""]
+            {
+                let bytes = again(datacontenttype, Payload::TextData(text.to_owned()));
+                assert_eq!(bytes, text.as_bytes(), "{text:?} as {datacontenttype:?}");
+            }
+        }
+    }
+
+    fn contents() -> impl Strategy<Value = String> {
+        let json = r#"(\{"a":)?(\[|"b"|[0-9]{1,3}|1e400|null|"\\ud800"|\{\}){1,3}\]?\}?"#;
+        prop_oneof![".{0,20}", json]
+    }
+
+    proptest! {
+        #[test]
+        fn payloads_come_back_to_the_byte(
+            text in contents(),
+            datacontenttype in prop::sample::select(vec!["", "application/json", "text/plain"]),
+        ) {
+            let bytes = again(datacontenttype, Payload::TextData(text.clone()));
+            // Line ends between the tokens of JSON are spaces then, and there is nothing around it.
+            match json_line(&text).filter(|_| holds_json(datacontenttype)) {
+                Some(json) => prop_assert_eq!(bytes, json.into_bytes()),
+                None => prop_assert_eq!(bytes, text.into_bytes()),
+            }
+        }
+
+        #[test]
+        fn bytes_come_back(bytes: Vec<u8>) {
+            prop_assert_eq!(again("image/png", Payload::BinaryData(bytes.clone().into())), bytes);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, Uri};
 
 use crate::{
     model::fault::{FaultKind, Faults},
-    notation::{AcceptedVersion, AttributeMatch, From, parse_time, to_proto},
+    notation::{AcceptedVersion, AttributeMatch, From, parse_number, parse_time},
     proto::events::v1::{
         Condition, Durability, Event, Filter, FilterSet, KeyVersionCondition, LostPositionPolicy,
         PublishRequest, ReadRequest, SchemaMismatchPolicy, SchemaSelection, StartPosition,
@@ -103,6 +103,11 @@ pub struct Publishing {
 }
 
 impl Publishing {
+    /// Whether it has conditions.
+    pub fn is_conditional(&self) -> bool {
+        !self.conditions.is_empty()
+    }
+
     /// The request for these events.
     pub fn request(self, topic: String, events: Vec<Event>) -> PublishRequest {
         let Self { conditions, durability, validate_only } = self;
@@ -129,11 +134,11 @@ pub fn publish(mut query: Query) -> Result<Publishing, Problem> {
         // A key may have = in it, a number has not.
         text.rsplit_once('=')
             .filter(|(key, _)| !key.is_empty())
-            .and_then(|(key, version)| Some((key.to_owned(), version.parse().ok()?)))
+            .and_then(|(key, version)| Some((key.to_owned(), parse_number(version)?)))
             .ok_or("expected KEY=N, such as o-1=3; 0 for a key without events")
     });
     let end =
-        query.one("expect-next-offset", |text| text.parse().map_err(|_| "expected an offset"));
+        query.one("expect-next-offset", |text| parse_number(text).ok_or("expected an offset"));
     let versions = versions.into_iter().map(|(key, version)| {
         Kind::KeyVersion(KeyVersionCondition { key, version: Some(version) })
     });
@@ -228,12 +233,12 @@ pub fn read(mut query: Query, headers: &HeaderMap) -> Result<Wanted, Problem> {
     let until = query.one("until", |text| match text {
         "end" => Ok(Until::End),
         text => parse_time(&text.replace(' ', "+"))
-            .map(|time| Until::Time(to_proto(time)))
+            .map(|time| Until::Time(time.into()))
             .map_err(|why| format!("{why}, or end")),
     });
-    let limit = query.one("limit", |text| match text.parse() {
-        Ok(0) | Err(_) => Err("expected a number of events, at least 1"),
-        Ok(limit) => Ok(limit),
+    let limit = query.one("limit", |text| match parse_number(text) {
+        Some(0) | None => Err("expected a number of events, at least 1"),
+        Some(limit) => Ok(limit),
     });
     if from.is_some() && cursor.is_some() {
         query.faults.add(FaultKind::Request, "cursor", "there is `from` too: give one of them");

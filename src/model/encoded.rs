@@ -1,11 +1,12 @@
 //! An event in its recorded form: the Protobuf bytes of `tidings.events.v1.Event`, read without decoding them whole.
 
-use std::{borrow::Cow, fmt::Write as _, ops::Range};
+use std::{borrow::Cow, ops::Range};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::BufMut;
-use jiff::Timestamp;
 use prost::encoding::{WireType, encode_key, encode_varint};
+
+use super::timestamp::Timestamp;
 
 /// Field numbers of `tidings.events.v1.Event`, which never change.
 pub mod tag {
@@ -60,7 +61,7 @@ pub fn is_attribute_name(name: &str) -> bool {
 
 /// A value inside of encoded bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Value {
+pub(super) enum Value {
     Varint(u64),
     /// Start and end.
     Bytes(usize, usize),
@@ -68,9 +69,10 @@ enum Value {
 }
 
 /// Walks over the fields of an encoded message.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     bytes: &'a [u8],
-    at: usize,
+    /// Behind the last field.
+    pub at: usize,
 }
 
 impl Fields<'_> {
@@ -121,7 +123,7 @@ impl Iterator for Fields<'_> {
 pub struct EncodedEvent<'a>(pub &'a [u8]);
 
 impl<'a> EncodedEvent<'a> {
-    fn fields(self) -> Fields<'a> {
+    pub(super) fn fields(self) -> Fields<'a> {
         Fields { bytes: self.0, at: 0 }
     }
 
@@ -146,15 +148,8 @@ impl<'a> EncodedEvent<'a> {
                 tag::BINARY_DATA => Some(Payload::Binary(bytes)),
                 tag::TEXT_DATA => Some(Payload::Text(self.text(start, end))),
                 tag::PROTO_DATA => {
-                    let any = EncodedEvent(bytes);
-                    let (mut type_url, mut value) = ("", &[][..]);
-                    for (part, held) in any.fields() {
-                        match (part, held) {
-                            (1, Value::Bytes(start, end)) => type_url = any.text(start, end),
-                            (2, Value::Bytes(start, end)) => value = any.0.get(start..end)?,
-                            _ => {}
-                        }
-                    }
+                    // The fields of an Any have the numbers of an entry's.
+                    let (type_url, value) = EncodedEvent(bytes).key_and_value()?;
                     Some(Payload::Any { type_url, value })
                 }
                 _ => None,
@@ -237,20 +232,38 @@ impl<'a> EncodedEvent<'a> {
             if field != tag::EXTENSIONS && field != tag::ATTRIBUTES {
                 continue;
             }
-            let entry = EncodedEvent(self.0.get(start..end)?);
-            let (mut key, mut held) = ("", &[][..]);
-            for (part, value) in entry.fields() {
-                match (part, value) {
-                    (1, Value::Bytes(start, end)) => key = entry.text(start, end),
-                    (2, Value::Bytes(start, end)) => held = entry.0.get(start..end)?,
-                    _ => {}
-                }
-            }
+            let (key, held) = EncodedEvent(self.0.get(start..end)?).key_and_value()?;
             if key == name {
                 return Some((field, held));
             }
         }
         None
+    }
+
+    /// Of an entry of a map whose keys are texts.
+    pub(super) fn key_and_value(self) -> Option<(&'a str, &'a [u8])> {
+        let (mut key, mut held) = ("", &[][..]);
+        for (part, value) in self.fields() {
+            match (part, value) {
+                (1, Value::Bytes(start, end)) => key = self.text(start, end),
+                (2, Value::Bytes(start, end)) => held = self.0.get(start..end)?,
+                _ => {}
+            }
+        }
+        Some((key, held))
+    }
+
+    /// Of a `google.protobuf.Timestamp`, whatever they are.
+    pub(super) fn seconds_and_nanos(self) -> (i64, i64) {
+        let (mut seconds, mut nanos) = (0, 0);
+        for (field, value) in self.fields() {
+            match (field, value) {
+                (1, Value::Varint(number)) => seconds = number.cast_signed(),
+                (2, Value::Varint(number)) => nanos = number.cast_signed(),
+                _ => {}
+            }
+        }
+        (seconds, nanos)
     }
 }
 
@@ -293,7 +306,7 @@ pub fn any(type_url: &str, value: &[u8]) -> Vec<u8> {
     out
 }
 
-fn put(field: u32, bytes: &[u8], out: &mut impl BufMut) {
+pub(super) fn put(field: u32, bytes: &[u8], out: &mut impl BufMut) {
     encode_key(field, WireType::LengthDelimited, out);
     encode_varint(bytes.len() as u64, out);
     out.put_slice(bytes);
@@ -352,23 +365,13 @@ fn typed(bytes: &[u8]) -> Option<Cow<'_, str>> {
 
 /// A `google.protobuf.Timestamp` as RFC 3339.
 fn timestamp(bytes: &[u8]) -> Option<String> {
-    let time = instant(bytes)?;
-    let mut text = String::with_capacity(30);
-    write!(text, "{time}").ok()?;
-    Some(text)
+    instant(bytes).map(|time| time.to_string())
 }
 
-/// A `google.protobuf.Timestamp`.
+/// A `google.protobuf.Timestamp`. None: it is out of range.
 fn instant(bytes: &[u8]) -> Option<Timestamp> {
-    let (mut seconds, mut nanos) = (0, 0);
-    for (field, value) in EncodedEvent(bytes).fields() {
-        match (field, value) {
-            (1, Value::Varint(number)) => seconds = number.cast_signed(),
-            (2, Value::Varint(number)) => nanos = i32::try_from(number.cast_signed()).ok()?,
-            _ => {}
-        }
-    }
-    Timestamp::new(seconds, nanos).ok()
+    let (seconds, nanos) = EncodedEvent(bytes).seconds_and_nanos();
+    Timestamp::new(seconds, i32::try_from(nanos).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::{
     encoded::{EncodedEvent, with_fields},
     name::TopicName,
     numbers::{AppendTime, KeyVersion, Offset, Position},
+    unchecked,
 };
 
 /// Longest `id`, `source`, `type`, `subject`, `partitionkey` and `correlationid`, in bytes.
@@ -168,6 +169,8 @@ pub struct NewEvent {
     pub row: Vec<u8>,
     /// Where the key is in the event's bytes.
     pub key: Option<(u32, u16)>,
+    /// Its times are in the range of `google.protobuf.Timestamp`.
+    pub times_checked: bool,
     /// Set where it may not be appended.
     pub refusal: Option<Refusal>,
 }
@@ -198,6 +201,7 @@ impl NewEvent {
             correlation,
             row,
             key,
+            times_checked: false,
             refusal: None,
         }
     }
@@ -248,6 +252,8 @@ pub struct Recorded {
     pub append_time: AppendTime,
     /// Which schema governs it; 0: none.
     pub schema_id: u32,
+    /// Its times are in the range of `google.protobuf.Timestamp`; false: it is not known.
+    pub times_checked: bool,
     /// Where the key is in `event`.
     pub key: Option<(u32, u16)>,
     /// The exact Protobuf bytes of the event as it is delivered.
@@ -258,6 +264,17 @@ impl Recorded {
     /// `partitionkey`, else `subject`, else empty.
     pub fn key(&self) -> &[u8] {
         slice(&self.event, self.key).unwrap_or_default()
+    }
+
+    /// The event without times out of range. None: it has none.
+    pub fn printable(&self) -> Option<Self> {
+        if self.times_checked {
+            return None;
+        }
+        let event = unchecked::printable(&self.event)?;
+        let mut printable = self.clone();
+        printable.replace(event.into());
+        Some(printable)
     }
 
     /// Puts other bytes in place of the event's.

@@ -22,6 +22,7 @@ use crate::{
         fault::{FaultKind, Faults},
         name::{TopicName, TopicPattern},
         numbers::{AppendTime, KeyVersion, Offset},
+        timestamp::Timestamp,
     },
     proto::events::v1 as proto,
 };
@@ -246,7 +247,7 @@ pub fn read(request: proto::ReadRequest, server: ServerId) -> Result<Read, Statu
         request.start.and_then(|start| start_of("start", start, default, server, &mut faults));
     in_one_topic(&topics, start.as_ref(), &mut faults);
     let (filters, expressions) = filter::filters_of(request.filters, &mut faults);
-    let until = request.until_time.map(|time| AppendTime::at_or_after(time.seconds, time.nanos));
+    let until = request.until_time.and_then(|time| time_of("until_time", time, &mut faults));
     let wanted =
         Wanted { key: key(request.key), filters, expressions, until, ..Default::default() };
     let events_max = (request.max_events > 0).then_some(request.max_events);
@@ -271,7 +272,7 @@ pub fn start_of(
             faults.take(FaultKind::Cursor, &format!("{field}.cursor"), cursor).map(Place::Cursor)
         }
         Some(Position::Time(time)) => {
-            Some(Place::Time(AppendTime::at_or_after(time.seconds, time.nanos)))
+            time_of(&format!("{field}.time"), time, faults).map(Place::Time)
         }
         Some(Position::Edge(edge)) => match proto::Edge::try_from(edge) {
             Ok(proto::Edge::Unspecified) => Some(default),
@@ -297,6 +298,12 @@ pub fn start_of(
         }
     };
     place.map(|place| Start { place, or_earliest })
+}
+
+fn time_of(field: &str, time: prost_types::Timestamp, faults: &mut Faults) -> Option<AppendTime> {
+    let held = Timestamp::try_from(time);
+    faults.take(FaultKind::Request, field, held)?;
+    Some(AppendTime::at_or_after(time.seconds, time.nanos))
 }
 
 /// An offset is a place in one topic, and a pattern may match another one tomorrow.

@@ -233,6 +233,7 @@ mod tests {
             key_version: KeyVersion(2),
             append_time: AppendTime(1_700_000_000_123_456),
             schema_id: 3,
+            times_checked: true,
             key: Some((u32::try_from(key.start).expect("small"), 3)),
             event: bytes,
         };

@@ -1,16 +1,17 @@
 //! An event on its way in: attributes lifted out of the map, defaults filled in, checked, hashed, encoded once.
 
-use jiff::Timestamp;
 use prost::Message as _;
 use tidings_registry::version::Selector;
 
 use super::json;
 use crate::{
     model::{
+        attribute::{check_text, check_uri_reference, shown},
         encoded::{NAMED, is_attribute_name},
         event::{ATTRIBUTE_BYTES_MAX, ContentHash, Form, HEADER_BYTES, NewEvent},
         fault::{FaultKind, Faults},
         media::{self, Media},
+        timestamp::Timestamp,
     },
     proto::events::v1::{Event, attribute_value::Attr, event::Payload},
 };
@@ -53,6 +54,7 @@ fn encode(event: Event, form: Form, said: Option<ContentHash>) -> NewEvent {
     let Event { id, source, r#type, correlationid, .. } = event;
     let mut new = NewEvent::new(id, &source, r#type, correlationid, content, row);
     new.form = form;
+    new.times_checked = true;
     new
 }
 
@@ -131,20 +133,23 @@ impl Decoder {
 
     fn set(&mut self, event: &mut Event, name: &str, text: String, field: &str) {
         if name == "time" {
-            match text.parse::<Timestamp>() {
+            match Timestamp::rfc3339(&text) {
                 Ok(time) => {
-                    let time = prost_types::Timestamp {
-                        seconds: time.as_second(),
-                        nanos: time.subsec_nanosecond(),
-                    };
+                    let time = prost_types::Timestamp::from(time);
                     if event.time.is_some_and(|own| own != time) {
                         self.fault(field, "differs from the field `time`");
                     }
                     event.time = Some(time);
                 }
-                Err(error) => self.fault(field, format!("is not a time of RFC 3339: {error}")),
+                Err(error) => self.fault(field, format!("{} {error}", shown(&text))),
             }
             return;
+        }
+        // An empty id, source or type is a fault of that field; an empty version is the default.
+        if text.is_empty()
+            && !["id", "source", "type", "specversion", "schemaversion"].contains(&name)
+        {
+            self.fault(field, "is empty: leave it out");
         }
         let own = match name {
             "id" => &mut event.id,
@@ -183,9 +188,6 @@ impl Decoder {
                 self.fault(name, "is required");
             }
         }
-        if event.source.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            self.fault("source", "is not a URI reference: it has spaces or control characters");
-        }
         for (name, text) in [
             ("id", &event.id),
             ("source", &event.source),
@@ -200,10 +202,11 @@ impl Decoder {
                 self.fault(name, description);
             }
         }
+        self.check_values(event);
         if let Some(time) = event.time
-            && Timestamp::new(time.seconds, time.nanos).is_err()
+            && let Err(why) = Timestamp::try_from(time)
         {
-            self.fault("time", "is not a time between the years 1 and 9999");
+            self.fault("time", why);
         }
         if let Err(why) = Selector::written(&event.schemaversion) {
             self.fault("schemaversion", why);
@@ -223,6 +226,49 @@ impl Decoder {
                 self.fault("proto_data", "has no type_url");
             }
             _ => {}
+        }
+    }
+
+    /// Checks all values against their types in CloudEvents.
+    fn check_values(&mut self, event: &Event) {
+        for (name, text) in [
+            ("id", &event.id),
+            ("type", &event.r#type),
+            ("subject", &event.subject),
+            ("datacontenttype", &event.datacontenttype),
+            ("partitionkey", &event.partitionkey),
+            ("correlationid", &event.correlationid),
+            ("causationid", &event.causationid),
+            ("traceparent", &event.traceparent),
+            ("tracestate", &event.tracestate),
+        ] {
+            self.hold(name, check_text(text));
+        }
+        self.hold("source", check_uri_reference(&event.source));
+        self.hold("dataschema", check_uri_reference(&event.dataschema));
+        for (name, text) in &event.extensions {
+            self.hold_with(check_text(text), || format!("extensions[{name:?}]"));
+        }
+        for (name, value) in &event.attributes {
+            let checked = match &value.attr {
+                Some(Attr::CeTimestamp(time)) => Timestamp::try_from(*time).map(|_| ()),
+                Some(Attr::CeString(text)) => check_text(text),
+                Some(Attr::CeUri(text) | Attr::CeUriRef(text)) => check_uri_reference(text),
+                Some(Attr::CeBoolean(_) | Attr::CeInteger(_) | Attr::CeBytes(_)) | None => Ok(()),
+            };
+            self.hold_with(checked, || format!("attributes[{name:?}]"));
+        }
+    }
+
+    fn hold(&mut self, field: &str, checked: Result<(), String>) {
+        if let Err(why) = checked {
+            self.fault(field, why);
+        }
+    }
+
+    fn hold_with(&mut self, checked: Result<(), String>, field: impl FnOnce() -> String) {
+        if let Err(why) = checked {
+            self.fault(&field(), why);
         }
     }
 }
@@ -289,6 +335,96 @@ mod tests {
         let faults = decode(Event::default(), 0).expect_err("nothing is set");
         let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(fields, ["events[0].id", "events[0].source", "events[0].type"]);
+    }
+
+    /// Fields at fault, and what is said of the first.
+    fn faults(event: Event) -> (Vec<String>, String) {
+        let faults = decode(event, 0).expect_err("a fault");
+        let fields = faults.iter().map(|fault| fault.field.clone()).collect();
+        (fields, faults.iter().next().expect("a fault").description.clone())
+    }
+
+    #[test]
+    fn times_are_those_of_protobuf() {
+        for (seconds, nanos) in
+            [(0, -1), (0, 1_000_000_000), (-62_135_596_801, 0), (253_402_300_800, 0), (1 << 62, 0)]
+        {
+            let time = prost_types::Timestamp { seconds, nanos };
+            let (fields, why) = faults(Event { time: Some(time), ..event() });
+            assert_eq!(fields, ["events[0].time"]);
+            assert!(why.contains(&format!("{seconds} seconds and {nanos} nanos")), "{why}");
+            assert!(why.contains("from -62135596800 to 253402300799"), "{why}");
+            for name in ["time", "due"] {
+                let value = AttributeValue { attr: Some(Attr::CeTimestamp(time)) };
+                let attributes = [(name.to_string(), value)].into();
+                let field = if name == "time" { "time" } else { "attributes[\"due\"]" };
+                let (fields, _) = faults(Event { attributes, ..event() });
+                assert_eq!(fields, [format!("events[0].{field}")]);
+            }
+        }
+        for (seconds, nanos) in [(-62_135_596_800, 0), (253_402_300_799, 999_999_999)] {
+            let time = Some(prost_types::Timestamp { seconds, nanos });
+            let new = decode(Event { time, ..event() }, 0).expect("a time");
+            assert_eq!((recorded(&new).time, new.times_checked), (time, true));
+        }
+    }
+
+    #[test]
+    fn a_time_as_text_is_rfc_3339() {
+        for text in ["2026-01-02T03:04Z", "20260102T030405Z", "0000-12-31T23:59:59Z", "noon"] {
+            let attributes = [("time".to_string(), string(text))].into();
+            let (fields, why) = faults(Event { attributes, ..event() });
+            assert_eq!(fields, ["events[0].attributes[\"time\"]"]);
+            assert!(why.starts_with(&format!("{text:?} is not")), "{why}");
+        }
+    }
+
+    #[test]
+    fn values_are_those_of_the_type_system() {
+        let name = |text: &str| text.to_string();
+        for c in ["\0", "\n", "\t", "\u{7f}", "\u{85}", "\u{fffe}", "\u{fdd0}"] {
+            let bad = format!("a{c}");
+            let all = Event {
+                id: bad.clone(),
+                r#type: bad.clone(),
+                subject: bad.clone(),
+                datacontenttype: bad.clone(),
+                partitionkey: bad.clone(),
+                correlationid: bad.clone(),
+                causationid: bad.clone(),
+                traceparent: bad.clone(),
+                tracestate: bad.clone(),
+                extensions: [(name("one"), bad.clone())].into(),
+                attributes: [
+                    (name("two"), string(&bad)),
+                    (name("three"), AttributeValue { attr: Some(Attr::CeUri(bad.clone())) }),
+                    (name("four"), AttributeValue { attr: Some(Attr::CeUriRef(bad.clone())) }),
+                ]
+                .into(),
+                source: bad.clone(),
+                dataschema: bad,
+                ..Event::default()
+            };
+            assert_eq!(faults(all).0.len(), 15, "{c:?}");
+        }
+        for (source, dataschema) in
+            [("http://[bad", "a b"), ("%zz", "%zz"), ("a<b>", "http://[bad"), ("größe", "a<b>")]
+        {
+            let event = Event { source: source.into(), dataschema: dataschema.into(), ..event() };
+            assert_eq!(faults(event).0, ["events[0].source", "events[0].dataschema"]);
+        }
+        for named in ["subject", "dataschema", "partitionkey", "traceparent"] {
+            let attributes = [(name(named), string(""))].into();
+            let (fields, why) = faults(Event { attributes, ..event() });
+            assert_eq!(fields, [format!("events[0].attributes[{named:?}]")]);
+            assert_eq!(why, "is empty: leave it out");
+        }
+        let fine = Event {
+            subject: "größe 😀".into(),
+            extensions: [(name("empty"), String::new())].into(),
+            ..event()
+        };
+        assert!(decode(fine, 0).is_ok());
     }
 
     #[test]

@@ -184,6 +184,21 @@ impl Events {
         Ok(Box::pin(batches))
     }
 
+    /// Answers a publish of no events.
+    ///
+    /// # Errors
+    /// Where there is no such topic, or its name is invalid.
+    pub async fn publish_nothing(
+        &self,
+        topic: &str,
+    ) -> Result<Response<proto::PublishResponse>, Status> {
+        let name = TopicName::parse_own(topic)
+            .map_err(|why| status::invalid(&Faults::one(FaultKind::Name, "topic", why)))?;
+        let found = self.broker.get_topic(&name).await;
+        found.map_err(|error| status::topic(&error, self.server()))?;
+        Ok(Response::new(proto::PublishResponse::default()))
+    }
+
     fn server(&self) -> ServerId {
         self.broker.server()
     }

@@ -76,10 +76,12 @@ impl Showing {
             View::Json | View::Text | View::Any => self.schema(one.schema_id),
             View::Full | View::Envelope | View::CloudEvents => None,
         };
+        let printable = one.recorded.printable();
+        let recorded = printable.as_ref().unwrap_or(&one.recorded);
         let catalog = schema.as_ref().and_then(|_| self.broker.registered());
         let messages =
             catalog.as_deref().map_or(&NoMessages as &dyn Messages, |it| it as &dyn Messages);
-        let event = self.view.of(&one.recorded, schema.as_deref(), messages);
+        let event = self.view.of(recorded, schema.as_deref(), messages);
         Shown { event, schema: self.resolution(one) }
     }
 

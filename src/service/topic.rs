@@ -14,6 +14,8 @@ use crate::{
     proto::events::v1 as proto,
 };
 
+/// Longest `google.protobuf.Duration`.
+const AGE_MAX: Duration = Duration::from_secs(315_576_000_000);
 /// Longest description, in bytes.
 const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
 /// Most labels, and most allowed types.
@@ -57,7 +59,8 @@ pub fn encode(view: &TopicView) -> proto::Topic {
 
 fn retention(retention: &Retention) -> proto::Retention {
     proto::Retention {
-        max_age: retention.age_max.and_then(|age| age.try_into().ok()),
+        // Earlier versions accepted longer ages, and printers of ProtoJSON fail on them.
+        max_age: retention.age_max.and_then(|age| age.min(AGE_MAX).try_into().ok()),
         max_bytes: retention.bytes_max.unwrap_or(0),
         max_events: retention.events_max.unwrap_or(0),
     }
@@ -148,9 +151,17 @@ pub fn decode(
     };
     let retention = topic.retention.unwrap_or_default();
     let age_max = retention.max_age.and_then(|age| {
+        let prost_types::Duration { seconds, nanos } = age;
         let given = Duration::try_from(age);
         if given.is_err() {
             fault("retention.max_age", "is negative: 0 means no bound".into());
+        } else if !(0..1_000_000_000).contains(&nanos) || given.as_ref().is_ok_and(|it| *it > AGE_MAX) {
+            let most = AGE_MAX.as_secs();
+            let description = format!(
+                "has {seconds} seconds and {nanos} nanos: a google.protobuf.Duration has at most {most} seconds \
+                 (10,000 years), and from 0 to 999999999 nanos"
+            );
+            fault("retention.max_age", description);
         }
         given.ok().filter(|age| !age.is_zero())
     });

@@ -3,7 +3,7 @@
 //! ```text
 //!  0 check        u32  CRC-32C of everything behind it
 //!  4 format       u8   1
-//!  5 reserved     u8
+//!  5 checks       u8   bit 0: times are in the range of google.protobuf.Timestamp; older rows have 0
 //!  6 key length   u16
 //!  8 key start    u32  in the event's bytes; u32::MAX: no key
 //! 12 schema id    u32  0: none
@@ -26,6 +26,7 @@ use crate::model::{
 
 const FORMAT: u8 = 1;
 const NO_KEY: u32 = u32::MAX;
+const TIMES_CHECKED: u8 = 1;
 
 /// What stands before an event's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Header {
     pub key: Option<(u32, u16)>,
     /// Which schema governs the event.
     pub schema_id: u32,
+    /// Times of the event were checked before it was recorded.
+    pub times_checked: bool,
     /// Place among everything.
     pub position: Position,
     /// Place among the key's events.
@@ -56,7 +59,7 @@ impl Header {
     pub fn write(&self, row: &mut [u8]) {
         let (at, length) = self.key.unwrap_or((NO_KEY, 0));
         row[4] = FORMAT;
-        row[5] = 0;
+        row[5] = if self.times_checked { TIMES_CHECKED } else { 0 };
         row[6..8].copy_from_slice(&length.to_be_bytes());
         row[8..12].copy_from_slice(&at.to_be_bytes());
         row[12..16].copy_from_slice(&self.schema_id.to_be_bytes());
@@ -94,6 +97,7 @@ impl Header {
         Ok(Self {
             key: (key_at != NO_KEY).then_some((key_at, key_length)),
             schema_id: u32_at(row, 12).ok_or(short)?,
+            times_checked: row[5] & TIMES_CHECKED != 0,
             position: Position(number(16)?),
             key_version: KeyVersion(number(24)?),
             append_time: AppendTime(number(32)?),
@@ -110,6 +114,7 @@ impl Header {
             key_version: self.key_version,
             append_time: self.append_time,
             schema_id: self.schema_id,
+            times_checked: self.times_checked,
             key: self.key,
             event,
         }
@@ -126,6 +131,7 @@ mod tests {
         Header {
             key: Some((3, 4)),
             schema_id: 5,
+            times_checked: false,
             position: Position(6),
             key_version: KeyVersion(7),
             append_time: AppendTime(8),
@@ -150,10 +156,19 @@ mod tests {
         );
     }
 
+    #[test]
+    fn checked_times_are_one_bit() {
+        let checked = row(Header { times_checked: true, ..header() }, b"event");
+        let unchecked = row(header(), b"event");
+        assert_eq!((checked[5], unchecked[5]), (1, 0));
+        assert_eq!((&checked[4..5], &checked[6..]), (&unchecked[4..5], &unchecked[6..]));
+    }
+
     proptest! {
         #[test]
-        fn a_row_reads_back(event: Vec<u8>, position: u64, offset: u64) {
-            let header = Header { position: Position(position), offset: Offset(offset), key: None, ..header() };
+        fn a_row_reads_back(event: Vec<u8>, position: u64, offset: u64, times_checked: bool) {
+            let header =
+                Header { times_checked, position: Position(position), offset: Offset(offset), key: None, ..header() };
             prop_assert_eq!(Header::read(&row(header, &event)), Ok(header));
         }
 

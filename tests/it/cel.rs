@@ -17,6 +17,7 @@ both! {
     subscriptions_and_reads_are_filtered
     payloads_of_all_formats_are_seen
     hostile_expressions_end_soon
+    times_of_payloads_reach_from_year_1_to_year_9999
 }
 
 fn cel(text: &str) -> Filter {
@@ -118,6 +119,43 @@ async fn payloads_of_all_formats_are_seen(pair: Pair) {
         ("data.note == null", &["a1"]),
         ("has(data.id)", &["p0", "p1", "a0", "a1"]),
         ("event.type == 'Bill' || !has(data.total)", &["a0", "a1", "none"]),
+    ] {
+        assert_eq!(ids(&found(&pair, cel(text)).await), expected, "{text}");
+    }
+    pair.assert_calm();
+}
+
+async fn times_of_payloads_reach_from_year_1_to_year_9999(pair: Pair) {
+    const LEASE: &str = r#"syntax = "proto3"; package shop; import "google/protobuf/timestamp.proto";
+        message Lease { google.protobuf.Timestamp until = 1; }"#;
+    pair.register(draft("shop.Lease", SchemaFormat::Protobuf, LEASE)).await;
+    pair.topic("orders", SchemaEnforcement::IfRegistered).await;
+    let end = "9999-12-31T23:59:59.999999999Z";
+    let json = |id: &str, until: &str| Event {
+        datacontenttype: "application/json".into(),
+        payload: Some(Payload::TextData(format!(r#"{{"until": {until}}}"#))),
+        ..event(id)
+    };
+    let lease = serde_json::json!({ "until": end });
+    let events = [
+        json("end", &format!("\"{end}\"")),
+        json("begin", "\"0001-01-01T00:00:00Z\""),
+        json("year-0", "\"0000-12-31T23:59:59Z\""),
+        json("second", "-62135596801"),
+        Event { r#type: "shop.Lease".into(), payload: data(lease), ..event("lease") },
+        Event {
+            time: Some(prost_types::Timestamp { seconds: 253_402_300_799, nanos: 999_999_999 }),
+            ..event("time")
+        },
+    ];
+    pair.server.publish("orders", events).await.unwrap();
+    for (text, expected) in [
+        ("timestamp(data.until) > timestamp('2026-01-01T00:00:00Z')", &["end", "lease"][..]),
+        ("timestamp(data.until) < timestamp('2026-01-01T00:00:00Z')", &["begin"]),
+        ("timestamp(data.until) - duration('1s') < timestamp('2026-01-01T00:00:00Z')", &[]),
+        ("timestamp(data.until) + duration('1ns') > timestamp('2026-01-01T00:00:00Z')", &[]),
+        ("event.time == timestamp('9999-12-31T23:59:59.999999999Z')", &["time"]),
+        ("data.`until` == '0001-01-01T00:00:00Z' || 1", &["begin"]),
     ] {
         assert_eq!(ids(&found(&pair, cel(text)).await), expected, "{text}");
     }

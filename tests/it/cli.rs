@@ -11,9 +11,12 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
-use tidings::proto::events::v1::event::Payload;
+use tidings::proto::events::v1::{Event, event::Payload};
 
-use crate::harness::{Options, Server, earliest, event, offsets, read_from};
+use crate::{
+    harness::{Options, Server, earliest, event, offsets, read_from},
+    http::{LINES, get},
+};
 
 fn tidings(server: &Server) -> Command {
     let mut command = bare();
@@ -39,14 +42,14 @@ fn run(command: &mut Command, args: &[&str]) -> (i32, String, String) {
 
 /// What a command prints that has to go well.
 #[track_caller]
-fn prints(server: &Server, args: &[&str]) -> String {
+pub fn prints(server: &Server, args: &[&str]) -> String {
     let (code, stdout, stderr) = run(&mut tidings(server), args);
     assert_eq!(code, 0, "tidings {}\n{stderr}", args.join(" "));
     stdout
 }
 
 #[track_caller]
-fn json_lines(text: &str) -> Vec<Value> {
+pub fn json_lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -133,6 +136,88 @@ async fn publish_says_what_became_of_every_event() {
     copy.child.stdin.take().unwrap().write_all(documents.as_bytes()).unwrap();
     assert_eq!(copy.end().1, "4 events published to copy, last offset 3\n");
     assert_eq!(prints(&server, &["read", "copy", "-o", "cloudevents"]), documents);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn payloads_that_are_no_json_are_copied_to_the_byte() {
+    let server = Server::start(Options::default()).await;
+    let texts =
+        ["{\"a\":", "", "hello", "\u{feff}{}", "{\"a\": [1.10, 1e400]}", "\"\"", "a\nb\u{0}"];
+    let texts: Vec<Payload> = texts.map(|text| Payload::TextData(text.into())).into();
+    let bytes =
+        [b"{".to_vec(), b"\xff\x00".to_vec()].map(|bytes| Payload::BinaryData(bytes.into()));
+    let payloads = texts.into_iter().chain(bytes).enumerate();
+    let events = payloads.flat_map(|(at, payload)| {
+        ["", "application/json", "text/plain"].map(|datacontenttype| Event {
+            payload: Some(payload.clone()),
+            datacontenttype: datacontenttype.into(),
+            ..event(format!("{at} {datacontenttype}"))
+        })
+    });
+    server.create("orders").await;
+    server.publish("orders", events).await.unwrap();
+    let contents = async |topic: &str| -> Vec<Vec<u8>> {
+        let (recorded, _) = server.read(read_from([topic], earliest())).await.unwrap();
+        let payloads = recorded.into_iter().map(|it| it.event.unwrap().payload.unwrap());
+        payloads
+            .map(|payload| match payload {
+                Payload::TextData(text) => text.into_bytes(),
+                Payload::BinaryData(bytes) => bytes.to_vec(),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    };
+    let written = contents("orders").await;
+    let printed = prints(&server, &["read", "orders", "-o", "cloudevents"]);
+    let lines = get(&server, "/v1/topics/orders/events?until=end", &[LINES]).await.ok();
+    for (topic, documents) in [("copied", printed), ("fetched", lines.text().to_owned())] {
+        server.create(topic).await;
+        let mut copy = Running::start(tidings(&server).stdin(Stdio::piped()), &["publish", topic]);
+        copy.child.stdin.take().unwrap().write_all(documents.as_bytes()).unwrap();
+        let (code, _, stderr) = copy.end();
+        assert_eq!(code, Some(0), "{stderr}");
+        assert_eq!(contents(topic).await, written, "{topic}");
+    }
+    // A real JSON string is one all the same, and broken JSON is bytes.
+    let data = |at: usize| json_lines(lines.text())[at].clone();
+    assert_eq!((&data(16)["data"], &data(16)["data_base64"]), (&"".into(), &Value::Null));
+    assert_eq!((&data(1)["data"], &data(1)["data_base64"]), (&Value::Null, &"eyJhIjo=".into()));
+    assert_eq!((&data(4)["data"], &data(4)["data_base64"]), (&Value::Null, &"".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_reach_to_the_end_of_year_9999() {
+    let server = Server::start(Options::default()).await;
+    server.create("orders").await;
+    let end = "9999-12-31T23:59:59.999999999Z";
+    let document = format!(
+        r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","time":"{end}","data":1}}"#
+    );
+    prints(&server, &["publish", "orders", &document]);
+    assert_eq!(prints(&server, &["read", "orders", "--format", "{time}"]), format!("{end}\n"));
+    let args = ["read", "orders", "--until", end, "--from", "0001-01-01T00:00:00Z"];
+    assert_eq!(prints(&server, &[&args[..], &["--format", "{id}"]].concat()), "1\n");
+    assert_eq!(prints(&server, &["read", "orders", "--from", end, "--format", "{id}"]), "");
+    let cel = format!("event.time == timestamp('{end}')");
+    assert_eq!(prints(&server, &["read", "orders", "--cel", &cel, "--format", "{id}"]), "1\n");
+    for (time, message) in [
+        (
+            "0000-12-31T23:59:59Z",
+            "\"0000-12-31T23:59:59Z\" is not between 0001-01-01T00:00:00Z and",
+        ),
+        ("2026-01-31T12:00Z", "\"2026-01-31T12:00Z\" is not a time of RFC 3339"),
+    ] {
+        let (code, _, stderr) =
+            run(&mut tidings(&server), &["publish", "orders", &document.replace(end, time)]);
+        assert_eq!(code, 1);
+        assert!(stderr.contains(message), "{message:?} is not in\n{stderr}");
+    }
+    // People write less in flags.
+    assert_eq!(prints(&server, &["read", "orders", "--until", "20200131T1200Z"]), "");
+    let (code, _, stderr) =
+        run(&mut tidings(&server), &["read", "orders", "--from", "0000-12-31T23:59:59Z"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("is not between 0001-01-01T00:00:00Z"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

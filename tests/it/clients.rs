@@ -12,6 +12,7 @@ use std::{
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message as _;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tidings::proto::{
     Spliced,
     events::v1::{
@@ -25,6 +26,7 @@ use tonic_prost::ProstCodec;
 use crate::{
     harness::{Options, Server, earliest, read_from},
     toolchain::toolchain,
+    unchecked::{events_with_invalid_times, record_unchecked},
 };
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
@@ -168,6 +170,25 @@ async fn grpcurl_shows_why_a_call_was_refused() {
         assert!(faults.contains(part), "no {part} in\n{faults}");
     }
     assert!(!missing.contains("@error") && !faults.contains("@error"), "{missing}{faults}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpcurl_prints_events_with_times_out_of_range() {
+    if !toolchain("grpcurl", ["go"]) {
+        return;
+    }
+    let program = tool("grpcurl");
+    let dir = TempDir::new().unwrap();
+    record_unchecked(dir.path(), "old", &events_with_invalid_times());
+    let server = Server::start_on(dir.path(), Options::default()).await;
+    let grpcurl = Grpcurl { program, address: server.address() };
+    for view in ["FULL", "ENVELOPE", "JSON", "CLOUDEVENTS", "ANY"] {
+        let view = format!("EVENT_VIEW_{view}");
+        let read = grpcurl.call(READ, &json!({ "topics": ["old"], "view": view }));
+        let events = read["batch"]["events"].as_array().unwrap();
+        let listed = |event: &Value| event.to_string().contains("tidingsinvalidtimes");
+        assert_eq!((events.len(), events.iter().filter(|it| listed(it)).count()), (9, 6), "{view}");
+    }
 }
 
 /// The first recorded event that a command prints; the command is ended then.

@@ -1,6 +1,8 @@
 //! Every error of the contract: code, reason, details. The whole text is in `errors.golden`; `TIDINGS_BLESS=1` writes
 //! it anew.
 
+mod values;
+
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path};
 
 use prost_types::{Any, Duration, FieldMask, Timestamp};
@@ -202,6 +204,7 @@ async fn every_error_is_as_the_table_says() {
     streams(&calls, &mut table).await;
     topics(&calls, &mut table).await;
     publish_stream(&calls, &mut table).await;
+    values::out_of_range(&calls, &mut table).await;
     calls.0.assert_calm();
 
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/errors.golden");

@@ -185,6 +185,41 @@ async fn conditions_come_in_the_query() {
 }
 
 #[tokio::test]
+async fn an_empty_batch_publishes_nothing() {
+    let server = Server::start(Options::default()).await;
+    server.create("orders").await;
+    let answer = post(&server, "/v1/topics/orders/events", &[BATCH], b"[]").await.ok();
+    assert_eq!(answer.text(), "{\"results\":[]}\n");
+    assert!(recorded(&server, "orders").await.is_empty());
+}
+
+#[tokio::test]
+async fn times_reach_to_both_ends() {
+    let server = Server::start(Options::default()).await;
+    server.create("orders").await;
+    let path = "/v1/topics/orders/events";
+    let ends = ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z"];
+    for (at, end) in ends.into_iter().enumerate() {
+        let document = json!({"specversion": "1.0", "id": format!("d{at}"), "source": "/s", "type": "T", "time": end});
+        post(&server, path, &[DOCUMENT], document.to_string().as_bytes()).await.ok();
+        let id = format!("h{at}");
+        let headers = [("ce-id", &*id), ("ce-source", "/s"), ("ce-type", "T"), ("ce-time", end)];
+        post(&server, path, &headers, b"").await.ok();
+    }
+    let read = async |query: &str| {
+        let answer = get(&server, &format!("{path}?{query}"), &[LINES]).await.ok();
+        lines(&answer).iter().map(|it| it["time"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(read("until=end").await, [ends[0], ends[0], ends[1], ends[1]]);
+    assert_eq!(read(&format!("until={}&from={}", ends[1], ends[0])).await.len(), 4);
+    assert_eq!(read(&format!("until={}", ends[0])).await.len(), 0);
+    assert_eq!(read("until=20200131T1200Z").await.len(), 0);
+    let cel = "until=end&cel=event.time%20%3E%20timestamp('9999-12-31T00:00:00Z')";
+    assert_eq!(read(cel).await, [ends[1], ends[1]]);
+    server.assert_calm();
+}
+
+#[tokio::test]
 async fn an_event_source_goes_on_exactly_where_it_was() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
@@ -380,7 +415,53 @@ async fn refusals_say_what_to_do() {
             r#"{"specversion":"0.3","id":"1","source":"/ s","type":"T","Upper":"x"}"#,
         ),
         ("no array", to, vec![BATCH], "{}"),
-        ("an empty batch", to, vec![BATCH], "[]"),
+        (
+            "an empty batch with a condition",
+            "POST /v1/topics/orders/events?expect-next-offset=7",
+            vec![BATCH],
+            "[]",
+        ),
+        ("an empty batch to nowhere", "POST /v1/topics/order/events", vec![BATCH], "[]"),
+        (
+            "invalid values",
+            to,
+            vec![DOCUMENT],
+            r#"{"specversion":"1.0","id":"a\u0000b","source":"%zz","type":"a\nb","note":"\ufffe","dataschema":"a b"}"#,
+        ),
+        (
+            "members that are empty or unreadable",
+            to,
+            vec![DOCUMENT],
+            r#"{"specversion":"1.0","id":"1","source":"/s","type":"T","subject":"","dataschema":"","note":"\ud800","data_base64":"AB=="}"#,
+        ),
+        (
+            "a time before the year 1",
+            to,
+            vec![DOCUMENT],
+            r#"{"specversion":"1.0","id":"1","source":"/s","type":"T","time":"0000-12-31T23:59:59Z"}"#,
+        ),
+        (
+            "a time that is not RFC 3339",
+            to,
+            vec![DOCUMENT],
+            r#"{"specversion":"1.0","id":"1","source":"/s","type":"T","time":"2026-01-31T12:00Z"}"#,
+        ),
+        (
+            "headers with invalid values",
+            to,
+            binary(&[
+                ("ce-subject", "a%00"),
+                ("ce-time", "0000-12-31T23:59:59Z"),
+                ("ce-dataschema", ""),
+            ]),
+            "",
+        ),
+        (
+            "numbers with a plus, and times out of range",
+            "GET /v1/topics/orders/events?from=%2B1&limit=%2B1&until=0000-12-31T23:59:59Z",
+            vec![],
+            "",
+        ),
         ("no Protobuf", to, vec![("content-type", "application/cloudevents+protobuf")], "x"),
         (
             "headers that do not decode",

@@ -37,4 +37,5 @@ mod toolchain;
 mod topics;
 mod torture;
 mod tour;
+mod unchecked;
 mod wire;

@@ -29,8 +29,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("telemetry", &["config", "proto"]),
     ("proto", &[]),
-    ("cloudevents", &["json", "notation", "proto"]),
-    ("notation", &["proto"]),
+    ("cloudevents", &["json", "model", "notation", "proto"]),
+    ("notation", &["model", "proto"]),
     ("json", &[]),
 ];
 

@@ -55,6 +55,7 @@ pub fn check(text: &str) -> Result<(), Fault> {
                 continue;
             }
             '"' | '\'' => at = end_of_text(&chars, start),
+            '`' => at = end_of_name(&chars, at),
             _ if is_word(c) => {
                 while chars.get(at).copied().is_some_and(is_word) {
                     at += 1;
@@ -86,6 +87,11 @@ fn is_word(c: char) -> bool {
 
 fn end_of_line(chars: &[char], from: usize) -> usize {
     chars.iter().skip(from).position(|c| *c == '\n').map_or(chars.len(), |it| from + it)
+}
+
+/// Behind a name between backticks, which knows no escapes.
+fn end_of_name(chars: &[char], from: usize) -> usize {
+    chars.iter().skip(from).position(|c| *c == '`').map_or(chars.len(), |it| from + it + 1)
 }
 
 /// Behind a text that begins with a quote.
@@ -130,6 +136,9 @@ pub fn told(text: &str, errors: &ParseErrors) -> Fault {
             Some('&') => "`&` is no operator: `&&` is the logical and".into(),
             Some('|') => "`|` is no operator: `||` is the logical or".into(),
             Some('"' | '\'') => "a text begins here and does not end".into(),
+            Some('`') => "a name in backticks begins here that does not end, or has other characters than letters, \
+                          digits, spaces and _ . - /"
+                .into(),
             Some(c) => format!("{c:?} has no meaning here"),
             None => "the expression ends here, and something is missing".into(),
         }

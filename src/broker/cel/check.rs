@@ -8,9 +8,12 @@ use super::{
     Expression, Fault,
     bounds::{DEPTH_MAX, fault_at},
     function::{self, FUNCTIONS, Form, Function, Signature},
-    node::{Fold, Node, Operator, Pattern},
+    node::{Fold, Keys, Node, Operator, Pattern},
 };
-use crate::model::encoded::{NAMED, is_attribute_name};
+use crate::model::{
+    encoded::{NAMED, is_attribute_name},
+    timestamp::Timestamp,
+};
 
 /// What a part gives, as far as it is known before there is an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,13 +139,19 @@ impl<'c> Check<'c> {
                 Ok((Node::List(nodes?), Kind::List))
             }
             Expr::Map(map) => {
-                let mut entries = Vec::with_capacity(map.entries.len());
+                let mut entries: Vec<(Node, Node)> = Vec::with_capacity(map.entries.len());
+                let mut keys = Keys::Checked;
                 for entry in &map.entries {
                     if let EntryExpr::MapEntry(entry) = &entry.expr {
-                        entries.push((self.node(&entry.key)?.0, self.node(&entry.value)?.0));
+                        let (key, kind) = self.node(&entry.key)?;
+                        self.key(&entry.key, &key, kind, &entries)?;
+                        if literal(&key).is_none() {
+                            keys = Keys::Open;
+                        }
+                        entries.push((key, self.node(&entry.value)?.0));
                     }
                 }
-                Ok((Node::Map(entries), Kind::Map))
+                Ok((Node::Map(entries, keys), Kind::Map))
             }
             Expr::Comprehension(fold) => self.fold(tree, fold),
             Expr::Call(call) => self.call(tree, call),
@@ -153,6 +162,27 @@ impl<'c> Check<'c> {
             }
             Expr::Unspecified => Err(self.fault(tree, "an expression is missing here".into())),
         }
+    }
+
+    /// Checks a key of a map that has these entries before it.
+    fn key(
+        &self,
+        tree: &IdedExpr,
+        key: &Node,
+        kind: Kind,
+        entries: &[(Node, Node)],
+    ) -> Result<(), Fault> {
+        if !kind.can_be(&[Kind::Bool, Kind::Number, Kind::Text]) || matches!(key, Node::Double(_)) {
+            let given = if kind == Kind::Number { "a double" } else { kind.name() };
+            let message =
+                format!("keys of a map are int, uint, bool or string, and here is {given}");
+            return Err(self.fault_of(tree, message));
+        }
+        let Some(own) = literal(key) else { return Ok(()) };
+        if entries.iter().any(|(other, _)| literal(other) == Some(own)) {
+            return Err(self.fault_of(tree, "the map has this key already".into()));
+        }
+        Ok(())
     }
 
     fn name(&mut self, tree: &IdedExpr, name: &str) -> Checked {
@@ -283,11 +313,12 @@ impl<'c> Check<'c> {
                 Ok((Node::GoesOn(Box::new(self.node(one)?.0)), Kind::Bool))
             }
             (None, [one, two]) if name == operators::LOGICAL_AND => {
-                let (one, two) = (self.truth(one, "&&")?, self.truth(two, "&&")?);
+                // An operand that is not a bool is an error at evaluation, and the other operand may absorb it.
+                let (one, two) = (self.node(one)?.0, self.node(two)?.0);
                 Ok((Node::And(Box::new(one), Box::new(two)), Kind::Bool))
             }
             (None, [one, two]) if name == operators::LOGICAL_OR => {
-                let (one, two) = (self.truth(one, "||")?, self.truth(two, "||")?);
+                let (one, two) = (self.node(one)?.0, self.node(two)?.0);
                 Ok((Node::Or(Box::new(one), Box::new(two)), Kind::Bool))
             }
             (None, [asked, yes, no]) if name == operators::CONDITIONAL => {
@@ -404,6 +435,15 @@ impl<'c> Check<'c> {
                     Err(self.fault(tree, message))
                 }
             },
+            (Function::Timestamp, [Node::Int(seconds)]) => match Timestamp::from_second(*seconds) {
+                Some(time) => Ok((Node::Time(time), Kind::Time)),
+                None => {
+                    let message = format!(
+                        "{seconds} seconds since 1970 are no timestamp: there are the years 1 to 9999"
+                    );
+                    Err(self.fault(tree, message))
+                }
+            },
             (Function::Duration, [Node::Text(text)]) => match function::duration(text) {
                 Some(span) => Ok((Node::Span(span), Kind::Span)),
                 None => {
@@ -486,6 +526,24 @@ fn constant(literal: &LiteralValue) -> (Node, Kind) {
         LiteralValue::String(text) => (Node::Text(text.inner().to_owned()), Kind::Text),
         LiteralValue::Bytes(bytes) => (Node::Bytes(bytes.inner().to_vec()), Kind::Bytes),
     }
+}
+
+/// A literal key of a map. Int and uint are compared as numbers.
+#[derive(Clone, Copy, PartialEq)]
+enum Literal<'n> {
+    Bool(bool),
+    Number(i128),
+    Text(&'n str),
+}
+
+fn literal(key: &Node) -> Option<Literal<'_>> {
+    Some(match key {
+        Node::Bool(flag) => Literal::Bool(*flag),
+        Node::Int(number) => Literal::Number((*number).into()),
+        Node::Uint(number) => Literal::Number((*number).into()),
+        Node::Text(text) => Literal::Text(text),
+        _ => return None,
+    })
 }
 
 fn operator(name: &str) -> Option<(Operator, &'static str)> {

@@ -5,8 +5,8 @@ use std::{borrow::Cow, rc::Rc};
 use serde_json::Value as Json;
 
 use super::{
-    Budget, Failure,
-    node::{Fold, Node, Operator},
+    Budget, Failure, function,
+    node::{Fold, Keys, Node, Operator},
     value::Value,
 };
 use crate::model::encoded::{Attribute, EncodedEvent};
@@ -73,17 +73,21 @@ impl<'v> Machine<'v, '_> {
                 let items: Result<_, _> = nodes.iter().map(|node| self.value(node)).collect();
                 Value::List(Rc::new(items?))
             }
-            Node::Map(nodes) => {
-                let mut entries = Vec::with_capacity(nodes.len());
+            Node::Map(nodes, keys) => {
+                let mut entries: Vec<(Value<'v>, Value<'v>)> = Vec::with_capacity(nodes.len());
                 for (key, value) in nodes {
-                    entries.push((self.value(key)?, self.value(value)?));
+                    let key = self.value(key)?;
+                    if *keys == Keys::Open {
+                        self.check_key(&key, &entries)?;
+                    }
+                    entries.push((key, self.value(value)?));
                 }
                 Value::Map(Rc::new(entries))
             }
             Node::Not(node) => Value::Bool(!self.value(node)?.truth()?),
             Node::Negate(node) => match self.value(node)? {
                 Value::Double(number) => Value::Double(-number),
-                Value::Span(span) => Value::Span(span.checked_neg().ok_or(Failure::Value)?),
+                Value::Span(span) => Value::Span(-span),
                 number => fit(-number.integer().ok_or(Failure::Type)?, false)?,
             },
             Node::And(one, two) => self.either(one, two, false)?,
@@ -124,6 +128,23 @@ impl<'v> Machine<'v, '_> {
                 Err(_) => Value::Bool(true),
             },
         })
+    }
+
+    /// Checks the type of a key of a map, and that the entries do not have it yet.
+    fn check_key(
+        &mut self,
+        key: &Value<'v>,
+        entries: &[(Value<'v>, Value<'v>)],
+    ) -> Result<(), Failure> {
+        if !key.is_key() {
+            return Err(Failure::Type);
+        }
+        for (held, _) in entries {
+            if held.equals(key, self.budget)? {
+                return Err(Failure::Value);
+            }
+        }
+        Ok(())
     }
 
     fn attribute(&mut self, name: &str) -> Answer<'v> {
@@ -240,19 +261,19 @@ impl<'v> Machine<'v, '_> {
             }
             (Operator::Add, Value::Time(time), Value::Span(span))
             | (Operator::Add, Value::Span(span), Value::Time(time)) => {
-                time.checked_add(*span).map(Value::Time).map_err(|_| Failure::Value)
+                time.checked_add(*span).map(Value::Time).ok_or(Failure::Value)
             }
             (Operator::Subtract, Value::Time(time), Value::Span(span)) => {
-                time.checked_sub(*span).map(Value::Time).map_err(|_| Failure::Value)
+                time.checked_sub(*span).map(Value::Time).ok_or(Failure::Value)
             }
             (Operator::Subtract, Value::Time(a), Value::Time(b)) => {
                 Ok(Value::Span(a.duration_since(*b)))
             }
             (Operator::Add, Value::Span(a), Value::Span(b)) => {
-                a.checked_add(*b).map(Value::Span).ok_or(Failure::Value)
+                a.checked_add(*b).and_then(function::span).map(Value::Span).ok_or(Failure::Value)
             }
             (Operator::Subtract, Value::Span(a), Value::Span(b)) => {
-                a.checked_sub(*b).map(Value::Span).ok_or(Failure::Value)
+                a.checked_sub(*b).and_then(function::span).map(Value::Span).ok_or(Failure::Value)
             }
             _ => Err(Failure::Type),
         }

@@ -2,9 +2,10 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::SignedDuration;
 
 use super::{Budget, Failure, check::Kind, value::Value};
+use crate::model::timestamp::Timestamp;
 
 /// A function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +120,15 @@ pub const FUNCTIONS: &[Signature] = &[
 
 /// Reads a point in time.
 pub fn timestamp(text: &str) -> Option<Timestamp> {
-    text.parse().ok()
+    Timestamp::iso8601(text).ok()
+}
+
+/// Seconds of the longest span of time, as `google.protobuf.Duration` has it: 10,000 years.
+const SPAN_SECONDS_MAX: u64 = 315_576_000_000;
+
+/// The span, where it is within the range of durations.
+pub fn span(span: SignedDuration) -> Option<SignedDuration> {
+    (span.unsigned_abs() <= Duration::from_secs(SPAN_SECONDS_MAX)).then_some(span)
 }
 
 /// Reads a span of time as CEL writes it: `90s`, `1h30m`, `-1.5h`, `250ms`.
@@ -164,7 +173,7 @@ pub fn duration(text: &str) -> Option<SignedDuration> {
         rest = behind;
     }
     let sum = SignedDuration::try_from(sum).ok()?;
-    Some(if is_negative { -sum } else { sum })
+    span(if is_negative { -sum } else { sum })
 }
 
 fn text_of<'a>(value: Option<&'a Value<'_>>) -> Result<&'a str, Failure> {
@@ -225,8 +234,7 @@ impl Function {
                 Value::Text(text) => timestamp(text).map(Value::Time).ok_or(Failure::Value),
                 number => {
                     let seconds = number.integer().ok_or(Failure::Type)?;
-                    let time =
-                        i64::try_from(seconds).ok().and_then(|it| Timestamp::from_second(it).ok());
+                    let time = i64::try_from(seconds).ok().and_then(Timestamp::from_second);
                     time.map(Value::Time).ok_or(Failure::Value)
                 }
             },
@@ -246,7 +254,7 @@ impl Function {
     /// A part of a point in time, in UTC. Months, and days but for `getDate`, are counted from 0; a week begins on
     /// Sunday.
     fn of_time(self, time: Timestamp) -> i64 {
-        let time = time.to_zoned(TimeZone::UTC);
+        let time = time.civil();
         match self {
             Self::Year => time.year().into(),
             Self::Month => i64::from(time.month()) - 1,
@@ -276,7 +284,7 @@ impl Function {
 fn int<'v>(value: &Value<'_>) -> Result<Value<'v>, Failure> {
     match value {
         Value::Text(text) => text.parse().map(Value::Int).map_err(|_| Failure::Value),
-        Value::Time(time) => Ok(Value::Int(time.as_second())),
+        Value::Time(time) => Ok(Value::Int(time.seconds())),
         Value::Double(number) => {
             // 2 to the 63rd: the first that does not fit.
             const BEYOND: f64 = 9_223_372_036_854_775_808.0;

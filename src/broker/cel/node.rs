@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Mutex};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use regex_automata::{
     Anchored, Input,
     hybrid::dfa::{Cache, DFA},
@@ -10,6 +10,7 @@ use regex_automata::{
 };
 
 use super::function::Function;
+use crate::model::timestamp::Timestamp;
 
 /// Largest automaton of a pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 64 << 10;
@@ -54,7 +55,7 @@ pub enum Node {
     /// A list.
     List(Vec<Node>),
     /// A map.
-    Map(Vec<(Node, Node)>),
+    Map(Vec<(Node, Node)>, Keys),
     /// `!x`.
     Not(Box<Node>),
     /// `-x`.
@@ -77,6 +78,15 @@ pub enum Node {
     Push(usize, Box<Node>),
     /// A condition to go on, which a failure does not end.
     GoesOn(Box<Node>),
+}
+
+/// What is known of the keys of a map before there is an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    /// All are literals, of valid types, and distinct.
+    Checked,
+    /// Some of them depend on the event.
+    Open,
 }
 
 /// What goes through a list.

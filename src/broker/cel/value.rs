@@ -2,10 +2,11 @@
 
 use std::{borrow::Cow, cmp::Ordering, rc::Rc};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Map, Value as Json};
 
 use super::{Budget, Failure};
+use crate::model::timestamp::Timestamp;
 
 /// A value. What is in the event or in its payload is borrowed from there.
 #[derive(Debug, Clone)]
@@ -85,6 +86,11 @@ impl<'v> Value<'v> {
             Self::Bytes(Cow::Owned(bytes)) => bytes.len(),
             _ => 0,
         }
+    }
+
+    /// Whether it can be the key of a map.
+    pub fn is_key(&self) -> bool {
+        matches!(self, Self::Bool(_) | Self::Int(_) | Self::Uint(_) | Self::Text(_))
     }
 
     /// What a map has under a name.

@@ -169,7 +169,7 @@ mod tests {
             read(line, &[]).unwrap_err(),
             [
                 "id: expected a string",
-                "time: expected a time such as 2026-01-31T12:00:00Z",
+                "time: \"noon\" is not a time of RFC 3339, such as 2026-01-31T12:00:00Z",
                 "deep: an attribute is a string, an integer, true or false; what has parts goes into data",
                 "big: CloudEvents integers have 32 bits; write it as a string",
                 "source: is missing",

@@ -211,6 +211,7 @@ impl Writer {
                     let header = Header {
                         key: event.key,
                         schema_id: event.schema_id,
+                        times_checked: event.times_checked,
                         position: group.state.position,
                         key_version,
                         append_time: group.state.time,

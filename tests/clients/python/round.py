@@ -9,7 +9,7 @@ import sys
 import time
 
 import grpc
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, json_format
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -23,6 +23,7 @@ from tidings.registry.v1 import schema_registry_service_pb2_grpc
 from tidings.events.v1.event_service_pb2 import PublishRequest, StartPosition, SubscribeRequest
 
 TOPIC = "clients.python"
+UNCHECKED = "clients.unchecked"
 ORDER = "clients.python.OrderPlaced"
 PAYMENT = "clients.v1.PaymentAuthorized"
 SCHEMAS = pathlib.Path(__file__).parent.parent / "schemas"
@@ -339,6 +340,26 @@ def large_events(client):
     equal("events", received, 12)
 
 
+def invalid_times(client):
+    """A topic with times out of range, recorded by a version that accepted them: all of it prints."""
+    for view in event_pb2.EventView.values():
+        request = event_service_pb2.ReadRequest(topics=[UNCHECKED], view=view)
+        printed = [json_format.MessageToDict(page) for page in client.events.Read(request)]
+        events = [it["event"] for page in printed for it in page.get("batch", {}).get("events", [])]
+        equal("events", len(events), 9)
+        listed = sum("tidingsinvalidtimes" in json.dumps(it) for it in events)
+        equal("events that list times left out", listed, 6)
+    stream = client.events.Subscribe(SubscribeRequest(topics=[UNCHECKED], start=EARLIEST), timeout=PATIENCE_SECONDS)
+    seen = 0
+    for response in stream:
+        json_format.MessageToJson(response)
+        seen += len(response.batch.events)
+        if response.HasField("caught_up"):
+            break
+    stream.cancel()
+    equal("events", seen, 9)
+
+
 STEPS = [
     ("a topic is created, and one misspelt is NOT_FOUND with the nearest name", missing_topic),
     ("a JSON schema and a Protobuf schema are registered", register_schemas),
@@ -356,6 +377,7 @@ STEPS = [
     ("an incompatible schema is refused with the report", incompatible_schema),
     ("a deadline ends a stream", deadline),
     ("12 MB come in messages that a default client takes", large_events),
+    ("events with times out of range print with those around them", invalid_times),
 ]
 
 
