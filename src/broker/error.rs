@@ -1,6 +1,6 @@
 //! What can go wrong in the domain. Leaves carry what happened; an operation's error is made of them.
 
-use super::negotiation::Mismatch;
+use super::{negotiation::Mismatch, start::Cause};
 use crate::{
     journal::CommitError,
     model::{
@@ -177,15 +177,14 @@ pub enum StartError {
     #[error(transparent)]
     TopicNotFound(#[from] TopicNotFound),
     /// Retention or a trim removed it.
-    #[error(
-        "the position is not retained any more: topic {topic:?} begins at offset {first} now; \
-         start at the earliest cursor, or with on_lost EARLIEST"
-    )]
+    #[error("{}; start at the earliest cursor, or with on_lost EARLIEST", lost(.topic, .first, .cause))]
     PositionLost {
         /// In this topic.
         topic: String,
         /// The first offset that is retained.
         first: Offset,
+        /// What removed it.
+        cause: Cause,
         /// Everything that is retained comes behind it.
         earliest: Cursor,
         /// Everything comes before it.
@@ -213,6 +212,19 @@ pub enum StartError {
     /// The server is about to stop.
     #[error(transparent)]
     Draining(#[from] Draining),
+}
+
+fn lost(topic: &str, first: &Offset, cause: &Cause) -> String {
+    match cause {
+        Cause::Deletion => format!(
+            "topic {topic:?} was deleted and created again, and events behind the cursor were deleted with it"
+        ),
+        Cause::Trim | Cause::Hole(_) => {
+            format!(
+                "the position is not retained any more: topic {topic:?} begins at offset {first} now"
+            )
+        }
+    }
 }
 
 /// Why a stream ended.

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::{
     error::Damage,
     source::{Job, Part, Rank, Source},
-    start::{Begin, Missing},
+    start::{Begin, Cause, Missing},
     wanted::Wanted,
 };
 use crate::{
@@ -106,7 +106,7 @@ impl Merge {
                     topic: Some(Arc::clone(&source.topic)),
                     from: source.next,
                     until: first,
-                    hole: None,
+                    cause: Cause::Trim,
                 });
                 source.next = first;
             }

@@ -59,8 +59,19 @@ pub struct Missing {
     pub from: Offset,
     /// Up to, not including.
     pub until: Offset,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Why events are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// They were trimmed.
+    Trim,
+    /// Their topic was deleted and created again. The offsets are those of the deleted topic.
+    Deletion,
     /// The positions are in a hole that an unclean stop left.
-    pub hole: Option<Hole>,
+    Hole(Hole),
 }
 
 /// A place in each topic.
@@ -165,7 +176,7 @@ impl Finder<'_> {
                     return Err(self.in_future(&topic, offset));
                 }
                 if offset < extent.first && !start.or_earliest {
-                    return Err(self.position_lost(&topic, extent.first));
+                    return Err(self.position_lost(&topic, extent.first, Cause::Trim));
                 }
                 let end = offset.next().min(extent.next);
                 begin.offsets = vec![end];
@@ -242,9 +253,22 @@ impl Finder<'_> {
                 topic: None,
                 from: Offset(0),
                 until: Offset(0),
-                hole: Some(hole),
+                cause: Cause::Hole(hole),
             });
             position = Position(hole.until);
+        }
+        for topic in &begin.topics {
+            let Some(before) = topic.lost_before(position, cursor.horizon) else { continue };
+            if !or_earliest {
+                return Err(self.position_lost(topic, topic.extent().first, Cause::Deletion));
+            }
+            begin.missing.push(Missing {
+                topic: Some(Arc::clone(topic)),
+                // The rows of a deleted topic are not readable, so the first lost offset is not known.
+                from: Offset(0),
+                until: before.next,
+                cause: Cause::Deletion,
+            });
         }
         self.lost(begin, or_earliest, |topic| {
             let lost = topic.lost(position, cursor.horizon)?;
@@ -279,13 +303,13 @@ impl Finder<'_> {
         for topic in &begin.topics {
             let Some(lost) = lost(topic) else { continue };
             if !or_earliest {
-                return Err(self.position_lost(topic, lost.first));
+                return Err(self.position_lost(topic, lost.first, Cause::Trim));
             }
             begin.missing.push(Missing {
                 topic: Some(Arc::clone(topic)),
                 from: lost.from,
                 until: lost.first,
-                hole: None,
+                cause: Cause::Trim,
             });
         }
         Ok(())
@@ -305,13 +329,13 @@ impl Finder<'_> {
         let mut offset = offset;
         if offset < extent.first {
             if !or_earliest {
-                return Err(self.position_lost(&topic, extent.first));
+                return Err(self.position_lost(&topic, extent.first, Cause::Trim));
             }
             begin.missing.push(Missing {
                 topic: Some(Arc::clone(&topic)),
                 from: offset,
                 until: extent.first,
-                hole: None,
+                cause: Cause::Trim,
             });
             offset = extent.first;
         }
@@ -341,9 +365,9 @@ impl Finder<'_> {
         (Cursor { position: Position(0), horizon }, Cursor { position: horizon, horizon })
     }
 
-    fn position_lost(&self, topic: &Topic, first: Offset) -> StartError {
+    fn position_lost(&self, topic: &Topic, first: Offset, cause: Cause) -> StartError {
         let (earliest, latest) = self.edges();
-        StartError::PositionLost { topic: topic.name.to_string(), first, earliest, latest }
+        StartError::PositionLost { topic: topic.name.to_string(), first, cause, earliest, latest }
     }
 
     fn in_future(&self, topic: &Topic, offset: Offset) -> StartError {

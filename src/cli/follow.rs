@@ -249,6 +249,7 @@ pub fn describe(gap: &Gap) -> String {
         GapReason::Retention => "removed by retention",
         GapReason::SchemaMismatch => "not in a version asked for",
         GapReason::UnsyncedLoss => "published as buffered and lost by a crash",
+        GapReason::TopicDeleted => "deleted with their topic, which was created again",
         GapReason::Unspecified => "missing",
     };
     let place = if gap.topic.is_empty() {

@@ -32,7 +32,7 @@ use crate::{
         negotiation::{Answer, Skipped},
         publish::Publish,
         read::Reading,
-        start::Missing,
+        start::{Cause, Missing},
         subscribe::{Message, Subscription, now},
     },
     model::{
@@ -594,26 +594,34 @@ fn skipped_gap(skipped: &Skipped, cursor: String) -> proto::Gap {
 }
 
 fn gap(missing: &Missing, cursor: String) -> proto::Gap {
-    let (reason, detail) = match (&missing.hole, &missing.topic) {
-        (Some(hole), _) => (
+    let topic = missing.topic.as_ref().map(|topic| topic.name.as_str());
+    let (reason, detail) = match (missing.cause, topic) {
+        (Cause::Hole(hole), _) => (
             proto::GapReason::UnsyncedLoss,
             format!(
                 "the server stopped uncleanly: BUFFERED events between positions {} and {} are lost",
                 hole.after, hole.until
             ),
         ),
-        (None, Some(topic)) => (
-            proto::GapReason::Retention,
+        (Cause::Deletion, topic) => (
+            proto::GapReason::TopicDeleted,
             format!(
-                "retention or a trim removed events of topic {} before offset {}",
-                topic.name.as_str(),
+                "topic {} was deleted and created again: events of the deleted topic before its offset {} are lost",
+                topic.unwrap_or_default(),
                 missing.until
             ),
         ),
-        (None, None) => (proto::GapReason::Retention, "events were removed".into()),
+        (Cause::Trim, Some(topic)) => (
+            proto::GapReason::Retention,
+            format!(
+                "retention or a trim removed events of topic {topic} before offset {}",
+                missing.until
+            ),
+        ),
+        (Cause::Trim, None) => (proto::GapReason::Retention, "events were removed".into()),
     };
     proto::Gap {
-        topic: missing.topic.as_ref().map_or_else(String::new, |topic| topic.name.to_string()),
+        topic: topic.unwrap_or_default().to_owned(),
         first_offset: missing.from.0,
         next_offset: missing.until.0,
         reason: reason.into(),

@@ -48,6 +48,29 @@ pub struct Lost {
     pub first: Offset,
 }
 
+/// A deleted topic whose name another topic has now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Predecessor {
+    /// Position of its deletion.
+    pub deleted: Position,
+    /// Position of its last event.
+    pub last: Position,
+    /// Its next offset.
+    pub next: Offset,
+}
+
+impl Predecessor {
+    /// Of the record of a deleted topic. None: it is not deleted, or never had an event.
+    pub(super) fn of(record: &TopicRecord, end: &End) -> Option<Self> {
+        // A deleted topic does not change, so its revision is the position of its deletion.
+        (record.deleted && end.next > Offset(0)).then_some(Self {
+            deleted: Position(record.revision),
+            last: end.position,
+            next: end.next,
+        })
+    }
+}
+
 #[derive(Debug)]
 struct Shape {
     config: Arc<TopicConfig>,
@@ -57,6 +80,8 @@ struct Shape {
     end: End,
     trims: Vec<TrimMark>,
     deleted: bool,
+    /// The last one that had events. A reader that lost none of these lost none of an earlier one's.
+    predecessor: Option<Predecessor>,
 }
 
 /// A topic.
@@ -92,6 +117,7 @@ impl Topic {
                 end,
                 trims: record.trims.clone(),
                 deleted: record.deleted,
+                predecessor: None,
             }),
             tail: Mutex::new(Tail::new(end.next)),
             followers: Mutex::default(),
@@ -148,6 +174,12 @@ impl Topic {
         Some(Lost { from: Offset(from), first: shape.first })
     }
 
+    /// The predecessor, where it was deleted behind a horizon and had events behind a position.
+    pub fn lost_before(&self, position: Position, horizon: Position) -> Option<Predecessor> {
+        let before = lock(&self.shape).predecessor;
+        before.filter(|it| it.deleted > horizon && it.last > position)
+    }
+
     /// Position of the last trim.
     pub fn last_trim(&self) -> Position {
         lock(&self.shape).trims.last().map_or(Position(0), |mark| Position(mark.at))
@@ -183,6 +215,10 @@ impl Topic {
         shape.first_bytes = record.first_bytes;
         shape.trims.clone_from(&record.trims);
         shape.deleted = record.deleted;
+    }
+
+    pub(super) fn set_predecessor(&self, predecessor: Option<Predecessor>) {
+        lock(&self.shape).predecessor = predecessor;
     }
 
     pub(super) fn notify(&self) {

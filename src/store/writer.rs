@@ -16,7 +16,7 @@ use super::{
     StorageError, Store, keys,
     meta::{End, State, TopicRecord},
     tail::Tails,
-    topics::Topic,
+    topics::{Predecessor, Topic},
     witness::Witness,
 };
 use crate::model::{
@@ -77,6 +77,26 @@ impl Writer {
             }
             self.topics.insert(shared.id, TopicState { shared, record, end });
         }
+        let mut deleted: HashMap<&str, Predecessor> = HashMap::new();
+        for state in self.topics.values() {
+            let Some(one) = Predecessor::of(&state.record, &state.end) else { continue };
+            let last = deleted.entry(&state.record.name).or_insert(one);
+            if last.deleted < one.deleted {
+                *last = one;
+            }
+        }
+        for id in self.names.values() {
+            let Some(state) = self.topics.get(id) else { continue };
+            state.shared.set_predecessor(deleted.get(state.record.name.as_str()).copied());
+        }
+    }
+
+    /// The last deleted topic of a name that had events.
+    fn predecessor(&self, name: &TopicName) -> Option<Predecessor> {
+        let of_name = self.topics.values().filter(|state| state.record.name == name.as_str());
+        of_name
+            .filter_map(|state| Predecessor::of(&state.record, &state.end))
+            .max_by_key(|it| it.deleted)
     }
 
     /// What is written to.

@@ -182,3 +182,50 @@ async fn a_deleted_topic_leaves_patterns_and_comes_back_as_a_new_one() {
     let (read, _) = server.read(read_from(["gone.a"], None)).await.unwrap();
     assert_eq!(ids(&read), ["first-0"]);
 }
+
+#[tokio::test]
+async fn events_deleted_with_a_topic_that_was_created_again_are_reported() {
+    let server = start().await;
+    server.create("again.a").await;
+    server.create("again.b").await;
+    server.publish("again.a", events("old", 4)).await.unwrap();
+    let mut stream = server.subscribe(subscribe_to(["again.*"], earliest())).await;
+    let old = stream.catch_up().await;
+    delete(&server, "again.a").await;
+    // A topic without events loses none, and does not hide the loss of the topic before it.
+    for _ in 0..2 {
+        server.create("again.a").await;
+        delete(&server, "again.a").await;
+    }
+    server.create("again.a").await;
+    server.publish("again.a", events("new", 2)).await.unwrap();
+
+    // By name and by pattern, before and behind a start.
+    let mut server = server;
+    for _ in 0..2 {
+        for topics in ["again.a", "again.*"] {
+            for seen in &old[..3] {
+                let start = Position::Cursor(seen.cursor.clone());
+                let refused = server.try_subscribe(subscribe_to([topics], at(start.clone()))).await;
+                let status = refused.err().expect("refused");
+                assert_refused(&status, Code::OutOfRange, "POSITION_LOST");
+                assert!(status.message().contains("deleted and created again"), "{status:?}");
+                let request = subscribe_to([topics], at_or_earliest(start));
+                let mut stream = server.subscribe(request).await;
+                let Message::Gap(gap) = stream.expect().await else { panic!("no gap") };
+                let lost = (gap.topic.as_str(), gap.first_offset, gap.next_offset, gap.reason());
+                assert_eq!(lost, ("again.a", 0, 4, GapReason::TopicDeleted));
+                assert_eq!(ids(&stream.catch_up().await), ["new-0", "new-1"]);
+                let mut rest = server.subscribe(subscribe_to([topics], after(&gap.cursor))).await;
+                assert_eq!(ids(&rest.catch_up().await), ["new-0", "new-1"]);
+            }
+            // A reader of all events of the deleted topic has lost none.
+            let mut rest = server.subscribe(subscribe_to([topics], after(&old[3].cursor))).await;
+            assert_eq!(ids(&rest.catch_up().await), ["new-0", "new-1"]);
+        }
+        // No event of another topic is lost.
+        let mut other = server.subscribe(subscribe_to(["again.b"], after(&old[0].cursor))).await;
+        assert!(other.catch_up().await.is_empty());
+        server = server.restart().await;
+    }
+}

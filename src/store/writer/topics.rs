@@ -41,6 +41,7 @@ impl Writer {
             config,
         };
         let shared = Arc::new(Topic::new(id, Arc::new(name.clone()), &record, End::default()));
+        shared.set_predecessor(self.predecessor(&name));
         self.put_topic(group, id, &record);
         group.shown.push(Shown::Created(Arc::clone(&shared)));
         self.names.insert(name, id);
