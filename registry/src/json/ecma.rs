@@ -172,7 +172,9 @@ impl Reader<'_> {
         let at = self.chars.peek().map_or(self.pattern.len(), |(at, _)| *at);
         let found = self.pattern.get(at..).is_some_and(|rest| rest.starts_with(wanted));
         if found {
-            wanted.chars().for_each(|_| drop(self.chars.next()));
+            wanted.chars().for_each(|_| {
+                self.chars.next();
+            });
         }
         found
     }

@@ -382,7 +382,7 @@ mod tests {
             Schema::parse(&Definition::text(document.to_string()), &[]).expect("a schema")
         };
         let (old, new) = (parse(old), parse(new));
-        let validators = (old.validator().expect("one"), new.validator().expect("one"));
+        let validators = (&old.validator, &new.validator);
         let sides = Sides { writer: &old.model, reader: &new.model };
         let mut failures = super::super::failures(&old, &new, true);
         assert_eq!(failures.len(), 1, "{failures:?}");

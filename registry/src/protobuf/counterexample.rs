@@ -7,7 +7,10 @@
 
 use std::{borrow::Cow, cell::Cell, collections::BTreeSet};
 
-use crate::finding::{Direction, Finding, Severity, Surface};
+use crate::{
+    counterexample::Counterexample,
+    finding::{Direction, Finding, Severity, Surface},
+};
 
 use super::{
     any::NoMessages,
@@ -83,7 +86,7 @@ impl<'c> Counterexamples<'c> {
             .map(|(mut finding, spot)| {
                 if finding.severity == Severity::Error && finding.proven && left > 0 {
                     left -= 1;
-                    finding.witness = self.find(&finding, &spot).unwrap_or_default();
+                    finding.counterexample = self.find(&finding, &spot).map(Counterexample::whole);
                 }
                 finding
             })

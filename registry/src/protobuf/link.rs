@@ -46,7 +46,7 @@ pub(super) fn link(sources: Sources) -> Result<Linked, InvalidSchema> {
         sources.files.iter().map(|it| (it.name.as_str(), it.edition)).collect();
     let edition = |name: &str| editions.get(name).copied().unwrap_or(Edition::Proto2);
     let modern = sources.files.iter().any(|it| it.edition.is_modern());
-    let (pool, types) = if modern {
+    let (pool, mut types) = if modern {
         let pool = featured(&once, &sources)?;
         let declared = DeclaredOptions::of(pool.files());
         let types = Types::of(&pool, &declared, edition, &sources.places);
@@ -55,6 +55,11 @@ pub(super) fn link(sources: Sources) -> Result<Linked, InvalidSchema> {
         let types = Types::of(&once, &declared, edition, &sources.places);
         (once.clone(), types)
     };
+    for source in &sources.files {
+        if let Some(file) = pool.get_file_by_name(&source.name) {
+            types.share_names(&file, &source.json_names);
+        }
+    }
     let draft_faults = Check::new(&sources, &once, &types, &declared).run();
     let own = sources.files.iter().filter(|it| it.own).map(|it| it.name.clone()).collect();
     Ok(Linked { pool, types, main: sources.main, own, draft_faults })

@@ -128,7 +128,8 @@ impl Walk<'_> {
             self.held(index, name, members);
         } else if let Some((schema, index)) = self.messages.find(name) {
             let (types, demands) = (&schema.parts.types, &schema.parts.demands);
-            let mut walk = Walk { types, demands, ..self.sibling() };
+            let mut walk = self.sibling();
+            (walk.types, walk.demands) = (types, demands);
             walk.held(index, name, members);
             let (out, violations) = walk.done();
             self.out.extend(out);

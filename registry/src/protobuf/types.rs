@@ -10,6 +10,7 @@ use prost_reflect::{
 use crate::definition::Place;
 
 use super::{
+    amendments::JsonNames,
     features::{Edition, Features, Presence},
     options::DeclaredOptions,
     places::Places,
@@ -49,6 +50,9 @@ pub(super) struct Field {
     pub(super) name: String,
     pub(super) full_name: String,
     pub(super) json_name: String,
+    /// The name in JSON that it shares with another field of its message, where it does: then
+    /// `json_name` is its own, which keeps them apart.
+    pub(super) shared_name: Option<String>,
     pub(super) kind: Kind,
     pub(super) cardinality: Cardinality,
     pub(super) packed: bool,
@@ -217,6 +221,22 @@ impl Types {
         }
     }
 
+    /// Notes the names in JSON that fields of a file share, by the paths of the fields.
+    pub(super) fn share_names(&mut self, file: &FileDescriptor, names: &JsonNames) {
+        let mut open: Vec<MessageDescriptor> =
+            if names.is_empty() { Vec::new() } else { file.messages().collect() };
+        while let Some(message) = open.pop() {
+            open.extend(message.child_messages());
+            let index = self.message_index(message.full_name());
+            let Some(known) = index.and_then(|it| self.messages.get_mut(it)) else { continue };
+            for field in message.fields() {
+                if let Some(known) = known.fields.get_mut(&field.number()) {
+                    known.shared_name = names.get(field.path()).cloned();
+                }
+            }
+        }
+    }
+
     pub(super) fn message_index(&self, name: &str) -> Option<usize> {
         self.message_names.get(name).copied()
     }
@@ -349,6 +369,7 @@ impl Types {
             name: field.name().to_owned(),
             full_name: field.full_name().to_owned(),
             json_name: field.json_name().to_owned(),
+            shared_name: None,
             kind,
             cardinality,
             packed: packed(kind, cardinality, options.as_ref(), features),
@@ -385,6 +406,7 @@ impl Types {
             name: field.full_name().to_owned(),
             full_name: field.full_name().to_owned(),
             json_name: field.json_name().to_owned(),
+            shared_name: None,
             kind,
             cardinality,
             packed: packed(kind, cardinality, options.as_ref(), features),

@@ -88,8 +88,8 @@ impl Reading {
         let mut payloads: Vec<_> = (0..PAYLOADS).filter_map(|_| drawn.make(rng)).collect();
         let found: Vec<_> =
             comparison.findings.iter().filter(|it| it.direction.includes(direction)).collect();
-        let shown = found.iter().filter(|it| !it.witness.is_empty());
-        payloads.extend(shown.take(2).filter_map(|it| parsed.0.encode(&it.witness).ok()));
+        let shown = found.iter().filter_map(|it| it.counterexample.as_ref());
+        payloads.extend(shown.take(2).filter_map(|it| parsed.0.encode(&it.payload).ok()));
         let broken = found.iter().filter(|it| it.severity == Severity::Error);
         let mut errors: Vec<_> = broken.map(|it| it.rule).collect();
         errors.sort_unstable();

@@ -343,7 +343,7 @@ impl File {
         text.push_str("}\n");
     }
 
-    fn kind(&self, field: &Field, form: As) -> String {
+    fn type_name(&self, field: &Field, form: As) -> String {
         match &field.kind {
             Type::Scalar("string") if form == As::Twin { raw: true } && !self.is_checked(field) => {
                 "bytes".to_owned()
@@ -356,7 +356,7 @@ impl File {
     }
 
     fn line(&self, field: &Field, form: As) -> String {
-        let kind = self.kind(field, form);
+        let kind = self.type_name(field, form);
         let twin = form != As::Author;
         let labelled = twin || self.syntax == Syntax::Proto2;
         let edition = !twin && self.syntax == Syntax::Edition;

@@ -57,8 +57,9 @@ fn summary(comparison: &Comparison) -> Value {
         .collect();
     rules.sort();
     rules.dedup();
-    let shown = comparison.findings.iter().filter(|it| !it.witness.is_empty());
-    let mut shown: Vec<String> = shown.map(|it| format!("{} {}", it.rule, it.witness)).collect();
+    let shown = comparison.findings.iter().filter_map(|it| Some((it, it.counterexample.as_ref()?)));
+    let mut shown: Vec<String> =
+        shown.map(|(it, shown)| format!("{} {}", it.rule, shown.payload)).collect();
     shown.sort();
     shown.dedup();
     json!({
@@ -225,10 +226,10 @@ fn counterexamples_show_a_break_to_other_decoders() {
             let comparison = case.old.compare(&case.new, options);
             let errors = comparison.findings.iter().filter(|it| it.severity == Severity::Error);
             for it in errors.filter(|it| it.proven) {
-                if it.witness.is_empty() {
+                let Some(counterexample) = &it.counterexample else {
                     without.insert(it.rule);
                     continue;
-                }
+                };
                 shown += 1;
                 // This decoder accepts UTF-8 alone, and knows no editions.
                 let edition = |folder: &str| {
@@ -243,7 +244,8 @@ fn counterexamples_show_a_break_to_other_decoders() {
                 }
                 let courses = [(Direction::Backward, &old, &new), (Direction::Forward, &new, &old)];
                 let shows = courses.into_iter().any(|(direction, writer, reader)| {
-                    it.direction.includes(direction) && shows(writer, reader, &it.witness)
+                    it.direction.includes(direction)
+                        && shows(writer, reader, &counterexample.payload)
                 });
                 assert!(shows, "{}: {it:#?}", case.folder.display());
             }

@@ -94,7 +94,8 @@ impl File {
 
     fn change_field(&mut self, chance: &mut Chance) {
         let at = chance.below(self.messages.len());
-        let new = self.field(chance, 1 + u32::try_from(chance.below(9)).expect("small"));
+        let number = 1 + u32::try_from(chance.below(9)).expect("small");
+        let new = self.field(chance, number);
         let (kind, label) = (self.kind(chance), label(chance));
         let messages = self.messages.len();
         let fields = &mut self.messages[at].fields;

@@ -54,7 +54,7 @@ pub fn parse(file: &File) -> Option<Schema> {
     let mut definition = Definition::text(main);
     definition.files.insert(IMPORTED.to_owned(), other);
     definition.message_name = format!("t.{}", file.messages[0].name);
-    Schema::parse("", &definition, &[]).ok()
+    Schema::parse("", &definition, &[]).ok().filter(|it| it.check().is_empty())
 }
 
 /// One side of a pair: as the registry has it, and as decoders do.

@@ -287,8 +287,10 @@ impl<'a> Walk<'a> {
             let fields = here.fields.get(&pair.0).zip(here.fields.get(&pair.1));
             let Some((first, second)) = fields else { continue };
             self.report.stand(at, &[pair.0, pair.1]);
+            let Some(name) = &first.shared_name else { continue };
             let known = [pair.0, pair.1].iter().any(|number| {
-                there.fields.get(number).is_some_and(|it| it.json_name == first.json_name)
+                let field = there.fields.get(number);
+                field.is_some_and(|it| it.shared_name.as_ref().unwrap_or(&it.json_name) == name)
             });
             let both = format!("\"{}\" and \"{}\"", first.name, second.name);
             let values = match direction {
@@ -307,7 +309,7 @@ impl<'a> Walk<'a> {
                     "The fields {both} of {} are both called \"{}\" in JSON, and in the other version they are not: \
                      what the one side writes under that name the other takes for another field, or refuses as a \
                      name that stands twice.",
-                    here.name, first.json_name
+                    here.name, name
                 ))
                 .advises("Give one of them a name of its own in JSON, with json_name."),
             );
@@ -419,8 +421,9 @@ impl<'a> Walk<'a> {
 fn meeting(message: &Message) -> BTreeSet<(u32, u32)> {
     let mut owners: HashMap<&str, u32> = HashMap::new();
     let mut pairs = BTreeSet::new();
-    for field in message.fields.values().filter(|it| !it.extension) {
-        let owner = *owners.entry(&field.json_name).or_insert(field.number);
+    for field in message.fields.values() {
+        let Some(name) = &field.shared_name else { continue };
+        let owner = *owners.entry(name).or_insert(field.number);
         if owner != field.number {
             pairs.insert((owner, field.number));
         }
