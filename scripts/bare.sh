@@ -79,17 +79,25 @@ open_system() { # suite
   chroot "$system" useradd --create-home --shell /bin/bash newcomer
 }
 
+home_of() { # user
+  awk -F : -v user="$1" '$1 == user { print $6 }' "$system/etc/passwd"
+}
+
 # A clone for a user.
-clone() { # user, home
-  git clone --quiet --no-hardlinks "$PROJECT" "$system$2/tidings"
-  chroot "$system" chown -R "$1:" "$2/tidings"
+clone() { # user
+  local home
+  home=$(home_of "$1")
+  git clone --quiet --no-hardlinks "$PROJECT" "$system$home/tidings"
+  chroot "$system" chown -R "$1:" "$home/tidings"
 }
 
 # The crates that this machine has fetched already, as a mirror next door would have them.
-crates() { # user, home
-  mkdir -p "$system$2/.cargo"
-  cp -a "${CARGO_HOME:-$HOME/.cargo}/registry" "$system$2/.cargo/"
-  chroot "$system" chown -R "$1:" "$2/.cargo"
+crates() { # user
+  local home
+  home=$(home_of "$1")
+  mkdir -p "$system$home/.cargo"
+  cp -a "${CARGO_HOME:-$HOME/.cargo}/registry" "$system$home/.cargo/"
+  chroot "$system" chown -R "$1:" "$home/.cargo"
 }
 
 # --- running ------------------------------------------------------------------------------------------------------
@@ -101,9 +109,9 @@ install() { # packages
 
 # Runs a command of the project as a user; its output in $log, its exit code in $code.
 as() { # user, command...
-  local user=$1 home=/root
+  local user=$1 home
   shift
-  [ "$user" = root ] || home=/home/$user
+  home=$(home_of "$user")
   log=$system/tmp/log
   code=0
   started=$SECONDS
@@ -130,7 +138,7 @@ expect() { # exit code, words that the output has (or has not, after !)...
 # The project and what is compiled here stand at their own places, so that cargo finds all of it up to date.
 bookworm_root() {
   open_system bookworm
-  clone root /root
+  clone root
   as root scripts/prerequisites.sh
   expect 0 "missing: a C compiler" "missing: libclang" "installing: "
   as root scripts/prerequisites.sh
@@ -147,8 +155,8 @@ bookworm_root() {
 
 trixie_root() {
   open_system trixie
-  clone root /root
-  crates root /root
+  clone root
+  crates root
   as root scripts/prerequisites.sh
   expect 0 "missing: libclang" "installing: "
   as root scripts/rocksdb.sh bindings
@@ -159,14 +167,14 @@ bookworm_sudo() {
   open_system bookworm
   install sudo
   echo 'newcomer ALL=(ALL) NOPASSWD: ALL' >"$system/etc/sudoers.d/newcomer"
-  clone newcomer /home/newcomer
+  clone newcomer
   as newcomer make prerequisites
   expect 0 "missing: libclang" "installing: "
 }
 
 trixie_user() {
   open_system trixie
-  clone newcomer /home/newcomer
+  clone newcomer
   as newcomer make demo
   expect 2 "missing: a C compiler" "missing: a compiler for C++20" "missing: libclang" \
     "To install, run as root:  apt-get update && apt-get install -y gcc g++ libc6-dev libclang-dev" "!Compiling"
@@ -177,7 +185,7 @@ trixie_user() {
 cpp_only() {
   open_system bookworm
   install gcc g++ libc6-dev libclang-cpp14 sudo
-  clone newcomer /home/newcomer
+  clone newcomer
   as newcomer make demo
   expect 2 "missing: libclang" "To install, run:  sudo apt-get update && sudo apt-get install -y libclang-dev" \
     "!missing: a C compiler" "!Compiling"
@@ -187,8 +195,8 @@ no_headers() {
   open_system bookworm
   install gcc g++ libc6-dev libclang1-14
   rm -rf "$system"/usr/lib/llvm-14/lib/clang/*/include "$system"/usr/lib/clang/*/include
-  clone root /root
-  crates root /root
+  clone root
+  crates root
   as root scripts/prerequisites.sh
   expect 0 "!missing"
   as root scripts/rocksdb.sh bindings
@@ -201,8 +209,8 @@ old_libclang() {
   install gcc g++ libc6-dev libclang-dev
   echo 'int clang_of_long_ago;' >"$system/tmp/old.c"
   chroot "$system" gcc -shared -o /usr/local/lib/libclang.so.99 /tmp/old.c
-  clone root /root
-  crates root /root
+  clone root
+  crates root
   as root scripts/rocksdb.sh bindings
   expect 0 "bindgen cannot use the libclang that it finds"
   as root scripts/rocksdb.sh bindings
@@ -214,7 +222,7 @@ old_libclang() {
 no_venv() {
   open_system bookworm
   install gcc g++ libc6-dev libclang-dev python3-minimal nodejs
-  clone newcomer /home/newcomer
+  clone newcomer
   as newcomer make prerequisites
   expect 0 "!missing"
   as newcomer make proto
@@ -225,8 +233,8 @@ no_venv() {
 
 from_nothing() { # suite
   open_system "$1"
-  clone root /root
-  crates root /root
+  clone root
+  crates root
   as root make demo
   expect 0
   say "$name: make demo took $((SECONDS - started)) s; $(grep -o 'parts, .*' "$log" | tail -n 1)"
