@@ -19,7 +19,7 @@ const CE_TIMESTAMP: u32 = 7;
 /// The event without its times that are out of range, and with [`INVALID_TIMES`]. None: all times are in range.
 pub fn printable(event: &[u8]) -> Option<Vec<u8>> {
     let encoded = EncodedEvent(event);
-    let (mut kept, mut start) = (Vec::new(), 0);
+    let (mut kept, mut start) = (Vec::<u8>::new(), 0);
     let mut left_out = LeftOut::default();
     let mut fields = encoded.fields();
     while let Some((field, value)) = fields.next() {
@@ -34,7 +34,7 @@ pub fn printable(event: &[u8]) -> Option<Vec<u8>> {
     if left_out.count == 0 {
         return None;
     }
-    let mut entry = Vec::new();
+    let mut entry = Vec::<u8>::new();
     put(1, INVALID_TIMES.as_bytes(), &mut entry);
     put(2, left_out.text().as_bytes(), &mut entry);
     put(tag::EXTENSIONS, &entry, &mut kept);

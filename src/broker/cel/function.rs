@@ -163,7 +163,7 @@ pub fn duration(text: &str) -> Option<SignedDuration> {
             return None;
         }
         let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-        sum = sum.checked_add(Duration::from_nanos(whole.checked_mul(nanos)?))?;
+        sum = sum.checked_add(times(whole, nanos)?)?;
         let mut place = nanos;
         for digit in fraction.bytes() {
             place /= 10;
@@ -174,6 +174,14 @@ pub fn duration(text: &str) -> Option<SignedDuration> {
     }
     let sum = SignedDuration::try_from(sum).ok()?;
     span(if is_negative { -sum } else { sum })
+}
+
+/// So many units of so many nanoseconds. Nanoseconds of 64 bits end after 584 years.
+fn times(count: u64, nanos: u64) -> Option<Duration> {
+    const SECOND: u128 = 1_000_000_000;
+    let total = u128::from(count) * u128::from(nanos);
+    let (seconds, rest) = (total / SECOND, total % SECOND);
+    Some(Duration::new(u64::try_from(seconds).ok()?, u32::try_from(rest).ok()?))
 }
 
 fn text_of<'a>(value: Option<&'a Value<'_>>) -> Result<&'a str, Failure> {
