@@ -109,7 +109,9 @@ impl Schema {
                 found.map_or(error, |faults| InvalidSchema { faults })
             };
             let (model, validator) = build(&source, source.is_wide()).map_err(better)?;
-            let faults = source.check_files();
+            // With all digits in it, the validator was given other keywords than the author wrote.
+            let faults =
+                if source.is_wide() { source.check_dialects() } else { source.check_files() };
             if !faults.is_empty() {
                 return Err(InvalidSchema { faults });
             }

@@ -440,9 +440,8 @@ impl Branch {
             let branches = 0..logic.one_of.len();
             self.choose(sides, branches.map(|index| vec![Piece::OneOf(lit, index)]).collect());
         }
-        if let Some(condition) = logic.condition
-            && (condition.then.is_some() || condition.otherwise.is_some())
-        {
+        // Alone it asserts nothing, but what it takes counts as evaluated where it holds.
+        if let Some(condition) = logic.condition {
             let mut then = vec![lit.holds(condition.when)];
             then.extend(condition.then.map(|id| lit.holds(id)));
             let mut otherwise = vec![lit.fails(condition.when)];

@@ -3,7 +3,7 @@
 use super::{
     branch::{Branch, Lit, Side},
     goal::{Finder, Kind},
-    model::{Arrays, Logic, NodeId, Objects},
+    model::{Arrays, Logic, Model, NodeId, Objects},
 };
 
 /// Alternatives among which the nearest is looked for.
@@ -117,16 +117,18 @@ impl Finder<'_> {
             }
             pairs.extend(left.iter().map(|id| Some(*id)).zip(right.iter().map(|id| Some(*id))));
         }
-        let parts = |logic: &Logic| {
+        // What is true evaluates nothing and asserts nothing, and might not be there.
+        let parts = |model: &Model, logic: &Logic| {
             let condition = logic.condition;
+            let said = |id: &NodeId| !model.node(*id).is_true();
             [
                 logic.not,
                 condition.map(|it| it.when),
-                condition.and_then(|it| it.then),
-                condition.and_then(|it| it.otherwise),
+                condition.and_then(|it| it.then).filter(said),
+                condition.and_then(|it| it.otherwise).filter(said),
             ]
         };
-        pairs.extend(parts(left).into_iter().zip(parts(right)));
+        pairs.extend(parts(sides.writer, left).into_iter().zip(parts(sides.reader, right)));
         left_keys == right_keys
             && left_items == right_items
             && left_dependent.len() == right_dependent.len()

@@ -416,7 +416,7 @@ impl Reader<'_> {
     }
 
     /// `\d` and its kin: ranges, or a property.
-    fn class_escape(&mut self) -> Result<Option<(Vec<(u32, u32)>, String)>, String> {
+    fn class_escape(&mut self) -> Result<Option<(Ranges, String)>, String> {
         let Some(next) = self.peek() else { return Ok(None) };
         let set: &[(u32, u32)] = match next {
             'd' | 'D' => &DIGITS,
@@ -644,6 +644,9 @@ impl Reader<'_> {
 fn is_surrogate(code: u32) -> bool {
     (0xD800..0xE000).contains(&code)
 }
+
+/// First and last of ranges of characters.
+type Ranges = Vec<(u32, u32)>;
 
 /// Everything else. The ranges are in order.
 fn complement(set: &[(u32, u32)]) -> Vec<(u32, u32)> {

@@ -461,6 +461,11 @@ impl Assertions {
         read
     }
 
+    /// Of `multipleOf` alone.
+    pub(crate) fn step(value: &Value) -> Self {
+        Self { step: written(value), ..Self::default() }
+    }
+
     fn fault(&self, value: &Value) -> Option<String> {
         if !self.types.is_empty() && !self.types.iter().any(|name| self.is_of(name, value)) {
             let names: Vec<_> = self.types.iter().map(|name| format!("{name:?}")).collect();

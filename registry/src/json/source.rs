@@ -377,6 +377,9 @@ impl Source {
         options = options.with_keyword(exact::KEYWORD, |_, value, _| {
             Ok(Box::new(exact::Assertions::read(value)))
         });
+        // The library divides doubles.
+        options = options
+            .with_keyword("multipleOf", |_, value, _| Ok(Box::new(exact::Assertions::step(value))));
         options.build(documents.first().unwrap_or(&Value::Null)).map_err(|error| error.to_string())
     }
 }

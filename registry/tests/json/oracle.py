@@ -7,6 +7,9 @@ from jsonschema import validators
 
 contradicted = 0
 for line in sys.stdin:
+    # Python's expressions have no properties of Unicode.
+    if r"\\p{" in line:
+        continue
     case = json.loads(line)
     sides = []
     for side in ("writer", "reader"):

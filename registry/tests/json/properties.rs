@@ -20,7 +20,7 @@ use tidings_registry::{
 
 use crate::{
     generate::{Choices, Pair, changed, document, instance, pair, value},
-    golden::{bump, check_counterexamples, options},
+    golden::{bump, check_counterexamples, is_shown, options},
 };
 
 /// Payloads that are made for each side of a pair.
@@ -114,13 +114,19 @@ impl<'a> Declared<'a> {
                                 below.push(schema);
                             }
                         }
-                        if let Some(additional) = schema.get("additionalProperties") {
-                            let open = additional.is_boolean()
+                        // What is said of the others is no matter of those that were matched.
+                        let additional = self.wide || below.len() == from;
+                        let others = [
+                            schema.get("additionalProperties").filter(|_| additional),
+                            schema.get("unevaluatedProperties").filter(|_| self.wide),
+                        ];
+                        for other in others.into_iter().flatten() {
+                            let open = other.is_boolean()
                                 || !self.wide
                                     && !asserted.iter().any(|it| std::ptr::eq(*it, *schema))
-                                || additional.as_object().is_some_and(|it| it.is_empty());
+                                || other.as_object().is_some_and(|it| it.is_empty());
                             declared |= !open;
-                            below.push(additional);
+                            below.push(other);
                         }
                         if asserted.iter().any(|it| std::ptr::eq(*it, *schema)) {
                             said.extend_from_slice(&below[from..]);
@@ -152,6 +158,7 @@ impl<'a> Declared<'a> {
                     let from = below.len();
                     let prefix = schema.get("prefixItems").and_then(|it| it.get(index));
                     below.extend(prefix.or(schema.get("items")));
+                    below.extend(schema.get("unevaluatedItems").filter(|_| self.wide));
                     below.extend(schema.get("contains"));
                     if asserted.iter().any(|it| std::ptr::eq(*it, *schema)) {
                         said.extend_from_slice(&below[from..]);
@@ -345,6 +352,12 @@ fn judge(seed: u64, counts: &mut Counts) -> Option<Vec<Contradiction>> {
                 Verdict::Unproven => "UNPROVEN",
             };
             *counts.verdicts.entry((name, label)).or_default() += 1;
+            assert!(
+                verdict != Verdict::Incompatible || is_shown(&comparison, direction),
+                "seed {seed}, {model:?}, {direction:?}: refused without a counterexample: {:?}\n\
+                 {old_text}\n{new_text}",
+                comparison.findings
+            );
             let errors = comparison.findings.iter().filter(|finding| {
                 finding.direction.includes(direction) && finding.severity == Severity::Error
             });
