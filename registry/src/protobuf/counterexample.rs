@@ -150,7 +150,7 @@ impl<'c> Counterexamples<'c> {
                 let text = set.iter().flat_map(|(_, list)| list).any(is_no_text);
                 return text.then(|| hex(&bytes));
             }
-            self.shows(course, &bytes)
+            self.shows(course, &bytes, !set.iter().any(|it| is_kept(it, read)))
         })
     }
 
@@ -309,7 +309,8 @@ impl<'c> Counterexamples<'c> {
     }
 
     /// The payload as it is shown, where it shows something.
-    fn shows(&self, course: Course<'c>, bytes: &[u8]) -> Option<String> {
+    /// `strict`: what is not converted is misread.
+    fn shows(&self, course: Course<'c>, bytes: &[u8], strict: bool) -> Option<String> {
         let Course { writer, reader, .. } = course;
         let valid =
             |side: Side<'_>| payload::validate(side.types, side.demands, side.root, bytes).is_ok();
@@ -323,7 +324,8 @@ impl<'c> Counterexamples<'c> {
             shown::show(reader.types, &NoMessages, reader.root, bytes, Style::Plain).ok()
         };
         let converted = match convert::convert(writer, reader, bytes) {
-            Err(_) => return Some(hex(bytes)),
+            Err(_) if strict => return Some(hex(bytes)),
+            Err(_) => None,
             Ok(converted) => converted,
         };
         let right = plain(converted.as_deref().unwrap_or(bytes))?;
@@ -337,9 +339,22 @@ impl<'c> Counterexamples<'c> {
             shown::show(writer.types, &NoMessages, writer.root, bytes, Style::Mapping).ok()?;
         let read =
             encode::encode(reader.types, reader.demands, &NoMessages, reader.root, &json).ok();
-        let same = read.and_then(|it| plain(&it)).is_some_and(|it| it == right);
+        let same = read.is_some_and(|it| !strict || plain(&it).is_some_and(|it| it == right));
         (!same).then_some(json)
     }
+}
+
+/// Whether bytes of a map are read as they were written where the reader has no map, or the other
+/// way round. Conversions refuse all of them.
+fn is_kept((field, values): &Given<'_>, read: &Message) -> bool {
+    let Some(other) = read.fields.get(&field.number) else { return false };
+    let (was, is) = (field.cardinality, other.cardinality);
+    if (was == Cardinality::Map) == (is == Cardinality::Map) {
+        return false;
+    }
+    let several = values.len() > 1;
+    let same = several && values.first() == values.last();
+    !(several && is.singular() || same && is == Cardinality::Map)
 }
 
 /// Writes the messages of an extension as a message set has them: in a group each, with the number
@@ -367,11 +382,12 @@ fn integers(scalar: Scalar) -> Vec<Item<'static>> {
         .collect()
 }
 
-/// The values of an enum, and a number without a name where only its writers take one.
+/// The values of an enum, and a number without a name where only its writers accept one. `read`: the
+/// enum that readers have, if they have one.
 fn numbers(kind: &Enum, read: Option<&Enum>) -> Vec<Item<'static>> {
     let known: BTreeSet<i32> =
         [Some(kind), read].into_iter().flatten().flat_map(|it| it.values.keys().copied()).collect();
-    let nameless = (!kind.closed && read.is_some_and(|it| it.closed))
+    let nameless = (!kind.closed && read.is_none_or(|it| it.closed))
         .then(|| (1..).find(|it| !known.contains(it)))
         .flatten();
     // First those that the reader does not have by that name.
@@ -379,7 +395,9 @@ fn numbers(kind: &Enum, read: Option<&Enum>) -> Vec<Item<'static>> {
         let names = |it: &Enum| Some(it.values.get(number)?.first()?.name.clone());
         read.is_some_and(|it| names(it) == names(kind))
     });
-    nameless.into_iter().chain(other).chain(same).take(TRIED_MAX).map(number).collect()
+    let (first, last) = if read.is_some() { (nameless, None) } else { (None, nameless) };
+    let named = first.into_iter().chain(other).chain(same).take(TRIED_MAX);
+    named.chain(last).map(number).collect()
 }
 
 fn number(number: i32) -> Item<'static> {

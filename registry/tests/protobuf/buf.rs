@@ -57,7 +57,7 @@ const OURS_ALONE: [(&str, &str); 11] = [
 ];
 
 /// What buf refuses and we do not.
-const BUFS_ALONE: [(&str, &str); 10] = [
+const BUFS_ALONE: [(&str, &str); 13] = [
     (
         "FIELD_NO_DELETE_UNLESS_NUMBER_RESERVED",
         "a removed field is a warning, and the ledger retires its number",
@@ -80,6 +80,9 @@ const BUFS_ALONE: [(&str, &str); 10] = [
     ("RESERVED_MESSAGE_NO_DELETE", "reservations bind authors and not data: a warning"),
     ("RESERVED_ENUM_NO_DELETE", "reservations bind authors and not data: a warning"),
     ("MESSAGE_SAME_REQUIRED_FIELDS", "required and LEGACY_REQUIRED ask the same of data"),
+    ("FIELD_SAME_DEFAULT", "a field that is required is never absent"),
+    ("MESSAGE_SAME_JSON_FORMAT", "no two fields share a name in JSON"),
+    ("ENUM_SAME_JSON_FORMAT", "JSON has the names of values, which are never shared"),
 ];
 
 /// Two schemas, and what is compared in them.

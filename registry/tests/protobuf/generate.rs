@@ -114,6 +114,9 @@ pub const WELL_KNOWN: [&str; 10] = [
     "StringValue",
 ];
 
+/// Stands for an Empty in a twin.
+const NOTHING: &str = "Nothing";
+
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum As {
@@ -251,6 +254,9 @@ impl File {
                 let _ = writeln!(text, "option features.{name} = {value};");
             }
         }
+        if form != As::Author {
+            let _ = writeln!(text, "message {NOTHING} {{}}");
+        }
         for kind in self.enums.iter().filter(|it| !it.imported) {
             Self::write_enum(kind, self.syntax, form, &mut text);
         }
@@ -351,6 +357,8 @@ impl File {
             Type::Scalar(name) => (*name).to_owned(),
             Type::Message(at) => self.path(&self.messages[*at]),
             Type::Enum(at) => self.enums[*at].name.clone(),
+            // The decoder refuses what it does not know in an Empty, and only there.
+            Type::WellKnown("Empty") if form != As::Author => NOTHING.to_owned(),
             Type::WellKnown(name) => format!("google.protobuf.{name}"),
         }
     }

@@ -357,14 +357,13 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether two messages look alike in JSON. One without fields is `{}`, which is a Struct and an
-/// Any with nothing in it.
+/// Whether two messages look alike in JSON. One without fields is `{}`, which is a Struct with
+/// nothing in it. (Of an Any some parsers require an "@type".)
 fn same_form(one: &Message, other: &Message) -> bool {
     let (was, is) = (json_form(&one.name), json_form(&other.name));
     let holds_nothing = |it: &Message| it.fields.is_empty() && json_form(&it.name).is_none();
-    let is_object =
-        |it: &Message| matches!(it.name.as_str(), "google.protobuf.Struct" | "google.protobuf.Any");
-    was == is || holds_nothing(one) && is_object(other) || holds_nothing(other) && is_object(one)
+    let is_struct = |it: &Message| it.name == "google.protobuf.Struct";
+    was == is || holds_nothing(one) && is_struct(other) || holds_nothing(other) && is_struct(one)
 }
 
 /// How a sentence begins.

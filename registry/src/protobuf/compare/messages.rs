@@ -320,17 +320,11 @@ impl<'a> Walk<'a> {
         if old.message_set != new.message_set {
             let form =
                 |it: &Message| if it.message_set { "message_set_wire_format" } else { "plain" };
-            // Without an extension that both know there is no payload to show it with.
-            let rule = "PROTOBUF_MESSAGE_SET_CHANGED";
             let shared = old.fields.keys().find(|number| new.fields.contains_key(number));
             self.report.stand(pair, shared.copied().as_slice());
             self.report.add(
-                if shared.is_some() {
-                    Note::error(rule, Direction::Both)
-                } else {
-                    Note::unproven(rule, Direction::Both)
-                }
-                    .at(&old.name, &new.name)
+                Note::error("PROTOBUF_MESSAGE_SET_CHANGED", Direction::Both)
+                .at(&old.name, &new.name)
                     .place(&new.place)
                     .values(form(old), form(new))
                     .says(format!(
