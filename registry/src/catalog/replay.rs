@@ -142,8 +142,9 @@ impl History {
         Ok(())
     }
 
-    /// The settings that a version was held to. Changes that older programs wrote do not have those that a subject began
-    /// with: its versions from before the first update are held to what that made of them.
+    /// The settings that a version was held to. Changes that older programs wrote do not have those
+    /// that a subject began with: its versions from before the first update are held to what that
+    /// made of them.
     pub fn settings<'a>(&'a self, subject: &'a Subject, id: u32) -> &'a Settings {
         let updates = self.updates.get(&subject.name).map(Vec::as_slice).unwrap_or_default();
         let before = updates.iter().rev().find(|(last, _)| *last < id);

@@ -1,5 +1,6 @@
-//! Judges what is registered again, each version as if it were registered now, behind those that were registered before
-//! it: rules become stricter, and what an older program accepted stays registered.
+//! Judges what is registered again, each version as if it were registered now, behind those that
+//! were registered before it: rules become stricter, and what an older program accepted stays
+//! registered.
 
 use std::{
     collections::VecDeque,
@@ -30,8 +31,8 @@ pub struct Judged {
     pub refusal: Option<Refusal>,
 }
 
-/// Judges one version after another, subject by subject. What it parses is kept for one subject at a time, and not in the
-/// catalog: most of it would never be used again.
+/// Judges one version after another, subject by subject. What it parses is kept for one subject at
+/// a time, and not in the catalog: most of it would never be used again.
 pub struct Verification {
     history: History,
     /// Where the versions of the current subject are, up to the one that is judged.

@@ -13,19 +13,20 @@ use crate::catalog::{replay::History, verify::Verification};
 const PAGE: usize = 16;
 /// Work in all. What is left then is left to `tidings schema verify`.
 const WORK_MAX: Duration = Duration::from_secs(60);
-/// Idle time behind each piece of work, in multiples of it: four fifths of a core stay with those who are served.
+/// Idle time behind each piece of work, in multiples of it: four fifths of a core stay with those
+/// who are served.
 const IDLE: u32 = 4;
 
 impl Registry {
-    /// Judges what is registered by the rules of this program, on a thread of its own, and logs how many versions would
-    /// be refused. Ends with the registry.
+    /// Judges what is registered by the rules of this program, on a thread of its own, and logs how
+    /// many versions would be refused. Ends with the registry.
     pub fn verify(&self) {
         let registry = Arc::downgrade(&self.0);
         let spawned = thread::Builder::new()
             .name("tidings-verify".into())
             .spawn(move || verify(&registry).unwrap_or_default());
         if let Err(error) = spawned {
-            tracing::warn!(%error, "stored schemas are not verified: tidings schema verify does it");
+            tracing::warn!(%error, "stored schemas are not verified; run tidings schema verify");
         }
     }
 }

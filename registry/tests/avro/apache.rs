@@ -1,5 +1,6 @@
 //! The `apache-avro` crate as an oracle. Its resolution goes by values rather than by schemas: it knows no aliases, refuses
-//! decimals of few bytes, and takes the first branch of a union that a value happens to fit; so pairs without these.
+//! decimals of few bytes, takes the first branch of a union that a value happens to fit, and reads the default of bytes
+//! as UTF-8; so pairs without these.
 
 use apache_avro::{
     Schema as Library, reader::datum::GenericDatumReader, writer::datum::GenericDatumWriter,
@@ -55,7 +56,7 @@ fn the_rust_library_reads_what_is_compatible_as_we_do() {
     for seed in seeds() {
         let Some((old, new, before, after)) = pair(seed) else { continue };
         let texts = format!("{old}{new}");
-        if ["logicalType", "aliases", "namespace", "\"n.", "\"m."]
+        if ["logicalType", "aliases", "namespace", "\"n.", "\"m.", "\u{ff}"]
             .iter()
             .any(|it| texts.contains(it))
             || alike(&old)

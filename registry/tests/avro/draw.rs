@@ -17,7 +17,8 @@ impl<'s> Payloads<'s> {
         let mut named = HashMap::new();
         for (pointer, full) in full_names(schema) {
             let Some(of) = schema.pointer(&pointer) else { continue };
-            // Within its namespace a type goes by its short name; those are told apart by their numbers.
+            // Within its namespace a type goes by its short name; those are told apart by their
+            // numbers.
             let short = full.rsplit_once('.').map_or(&*full, |(_, short)| short).to_owned();
             named.insert(short, of);
             named.insert(full, of);
@@ -78,7 +79,8 @@ impl<'s> Payloads<'s> {
                     }
                     Some(())
                 }
-                // One entry at most: maps have no order, and other libraries' are compared byte by byte.
+                // One entry at most: maps have no order, and other libraries' are compared byte by
+                // byte.
                 kind @ ("array" | "map") => {
                     let count =
                         if depth > 5 { 0 } else { rng.below(if kind == "map" { 2 } else { 3 }) };

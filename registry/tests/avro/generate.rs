@@ -188,6 +188,7 @@ impl<'r> Maker<'r> {
             let kind = kinds.remove(self.rng.below(kinds.len()));
             branches.push(json!(kind));
         }
+        let primitives = branches.len();
         for _ in 0..self.rng.below(3) {
             branches.push(match self.rng.below(3) {
                 0 => self.enumeration(),
@@ -200,8 +201,9 @@ impl<'r> Maker<'r> {
             1 => branches.push(json!({"type": "map", "values": self.of(0)})),
             _ => {}
         }
+        // The others may refer to one another, and keep their order.
         if self.rng.once_in(3) {
-            branches.reverse();
+            branches.rotate_left(primitives);
         }
         Value::Array(branches)
     }
@@ -323,7 +325,8 @@ pub fn full_names(schema: &Value) -> Vec<(String, String)> {
     out
 }
 
-/// Whether it names a type without a namespace from inside one. Java finds that, and the other libraries do not.
+/// Whether it names a type without a namespace from inside one. Java finds that, and the other
+/// libraries do not.
 pub fn needs_java(schema: &Value) -> bool {
     fn visit(of: &Value, around: &str, names: &[(String, String)]) -> bool {
         if let Value::String(name) = of {

@@ -1,4 +1,5 @@
-//! Libraries of others as judges: programs that run as long as a test does, and answer a line of JSON with another.
+//! Libraries of others as judges: programs that run as long as a test does, and answer a line of
+//! JSON with another.
 
 use std::{
     env,

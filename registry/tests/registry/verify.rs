@@ -1,5 +1,5 @@
-//! What was stored under older rules is found, and nothing else. An older program is one that stores what the rules of this
-//! one refuse: rows are written beneath them.
+//! What was stored under older rules is found, and nothing else. An older program is one that
+//! stores what the rules of this one refuse: rows are written beneath them.
 
 use std::path::Path;
 
@@ -96,7 +96,8 @@ fn versions_that_would_be_refused_now_are_found_and_no_others() {
     let registry = Registry::open(directory.path()).expect("it starts");
     let found = differing(&registry);
     let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-    // The version behind the one that breaks has what its line began with, and breaks against that one in turn.
+    // The version behind the one that breaks has what its line began with, and breaks against that
+    // one in turn.
     assert_eq!(names, ["breaks 1.0.1", "breaks 1.1.0", "grows 1.0.1", "invalid 1.0.1"]);
     for (name, refusal) in &found {
         match (name.as_str(), refusal) {

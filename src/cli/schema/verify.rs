@@ -50,17 +50,18 @@ const INTERRUPTED: u8 = 130;
 
 /// Judge again what is registered, by the rules of this program.
 ///
-/// Rules become stricter: a newer version of Tidings may find a schema invalid, a change incompatible or a step too small
-/// that an older version accepted. What is registered stays registered and readable; this lists what would be refused
-/// today. Each version is judged as if it were registered now, with the version that it has, behind those that were registered
-/// before it, and held to the compatibility that its subject had then.
+/// Rules become stricter: a newer version of Tidings may find a schema invalid, a change
+/// incompatible or a step too small that an older version accepted. What is registered stays
+/// registered and readable; this lists what would be refused today. Each version is judged as if it
+/// were registered now, with the version that it has, behind those that were registered before it,
+/// and held to the compatibility that its subject had then.
 ///
-/// The rules are those of this program, and not of the server: run a newer one against an older server to see what an
-/// upgrade would say. Nothing is changed.
+/// The rules are those of this program, and not of the server: run a newer one against an older
+/// server to see what an upgrade would say. Nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What to do with a version that is listed: register a next version that is right, then deprecate this one, so that
-readers move on. What breaks between two versions is fixed by whoever reads the one with the other; \"payload\" shows how.
+What to do with a version that is listed: register a next version that is right, and deprecate
+this one, so that readers move on. \"payload\" shows what is refused or misread.
 
 Exit codes: 0 nothing differs, 100 something does, 1 error, 2 usage or manifest, 130 interrupted.
 
@@ -71,7 +72,8 @@ Examples:
 pub struct VerifyArgs {
     /// Only subjects that begin so
     prefix: Option<String>,
-    /// Judge the files of a manifest, or of a directory that has a tidings.yaml; no server is needed
+    /// Judge the files of a manifest, or of a directory that has a tidings.yaml; no server is
+    /// needed
     #[arg(long, value_name = "MANIFEST", conflicts_with = "prefix")]
     manifest: Option<PathBuf>,
     #[command(flatten)]
@@ -190,9 +192,16 @@ impl Shown {
             },
         };
         if self.output == ReportFormat::Json {
-            let mut schema = summary(&judged.registered);
-            // A file has no id.
-            schema.id = if of_manifest.is_some() { 0 } else { schema.id };
+            let schema = match of_manifest {
+                // A file has no id, no time and no fingerprint.
+                Some(_) => v1::Schema {
+                    subject: registered.subject.clone(),
+                    version: registered.version.clone(),
+                    format: registered.format,
+                    ..v1::Schema::default()
+                },
+                None => summary(&judged.registered),
+            };
             let answer = RegisterSchemaResponse {
                 schema: Some(schema),
                 report: Some(report),
@@ -249,12 +258,15 @@ impl Shown {
             return Ok(());
         }
         let what = count(differing);
-        Err(Failure::new(format!("{what} would be refused today, and stay registered"))
-            .exit_with(INCOMPATIBLE)
-            .try_this(
+        let failure = if self.sources.is_empty() {
+            Failure::new(format!("{what} would be refused today, and stay registered")).try_this(
                 "a next version that is right; tidings schema deprecate for the one it replaces",
             )
-            .into())
+        } else {
+            Failure::new(format!("{what} would be refused"))
+                .try_this("what stands behind \"instead\", or a new major version")
+        };
+        Err(failure.exit_with(INCOMPATIBLE).into())
     }
 }
 

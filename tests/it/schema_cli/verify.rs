@@ -1,10 +1,11 @@
-//! `tidings schema verify` against a server whose registry has what the rules of today refuse, and what that server says
-//! when it starts.
+//! `tidings schema verify` against a server whose registry has what the rules of today refuse, and
+//! what that server says when it starts.
 
 use std::{fs, path::Path};
 
 use prost::Message as _;
 use rocksdb::{DB, IteratorMode, Options as Tuning};
+use serde_json::Value;
 use tidings_registry::proto::v1::{
     Schema, WatchRegistryResponse, definition::Form, watch_registry_response::Change,
 };
@@ -12,7 +13,8 @@ use tidings_registry::proto::v1::{
 use super::{NOWHERE, Place};
 use crate::harness::{Options, PATIENCE, Server, eventually};
 
-/// Puts another text in the place of one that a stopped registry has, as an older program may have stored it.
+/// Puts another text in the place of one that a stopped registry has, as an older program may have
+/// stored it.
 fn rewrite(data: &Path, id: u32, text: &str) {
     let families = ["default", "meta", "subjects", "schemas", "changes", "consumers"];
     let db = DB::open_cf(&Tuning::default(), data.join("registry/db"), families).unwrap();
@@ -49,7 +51,7 @@ async fn what_an_older_program_stored_is_listed_and_counted_at_the_start() {
         assert_eq!(code, 0, "{args}\n{stdout}{stderr}");
     };
     run(&place, "register shop.OrderPlaced order/v1.proto");
-    run(&place, "register shop.OrderPlaced order/comments.proto");
+    run(&place, "register shop.OrderPlaced order/added.proto");
     run(&place, "register shop.OrderPaid order/v1.json --compatibility backward");
     run(&place, "register shop.OrderPaid order/optional.json");
     run(&place, "register other.Thing order/v1.avsc");
@@ -70,8 +72,27 @@ async fn what_an_older_program_stored_is_listed_and_counted_at_the_start() {
     for field in ["differing=2", "verified=5", "registered=5", "WARN"] {
         assert!(said.contains(field), "{said}");
     }
-    for output in ["text", "json", "junit", "github", "gitlab"] {
+    for output in ["text", "junit", "github", "gitlab"] {
         place.tell(&format!("verify -o {output}"), 100);
+    }
+    let (code, stdout, stderr) = place.run(&mut place.command(), "verify -o json", "");
+    assert_eq!(code, 100, "{stderr}");
+    let found: Vec<Value> =
+        stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let expected = [
+        ("shop.OrderPaid", "1.1.0", "ERROR_REASON_INVALID_SCHEMA", "INVALID_SCHEMA"),
+        (
+            "shop.OrderPlaced",
+            "1.1.0",
+            "ERROR_REASON_SCHEMA_INCOMPATIBLE",
+            "PROTOBUF_FIELD_TYPE_CHANGED",
+        ),
+    ];
+    assert_eq!(found.len(), expected.len(), "{stdout}");
+    for (it, (subject, version, reason, rule)) in found.iter().zip(expected) {
+        let named = (&it["schema"]["subject"], &it["schema"]["version"], &it["refusalReason"]);
+        assert_eq!(named, (&subject.into(), &version.into(), &reason.into()), "{it}");
+        assert_eq!(it["report"]["findings"][0]["rule"], rule, "{it}");
     }
     place.tell("verify shop.OrderPl", 100);
     place.tell("verify other. -o json", 0);

@@ -19,7 +19,8 @@ use super::super::{
 };
 
 impl Manifest {
-    /// Its schemas, each with its files by the id that it has there. One without a version is the first of its subject.
+    /// Its schemas, each with its files by the id that it has there. One without a version is the
+    /// first of its subject.
     pub fn catalog(self) -> Result<(Catalog, HashMap<u32, Source>), Failure> {
         let mut planned = Vec::with_capacity(self.schemas.len());
         for schema in self.schemas {
@@ -100,8 +101,8 @@ fn resolve(
         Selector::Exactly(exactly) => exactly == version,
         Selector::Best(requirement) => requirement.matches(version),
     };
-    let of_subject = planned.iter().filter(|(name, ..)| name.as_str() == reference.subject);
-    let (subject, version, _) = of_subject.filter(|(_, version, _)| means(version)).next_back()?;
+    let mut of_subject = planned.iter().filter(|(name, ..)| name.as_str() == reference.subject);
+    let (subject, version, _) = of_subject.rfind(|(_, version, _)| means(version))?;
     let name = reference.name.clone();
     Some(Reference { name, subject: subject.clone(), version: version.clone() })
 }
