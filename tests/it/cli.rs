@@ -179,7 +179,8 @@ async fn payloads_that_are_no_json_are_copied_to_the_byte() {
         assert_eq!(contents(topic).await, written, "{topic}");
     }
     // A real JSON string is one all the same, and broken JSON is bytes.
-    let data = |at: usize| json_lines(lines.text())[at].clone();
+    // One line at a time: no `Value` holds the 1e400 of another.
+    let data = |at: usize| json_lines(lines.text().lines().nth(at).unwrap())[0].clone();
     assert_eq!((&data(16)["data"], &data(16)["data_base64"]), (&"".into(), &Value::Null));
     assert_eq!((&data(1)["data"], &data(1)["data_base64"]), (&Value::Null, &"eyJhIjo=".into()));
     assert_eq!((&data(4)["data"], &data(4)["data_base64"]), (&Value::Null, &"".into()));
