@@ -19,7 +19,7 @@ test: lint ## Everything that CI runs: formatting, lints, the contract, document
 	cargo test --workspace --no-fail-fast
 	@[ "$${CI:-}" != true ] || $(MAKE) --no-print-directory bare
 
-bare: build ## Both commands in bare Debian systems, the part that takes minutes (as root; scripts/bare.sh has the rest)
+bare: prerequisites ## The prerequisites in bare Debian systems (as root; scripts/bare.sh has the rest)
 	@scripts/bare.sh ci
 
 lint: rocksdb format clippy proto docs ## All but the tests

@@ -254,7 +254,7 @@ full_trixie() { from_nothing trixie; }
 selected=()
 case ${1:-} in
   '') for entry in "${CASES[@]}"; do selected+=("${entry%%:*}"); done ;;
-  ci) selected=(bookworm_root trixie_user cpp_only no_venv) ;;
+  ci) selected=(bookworm_sudo trixie_user cpp_only no_venv) ;;
   full) for entry in "${FULL[@]}"; do selected+=("${entry%%:*}"); done ;;
   list)
     printf '%s\n' "${CASES[@]}" "${FULL[@]}" | sed 's/:/: /'
