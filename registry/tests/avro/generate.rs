@@ -70,6 +70,17 @@ pub struct Maker<'r> {
 
 /// A schema: most often a record.
 pub fn schema(rng: &mut Rng) -> Value {
+    // A name may stand before the branch that declares it; then another one is drawn.
+    for _ in 0..100 {
+        let made = draw(rng);
+        if crate::pairs::parse(&made).is_some() {
+            return made;
+        }
+    }
+    panic!("100 schemas in a row that are none")
+}
+
+fn draw(rng: &mut Rng) -> Value {
     let namespaced = rng.once_in(3);
     let mut maker = Maker { namespaced, ..Maker::new(rng, 0) };
     if maker.rng.once_in(8) { maker.of(3) } else { maker.record(3) }
