@@ -43,7 +43,7 @@ bench: build ## The benches, with their limits measured beside them
 build: rocksdb ## The binary, in the profile that the tests use
 	@scripts/step.sh build cargo build
 
-rocksdb: prerequisites ## RocksDB, once: three minutes on two cores
+rocksdb: prerequisites ## RocksDB, once: about 8 minutes on two cores
 	@scripts/rocksdb.sh
 
 prerequisites:

@@ -282,6 +282,8 @@ for name in "${selected[@]}"; do
   started=$SECONDS
   result=0
   TIDINGS_BARE_SYSTEM=$system unshare --mount --propagation private "$0" "$name" || result=$?
+  # `rm` would go through a mount, into what belongs to the machine.
+  ! grep -qF " $system/" /proc/self/mounts || fail "$system has mounts, and is not deleted"
   rm -rf --one-file-system "$system"
   [ "$result" = 0 ] || exit "$result"
   say "ok: $name, $((SECONDS - started)) s"

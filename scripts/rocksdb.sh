@@ -2,7 +2,7 @@
 # Compiles RocksDB once, for every profile and every clone, and writes .cargo/config.toml so that cargo links it.
 #
 # The sources are those that the crate librocksdb-sys brings. Its build script compiles 342 files one by one, each with
-# the same headers: 30 minutes on two cores. Here they are included into about a dozen files, which takes 3 minutes.
+# the same headers: 30 minutes on two cores. Here they are included into about a dozen files, which takes about 8 minutes.
 # The library lies in the cache under a name made of all that it depends on, so that another version, compiler or flag
 # gets a library of its own. ROCKSDB_LIB_DIR in the environment names a library to be used instead.
 #

@@ -365,7 +365,7 @@ impl From<&Refusal> for v1::ErrorReason {
             Refusal::TooLow { .. } => Self::VersionTooLow,
             Refusal::LeavesBehind(_) => Self::ConsumersLeftBehind,
             Refusal::Taken { .. } => Self::VersionTaken,
-            // Its text names the schema, which is all that an operator needs; nobody else can do anything.
+            // Its text names the schema, which is all that an operator needs.
             Refusal::Unreadable(_) => Self::Internal,
         }
     }

@@ -36,7 +36,7 @@ impl Edits {
         self.exact.insert(spot, assertions);
     }
 
-    /// The name of a member that has none of `others`; one that is there already is told apart by `mark`.
+    /// The name of a member that has none of `others`; `mark` distinguishes it from existing ones.
     pub(crate) fn name(
         &mut self,
         spot: u32,

@@ -227,7 +227,7 @@ pub(crate) fn value_key(value: &Value) -> String {
     })
 }
 
-/// The same, with numbers as somebody else writes them.
+/// The same, with numbers spelled in another way.
 pub(crate) fn value_key_by(value: &Value, number: &dyn Fn(&Value) -> Option<String>) -> String {
     let mut key = String::new();
     write_key(value, number, &mut key);

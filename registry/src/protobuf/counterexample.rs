@@ -24,7 +24,7 @@ use super::{
     wire::{Layout, Scalar},
 };
 
-/// Findings that get one. Nobody reads that many.
+/// Findings that get one: more than a person reads.
 const FINDINGS_MAX: usize = 50;
 /// Largest payload.
 const BYTES_MAX: usize = 1_024;

@@ -31,7 +31,7 @@ impl DeclaredOptions {
     /// The options of the declaration at a path: fields and indices in turn, from the file down. None: it has none.
     pub(super) fn at(&self, file: &str, path: &[i32]) -> Option<DynamicMessage> {
         let mut options = self.get(file, path)?.clone();
-        // What was not understood while linking is gone by now.
+        // Linking has removed what it did not understand.
         options.clear_field_by_name("uninterpreted_option");
         Some(options)
     }
