@@ -12,6 +12,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import zipfile
 
 SERIALIZED = re.compile(r"""(?:AddSerializedFile\(|serialized_pb=)(b'(?:[^'\\]|\\.)*'|b"(?:[^"\\]|\\.)*")""")
@@ -32,19 +33,23 @@ def main(package: str, releases: str, folder: pathlib.Path) -> None:
         target = folder / f"{package}-{release}.binpb"
         if target.exists():
             continue
-        wheels = folder / f"{package}-{release}"
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-             "--only-binary", ":all:", "--dest", wheels, f"{package}=={release}"],
-            check=True,
-        )
-        (wheel,) = wheels.glob("*.whl")
-        with zipfile.ZipFile(wheel) as files:
-            texts = [files.read(name).decode() for name in sorted(files.namelist()) if name.endswith("_pb2.py")]
+        with tempfile.TemporaryDirectory() as wheels:
+            subprocess.run(
+                [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+                 "--only-binary", ":all:", "--dest", wheels, f"{package}=={release}"],
+                check=True,
+            )
+            (wheel,) = pathlib.Path(wheels).glob("*.whl")
+            with zipfile.ZipFile(wheel) as files:
+                names = [name for name in sorted(files.namelist()) if name.endswith("_pb2.py")]
+                texts = [files.read(name).decode() for name in names]
         found = [SERIALIZED.search(text) for text in texts]
         if not all(found) or not found:
             raise SystemExit(f"{package} {release}: a generated file has no descriptor where it was expected")
-        target.write_bytes(b"".join(length_delimited(ast.literal_eval(match[1])) for match in found))
+        # Whoever finds the file finds all of it.
+        part = target.with_suffix(".part")
+        part.write_bytes(b"".join(length_delimited(ast.literal_eval(match[1])) for match in found))
+        part.rename(target)
 
 
 if __name__ == "__main__":

@@ -324,7 +324,7 @@ impl From<Found> for v1::Finding {
             column: place.column,
             witness_path: shown.pointer,
             witness_fragment: shown.fragment,
-            witness_bytes: u32::try_from(shown.bytes).unwrap_or(u32::MAX),
+            witness_size_bytes: u32::try_from(shown.bytes).unwrap_or(u32::MAX),
         }
     }
 }

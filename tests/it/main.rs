@@ -8,6 +8,7 @@ mod cli;
 mod clients;
 mod compiled_clients;
 mod consumers;
+mod contract;
 mod corruption;
 mod drain;
 mod errors;

@@ -18,7 +18,10 @@ use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
 use crate::harness::{Options, PATIENCE, Server, assert_refused, metadata, reason, within};
-use crate::{clients::succeed, toolchain::toolchain};
+use crate::{
+    clients::{succeed, tool},
+    toolchain::toolchain,
+};
 
 pub type Client = SchemaRegistryServiceClient<Channel>;
 
@@ -637,10 +640,7 @@ async fn releases_of_a_public_api_register_one_after_the_other() {
     }
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("descriptors");
     std::fs::create_dir_all(&folder).unwrap();
-    let python = folder.join("python/bin/python3");
-    if !python.exists() {
-        succeed(Command::new("python3").args(["-m", "venv"]).arg(folder.join("python")));
-    }
+    let python = tool("python");
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/descriptors.py");
     let releases = RELEASES.join(",");
     succeed(Command::new(python).arg(script).args(["opentelemetry-proto", &releases]).arg(&folder));

@@ -50,7 +50,6 @@ pub(crate) fn build(
         weight: 0,
         dynamic: HashMap::new(),
         recursive: 0,
-        unevaluated: false,
         faults: Vec::new(),
     };
     for (index, value) in resources.documents.iter().enumerate() {
@@ -89,8 +88,6 @@ struct Builder<'a> {
     /// How often a dynamic anchor is set: set once, it is an anchor like any other.
     dynamic: HashMap<String, usize>,
     recursive: usize,
-    /// Whether some schema asks what others evaluate.
-    unevaluated: bool,
     faults: Vec<Fault>,
 }
 
@@ -119,8 +116,6 @@ impl<'a> Builder<'a> {
                 if members.get("$recursiveAnchor") == Some(&Value::Bool(true)) {
                     self.recursive += 1;
                 }
-                self.unevaluated |= members.contains_key("unevaluatedProperties")
-                    || members.contains_key("unevaluatedItems");
                 for (name, value) in members {
                     self.note(document, Some(spot), name, value);
                 }
@@ -555,10 +550,8 @@ impl<'a> Builder<'a> {
         {
             let then = self.child(members, "then", resolver, draft);
             let otherwise = self.child(members, "else", resolver, draft);
-            // Alone it refuses nothing, and yet what it takes counts as evaluated.
-            if then.is_some() || otherwise.is_some() || self.unevaluated {
-                logic.condition = Some(Condition { when, then, otherwise });
-            }
+            // Alone it refuses nothing, and yet what it names is declared, and what it takes counts as evaluated.
+            logic.condition = Some(Condition { when, then, otherwise });
         }
         let some = !logic.all_of.is_empty()
             || !logic.any_of.is_empty()

@@ -105,7 +105,7 @@ mod tests {
             witness: "w".repeat(1_000),
             witness_path: "/a".into(),
             witness_fragment: "f".repeat(150),
-            witness_bytes: 1_000,
+            witness_size_bytes: 1_000,
             ..Finding::default()
         };
         let affected = AffectedConsumer { reason: "r".repeat(1_000), ..Default::default() };
@@ -138,7 +138,7 @@ mod tests {
         let mut whole = report(60, 0);
         for finding in whole.findings.iter_mut().step_by(2) {
             finding.witness = "w".repeat(60_000);
-            finding.witness_bytes = 60_000;
+            finding.witness_size_bytes = 60_000;
         }
         let cut = fit(whole.clone(), 300_000);
         assert!(cut.encoded_len() <= 300_000);
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(cut.findings.iter().filter(carried).count(), 3);
         assert!(cut.findings.iter().take(5).step_by(2).all(|it| carried(&it)), "the first stay");
         for (before, after) in whole.findings.iter().zip(&cut.findings) {
-            assert!(before.witness_bytes > 10_000 || !after.witness.is_empty());
+            assert!(before.witness_size_bytes > 10_000 || !after.witness.is_empty());
             let rest = Finding { witness: String::new(), ..before.clone() };
             assert_eq!(Finding { witness: String::new(), ..after.clone() }, rest);
         }

@@ -332,14 +332,14 @@ fn key(finding: &Finding) -> (&str, &str, &str, u32, u32, &str) {
 
 /// The counterexample: whole where it is short, else the part of it that counts.
 fn payload(finding: &Finding) -> String {
-    let Finding { witness, witness_path, witness_fragment, witness_bytes, .. } = finding;
+    let Finding { witness, witness_path, witness_fragment, witness_size_bytes, .. } = finding;
     let is_short = witness.chars().nth(PAYLOAD_CHARS_MAX).is_none();
-    if is_short && !witness.is_empty() || *witness_bytes == 0 {
+    if is_short && !witness.is_empty() || *witness_size_bytes == 0 {
         return cut(witness, PAYLOAD_CHARS_MAX);
     }
     let whole = match witness.as_str() {
-        "" => format!("the whole has {witness_bytes} bytes"),
-        _ => format!("the whole has {witness_bytes} bytes: -o json"),
+        "" => format!("the whole has {witness_size_bytes} bytes"),
+        _ => format!("the whole has {witness_size_bytes} bytes: -o json"),
     };
     let place = match witness_path.as_str() {
         "" => String::new(),
@@ -513,13 +513,13 @@ mod tests {
             witness: whole,
             witness_path: "/a/b".into(),
             witness_fragment: "1".into(),
-            witness_bytes: bytes,
+            witness_size_bytes: bytes,
             ..Finding::default()
         };
         assert_eq!(payload(&long), "at /a/b: 1 (the whole has 520 bytes: -o json)");
         let dropped = Finding { witness: String::new(), ..long.clone() };
         assert_eq!(payload(&dropped), "at /a/b: 1 (the whole has 520 bytes)");
-        let short = Finding { witness: "{}".into(), witness_bytes: 2, ..long };
+        let short = Finding { witness: "{}".into(), witness_size_bytes: 2, ..long };
         assert_eq!(payload(&short), "{}");
         assert_eq!(payload(&Finding::default()), "");
     }

@@ -81,7 +81,7 @@ fn finding(against: &str) -> Finding {
         column: 3,
         witness_path: "/total".into(),
         witness_fragment: "1".into(),
-        witness_bytes: 12,
+        witness_size_bytes: 12,
     }
 }
 
@@ -118,7 +118,7 @@ fn fine(subject: &str) -> CompatibilityReport {
         witness: String::new(),
         witness_path: String::new(),
         witness_fragment: String::new(),
-        witness_bytes: 0,
+        witness_size_bytes: 0,
         line: 8,
         ..finding("1.2.0")
     };
