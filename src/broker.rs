@@ -19,7 +19,8 @@ mod wanted;
 
 use std::{sync::Arc, time::Duration};
 
-use tidings_registry::{catalog::Catalog, format::Schema, schema::Registered, schemas::Schemas};
+use tidings_registry::{catalog::Catalog, schema::Registered, schemas::Schemas};
+use tidings_schema::schema::Schema;
 use tokio_util::sync::CancellationToken;
 
 use crate::{

@@ -9,13 +9,13 @@ use tidings::proto::events::v1::{
     AcceptedSchema, CreateTopicRequest, Edge, SchemaEnforcement, SchemaSelection, Topic,
     topic_service_client::TopicServiceClient,
 };
-use tidings_registry::{
+use tidings_registry::proto::v1::{
+    Compatibility, Definition, RegisterSchemaRequest, SchemaDraft, SchemaFormat, definition::Form,
+    schema_registry_service_client::SchemaRegistryServiceClient,
+};
+use tidings_schema::{
     definition as schemas,
-    format::{Format, Schema},
-    proto::v1::{
-        Compatibility, Definition, RegisterSchemaRequest, SchemaDraft, SchemaFormat,
-        definition::Form, schema_registry_service_client::SchemaRegistryServiceClient,
-    },
+    schema::{Format, Schema},
 };
 
 use crate::{

@@ -16,13 +16,15 @@ use tidings_registry::{
     catalog::plan::Draft,
     client::{self, Client},
     consumer::{ConsumerName, Word, book::CONSUMERS_MAX},
-    definition::Definition,
-    finding::Options,
-    format::{Format, Schema},
     proto::v1::{GetSchemaRequest, ListSubjectsRequest, SubjectVersion, get_schema_request::By},
     registry::Registry,
     service::Service,
     subject::SubjectName,
+};
+use tidings_schema::{
+    definition::Definition,
+    finding::Options,
+    schema::{Format, Schema},
 };
 use tokio::sync::watch;
 

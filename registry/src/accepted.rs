@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use semver::VersionReq;
 
-use crate::{subject::SubjectName, version};
+use crate::subject::SubjectName;
+use tidings_schema::version;
 
 /// Most entries.
 pub const ACCEPTED_MAX: usize = 100;

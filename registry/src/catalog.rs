@@ -1,5 +1,6 @@
 //! Everything that is registered, as of one revision. Never changed: a write makes the next one.
 
+pub mod impact;
 mod messages;
 pub mod plan;
 pub mod replay;
@@ -13,11 +14,13 @@ use std::{
 use semver::Version;
 
 use crate::{
-    definition::{DEFINITION_BYTES_MAX, Import, InvalidSchema},
     error::{NotFound, Unreadable},
-    format::Schema,
     schema::{Reference, Registered},
     subject::{Subject, SubjectName},
+};
+use tidings_schema::{
+    definition::{DEFINITION_BYTES_MAX, Import, InvalidSchema},
+    schema::Schema,
     version::Selector,
 };
 
@@ -224,14 +227,4 @@ impl Catalog {
         let nearest = subjects.filter_map(similar).max_by(|one, other| one.0.total_cmp(&other.0));
         nearest.map(|(_, name)| name)
     }
-}
-
-/// The versions of a list in words: the newest few.
-pub fn in_words<'a>(versions: impl DoubleEndedIterator<Item = &'a Version>) -> String {
-    const SHOWN: usize = 10;
-    let mut newest: Vec<String> = versions.rev().take(SHOWN + 1).map(Version::to_string).collect();
-    if newest.len() > SHOWN {
-        newest[SHOWN] = "…".into();
-    }
-    newest.join(", ")
 }

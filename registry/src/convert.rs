@@ -9,19 +9,33 @@ use prost_types::Timestamp;
 use semver::Version;
 
 use crate::{
-    affected::LeftBehind,
-    compatibility::{Found, Level, Report},
     consumer::{Need, Origin},
-    definition::{Definition, Form, Place},
     error::Refusal,
-    finding::{ContentModel, Direction, Severity, Surface, Verdict},
-    format::Format,
+    impact::{AffectedConsumer, Impact},
     proto::v1,
     schema::{Fingerprint, Reference, Registered, State},
     service::report::shorten,
     subject::{Subject, SubjectName},
+};
+use tidings_schema::{
+    definition::{Definition, Form, Place},
+    finding::{ContentModel, Direction, Severity, Surface, Verdict},
+    schema::Format,
     version::Bump,
 };
+use tidings_schema::{
+    level::Level,
+    report::{Found, Report},
+};
+
+/// An enum of the contract as its value.
+pub trait FromProto: Sized {
+    /// The value of a number; `None` for the unspecified one.
+    ///
+    /// # Errors
+    /// The number is unknown: the message says which.
+    fn from_proto(number: i32) -> Result<Option<Self>, String>;
+}
 
 impl From<Format> for v1::SchemaFormat {
     fn from(format: Format) -> Self {
@@ -33,12 +47,8 @@ impl From<Format> for v1::SchemaFormat {
     }
 }
 
-impl Format {
-    /// None: not said. A number that is not known is an error.
-    ///
-    /// # Errors
-    /// In words.
-    pub fn from_proto(number: i32) -> Result<Option<Self>, String> {
+impl FromProto for Format {
+    fn from_proto(number: i32) -> Result<Option<Self>, String> {
         Ok(match known::<v1::SchemaFormat>(number)? {
             v1::SchemaFormat::Unspecified => None,
             v1::SchemaFormat::Protobuf => Some(Self::Protobuf),
@@ -62,12 +72,8 @@ impl From<Level> for v1::Compatibility {
     }
 }
 
-impl Level {
-    /// None: not said.
-    ///
-    /// # Errors
-    /// In words, where the number is not known.
-    pub fn from_proto(number: i32) -> Result<Option<Self>, String> {
+impl FromProto for Level {
+    fn from_proto(number: i32) -> Result<Option<Self>, String> {
         Ok(match known::<v1::Compatibility>(number)? {
             v1::Compatibility::Unspecified => None,
             v1::Compatibility::None => Some(Self::None),
@@ -90,12 +96,8 @@ impl From<ContentModel> for v1::ContentModel {
     }
 }
 
-impl ContentModel {
-    /// None: not said.
-    ///
-    /// # Errors
-    /// In words, where the number is not known.
-    pub fn from_proto(number: i32) -> Result<Option<Self>, String> {
+impl FromProto for ContentModel {
+    fn from_proto(number: i32) -> Result<Option<Self>, String> {
         Ok(match known::<v1::ContentModel>(number)? {
             v1::ContentModel::Unspecified => None,
             v1::ContentModel::Lenient => Some(Self::Lenient),
@@ -113,12 +115,8 @@ impl From<Surface> for v1::Surface {
     }
 }
 
-impl Surface {
-    /// None: not said.
-    ///
-    /// # Errors
-    /// In words, where the number is not known.
-    pub fn from_proto(number: i32) -> Result<Option<Self>, String> {
+impl FromProto for Surface {
+    fn from_proto(number: i32) -> Result<Option<Self>, String> {
         Ok(match known::<v1::Surface>(number)? {
             v1::Surface::Unspecified => None,
             v1::Surface::WireJson => Some(Self::WireJson),
@@ -138,12 +136,8 @@ impl From<Bump> for v1::Bump {
     }
 }
 
-impl Bump {
-    /// None: not said.
-    ///
-    /// # Errors
-    /// In words, where the number is not known.
-    pub fn from_proto(number: i32) -> Result<Option<Self>, String> {
+impl FromProto for Bump {
+    fn from_proto(number: i32) -> Result<Option<Self>, String> {
         Ok(match known::<v1::Bump>(number)? {
             v1::Bump::Unspecified => None,
             v1::Bump::None => Some(Self::None),
@@ -164,12 +158,8 @@ impl From<State> for v1::VersionState {
     }
 }
 
-impl State {
-    /// None: not said.
-    ///
-    /// # Errors
-    /// In words, where the number is not known.
-    pub fn from_proto(number: i32) -> Result<Option<Self>, String> {
+impl FromProto for State {
+    fn from_proto(number: i32) -> Result<Option<Self>, String> {
         Ok(match known::<v1::VersionState>(number)? {
             v1::VersionState::Unspecified => None,
             v1::VersionState::Active => Some(Self::Active),
@@ -237,7 +227,7 @@ impl TryFrom<v1::Schema> for Registered {
             format: Format::from_proto(schema.format)?.ok_or_else(|| missing("format"))?,
             definition: schema
                 .definition
-                .and_then(Definition::from_proto)
+                .and_then(definition)
                 .ok_or_else(|| missing("definition"))?,
             references,
             fingerprint: Fingerprint::parse(&schema.fingerprint)
@@ -340,14 +330,20 @@ impl From<Report> for v1::CompatibilityReport {
             next_version: text(report.next.as_ref()),
             total_findings: u32::try_from(report.findings.len()).unwrap_or(u32::MAX),
             findings: report.findings.into_iter().map(v1::Finding::from).collect(),
-            total_affected_consumers: u32::try_from(report.affected.total).unwrap_or(u32::MAX),
-            affected_consumers: report
-                .affected
-                .listed
-                .into_iter()
-                .map(v1::AffectedConsumer::from)
-                .collect(),
+            total_affected_consumers: 0,
+            affected_consumers: Vec::new(),
             identical_version: text(report.identical.as_ref()),
+        }
+    }
+}
+
+impl From<Impact> for v1::CompatibilityReport {
+    fn from(Impact { report, affected }: Impact) -> Self {
+        let listed = affected.listed.into_iter();
+        Self {
+            total_affected_consumers: u32::try_from(affected.total).unwrap_or(u32::MAX),
+            affected_consumers: listed.map(v1::AffectedConsumer::from).collect(),
+            ..report.into()
         }
     }
 }
@@ -371,8 +367,8 @@ impl From<&Refusal> for v1::ErrorReason {
     }
 }
 
-impl From<LeftBehind> for v1::AffectedConsumer {
-    fn from(it: LeftBehind) -> Self {
+impl From<AffectedConsumer> for v1::AffectedConsumer {
+    fn from(it: AffectedConsumer) -> Self {
         let consumer = v1::Consumer { connected: it.is_connected, ..v1::Consumer::from(&it.need) };
         Self { consumer: Some(consumer), reason: it.reason }
     }
@@ -402,12 +398,8 @@ impl From<Origin> for v1::ConsumerOrigin {
     }
 }
 
-impl Origin {
-    /// None: not said.
-    ///
-    /// # Errors
-    /// In words, where the number is not known.
-    pub fn from_proto(number: i32) -> Result<Option<Self>, String> {
+impl FromProto for Origin {
+    fn from_proto(number: i32) -> Result<Option<Self>, String> {
         Ok(match known::<v1::ConsumerOrigin>(number)? {
             v1::ConsumerOrigin::Unspecified => None,
             v1::ConsumerOrigin::Declared => Some(Self::Declared),
@@ -429,16 +421,14 @@ impl From<Definition> for v1::Definition {
     }
 }
 
-impl Definition {
-    /// None: there is neither a text nor a descriptor set.
-    pub fn from_proto(definition: v1::Definition) -> Option<Self> {
-        let form = match definition.form? {
-            v1::definition::Form::Text(text) => Form::Text(text),
-            v1::definition::Form::DescriptorSet(bytes) => Form::DescriptorSet(bytes),
-        };
-        let files = definition.files.into_iter().collect::<BTreeMap<_, _>>();
-        Some(Self { form, files, message_name: definition.message_name })
-    }
+/// `None`: neither a text nor a descriptor set is given.
+pub fn definition(definition: v1::Definition) -> Option<Definition> {
+    let form = match definition.form? {
+        v1::definition::Form::Text(text) => Form::Text(text),
+        v1::definition::Form::DescriptorSet(bytes) => Form::DescriptorSet(bytes),
+    };
+    let files = definition.files.into_iter().collect::<BTreeMap<_, _>>();
+    Some(Definition { form, files, message_name: definition.message_name })
 }
 
 /// A time as the contract has it.

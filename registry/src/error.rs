@@ -2,7 +2,9 @@
 
 use semver::Version;
 
-use crate::{affected::Affected, compatibility::Report, definition::Fault};
+use crate::impact::{Affected, Impact};
+use tidings_schema::definition::Fault;
+use tidings_schema::report::Report;
 
 /// What was asked for is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +21,7 @@ pub enum NotFound {
     #[error(
         "subject \"{subject}\" has no version {}; it has {}",
         if version.is_empty() { "that is not retired" } else { version },
-        crate::catalog::in_words(registered.iter())
+        tidings_schema::version::list(registered.iter())
     )]
     Version {
         /// The subject.
@@ -96,8 +98,8 @@ pub enum Refusal {
         given: String,
     },
     /// It breaks what the subject's compatibility promises.
-    #[error("{}", incompatible(.0))]
-    Incompatible(Box<Report>),
+    #[error("{}", incompatible(&.0.report))]
+    Incompatible(Box<Impact>),
     /// The declared version is less than what the change asks for, or than what its line has.
     #[error("version {declared} is too low: {reason}")]
     TooLow {
@@ -108,11 +110,11 @@ pub enum Refusal {
         /// Why.
         reason: String,
         /// What was found.
-        report: Box<Report>,
+        impact: Box<Impact>,
     },
     /// Consumers would be left behind.
     #[error("{}", left_behind(&.0.affected))]
-    LeavesBehind(Box<Report>),
+    LeavesBehind(Box<Impact>),
     /// The declared version is another schema, or was once.
     #[error(
         "version {version} of \"{subject}\" is another schema: versions are immutable, and never used again"
@@ -132,11 +134,27 @@ pub enum Refusal {
 
 impl Refusal {
     /// What was found, where it was compared at all.
-    pub fn report(&self) -> Option<&Report> {
+    pub fn impact(&self) -> Option<&Impact> {
         match self {
-            Self::Incompatible(report)
-            | Self::TooLow { report, .. }
-            | Self::LeavesBehind(report) => Some(report),
+            Self::Incompatible(impact)
+            | Self::TooLow { impact, .. }
+            | Self::LeavesBehind(impact) => Some(impact),
+            Self::Invalid(_)
+            | Self::TooLarge { .. }
+            | Self::Field { .. }
+            | Self::Reference { .. }
+            | Self::Format { .. }
+            | Self::Taken { .. }
+            | Self::Unreadable(_) => None,
+        }
+    }
+
+    /// The same, to complete it.
+    pub(crate) fn impact_mut(&mut self) -> Option<&mut Impact> {
+        match self {
+            Self::Incompatible(impact)
+            | Self::TooLow { impact, .. }
+            | Self::LeavesBehind(impact) => Some(impact),
             Self::Invalid(_)
             | Self::TooLarge { .. }
             | Self::Field { .. }

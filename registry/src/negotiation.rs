@@ -12,8 +12,8 @@ use semver::{Version, VersionReq};
 use crate::{
     schema::{Registered, State},
     subject::Subject,
-    version::Line,
 };
+use tidings_schema::version::Line;
 
 /// A registered version, as far as it matters here.
 pub trait Offered {

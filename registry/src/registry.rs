@@ -11,20 +11,21 @@ use semver::Version;
 use tokio::sync::watch;
 
 use crate::{
-    affected::{self, Affected, offers},
     catalog::{
         Catalog,
+        impact::{self, offers},
         plan::{Decision, Draft, Planned},
     },
     consumer::book::Book,
     convert::timestamp,
     error::{Damaged, OpenError, Refusal, StorageError, WriteError},
+    impact::Affected,
     proto::v1::{self, watch_registry_response::Change},
     schema::{Registered, State},
     store::{Aside, Commit, Store},
     subject::{Settings, Subject, SubjectName},
-    version::Selector,
 };
+use tidings_schema::version::Selector;
 
 pub mod consumers;
 mod verify;
@@ -131,19 +132,13 @@ impl Registry {
         now: Timestamp,
     ) -> Result<Applied, WriteError> {
         let catalog = self.catalog();
-        let (mut planned, next) = plan(&catalog, drafts, now)?;
-        let book = self.consumers();
-        for one in &mut planned {
-            affected::weigh(&next.catalog, &book, one, is_forced, now);
-        }
+        let (planned, _) = plan(&catalog, drafts, &self.consumers(), is_forced, now)?;
         Ok(Applied { planned, revision: catalog.revision })
     }
 
     /// What one draft would become.
     pub fn check(&self, catalog: &Catalog, draft: &Draft, now: Timestamp) -> Planned {
-        let mut planned = catalog.plan(draft, now);
-        affected::weigh(catalog, &self.consumers(), &mut planned, false, now);
-        planned
+        catalog.plan(draft, &self.consumers(), false, now)
     }
 
     /// Registers all drafts or none. `force` is why it goes on although consumers are left behind.
@@ -164,12 +159,11 @@ impl Registry {
         {
             return Err(WriteError::RevisionMoved { expected, actual: catalog.revision });
         }
-        let (mut planned, mut next) = plan(&catalog, drafts, now)?;
-        let book = self.consumers();
-        for one in &mut planned {
-            affected::weigh(&next.catalog, &book, one, force.is_some(), now);
+        let (mut planned, mut next) =
+            plan(&catalog, drafts, &self.consumers(), force.is_some(), now)?;
+        for one in &planned {
             if let (Some(reason), Decision::Register(registered)) = (force, &one.decision) {
-                next.is_forced(registered.id, reason, &one.report.affected);
+                next.record_force(registered.id, reason, &one.impact.affected);
             }
         }
         let is_refused = |it: &Planned| matches!(it.decision, Decision::Refused(_));
@@ -234,7 +228,7 @@ impl Registry {
         let book = self.consumers();
         let before = &subject;
         let change =
-            affected::Change { catalog: &catalog, before, after: Vec::new(), proposed: None };
+            impact::Change { catalog: &catalog, before, after: Vec::new(), proposed: None };
         let affected = change.affected(&book, now);
         if force.is_none() && !affected.is_empty() {
             return Err(WriteError::LeavesBehind(affected));
@@ -248,7 +242,7 @@ impl Registry {
         subject.unreadable.clear();
         let mut next = Next::new(&catalog);
         next.subject(subject, now, |subject| Change::SubjectDeleted(subject.name.to_string()));
-        next.last_is_forced(force, &affected);
+        next.record_force_of_last(force, &affected);
         self.commit(&writer, next)
     }
 
@@ -282,7 +276,7 @@ impl Registry {
         subject.versions.insert(version.clone(), Arc::clone(&registered));
         let book = self.consumers();
         let after = offers(&subject);
-        let change = affected::Change { catalog: &catalog, before, after, proposed: None };
+        let change = impact::Change { catalog: &catalog, before, after, proposed: None };
         let affected = change.affected(&book, now);
         if force.is_none() && !affected.is_empty() {
             return Err(WriteError::LeavesBehind(affected));
@@ -292,7 +286,7 @@ impl Registry {
         next.catalog.put_schema(Arc::clone(&registered));
         let change = v1::Schema::from(&*registered);
         next.subject(subject, now, |_| Change::VersionStateSet(change));
-        next.last_is_forced(force, &affected);
+        next.record_force_of_last(force, &affected);
         self.commit(&writer, next)?;
         Ok(registered)
     }
@@ -379,7 +373,7 @@ impl Next {
     }
 
     /// Notes with the last change that it went on although it left consumers behind.
-    fn last_is_forced(&mut self, force: Option<&str>, affected: &Affected) {
+    fn record_force_of_last(&mut self, force: Option<&str>, affected: &Affected) {
         if let Some(reason) = force.filter(|_| !affected.is_empty())
             && let Some(change) = self.changes.last_mut()
         {
@@ -388,7 +382,7 @@ impl Next {
     }
 
     /// The same with the registration of an id.
-    fn is_forced(&mut self, id: u32, reason: &str, affected: &Affected) {
+    fn record_force(&mut self, id: u32, reason: &str, affected: &Affected) {
         let registers = |it: &&mut v1::WatchRegistryResponse| matches!(&it.change, Some(Change::SchemaRegistered(schema)) if schema.id == id);
         if !affected.is_empty()
             && let Some(change) = self.changes.iter_mut().find(registers)
@@ -440,15 +434,18 @@ fn note_force(change: &mut v1::WatchRegistryResponse, reason: &str, affected: &A
 fn plan(
     catalog: &Catalog,
     drafts: &[Draft],
+    consumers: &Book,
+    is_forced: bool,
     now: Timestamp,
 ) -> Result<(Vec<Planned>, Next), WriteError> {
     let mut next = Next::new(catalog);
     let mut planned: Vec<Option<Planned>> = drafts.iter().map(|_| None).collect();
     for at in in_order(drafts)? {
         let draft = &drafts[at];
-        let one = next.catalog.plan(draft, now);
-        if let Decision::Register(registered) = &one.decision {
-            next.register(draft, registered, now);
+        let one = next.catalog.plan(draft, consumers, is_forced, now);
+        // Drafts behind one that affects consumers are planned as if it were registered: the answer has it all.
+        if let Some(candidate) = &one.candidate {
+            next.register(draft, candidate, now);
         }
         planned[at] = Some(one);
     }

@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use semver::Version;
 use sha2::{Digest as _, Sha256};
 
-use crate::{
+use crate::subject::SubjectName;
+use tidings_schema::{
     definition::{Definition, InvalidSchema},
-    format::{Format, Schema},
-    subject::SubjectName,
+    schema::{Format, Schema},
     version::Bump,
 };
 

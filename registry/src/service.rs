@@ -7,6 +7,7 @@ pub(crate) mod report;
 pub mod revision;
 pub(crate) mod status;
 
+use crate::convert::FromProto as _;
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -23,16 +24,19 @@ use self::{
 };
 use crate::{
     catalog::plan::{Decision, Draft, Planned},
-    compatibility::Level,
     convert::summary,
     error::WriteError,
-    finding::{ContentModel, Surface},
+    impact::Impact,
     proto::v1::{
         self, ErrorReason as Reason, schema_registry_service_server::SchemaRegistryService,
         schema_registry_service_server::SchemaRegistryServiceServer,
     },
     registry::{Applied, Registry},
     schema::{Registered, State},
+};
+use tidings_schema::level::Level;
+use tidings_schema::{
+    finding::{ContentModel, Surface},
     version,
 };
 
@@ -151,23 +155,21 @@ impl SchemaRegistryService for Service {
                     let registered = catalog.version(&draft.subject, selector, &asked);
                     let registered = registered.map_err(|error| status::not_found(&error))?;
                     let report = catalog.compare_with(&draft, registered);
-                    let mut report =
-                        report.map_err(|refusal| status::refused("schema.", &refusal))?;
-                    report.affected = planned.report.affected.clone();
-                    Some(report)
+                    let report = report.map_err(|refusal| status::refused("schema.", &refusal))?;
+                    Some(Impact { report, affected: planned.impact.affected.clone() })
                 }
             };
             Ok::<_, Status>((planned, against))
         });
         let (planned, against) = checked.await??;
-        let (report, refusal_reason) = match planned.decision {
-            Decision::Already(_) | Decision::Register(_) => (planned.report, Reason::Unspecified),
-            Decision::Refused(refusal) => match refusal.report() {
-                Some(report) => (report.clone(), Reason::from(&refusal)),
+        let (impact, refusal_reason) = match planned.decision {
+            Decision::Already(_) | Decision::Register(_) => (planned.impact, Reason::Unspecified),
+            Decision::Refused(refusal) => match refusal.impact() {
+                Some(impact) => (impact.clone(), Reason::from(&refusal)),
                 None => return Err(status::refused("schema.", &refusal)),
             },
         };
-        let report = Some(fit(against.unwrap_or(report).into(), REPORTS_BYTES_MAX));
+        let report = Some(fit(against.unwrap_or(impact).into(), REPORTS_BYTES_MAX));
         Ok(Response::new(v1::CheckSchemaResponse {
             report,
             acceptable: refusal_reason == Reason::Unspecified,
@@ -319,7 +321,7 @@ impl SchemaRegistryService for Service {
             })
         });
         let violations = validated.await??.err().unwrap_or_default();
-        let violation = |it: crate::definition::Violation| v1::PayloadViolation {
+        let violation = |it: tidings_schema::definition::Violation| v1::PayloadViolation {
             path: shorten(&it.path),
             message: shorten(&it.message),
         };
@@ -540,7 +542,7 @@ impl Service {
                 .is_some_and(|(it, newest)| it.id == newest.id),
             schema: registered.map(|it| schema(&it)),
             outcome: outcome.into(),
-            report: Some(fit(planned.report.into(), report_bytes_max)),
+            report: Some(fit(planned.impact.into(), report_bytes_max)),
             refusal_reason: refusal_reason.into(),
         }
     }
@@ -552,11 +554,14 @@ impl Service {
         let mut results = Vec::with_capacity(applied.planned.len());
         let mut refusals = Vec::new();
         for (at, mut planned) in applied.planned.into_iter().enumerate() {
-            if let Some(report) = planned.decision.report() {
-                planned.report = report.clone();
-            } else if let Decision::Refused(refusal) = planned.decision {
-                refusals.push((at, refusal));
-                continue;
+            if let Decision::Refused(refusal) = &planned.decision {
+                match refusal.impact() {
+                    Some(impact) => planned.impact = impact.clone(),
+                    None => {
+                        refusals.push((at, refusal.clone()));
+                        continue;
+                    }
+                }
             }
             results.push(self.result(planned, summary, share));
         }

@@ -18,6 +18,7 @@ mod consumers;
 pub mod logfile;
 mod witness;
 
+use crate::convert::FromProto as _;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -34,14 +35,16 @@ use serde::{Deserialize, Serialize};
 use self::witness::Witness;
 use crate::{
     catalog::Catalog,
-    compatibility::Level,
     consumer::book::{Book, Entries},
     error::{Damaged, OpenError, StorageError},
-    finding::{ContentModel, Surface},
-    format::Format,
     proto::v1,
     schema::Registered,
     subject::{Settings, Subject, SubjectName},
+};
+use tidings_schema::level::Level;
+use tidings_schema::{
+    finding::{ContentModel, Surface},
+    schema::Format,
 };
 
 /// The format of the directory.

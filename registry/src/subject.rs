@@ -6,11 +6,13 @@ use jiff::Timestamp;
 use semver::Version;
 
 use crate::{
-    compatibility::Level,
-    finding::{ContentModel, Options, Surface},
-    format::Format,
     negotiation,
     schema::{Registered, State},
+};
+use tidings_schema::level::Level;
+use tidings_schema::{
+    finding::{ContentModel, Options, Surface},
+    schema::Format,
     version::{Line, Selector},
 };
 

@@ -5,9 +5,8 @@ use std::{mem, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use quick_cache::{Weighter, sync::Cache};
-use tidings_registry::{
-    converter::Converter, definition::Violation, format::Schema, schema::Registered,
-};
+use tidings_registry::schema::Registered;
+use tidings_schema::{converter::Converter, definition::Violation, schema::Schema};
 
 use crate::model::{
     encoded::{Payload, any, tag, with_fields},

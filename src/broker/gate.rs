@@ -5,13 +5,15 @@ use std::{collections::HashMap, sync::Arc};
 
 use tidings_registry::{
     catalog::Catalog,
-    definition::Violation,
-    format::{Format, Schema},
     mirror::Away,
-    protobuf::{Messages, NoMessages},
     schema::{Registered, State},
     schemas::Schemas,
     subject::{Subject, SubjectName},
+};
+use tidings_schema::{
+    definition::Violation,
+    protobuf::{Messages, NoMessages},
+    schema::{Format, Schema},
     version::Selector,
 };
 
@@ -186,7 +188,7 @@ fn usable(subject: &Subject) -> String {
     let versions: Vec<_> = versions.map(|it| &it.version).collect();
     match versions.as_slice() {
         [] => "all of them are retired: register a new one".into(),
-        _ => format!("there are {}", tidings_registry::catalog::in_words(versions.into_iter())),
+        _ => format!("there are {}", tidings_schema::version::list(versions.into_iter())),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use serde_json::Value as Json;
-use tidings_registry::{format::Schema, json::rounded, schemas::Schemas};
+use tidings_registry::schemas::Schemas;
+use tidings_schema::{json::rounded, schema::Schema};
 
 use crate::{
     model::{

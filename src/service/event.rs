@@ -1,7 +1,7 @@
 //! An event on its way in: attributes lifted out of the map, defaults filled in, checked, hashed, encoded once.
 
 use prost::Message as _;
-use tidings_registry::version::Selector;
+use tidings_schema::version::Selector;
 
 use super::json;
 use crate::{

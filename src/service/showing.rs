@@ -4,9 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use prost::Message as _;
-use tidings_registry::{
-    format::Schema,
+use tidings_schema::{
     protobuf::{Messages, NoMessages},
+    schema::Schema,
 };
 
 use super::{delivery::Shown, view::View};

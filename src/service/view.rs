@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use prost::Message as _;
-use tidings_registry::{format::Schema, protobuf::Messages};
+use tidings_schema::{protobuf::Messages, schema::Schema};
 
 use super::json;
 use crate::{

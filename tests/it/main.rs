@@ -33,7 +33,7 @@ mod scripting_clients;
 mod sizes;
 mod streams;
 mod tidy;
-#[path = "../../registry/tests/clients/toolchain.rs"]
+#[path = "../../crates/schema/tests/clients/toolchain.rs"]
 mod toolchain;
 mod topics;
 mod torture;

@@ -6,10 +6,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::{
+use tidings_schema::{
     definition::{Definition, Form},
-    format::{Format, Schema},
     protobuf::{self, Messages},
+    schema::{Format, Schema},
 };
 
 use super::Catalog;

@@ -8,17 +8,24 @@ use std::{
 use jiff::Timestamp;
 use semver::Version;
 
-use super::Catalog;
+use super::{Catalog, impact::Change};
 use crate::{
-    compatibility::{Found, Level, Report},
-    definition::{DEFINITION_BYTES_MAX, Definition, Place},
+    consumer::book::Book,
     error::{Refusal, Unreadable},
-    finding::{ContentModel, Direction, Finding, Severity, Surface},
-    format::{Format, Schema},
-    protobuf,
+    impact::Impact,
     schema::{Fingerprint, Reference, Registered, State},
     subject::{Settings, Subject, SubjectName},
+};
+use tidings_schema::{
+    definition::{DEFINITION_BYTES_MAX, Definition, Place},
+    finding::{ContentModel, Direction, Finding, Severity, Surface},
+    protobuf,
+    schema::{Format, Schema},
     version::{self, Bump, FIRST, Line, Selector},
+};
+use tidings_schema::{
+    level::Level,
+    report::{Found, Report},
 };
 
 /// A schema that somebody proposes.
@@ -68,56 +75,73 @@ pub enum Decision {
     Refused(Refusal),
 }
 
-/// What becomes of a draft, and what was found.
+/// What becomes of a draft, and why.
 #[derive(Debug)]
 pub struct Planned {
     /// What becomes of it.
     pub decision: Decision,
-    /// What was found.
-    pub report: Report,
-    /// What it was decided about; None where that is no schema.
-    pub proposal: Option<Proposal>,
+    /// What it changes, and the consumers that it affects.
+    pub impact: Impact,
+    /// The version that it becomes, or would become if it affected no consumer.
+    pub candidate: Option<Arc<Registered>>,
 }
 
-impl Planned {
-    fn refused(report: Report, refusal: Refusal) -> Self {
-        Self { decision: Decision::Refused(refusal), report, proposal: None }
-    }
-}
-
-impl Decision {
-    /// The report that a refusal has.
-    pub fn report(&self) -> Option<&Report> {
-        match self {
-            Self::Refused(refusal) => refusal.report(),
-            Self::Already(_) | Self::Register(_) => None,
-        }
-    }
-}
-
-/// A draft that was read, and where it would go.
-#[derive(Debug)]
-pub struct Proposal {
-    /// The schema.
-    pub schema: Arc<Schema>,
-    /// The subject without it; None for the first version of one.
-    pub before: Option<Arc<Subject>>,
+/// What a draft is by its schema alone.
+pub(super) enum Assessment {
+    /// It is registered already.
+    Already(Arc<Registered>),
+    /// A version that its level allows.
+    Candidate(Arc<Registered>),
+    /// Not a version.
+    Refused(Refusal),
 }
 
 impl Catalog {
-    /// What would become of a draft.
-    pub fn plan(&self, draft: &Draft, now: Timestamp) -> Planned {
-        let report = Report::empty(draft.subject.as_str());
-        match self.read(draft) {
-            Ok(read) => {
-                let schema = Arc::clone(&read.schema);
-                let there = self.subject(&draft.subject).ok().cloned();
-                let mut planned = self.decide(draft, read, report, now);
-                planned.proposal = Some(Proposal { schema, before: there });
-                planned
+    /// What becomes of a draft: what it changes, then the consumers that this affects, then one decision. A draft that
+    /// affects consumers is refused unless it is forced.
+    pub fn plan(
+        &self,
+        draft: &Draft,
+        consumers: &Book,
+        is_forced: bool,
+        now: Timestamp,
+    ) -> Planned {
+        let mut impact = Impact::from(Report::empty(draft.subject.as_str()));
+        let read = match self.read(draft) {
+            Ok(read) => read,
+            Err(refusal) => {
+                return Planned { decision: Decision::Refused(refusal), impact, candidate: None };
             }
-            Err(refusal) => Planned::refused(report, refusal),
+        };
+        let schema = Arc::clone(&read.schema);
+        let mut assessment = self.assess(draft, read, &mut impact.report, now);
+        if let Some(version) = assessment.version(&impact.report)
+            && let Ok(before) = self.subject(&draft.subject)
+        {
+            let report = assessment.report().unwrap_or(&impact.report);
+            let change = Change::proposed(self, before, version, &schema, report);
+            impact.affected = change.affected(consumers, now);
         }
+        let candidate = match &assessment {
+            Assessment::Candidate(registered) => Some(Arc::clone(registered)),
+            Assessment::Already(_) | Assessment::Refused(_) => None,
+        };
+        if let Assessment::Refused(refusal) = &mut assessment
+            && let Some(refused) = refusal.impact_mut()
+        {
+            refused.affected.clone_from(&impact.affected);
+        }
+        let decision = match assessment {
+            Assessment::Already(registered) => Decision::Already(registered),
+            Assessment::Refused(refusal) => Decision::Refused(refusal),
+            Assessment::Candidate(registered) if is_forced || impact.affected.is_empty() => {
+                Decision::Register(registered)
+            }
+            Assessment::Candidate(_) => {
+                Decision::Refused(Refusal::LeavesBehind(Box::new(impact.clone())))
+            }
+        };
+        Planned { decision, impact, candidate }
     }
 
     /// What a draft changes against one version, and no decision.
@@ -230,14 +254,14 @@ impl Catalog {
         }
     }
 
-    /// What becomes of a schema that was read.
-    pub(super) fn decide(
+    /// What a schema that was read is by itself; the report gets what was found.
+    pub(super) fn assess(
         &self,
         draft: &Draft,
         proposal: Read,
-        mut report: Report,
+        report: &mut Report,
         now: Timestamp,
-    ) -> Planned {
+    ) -> Assessment {
         let grave = self.subject_or_grave(&draft.subject);
         let subject = grave.filter(|subject| !subject.deleted);
         let settings = self.settings(draft);
@@ -247,33 +271,28 @@ impl Catalog {
             report.identical = Some(known.version.clone());
             report.next = Some(known.version.clone());
             report.compared.push(known.version.clone());
-            let decision = Decision::Already(Arc::clone(known));
-            return Planned { decision, report, proposal: None };
+            return Assessment::Already(Arc::clone(known));
         }
         if let Some((version, id)) = subject.and_then(|it| it.unreadable.first_key_value()) {
-            let refusal = Refusal::Unreadable(Unreadable {
+            return Assessment::Refused(Refusal::Unreadable(Unreadable {
                 subject: draft.subject.to_string(),
                 version: version.clone(),
                 id: *id,
                 detail: "its row in the database is damaged".into(),
-            });
-            return Planned::refused(report, refusal);
+            }));
         }
-        let compared = match subject {
-            Some(subject) => self.compare_line(draft, subject, &settings, &proposal, &mut report),
+        let base = match subject {
+            Some(subject) => self.compare_line(draft, subject, &settings, &proposal, report),
             None => Ok(None),
         };
-        let base = match compared {
-            Ok(base) => base,
-            Err(refusal) => return Planned::refused(report, refusal),
-        };
         report.order();
-        let version = match assign(draft, grave.map(|it| &**it), base, settings.level, &mut report)
-        {
+        let assigned = base
+            .and_then(|base| assign(draft, grave.map(|it| &**it), base, settings.level, report));
+        let version = match assigned {
             Ok(version) => version,
-            Err(refusal) => return Planned::refused(report, refusal),
+            Err(refusal) => return Assessment::Refused(refusal),
         };
-        let registered = Registered {
+        Assessment::Candidate(Arc::new(Registered {
             subject: draft.subject.clone(),
             version,
             id: self.last_id + 1,
@@ -287,8 +306,7 @@ impl Catalog {
             created: now,
             bump: (!report.compared.is_empty()).then_some(report.required),
             parsed: Arc::new(OnceLock::from(Ok(proposal.schema))),
-        };
-        Planned { decision: Decision::Register(Arc::new(registered)), report, proposal: None }
+        }))
     }
 
     /// Compares a proposal with what its line has; the version that it goes on from.
@@ -371,6 +389,29 @@ impl Catalog {
     }
 }
 
+impl Assessment {
+    /// The version that consumers would be delivered; None where nothing would change for them.
+    fn version(&self, report: &Report) -> Option<Version> {
+        match self {
+            Self::Candidate(registered) => Some(registered.version.clone()),
+            // The version it would have been, had it broken nothing: its readers are those that the break affects.
+            Self::Refused(Refusal::Incompatible(_)) => {
+                Some(version::next(report.compared.iter().max()?, Bump::Minor))
+            }
+            Self::Refused(Refusal::TooLow { least, .. }) => Some(least.clone()),
+            Self::Already(_) | Self::Refused(_) => None,
+        }
+    }
+
+    /// The report that a refusal has.
+    fn report(&self) -> Option<&Report> {
+        match self {
+            Self::Refused(refusal) => Some(&refusal.impact()?.report),
+            Self::Already(_) | Self::Candidate(_) => None,
+        }
+    }
+}
+
 impl Draft {
     /// What it says of a subject that does not exist yet.
     pub fn settings(&self) -> Settings {
@@ -431,7 +472,7 @@ fn assign(
     report.next = Some(least.clone());
     let Some(declared) = &draft.version else {
         return if breaks {
-            Err(Refusal::Incompatible(Box::new(report.clone())))
+            Err(Refusal::Incompatible(Box::new(report.clone().into())))
         } else {
             Ok(least)
         };
@@ -465,7 +506,7 @@ fn assign(
         return Ok(declared.clone());
     };
     if Line::of(&base) == line && breaks {
-        return Err(Refusal::Incompatible(Box::new(report.clone())));
+        return Err(Refusal::Incompatible(Box::new(report.clone().into())));
     }
     if declared < last {
         let least = version::next(last, Bump::Patch);
@@ -475,7 +516,7 @@ fn assign(
     if version::release(declared) < least {
         let reason = format!(
             "what changed since {base} is {}, which needs {least}",
-            in_words(report.required)
+            report.required.in_words()
         );
         return Err(too_low(declared, least, reason, report));
     }
@@ -492,14 +533,14 @@ fn too_low(declared: &Version, least: Version, reason: String, report: &Report) 
     let finding = of_version("VERSION_TOO_LOW", Severity::Error, declared, &least, message);
     report.findings.insert(0, finding);
     report.next = Some(least.clone());
-    Refusal::TooLow { declared: declared.clone(), least, reason, report: Box::new(report) }
+    Refusal::TooLow { declared: declared.clone(), least, reason, impact: Box::new(report.into()) }
 }
 
 /// A version that promises more than it changes is taken, and said.
 fn higher(declared: &Version, least: &Version, bump: Bump) -> Found {
     let message = format!(
         "{declared} is declared; what changed is {}, for which {least} is enough",
-        in_words(bump)
+        bump.in_words()
     );
     of_version("VERSION_HIGHER_THAN_NEEDED", Severity::Warning, declared, least, message)
 }
@@ -527,12 +568,4 @@ fn of_version(
         place: Place::default(),
     };
     Found { against: None, finding }
-}
-
-fn in_words(bump: Bump) -> &'static str {
-    match bump {
-        Bump::None | Bump::Patch => "nothing that anybody could notice (PATCH)",
-        Bump::Minor => "compatible and noticeable (MINOR)",
-        Bump::Major => "a break (MAJOR)",
-    }
 }

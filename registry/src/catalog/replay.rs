@@ -1,5 +1,6 @@
 //! A catalog made of changes, as `WatchRegistry` sends them.
 
+use crate::convert::FromProto as _;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -7,12 +8,12 @@ use std::{
 
 use super::Catalog;
 use crate::{
-    compatibility::Level,
-    finding::{ContentModel, Surface},
     proto::v1::{self, WatchRegistryResponse, watch_registry_response::Change},
     schema::Registered,
     subject::{Settings, Subject, SubjectName},
 };
+use tidings_schema::finding::{ContentModel, Surface};
+use tidings_schema::level::Level;
 
 impl Catalog {
     /// Applies the next change.

@@ -9,16 +9,16 @@ use std::{
 
 use super::{
     Catalog,
-    plan::{Decision, Draft, Read},
+    plan::{Assessment, Draft, Read},
     replay::History,
 };
 use crate::{
-    compatibility::{Level, Report},
     error::Refusal,
-    format::Schema,
     schema::Registered,
     subject::{Settings, Subject},
 };
+use tidings_schema::schema::Schema;
+use tidings_schema::{level::Level, report::Report};
 
 /// A version, judged again.
 #[derive(Debug)]
@@ -116,10 +116,10 @@ impl Verification {
             references: registered.references.clone(),
             fingerprint: registered.fingerprint,
         };
-        let report = Report::empty(draft.subject.as_str());
-        match self.working.decide(&draft, read, report, registered.created).decision {
-            Decision::Refused(refusal) => Some(refusal),
-            Decision::Already(_) | Decision::Register(_) => None,
+        let mut report = Report::empty(draft.subject.as_str());
+        match self.working.assess(&draft, read, &mut report, registered.created) {
+            Assessment::Refused(refusal) => Some(refusal),
+            Assessment::Already(_) | Assessment::Candidate(_) => None,
         }
     }
 

@@ -15,13 +15,11 @@ use super::{
     file::{File, Kind, importing, with_comments},
     set::{Links, Set, unharmed},
 };
-use crate::{
-    catalog::Catalog,
+use crate::{catalog::Catalog, schema::Registered, subject::SubjectName};
+use tidings_schema::{
     definition::{Definition, Form, Import},
-    format::Format,
     protobuf,
-    schema::Registered,
-    subject::SubjectName,
+    schema::Format,
 };
 
 /// What the details of errors are declared in. The contract does not import it, so that stubs are generated without it; a

@@ -11,7 +11,7 @@ use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
 };
 
-use crate::protobuf::{Syntax, commented};
+use tidings_schema::protobuf::{Syntax, commented};
 
 /// Tags of a `FileDescriptorProto`.
 mod tag {

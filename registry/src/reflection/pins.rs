@@ -5,15 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use tonic::{Status, metadata::MetadataMap};
 
 use crate::{
-    catalog::in_words,
-    format::Format,
     proto::v1::ErrorReason as Reason,
     schema::Registered,
     schemas::Schemas,
     service::{invalid, unreachable},
     subject::SubjectName,
-    version::Selector,
 };
+use tidings_schema::{schema::Format, version::Selector};
 
 /// `tidings-schema-version: shop.orders.v1.OrderPlaced=1.2.0`. Several stand behind commas, or in headers of their own.
 pub const HEADER: &str = "tidings-schema-version";
@@ -101,7 +99,7 @@ async fn pin(
         )));
     }
     Ok(subject.select(&selector).map(Arc::clone).ok_or_else(|| {
-        let versions = in_words(subject.versions.keys());
+        let versions = tidings_schema::version::list(subject.versions.keys());
         format!("names {name} {}, which is not registered; registered: {versions}", asked.trim())
     }))
 }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tonic::Code;
 
 use super::set::{Placed, Set};
-use crate::{catalog::Catalog, format::Format, subject::SubjectName};
+use crate::{catalog::Catalog, subject::SubjectName};
+use tidings_schema::schema::Format;
 
 /// Bytes of files in one answer. With the question beside it an answer stays within the 4 MiB that clients take by default.
 const FILES_BYTES_MAX: usize = (4 << 20) - (160 << 10);

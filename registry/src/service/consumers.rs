@@ -1,5 +1,6 @@
 //! Negotiation and consumers on the wire.
 
+use crate::convert::FromProto as _;
 use jiff::Timestamp;
 use semver::VersionReq;
 use tonic::{Request, Response, Status};
@@ -15,8 +16,8 @@ use crate::{
     proto::v1::{self, ErrorReason as Reason},
     registry::consumers::Answer,
     subject::SubjectName,
-    version,
 };
+use tidings_schema::version;
 
 /// Of the versions that are refused, the newest are told.
 const REFUSED_TOLD_MAX: usize = 100;

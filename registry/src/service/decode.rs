@@ -1,16 +1,18 @@
 //! From the wire to the domain: all faults of a request at once.
 
+use crate::convert::FromProto as _;
 use tonic::Status;
 
 use super::status;
 use crate::{
     catalog::plan::{Draft, DraftReference},
-    compatibility::Level,
-    definition::Definition,
-    finding::{ContentModel, Surface},
-    format::Format,
     proto::v1::{self, ErrorReason as Reason},
     subject::{SubjectName, label_faults},
+};
+use tidings_schema::level::Level;
+use tidings_schema::{
+    finding::{ContentModel, Surface},
+    schema::Format,
     version::{self, Selector},
 };
 
@@ -93,7 +95,7 @@ pub fn draft(faults: &mut Faults, field: &str, draft: Option<v1::SchemaDraft>) -
     for (name, why) in label_faults(&draft.labels) {
         faults.add(invalid, at(&name), why);
     }
-    let definition = draft.definition.and_then(Definition::from_proto);
+    let definition = draft.definition.and_then(crate::convert::definition);
     match &definition {
         None => faults.add(
             invalid,

@@ -12,11 +12,11 @@ use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
 use super::report::{TEXT_CHARS_MAX, fit, shorten};
 use crate::{
-    affected::Affected,
-    definition::Fault,
     error::{Damaged, NotFound, RecordError, Refusal, StorageError, TooMany, WriteError},
+    impact::Affected,
     proto::v1::{self, ErrorReason as Reason},
 };
+use tidings_schema::definition::Fault;
 
 const DOMAIN: &str = "tidings";
 /// Bytes of a report in the details. With what stands around it, and in base64, the details stay near 4 KiB.
@@ -152,26 +152,26 @@ fn answer(field: &str, refusal: &Refusal) -> Answer {
             .with("subject", subject)
             .with("expected", registered)
             .with("actual", given),
-        Refusal::Incompatible(report) => {
+        Refusal::Incompatible(impact) => {
             let mut answer = new(Code::FailedPrecondition)
-                .with("subject", &report.subject)
-                .with("total", report.findings.len());
-            answer.report = Some((**report).clone().into());
+                .with("subject", &impact.report.subject)
+                .with("total", impact.report.findings.len());
+            answer.report = Some((**impact).clone().into());
             answer
         }
-        Refusal::TooLow { declared, least, report, .. } => {
+        Refusal::TooLow { declared, least, impact, .. } => {
             let mut answer = new(Code::FailedPrecondition)
-                .with("subject", &report.subject)
+                .with("subject", &impact.report.subject)
                 .with("version", declared)
                 .with("expected", least);
-            answer.report = Some((**report).clone().into());
+            answer.report = Some((**impact).clone().into());
             answer
         }
-        Refusal::LeavesBehind(report) => {
+        Refusal::LeavesBehind(impact) => {
             let mut answer = new(Code::FailedPrecondition)
-                .with("subject", &report.subject)
-                .with("total", report.affected.total);
-            answer.report = Some((**report).clone().into());
+                .with("subject", &impact.report.subject)
+                .with("total", impact.affected.total);
+            answer.report = Some((**impact).clone().into());
             answer
         }
         Refusal::Taken { subject, version, next } => {

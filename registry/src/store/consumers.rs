@@ -1,5 +1,6 @@
 //! Rows of `consumers`: what each is known to need.
 
+use crate::convert::FromProto as _;
 use jiff::Timestamp;
 use prost::Message as _;
 use rocksdb::DB;

@@ -4,10 +4,8 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use rocksdb::{DB, Options};
-use tidings_registry::{
-    catalog::plan::Draft, definition::Definition, format::Format, registry::Registry,
-    subject::SubjectName, version::Selector,
-};
+use tidings_registry::{catalog::plan::Draft, registry::Registry, subject::SubjectName};
+use tidings_schema::{definition::Definition, schema::Format, version::Selector};
 
 pub fn draft(subject: &str, schema: &str) -> Draft {
     Draft {

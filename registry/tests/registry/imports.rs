@@ -6,8 +6,8 @@ use tidings_registry::{
     error::Refusal,
     registry::Registry,
     subject::SubjectName,
-    version::Selector,
 };
+use tidings_schema::version::Selector;
 
 use crate::aside::draft;
 

@@ -9,13 +9,13 @@ use rocksdb::{DB, IteratorMode, Options};
 use semver::Version;
 use tidings_registry::{
     catalog::{plan::Draft, replay::History, verify::Verification},
-    compatibility::Level,
     error::Refusal,
-    finding::{Direction, Verdict},
     proto::v1::{self, definition::Form, watch_registry_response::Change},
     registry::Registry,
     subject::SubjectName,
 };
+use tidings_schema::finding::{Direction, Verdict};
+use tidings_schema::level::Level;
 
 use crate::aside::draft;
 
@@ -101,7 +101,8 @@ fn versions_that_would_be_refused_now_are_found_and_no_others() {
     assert_eq!(names, ["breaks 1.0.1", "breaks 1.1.0", "grows 1.0.1", "invalid 1.0.1"]);
     for (name, refusal) in &found {
         match (name.as_str(), refusal) {
-            ("breaks 1.0.1" | "breaks 1.1.0", Refusal::Incompatible(report)) => {
+            ("breaks 1.0.1" | "breaks 1.1.0", Refusal::Incompatible(impact)) => {
+                let report = &impact.report;
                 assert_eq!(report.backward.max(report.forward), Verdict::Incompatible, "{name}");
             }
             ("grows 1.0.1", Refusal::TooLow { least, .. }) => assert_eq!(*least, version("1.1.0")),
@@ -136,7 +137,8 @@ fn a_version_is_held_to_what_its_subject_promised_then() {
 
     let registry = Registry::open(directory.path()).expect("it starts");
     let found = differing(&registry);
-    let [(name, Refusal::Incompatible(report))] = &found[..] else { panic!("{found:?}") };
+    let [(name, Refusal::Incompatible(impact))] = &found[..] else { panic!("{found:?}") };
+    let report = &impact.report;
     assert_eq!(name, "orders 2.0.1", "it was promised when it was registered");
     let of =
         |direction: Direction| report.errors().any(|it| it.finding.direction.includes(direction));
@@ -153,7 +155,7 @@ fn references_lead_to_what_was_registered_and_deleted_subjects_are_left_alone() 
     order.references.push(tidings_registry::catalog::plan::DraftReference {
         name: "money.json".into(),
         subject: SubjectName::parse("money").expect("a name"),
-        version: tidings_registry::version::Selector::Newest,
+        version: tidings_schema::version::Selector::Newest,
         asked: String::new(),
     });
     registry.apply(&[order], None, None, Timestamp::now()).expect("registered");

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tidings_registry::{
+use tidings_registry::{proto::v1::VersionRequirement, subject::SubjectName};
+use tidings_schema::{
     definition::{Fault, Place},
-    proto::v1::VersionRequirement,
-    subject::SubjectName,
     version,
 };
 

@@ -10,8 +10,8 @@ use clap::{Args, ValueEnum};
 use tidings_registry::{
     accepted::ACCEPTED_MAX,
     proto::v1::{NegotiateVersionsRequest, NegotiatedVersion, VersionRequirement, VersionState},
-    version,
 };
+use tidings_schema::version;
 
 use super::{
     super::{

@@ -8,17 +8,17 @@ use std::{
 };
 
 use clap::Args;
-use tidings_registry::{
-    compatibility::{Level, Report},
+use tidings_registry::proto::v1::{
+    Bump, CompatibilityReport, DiffSchemasRequest, ErrorReason, GetSchemaRequest, SubjectVersion,
+    get_schema_request::By,
+};
+use tidings_schema::{
     definition::{InvalidSchema, Place},
     finding::{Direction, Options},
-    format::{Format, Schema},
-    proto::v1::{
-        Bump, CompatibilityReport, DiffSchemasRequest, ErrorReason, GetSchemaRequest,
-        SubjectVersion, get_schema_request::By,
-    },
     protobuf,
+    schema::{Format, Schema},
 };
+use tidings_schema::{level::Level, report::Report};
 
 use super::{
     super::{block_on, client::ServerArgs, failure::Failure, printer::printable},

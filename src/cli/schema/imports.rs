@@ -1,7 +1,7 @@
 //! Which further files a text needs. Whether it is a schema at all is decided elsewhere, with bounds.
 
 use serde_json::Value;
-use tidings_registry::format::Format;
+use tidings_schema::schema::Format;
 
 /// The paths that a file refers to, itself being known under a path: empty for the schema itself.
 pub fn imports(format: Format, path: &str, text: &str) -> Vec<String> {

@@ -7,9 +7,11 @@ use std::{
 
 use clap::ValueEnum;
 use tidings_registry::{
-    definition::{Fault, Place},
     proto::v1::{Reference, SchemaDraft},
     subject::SubjectName,
+};
+use tidings_schema::{
+    definition::{Fault, Place},
     version,
 };
 

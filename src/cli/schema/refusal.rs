@@ -1,7 +1,8 @@
 //! What the registry answers where it says no: a report, places in a text, or an error like any other.
 
 use prost::Message;
-use tidings_registry::{definition::Fault, format::Schema, proto::v1::CompatibilityReport};
+use tidings_registry::proto::v1::CompatibilityReport;
+use tidings_schema::{definition::Fault, schema::Schema};
 use tonic::Status;
 use tonic_types::{StatusExt, pb};
 

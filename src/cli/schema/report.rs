@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use clap::{Args, ValueEnum};
-use tidings_registry::{
-    compatibility::Level,
+use tidings_registry::proto::v1::{self, CompatibilityReport, Consumer, ErrorReason, Finding};
+use tidings_schema::level::Level;
+use tidings_schema::{
     definition::{Fault, Place},
     finding::Direction,
-    proto::v1::{self, CompatibilityReport, Consumer, ErrorReason, Finding},
 };
 
 use super::{

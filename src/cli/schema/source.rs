@@ -7,13 +7,14 @@ use std::{
     io::{self, Read},
     path::{Component, Path, PathBuf},
 };
+use tidings_registry::convert::FromProto as _;
 
 use bytes::Bytes;
 use clap::Args;
-use tidings_registry::{
+use tidings_registry::proto::v1;
+use tidings_schema::{
     definition::{DEFINITION_BYTES_MAX, Definition, Form},
-    format::Format,
-    proto::v1,
+    schema::Format,
 };
 
 use super::{
@@ -106,7 +107,7 @@ impl Source {
 
     /// A version that is registered already: its places are told with its subject and number.
     pub fn registered(schema: &v1::Schema) -> Self {
-        let definition = schema.definition.clone().and_then(Definition::from_proto);
+        let definition = schema.definition.clone().and_then(tidings_registry::convert::definition);
         Self {
             name: printable(&format!("{} {}", schema.subject, schema.version)),
             // Only its text is told; a format that is newer than this program says no more.

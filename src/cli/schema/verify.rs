@@ -17,12 +17,12 @@ use tidings_registry::{
         replay::History,
         verify::{Judged, Verification},
     },
-    compatibility::Report,
     convert::summary,
-    definition::{Fault, Place},
     error::Refusal,
     proto::v1::{self, CompatibilityReport, ErrorReason, RegisterSchemaResponse},
 };
+use tidings_schema::definition::{Fault, Place};
+use tidings_schema::report::Report;
 use tokio::sync::mpsc;
 
 use super::{
@@ -274,15 +274,15 @@ impl Shown {
 fn faults(refusal: &Refusal) -> Option<Vec<Fault>> {
     match refusal {
         Refusal::Invalid(faults) => Some(faults.clone()),
-        refusal if refusal.report().is_some() => None,
+        refusal if refusal.impact().is_some() => None,
         refusal => Some(vec![Fault { place: Place::default(), message: refusal.to_string() }]),
     }
 }
 
 /// What was found, faults included: programs read one list.
 fn report(refusal: &Refusal) -> CompatibilityReport {
-    let mut report = CompatibilityReport::from(match refusal.report() {
-        Some(report) => report.clone(),
+    let mut report = CompatibilityReport::from(match refusal.impact() {
+        Some(impact) => impact.report.clone(),
         None => Report::empty(""),
     });
     for fault in faults(refusal).unwrap_or_default() {

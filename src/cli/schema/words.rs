@@ -1,11 +1,11 @@
 //! The words of the registry's enums: as flags and the manifest take them, and as people read them.
 
 use clap::ValueEnum;
-use tidings_registry::{
-    compatibility::Level,
+use tidings_registry::proto::v1;
+use tidings_schema::level::Level;
+use tidings_schema::{
     finding::{ContentModel, Surface},
-    format::Format,
-    proto::v1,
+    schema::Format,
 };
 
 /// The format of a schema.

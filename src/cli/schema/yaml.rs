@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
-use tidings_registry::definition::{Fault, Place};
+use tidings_schema::definition::{Fault, Place};
 
 /// Deeper trees are nobody's manifest.
 const DEPTH_MAX: usize = 16;

@@ -9,8 +9,8 @@ use tidings_registry::{
     proto::v1,
     schema::{Fingerprint, Reference, Registered, State},
     subject::{Settings, Subject, SubjectName},
-    version::{self, FIRST, Selector},
 };
+use tidings_schema::version::{self, FIRST, Selector};
 
 use super::super::{
     super::{failure::Failure, printer::printable},
