@@ -19,7 +19,7 @@ mod wanted;
 
 use std::{sync::Arc, time::Duration};
 
-use tidings_registry::{catalog::Catalog, schema::Registered, schemas::Schemas};
+use tidings_registry::{catalog::Catalog, schema::SchemaVersion, schemas::Schemas};
 use tidings_schema::schema::Schema;
 use tokio_util::sync::CancellationToken;
 
@@ -141,7 +141,7 @@ impl Broker {
     }
 
     /// The version that an event was written with, by the schema's id. None: it has none, or it is not known here.
-    pub fn written(&self, id: u32) -> Option<Arc<Registered>> {
+    pub fn written(&self, id: u32) -> Option<Arc<SchemaVersion>> {
         (id != 0).then(|| self.parts.schemas.as_ref()?.written(id).ok()?).flatten()
     }
 

@@ -15,7 +15,7 @@ use semver::Version;
 
 use crate::{
     error::{NotFound, Unreadable},
-    schema::{Reference, Registered},
+    schema::{Reference, SchemaVersion},
     subject::{Subject, SubjectName},
 };
 use tidings_schema::{
@@ -37,7 +37,7 @@ pub struct Catalog {
     /// The last id that was given away.
     pub last_id: u32,
     subjects: BTreeMap<SubjectName, Arc<Subject>>,
-    schemas: HashMap<u32, Arc<Registered>>,
+    schemas: HashMap<u32, Arc<SchemaVersion>>,
     /// Ids by subject and version, deleted ones included.
     ids: HashMap<(SubjectName, Version), u32>,
     /// Ids of what refers to a subject.
@@ -85,7 +85,7 @@ impl Catalog {
         name: &SubjectName,
         selector: &Selector,
         asked: &str,
-    ) -> Result<&Arc<Registered>, NotFound> {
+    ) -> Result<&Arc<SchemaVersion>, NotFound> {
         let subject = self.subject(name)?;
         subject.select(selector).ok_or_else(|| NotFound::Version {
             subject: name.to_string(),
@@ -98,7 +98,7 @@ impl Catalog {
     ///
     /// # Errors
     /// Where none has it.
-    pub fn by_id(&self, id: u32) -> Result<&Arc<Registered>, NotFound> {
+    pub fn by_id(&self, id: u32) -> Result<&Arc<SchemaVersion>, NotFound> {
         self.schemas.get(&id).ok_or(NotFound::Id { id })
     }
 
@@ -113,7 +113,7 @@ impl Catalog {
     }
 
     /// Versions of other subjects, not deleted, that refer to any version of this one.
-    pub fn referrers(&self, subject: &Subject) -> Vec<&Arc<Registered>> {
+    pub fn referrers(&self, subject: &Subject) -> Vec<&Arc<SchemaVersion>> {
         let ids = self.referrers.get(&subject.name).into_iter().flatten();
         let mut found: Vec<_> = ids
             .filter_map(|id| self.schemas.get(id))
@@ -134,7 +134,7 @@ impl Catalog {
     ///
     /// # Errors
     /// Where what is stored cannot be read any more.
-    pub fn parsed(&self, registered: &Registered) -> Result<Arc<Schema>, Unreadable> {
+    pub fn parsed(&self, registered: &SchemaVersion) -> Result<Arc<Schema>, Unreadable> {
         let parse = || {
             let imports = self.imports(&registered.references).map_err(InvalidSchema::new)?;
             let name = registered.subject.as_str();
@@ -149,7 +149,7 @@ impl Catalog {
     }
 
     /// The version that a reference names, also where its subject was deleted.
-    pub fn referred(&self, reference: &Reference) -> Option<&Arc<Registered>> {
+    pub fn referred(&self, reference: &Reference) -> Option<&Arc<SchemaVersion>> {
         let id = self.ids.get(&(reference.subject.clone(), reference.version.clone()))?;
         self.schemas.get(id)
     }
@@ -205,7 +205,7 @@ impl Catalog {
     }
 
     /// Puts a version in, in place of what it was. Its subject gets it with [`Self::put_subject`].
-    pub fn put_schema(&mut self, registered: Arc<Registered>) {
+    pub fn put_schema(&mut self, registered: Arc<SchemaVersion>) {
         if !self.schemas.contains_key(&registered.id) {
             for reference in &registered.references {
                 self.referrers.entry(reference.subject.clone()).or_default().push(registered.id);

@@ -1,6 +1,6 @@
 //! Consumers: applications that read events, and what each says that it understands.
 
-pub mod book;
+pub mod table;
 
 use std::{fmt, sync::Arc};
 
@@ -57,7 +57,7 @@ pub enum Origin {
 
 /// What a consumer understands of one subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Need {
+pub struct Requirement {
     /// Who.
     pub consumer: ConsumerName,
     /// Of what.
@@ -74,7 +74,7 @@ pub struct Need {
     pub open_until: Option<Timestamp>,
 }
 
-impl Need {
+impl Requirement {
     /// Whether a stream with it is open.
     pub fn is_connected(&self, now: Timestamp) -> bool {
         self.open_until.is_some_and(|until| until > now)
@@ -88,7 +88,7 @@ impl Need {
 
 /// What a consumer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub enum ConsumerUpdate {
     /// This is all that it needs, whatever its streams ask for. Nothing: forget it, but for its open streams.
     Declared,
     /// A stream that needs this is open.

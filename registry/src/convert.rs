@@ -9,23 +9,23 @@ use prost_types::Timestamp;
 use semver::Version;
 
 use crate::{
-    consumer::{Need, Origin},
+    consumer::{Origin, Requirement},
     error::Refusal,
     impact::{AffectedConsumer, Impact},
     proto::v1,
-    schema::{Fingerprint, Reference, Registered, State},
+    schema::{Fingerprint, Reference, SchemaVersion, State},
     service::report::shorten,
     subject::{Subject, SubjectName},
 };
 use tidings_schema::{
-    definition::{Definition, Form, Place},
+    definition::{Definition, Form, SourceLocation},
     finding::{ContentModel, Direction, Severity, Surface, Verdict},
     schema::Format,
     version::Bump,
 };
 use tidings_schema::{
     level::Level,
-    report::{Found, Report},
+    report::{Report, ReportedFinding},
 };
 
 /// An enum of the contract as its value.
@@ -169,8 +169,8 @@ impl FromProto for State {
     }
 }
 
-impl From<&Registered> for v1::Schema {
-    fn from(it: &Registered) -> Self {
+impl From<&SchemaVersion> for v1::Schema {
+    fn from(it: &SchemaVersion) -> Self {
         let reference = |it: &Reference| v1::Reference {
             name: it.name.clone(),
             subject: it.subject.to_string(),
@@ -194,7 +194,7 @@ impl From<&Registered> for v1::Schema {
 }
 
 /// A version without what makes it large: for answers that tell of many.
-pub fn summary(it: &Registered) -> v1::Schema {
+pub fn summary(it: &SchemaVersion) -> v1::Schema {
     v1::Schema {
         definition: None,
         references: Vec::new(),
@@ -204,7 +204,7 @@ pub fn summary(it: &Registered) -> v1::Schema {
     }
 }
 
-impl TryFrom<v1::Schema> for Registered {
+impl TryFrom<v1::Schema> for SchemaVersion {
     /// What it lacks, or has and should not, in words.
     type Error = String;
 
@@ -293,10 +293,11 @@ impl From<Direction> for v1::Direction {
     }
 }
 
-impl From<Found> for v1::Finding {
-    fn from(Found { against, finding }: Found) -> Self {
+impl From<ReportedFinding> for v1::Finding {
+    fn from(ReportedFinding { against, finding }: ReportedFinding) -> Self {
         // What stands in a further file has no place in the proposed text.
-        let place = if finding.place.file.is_empty() { finding.place } else { Place::default() };
+        let place =
+            if finding.place.file.is_empty() { finding.place } else { SourceLocation::default() };
         let shown = finding.counterexample.unwrap_or_default();
         Self {
             rule: finding.rule.into(),
@@ -359,7 +360,7 @@ impl From<&Refusal> for v1::ErrorReason {
             Refusal::Format { .. } => Self::FormatMismatch,
             Refusal::Incompatible(_) => Self::SchemaIncompatible,
             Refusal::TooLow { .. } => Self::VersionTooLow,
-            Refusal::LeavesBehind(_) => Self::ConsumersLeftBehind,
+            Refusal::AffectsConsumers(_) => Self::ConsumersLeftBehind,
             Refusal::Taken { .. } => Self::VersionTaken,
             // Its text names the schema, which is all that an operator needs.
             Refusal::Unreadable(_) => Self::Internal,
@@ -375,8 +376,8 @@ impl From<AffectedConsumer> for v1::AffectedConsumer {
 }
 
 /// As it is stored: whether it is connected is known at a moment only.
-impl From<&Need> for v1::Consumer {
-    fn from(need: &Need) -> Self {
+impl From<&Requirement> for v1::Consumer {
+    fn from(need: &Requirement) -> Self {
         Self {
             name: need.consumer.to_string(),
             subject: need.subject.to_string(),

@@ -114,7 +114,7 @@ pub enum Refusal {
     },
     /// Consumers would be left behind.
     #[error("{}", left_behind(&.0.affected))]
-    LeavesBehind(Box<Impact>),
+    AffectsConsumers(Box<Impact>),
     /// The declared version is another schema, or was once.
     #[error(
         "version {version} of \"{subject}\" is another schema: versions are immutable, and never used again"
@@ -138,7 +138,7 @@ impl Refusal {
         match self {
             Self::Incompatible(impact)
             | Self::TooLow { impact, .. }
-            | Self::LeavesBehind(impact) => Some(impact),
+            | Self::AffectsConsumers(impact) => Some(impact),
             Self::Invalid(_)
             | Self::TooLarge { .. }
             | Self::Field { .. }
@@ -154,7 +154,7 @@ impl Refusal {
         match self {
             Self::Incompatible(impact)
             | Self::TooLow { impact, .. }
-            | Self::LeavesBehind(impact) => Some(impact),
+            | Self::AffectsConsumers(impact) => Some(impact),
             Self::Invalid(_)
             | Self::TooLarge { .. }
             | Self::Field { .. }
@@ -256,7 +256,7 @@ pub enum WriteError {
     },
     /// Consumers would be left behind.
     #[error("{}", left_behind(.0))]
-    LeavesBehind(Affected),
+    AffectsConsumers(Affected),
     /// The registry is not where the plan was made.
     #[error(
         "the registry changed since the plan: it was made at revision {expected}, and revision {actual} is reached; plan again"

@@ -2,7 +2,7 @@
 
 use tidings_schema::report::Report;
 
-use crate::consumer::Need;
+use crate::consumer::Requirement;
 
 /// Consumers that are listed; the rest is only counted.
 pub const LISTED_MAX: usize = 1000;
@@ -35,7 +35,7 @@ pub struct Affected {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AffectedConsumer {
     /// The consumer and its requirement.
-    pub need: Need,
+    pub need: Requirement,
     /// Whether a stream of it is open.
     pub is_connected: bool,
     /// What it would be delivered, and why that is not enough.

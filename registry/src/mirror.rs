@@ -33,7 +33,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// The registry cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the schema registry is away: {0}")]
-pub struct Away(pub String);
+pub struct RegistryUnavailable(pub String);
 
 /// A copy of a registry that runs elsewhere.
 #[derive(Clone)]
@@ -81,7 +81,7 @@ impl Mirror {
     ///
     /// # Errors
     /// Where it is away, or takes longer than 2 s.
-    pub async fn ask(&self, name: &SubjectName) -> Result<(), Away> {
+    pub async fn ask(&self, name: &SubjectName) -> Result<(), RegistryUnavailable> {
         self.there()?;
         if self.asked(name).is_some_and(|asked| asked.elapsed() < ASKED_AGAIN) {
             return Ok(());
@@ -102,11 +102,11 @@ impl Mirror {
     ///
     /// # Errors
     /// Where the registry is away, or that takes longer than 2 s.
-    pub async fn reach(&self, revision: u64) -> Result<(), Away> {
+    pub async fn reach(&self, revision: u64) -> Result<(), RegistryUnavailable> {
         self.there()?;
         let mut revisions = self.revisions();
         let reached = patient(revisions.wait_for(|reached| *reached >= revision)).await?;
-        reached.map(|_| ()).map_err(|_| Away("nothing follows it any more".into()))
+        reached.map(|_| ()).map_err(|_| RegistryUnavailable("nothing follows it any more".into()))
     }
 
     /// Follows the registry, without end.
@@ -125,7 +125,7 @@ impl Mirror {
     }
 
     /// Takes changes until the stream ends, and says why it did.
-    async fn stream(&self, wait: &mut Duration) -> Away {
+    async fn stream(&self, wait: &mut Duration) -> RegistryUnavailable {
         let after = self.catalog().revision;
         let mut client = self.0.client.clone();
         let opening = client.watch_registry(WatchRegistryRequest { after_revision: after });
@@ -154,7 +154,7 @@ impl Mirror {
             }
             let change = match changes.message().await {
                 Ok(Some(change)) => change,
-                Ok(None) => return Away("it ended the stream of changes".into()),
+                Ok(None) => return RegistryUnavailable("it ended the stream of changes".into()),
                 Err(status) => return away(&status),
             };
             take(&mut next, change);
@@ -166,9 +166,9 @@ impl Mirror {
         }
     }
 
-    fn there(&self) -> Result<(), Away> {
+    fn there(&self) -> Result<(), RegistryUnavailable> {
         match &*self.0.away.borrow() {
-            Some(reason) => Err(Away(reason.clone())),
+            Some(reason) => Err(RegistryUnavailable(reason.clone())),
             None => Ok(()),
         }
     }
@@ -198,7 +198,7 @@ impl Mirror {
 async fn take_waiting(
     next: &mut Catalog,
     changes: &mut Streaming<WatchRegistryResponse>,
-) -> Result<(), Away> {
+) -> Result<(), RegistryUnavailable> {
     loop {
         let arrived = tokio::select! {
             biased;
@@ -207,19 +207,20 @@ async fn take_waiting(
         };
         match arrived {
             Ok(Some(change)) => take(next, change),
-            Ok(None) => return Err(Away("it ended the stream of changes".into())),
+            Ok(None) => return Err(RegistryUnavailable("it ended the stream of changes".into())),
             Err(status) => return Err(away(&status)),
         }
     }
 }
 
-async fn patient<T>(work: impl Future<Output = T>) -> Result<T, Away> {
-    let late = |_| Away(format!("it has not answered within {} s", PATIENCE.as_secs()));
+async fn patient<T>(work: impl Future<Output = T>) -> Result<T, RegistryUnavailable> {
+    let late =
+        |_| RegistryUnavailable(format!("it has not answered within {} s", PATIENCE.as_secs()));
     timeout(PATIENCE, work).await.map_err(late)
 }
 
-fn away(status: &Status) -> Away {
-    Away(format!("{}: {}", status.code(), status.message()))
+fn away(status: &Status) -> RegistryUnavailable {
+    RegistryUnavailable(format!("{}: {}", status.code(), status.message()))
 }
 
 fn at(metadata: &MetadataMap) -> Option<u64> {

@@ -10,7 +10,7 @@ use std::{
 use semver::{Version, VersionReq};
 
 use crate::{
-    schema::{Registered, State},
+    schema::{SchemaVersion, State},
     subject::Subject,
 };
 use tidings_schema::version::Line;
@@ -23,7 +23,7 @@ pub trait Offered {
     fn state(&self) -> State;
 }
 
-impl Offered for Arc<Registered> {
+impl Offered for Arc<SchemaVersion> {
     fn version(&self) -> &Version {
         &self.version
     }

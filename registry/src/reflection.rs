@@ -33,7 +33,8 @@ use self::{
     set::Set,
 };
 use crate::{
-    catalog::Catalog, schema::Registered, schemas::Schemas, service::internal, subject::SubjectName,
+    catalog::Catalog, schema::SchemaVersion, schemas::Schemas, service::internal,
+    subject::SubjectName,
 };
 
 /// Largest question in bytes: a name, and a host that nobody reads.
@@ -146,7 +147,7 @@ impl Reflection {
     async fn pinned(
         &self,
         catalog: Arc<Catalog>,
-        pins: Vec<Arc<Registered>>,
+        pins: Vec<Arc<SchemaVersion>>,
     ) -> Result<Arc<Set>, Status> {
         let mut builder = Arc::clone(&self.0.builder).lock_owned().await;
         let making = move || Arc::new(builder.pinned(&catalog, &pins));
@@ -157,7 +158,7 @@ impl Reflection {
 /// One stream of questions.
 struct Conversation {
     reflection: Reflection,
-    pins: Vec<Arc<Registered>>,
+    pins: Vec<Arc<SchemaVersion>>,
     /// The set with those pins.
     pinned: Option<Made>,
     sent: Sent,

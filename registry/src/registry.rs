@@ -16,13 +16,13 @@ use crate::{
         impact::{self, offers},
         plan::{Decision, Draft, Planned},
     },
-    consumer::book::Book,
+    consumer::table::ConsumerTable,
     convert::timestamp,
     error::{Damaged, OpenError, Refusal, StorageError, WriteError},
     impact::Affected,
     proto::v1::{self, watch_registry_response::Change},
-    schema::{Registered, State},
-    store::{Aside, Commit, Store},
+    schema::{SchemaVersion, State},
+    store::{Commit, Quarantined, Store},
     subject::{Settings, Subject, SubjectName},
 };
 use tidings_schema::version::Selector;
@@ -39,13 +39,13 @@ struct Inner {
     catalog: RwLock<Arc<Catalog>>,
     /// Read-locked from when it is asked who would be left behind until the change is on disk: whoever says what it needs
     /// in between is answered out of what is registered then.
-    consumers: RwLock<Book>,
+    consumers: RwLock<ConsumerTable>,
     /// Held by whoever writes, from the plan to the disk.
     writer: Mutex<()>,
     /// The reason why nothing is written any more, if so.
     stopped: watch::Sender<Option<String>>,
     revision: watch::Sender<u64>,
-    aside: Vec<Aside>,
+    aside: Vec<Quarantined>,
 }
 
 /// What an apply did, or would do.
@@ -104,7 +104,7 @@ impl Registry {
     }
 
     /// What the start set aside.
-    pub fn aside(&self) -> &[Aside] {
+    pub fn aside(&self) -> &[Quarantined] {
         &self.0.aside
     }
 
@@ -231,7 +231,7 @@ impl Registry {
             impact::Change { catalog: &catalog, before, after: Vec::new(), proposed: None };
         let affected = change.affected(&book, now);
         if force.is_none() && !affected.is_empty() {
-            return Err(WriteError::LeavesBehind(affected));
+            return Err(WriteError::AffectsConsumers(affected));
         }
         subject.deleted = true;
         subject.ids_before = catalog.last_id;
@@ -258,7 +258,7 @@ impl Registry {
         deprecation: &str,
         force: Option<&str>,
         now: Timestamp,
-    ) -> Result<Arc<Registered>, WriteError> {
+    ) -> Result<Arc<SchemaVersion>, WriteError> {
         let writer = self.writer()?;
         let catalog = self.catalog();
         let selector = Selector::Exactly(version.clone());
@@ -266,10 +266,10 @@ impl Registry {
         if registered.state == state && registered.deprecation == deprecation {
             return Ok(Arc::clone(registered));
         }
-        let registered = Arc::new(Registered {
+        let registered = Arc::new(SchemaVersion {
             state,
             deprecation: deprecation.into(),
-            ..Registered::clone(registered)
+            ..SchemaVersion::clone(registered)
         });
         let before = catalog.subject(name)?;
         let mut subject = Subject::clone(before);
@@ -279,7 +279,7 @@ impl Registry {
         let change = impact::Change { catalog: &catalog, before, after, proposed: None };
         let affected = change.affected(&book, now);
         if force.is_none() && !affected.is_empty() {
-            return Err(WriteError::LeavesBehind(affected));
+            return Err(WriteError::AffectsConsumers(affected));
         }
         let mut next = Next::new(&catalog);
         next.schemas.push(Arc::clone(&registered));
@@ -339,7 +339,7 @@ struct Next {
     catalog: Catalog,
     /// By name: the last form of each.
     subjects: BTreeMap<SubjectName, Subject>,
-    schemas: Vec<Arc<Registered>>,
+    schemas: Vec<Arc<SchemaVersion>>,
     changes: Vec<v1::WatchRegistryResponse>,
 }
 
@@ -391,7 +391,7 @@ impl Next {
         }
     }
 
-    fn register(&mut self, draft: &Draft, registered: &Arc<Registered>, now: Timestamp) {
+    fn register(&mut self, draft: &Draft, registered: &Arc<SchemaVersion>, now: Timestamp) {
         let grave = self.catalog.subject_or_grave(&registered.subject);
         let new = |grave: Option<&Arc<Subject>>| Subject {
             name: registered.subject.clone(),
@@ -434,7 +434,7 @@ fn note_force(change: &mut v1::WatchRegistryResponse, reason: &str, affected: &A
 fn plan(
     catalog: &Catalog,
     drafts: &[Draft],
-    consumers: &Book,
+    consumers: &ConsumerTable,
     is_forced: bool,
     now: Timestamp,
 ) -> Result<(Vec<Planned>, Next), WriteError> {

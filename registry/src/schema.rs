@@ -1,4 +1,4 @@
-//! Registered versions.
+//! SchemaVersion versions.
 
 use std::{
     collections::BTreeMap,
@@ -86,7 +86,7 @@ pub struct Reference {
 
 /// One immutable version of a subject's schema.
 #[derive(Debug, Clone)]
-pub struct Registered {
+pub struct SchemaVersion {
     /// Whose it is.
     pub subject: SubjectName,
     /// Its version.

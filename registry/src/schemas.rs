@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use crate::{
     catalog::Catalog,
     client::{self, Client},
-    mirror::{Away, Mirror},
+    mirror::{Mirror, RegistryUnavailable},
     registry::Registry,
-    schema::Registered,
+    schema::SchemaVersion,
     service::Service,
     subject::{Subject, SubjectName},
 };
@@ -65,7 +65,10 @@ impl Schemas {
     ///
     /// # Errors
     /// Where it is not known here, and the registry is away.
-    pub async fn subject(&self, name: &SubjectName) -> Result<Option<Arc<Subject>>, Away> {
+    pub async fn subject(
+        &self,
+        name: &SubjectName,
+    ) -> Result<Option<Arc<Subject>>, RegistryUnavailable> {
         let find = || self.catalog().subject(name).ok().map(Arc::clone);
         match (find(), &self.source) {
             (Some(subject), _) => Ok(Some(subject)),
@@ -85,7 +88,7 @@ impl Schemas {
         &self,
         name: &SubjectName,
         version: &Version,
-    ) -> Result<Option<Arc<Registered>>, Away> {
+    ) -> Result<Option<Arc<SchemaVersion>>, RegistryUnavailable> {
         let find = || self.catalog().subject(name).ok()?.versions.get(version).map(Arc::clone);
         match (find(), &self.source) {
             (Some(registered), _) => Ok(Some(registered)),
@@ -101,12 +104,12 @@ impl Schemas {
     ///
     /// # Errors
     /// Where it is not known here, and the registry is away.
-    pub fn written(&self, id: u32) -> Result<Option<Arc<Registered>>, Away> {
+    pub fn written(&self, id: u32) -> Result<Option<Arc<SchemaVersion>>, RegistryUnavailable> {
         match (self.catalog().by_id(id), &self.source) {
             (Ok(registered), _) => Ok(Some(Arc::clone(registered))),
             (Err(_), Source::Here(_)) => Ok(None),
             (Err(_), Source::There(mirror)) => match &*mirror.away().borrow() {
-                Some(reason) => Err(Away(reason.clone())),
+                Some(reason) => Err(RegistryUnavailable(reason.clone())),
                 None => Ok(None),
             },
         }

@@ -32,7 +32,7 @@ use crate::{
         schema_registry_service_server::SchemaRegistryServiceServer,
     },
     registry::{Applied, Registry},
-    schema::{Registered, State},
+    schema::{SchemaVersion, State},
 };
 use tidings_schema::level::Level;
 use tidings_schema::{
@@ -126,7 +126,7 @@ impl SchemaRegistryService for Service {
             error => status::write(&error),
         })?;
         let one = applied.planned.pop().ok_or_else(|| status::internal("no plan of a draft"))?;
-        let whole = |it: &Registered| it.into();
+        let whole = |it: &SchemaVersion| it.into();
         Ok(Response::new(self.result(one, whole, REPORTS_BYTES_MAX)))
     }
 
@@ -521,7 +521,7 @@ impl Service {
     fn result(
         &self,
         planned: Planned,
-        schema: impl FnOnce(&Registered) -> v1::Schema,
+        schema: impl FnOnce(&SchemaVersion) -> v1::Schema,
         report_bytes_max: usize,
     ) -> v1::RegisterSchemaResponse {
         let mut refusal_reason = Reason::Unspecified;

@@ -35,10 +35,10 @@ use serde::{Deserialize, Serialize};
 use self::witness::Witness;
 use crate::{
     catalog::Catalog,
-    consumer::book::{Book, Entries},
+    consumer::table::{ConsumerTable, Entries},
     error::{Damaged, OpenError, StorageError},
     proto::v1,
-    schema::Registered,
+    schema::SchemaVersion,
     subject::{Settings, Subject, SubjectName},
 };
 use tidings_schema::level::Level;
@@ -114,7 +114,7 @@ pub struct Store {
 
 /// What a start set aside because it cannot be read.
 #[derive(Debug, Clone)]
-pub struct Aside {
+pub struct Quarantined {
     /// What it is.
     pub what: String,
     /// Why.
@@ -126,7 +126,9 @@ impl Store {
     ///
     /// # Errors
     /// Where nothing can be served out of it.
-    pub fn open(directory: &Path) -> Result<(Self, Catalog, Book, Vec<Aside>), OpenError> {
+    pub fn open(
+        directory: &Path,
+    ) -> Result<(Self, Catalog, ConsumerTable, Vec<Quarantined>), OpenError> {
         let io =
             |doing| move |error: std::io::Error| OpenError::Io { doing, detail: error.to_string() };
         fs::create_dir_all(directory).map_err(io("cannot make the registry's directory"))?;
@@ -353,7 +355,7 @@ fn read_state(db: &DB) -> Result<Option<StateRow>, OpenError> {
     Ok(Some(state))
 }
 
-fn load(db: &DB) -> Result<(Catalog, Vec<Aside>), OpenError> {
+fn load(db: &DB) -> Result<(Catalog, Vec<Quarantined>), OpenError> {
     let corrupt = |detail: String| OpenError::Corrupt(detail);
     let Some(state) = read_state(db)? else {
         return Ok((Catalog::default(), Vec::new()));
@@ -384,7 +386,7 @@ fn load(db: &DB) -> Result<(Catalog, Vec<Aside>), OpenError> {
                 }
                 catalog.put_schema(registered);
             }
-            Err(detail) => aside.push(Aside { what: format!("schema {id}"), detail }),
+            Err(detail) => aside.push(Quarantined { what: format!("schema {id}"), detail }),
         }
     }
     for mut subject in subjects.into_values() {
@@ -404,7 +406,7 @@ pub struct Commit {
     /// Subjects that are new or changed.
     pub subjects: Vec<Subject>,
     /// Versions that are new or changed.
-    pub schemas: Vec<Arc<Registered>>,
+    pub schemas: Vec<Arc<SchemaVersion>>,
     /// One for each revision.
     pub changes: Vec<v1::WatchRegistryResponse>,
 }
@@ -475,7 +477,7 @@ fn read_subject(key: &[u8], value: &[u8]) -> Result<Subject, String> {
     })
 }
 
-fn read_schema(row: &[u8]) -> Result<Registered, String> {
+fn read_schema(row: &[u8]) -> Result<SchemaVersion, String> {
     let schema = v1::Schema::decode(row).map_err(|error| error.to_string())?;
-    Registered::try_from(schema)
+    SchemaVersion::try_from(schema)
 }

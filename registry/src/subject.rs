@@ -7,7 +7,7 @@ use semver::Version;
 
 use crate::{
     negotiation,
-    schema::{Registered, State},
+    schema::{SchemaVersion, State},
 };
 use tidings_schema::level::Level;
 use tidings_schema::{
@@ -160,7 +160,7 @@ pub struct Subject {
     /// The highest major version that was deleted.
     pub major_before: Option<u64>,
     /// What is registered, by version.
-    pub versions: BTreeMap<Version, Arc<Registered>>,
+    pub versions: BTreeMap<Version, Arc<SchemaVersion>>,
     /// Versions that are registered and were set aside, with their ids: nothing can be compared with them.
     pub unreadable: BTreeMap<Version, u32>,
 }
@@ -172,7 +172,7 @@ impl Subject {
     }
 
     /// The highest active release; where there is none, the highest deprecated one, then a pre-release.
-    pub fn newest(&self) -> Option<&Arc<Registered>> {
+    pub fn newest(&self) -> Option<&Arc<SchemaVersion>> {
         let usable = || self.versions.values().rev().filter(|it| it.state != State::Retired);
         let released = || usable().filter(|it| it.version.pre.is_empty());
         (released().find(|it| it.state == State::Active))
@@ -181,7 +181,7 @@ impl Subject {
     }
 
     /// What somebody asks for. A version given exactly is meant, also where it is retired.
-    pub fn select(&self, selector: &Selector) -> Option<&Arc<Registered>> {
+    pub fn select(&self, selector: &Selector) -> Option<&Arc<SchemaVersion>> {
         match selector {
             Selector::Newest => self.newest(),
             Selector::Exactly(version) => self.versions.get(version),
@@ -190,9 +190,10 @@ impl Subject {
     }
 
     /// The releases of a line, the oldest first.
-    pub fn line(&self, line: Line) -> impl DoubleEndedIterator<Item = &Arc<Registered>> {
-        let belongs =
-            move |it: &&Arc<Registered>| Line::of(&it.version) == line && it.version.pre.is_empty();
+    pub fn line(&self, line: Line) -> impl DoubleEndedIterator<Item = &Arc<SchemaVersion>> {
+        let belongs = move |it: &&Arc<SchemaVersion>| {
+            Line::of(&it.version) == line && it.version.pre.is_empty()
+        };
         self.versions.values().filter(belongs)
     }
 }

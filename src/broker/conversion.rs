@@ -5,7 +5,7 @@ use std::{mem, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use quick_cache::{Weighter, sync::Cache};
-use tidings_registry::schema::Registered;
+use tidings_registry::schema::SchemaVersion;
 use tidings_schema::{converter::Converter, definition::Violation, schema::Schema};
 
 use crate::model::{
@@ -26,8 +26,8 @@ const GROWTH_BYTES: usize = 48;
 
 /// Two versions of a subject.
 pub(super) struct Pair {
-    writer: Arc<Registered>,
-    reader: Arc<Registered>,
+    writer: Arc<SchemaVersion>,
+    reader: Arc<SchemaVersion>,
     /// Of the reader, in words.
     version: String,
     converter: Converter,
@@ -101,8 +101,8 @@ impl Conversions {
 
 impl Pair {
     pub fn new(
-        writer: (&Arc<Registered>, Arc<Schema>),
-        reader: (&Arc<Registered>, Arc<Schema>),
+        writer: (&Arc<SchemaVersion>, Arc<Schema>),
+        reader: (&Arc<SchemaVersion>, Arc<Schema>),
     ) -> Self {
         Self {
             writer: Arc::clone(writer.0),
@@ -154,7 +154,7 @@ impl Pair {
     }
 
     fn refused(&self, why: &str) -> String {
-        let Registered { subject, version, .. } = &*self.writer;
+        let SchemaVersion { subject, version, .. } = &*self.writer;
         format!("written in {subject} {version}, not to be given in {}: {why}", self.version)
     }
 }

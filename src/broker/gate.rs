@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use tidings_registry::{
     catalog::Catalog,
-    mirror::Away,
-    schema::{Registered, State},
+    mirror::RegistryUnavailable,
+    schema::{SchemaVersion, State},
     schemas::Schemas,
     subject::{Subject, SubjectName},
 };
@@ -46,7 +46,7 @@ pub(super) struct Gate {
 #[derive(Clone)]
 enum Governor {
     /// This version.
-    Version(Arc<Registered>, Arc<Schema>),
+    Version(Arc<SchemaVersion>, Arc<Schema>),
     /// Nothing does.
     Nobody,
     /// It is not to be had.
@@ -133,7 +133,7 @@ impl Gate {
             let (event_type, asked) = (event_type.into(), asked.into());
             Governor::Refused(Refusal::VersionUnusable { event_type, asked, detail })
         };
-        let away = |away: Away| {
+        let away = |away: RegistryUnavailable| {
             tracing::warn!(event_type, detail = away.0, "an event's schema cannot be looked up");
             let event_type = event_type.into();
             Governor::Refused(Refusal::RegistryAway { event_type, detail: away.to_string() })
@@ -192,8 +192,8 @@ fn usable(subject: &Subject) -> String {
     }
 }
 
-fn notice(registered: &Registered) -> String {
-    let Registered { subject, version, deprecation, .. } = registered;
+fn notice(registered: &SchemaVersion) -> String {
+    let SchemaVersion { subject, version, deprecation, .. } = registered;
     match deprecation.as_str() {
         "" => format!("{subject} {version}"),
         text => format!("{subject} {version}: {text}"),
@@ -348,7 +348,7 @@ fn fit(
 }
 
 /// Writes what the event is recorded with: its exact schema version, and its payload in the encoding of the schema.
-fn record(event: &mut NewEvent, recorded: Recorded, registered: &Registered) {
+fn record(event: &mut NewEvent, recorded: Recorded, registered: &SchemaVersion) {
     let version = registered.version.to_string();
     let said = EncodedEvent(event.encoded()).named(tag::SCHEMAVERSION).unwrap_or_default();
     let is_said = said == version;

@@ -11,7 +11,7 @@ use tidings_registry::{
     accepted::Accepted,
     catalog::Catalog,
     negotiation::{Unfit, alternatives, best, convertible},
-    schema::{Registered, State},
+    schema::{SchemaVersion, State},
     schemas::Schemas,
     subject::{Subject, SubjectName},
 };
@@ -69,7 +69,7 @@ pub struct Answer {
     /// What the reader asked for.
     pub requirement: VersionReq,
     /// None: nothing registered satisfies the requirement.
-    pub delivered: Option<Arc<Registered>>,
+    pub delivered: Option<Arc<SchemaVersion>>,
     /// Versions that the reader may meet as they were written.
     pub written: Vec<String>,
 }
@@ -117,7 +117,7 @@ pub enum Piece {
     /// Nothing comes any more.
     Failed(Mismatch),
     /// Nothing comes any more: what wrote the next event is not known here, and the registry is away.
-    Away(RegistryAway),
+    RegistryUnavailable(RegistryAway),
 }
 
 /// How events of a written version are given to the reader.
@@ -234,7 +234,7 @@ impl Negotiation {
         let subject = self.catalog.subject(name).ok();
         let versions = || subject.iter().flat_map(|subject| subject.versions.values());
         let delivered = best(versions(), requirement).map(Arc::clone);
-        let is_written = |it: &&Arc<Registered>| match &delivered {
+        let is_written = |it: &&Arc<SchemaVersion>| match &delivered {
             Some(chosen) if it.id == chosen.id => true,
             Some(chosen) => {
                 self.selection.on_mismatch == OnMismatch::Deliver
@@ -345,7 +345,7 @@ impl Negotiation {
             }
             Way::Unfit(reason) => reason,
             Way::Unknown(away) => {
-                pieces.pieces.push(Piece::Away(away));
+                pieces.pieces.push(Piece::RegistryUnavailable(away));
                 return false;
             }
         };

@@ -324,7 +324,7 @@ impl Reading {
                 Piece::Skipped(skipped) => given.skipped.push(skipped),
                 // A read has no word for it: each event says what it is in.
                 Piece::Changed(_) => {}
-                Piece::Away(away) => {
+                Piece::RegistryUnavailable(away) => {
                     given.at = given.reached();
                     self.failure = Some(away.into());
                 }

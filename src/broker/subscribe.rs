@@ -302,7 +302,7 @@ impl Subscription {
                     (Message::Skipped(skipped), position)
                 }
                 Piece::Changed(answer) => (Message::SchemaChanged(answer), cursor.position),
-                Piece::Away(away) => {
+                Piece::RegistryUnavailable(away) => {
                     self.failure = Some(away.into());
                     return;
                 }

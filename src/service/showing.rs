@@ -41,7 +41,7 @@ impl Showing {
         let writer = self.broker.written(written);
         let reader = self.broker.written(delivered);
         let is_known = writer.is_some() && reader.is_some();
-        let version = |it: Option<&Arc<tidings_registry::schema::Registered>>| {
+        let version = |it: Option<&Arc<tidings_registry::schema::SchemaVersion>>| {
             it.map(|it| it.version.to_string()).unwrap_or_default()
         };
         let resolution = SchemaResolution {

@@ -70,14 +70,14 @@ pub struct InvalidSchema {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// Where.
-    pub place: Place,
+    pub place: SourceLocation,
     /// What is wrong, with the value and the limit, and what to do.
     pub message: String,
 }
 
 /// A place in a definition.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Place {
+pub struct SourceLocation {
     /// The further file. Empty: the text itself.
     pub file: String,
     /// From 1; 0 where not known.
@@ -91,16 +91,16 @@ pub struct Place {
 impl InvalidSchema {
     /// One fault, of which the place is not known.
     pub fn new(message: impl Into<String>) -> Self {
-        Self::at(Place::default(), message)
+        Self::at(SourceLocation::default(), message)
     }
 
     /// One fault.
-    pub fn at(place: Place, message: impl Into<String>) -> Self {
+    pub fn at(place: SourceLocation, message: impl Into<String>) -> Self {
         Self { faults: vec![Fault { place, message: message.into() }] }
     }
 }
 
-impl Place {
+impl SourceLocation {
     /// The place of a byte of a text.
     pub fn of_byte(text: &str, at: usize) -> Self {
         let mut end = at.min(text.len());
@@ -117,7 +117,7 @@ impl Place {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place { file, line, column, path } = &self.place;
+        let SourceLocation { file, line, column, path } = &self.place;
         if !file.is_empty() {
             write!(f, "{file}:")?;
         }
@@ -153,10 +153,11 @@ mod tests {
 
     #[test]
     fn places_count_characters_from_one() {
-        let place = Place::of_byte("a\nbé\u{1F600}x", 9);
+        let place = SourceLocation::of_byte("a\nbé\u{1F600}x", 9);
         assert_eq!((place.line, place.column), (2, 4));
-        assert_eq!(Place::of_byte("", 7).line, 1);
-        let fault = Fault { place: Place { path: "/a".into(), ..place }, message: "no".into() };
+        assert_eq!(SourceLocation::of_byte("", 7).line, 1);
+        let fault =
+            Fault { place: SourceLocation { path: "/a".into(), ..place }, message: "no".into() };
         assert_eq!(fault.to_string(), "2:4: /a: no");
     }
 }

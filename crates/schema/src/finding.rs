@@ -1,6 +1,6 @@
 //! What a comparison of two schemas finds, and what follows from it.
 
-use crate::{counterexample::Counterexample, definition::Place};
+use crate::{counterexample::Counterexample, definition::SourceLocation};
 
 /// Whether the one side reads what the other wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,7 +78,7 @@ pub struct Finding {
     /// A payload that shows the break.
     pub counterexample: Option<Counterexample>,
     /// Where in the new text.
-    pub place: Place,
+    pub place: SourceLocation,
 }
 
 /// How far apart two schemas are, if nothing breaks.

@@ -25,14 +25,14 @@ pub struct Report {
     /// The version that a registration without one would be given, or for a major change would need.
     pub next: Option<Version>,
     /// All findings, errors first, each with the version that it was found against.
-    pub findings: Vec<Found>,
+    pub findings: Vec<ReportedFinding>,
     /// The registered version with the same canonical form.
     pub identical: Option<Version>,
 }
 
 /// A finding, and what it was compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct ReportedFinding {
     /// None for files, and for what concerns no version in particular.
     pub against: Option<Version>,
     /// The finding.
@@ -83,7 +83,7 @@ impl Report {
         let mut room = PayloadRoom(PAYLOADS_BYTES_MAX.saturating_sub(carried));
         let found = |mut finding: Finding| {
             room.take(&mut finding.counterexample);
-            Found { against: against.cloned(), finding }
+            ReportedFinding { against: against.cloned(), finding }
         };
         self.findings.extend(comparison.findings.into_iter().map(found));
     }
@@ -106,7 +106,7 @@ impl Report {
     }
 
     /// The errors.
-    pub fn errors(&self) -> impl Iterator<Item = &Found> {
+    pub fn errors(&self) -> impl Iterator<Item = &ReportedFinding> {
         self.findings.iter().filter(|found| found.finding.severity == Severity::Error)
     }
 }

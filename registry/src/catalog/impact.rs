@@ -13,10 +13,10 @@ use tidings_schema::{
 
 use super::Catalog;
 use crate::{
-    consumer::{Need, book::Book},
+    consumer::{Requirement, table::ConsumerTable},
     impact::{Affected, AffectedConsumer, LISTED_MAX},
     negotiation::{self, Offer},
-    schema::{Registered, State},
+    schema::{SchemaVersion, State},
     subject::Subject,
 };
 
@@ -44,7 +44,7 @@ pub struct Proposed<'a> {
 
 /// The versions of a subject.
 pub fn offers(subject: &Subject) -> Vec<Offer> {
-    let offer = |it: &Arc<Registered>| Offer { version: it.version.clone(), state: it.state };
+    let offer = |it: &Arc<SchemaVersion>| Offer { version: it.version.clone(), state: it.state };
     subject.versions.values().map(offer).collect()
 }
 
@@ -63,7 +63,7 @@ impl<'a> Change<'a> {
     }
 
     /// The consumers that it affects.
-    pub fn affected(&self, book: &Book, now: Timestamp) -> Affected {
+    pub fn affected(&self, book: &ConsumerTable, now: Timestamp) -> Affected {
         let mut affected = Affected::default();
         // Many consumers are delivered few versions.
         let mut breaks = HashMap::new();
@@ -88,7 +88,7 @@ impl<'a> Change<'a> {
 
     fn reason(
         &self,
-        need: &Need,
+        need: &Requirement,
         breaks: &mut HashMap<(Version, Version), Option<String>>,
     ) -> Option<String> {
         let requirement = &need.requirement;

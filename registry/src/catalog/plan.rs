@@ -10,14 +10,14 @@ use semver::Version;
 
 use super::{Catalog, impact::Change};
 use crate::{
-    consumer::book::Book,
+    consumer::table::ConsumerTable,
     error::{Refusal, Unreadable},
     impact::Impact,
-    schema::{Fingerprint, Reference, Registered, State},
+    schema::{Fingerprint, Reference, SchemaVersion, State},
     subject::{Settings, Subject, SubjectName},
 };
 use tidings_schema::{
-    definition::{DEFINITION_BYTES_MAX, Definition, Place},
+    definition::{DEFINITION_BYTES_MAX, Definition, SourceLocation},
     finding::{ContentModel, Direction, Finding, Severity, Surface},
     protobuf,
     schema::{Format, Schema},
@@ -25,7 +25,7 @@ use tidings_schema::{
 };
 use tidings_schema::{
     level::Level,
-    report::{Found, Report},
+    report::{Report, ReportedFinding},
 };
 
 /// A schema that somebody proposes.
@@ -68,9 +68,9 @@ pub struct DraftReference {
 #[derive(Debug)]
 pub enum Decision {
     /// It is registered already.
-    Already(Arc<Registered>),
+    Already(Arc<SchemaVersion>),
     /// It becomes a version.
-    Register(Arc<Registered>),
+    Register(Arc<SchemaVersion>),
     /// Why not.
     Refused(Refusal),
 }
@@ -83,15 +83,15 @@ pub struct Planned {
     /// What it changes, and the consumers that it affects.
     pub impact: Impact,
     /// The version that it becomes, or would become if it affected no consumer.
-    pub candidate: Option<Arc<Registered>>,
+    pub candidate: Option<Arc<SchemaVersion>>,
 }
 
 /// What a draft is by its schema alone.
 pub(super) enum Assessment {
     /// It is registered already.
-    Already(Arc<Registered>),
+    Already(Arc<SchemaVersion>),
     /// A version that its level allows.
-    Candidate(Arc<Registered>),
+    Candidate(Arc<SchemaVersion>),
     /// Not a version.
     Refused(Refusal),
 }
@@ -102,7 +102,7 @@ impl Catalog {
     pub fn plan(
         &self,
         draft: &Draft,
-        consumers: &Book,
+        consumers: &ConsumerTable,
         is_forced: bool,
         now: Timestamp,
     ) -> Planned {
@@ -138,7 +138,7 @@ impl Catalog {
                 Decision::Register(registered)
             }
             Assessment::Candidate(_) => {
-                Decision::Refused(Refusal::LeavesBehind(Box::new(impact.clone())))
+                Decision::Refused(Refusal::AffectsConsumers(Box::new(impact.clone())))
             }
         };
         Planned { decision, impact, candidate }
@@ -148,7 +148,7 @@ impl Catalog {
     ///
     /// # Errors
     /// Where it is no schema.
-    pub fn compare_with(&self, draft: &Draft, against: &Registered) -> Result<Report, Refusal> {
+    pub fn compare_with(&self, draft: &Draft, against: &SchemaVersion) -> Result<Report, Refusal> {
         let proposal = self.read(draft)?;
         let mut report = Report::empty(draft.subject.as_str());
         let settings = self.settings(draft);
@@ -168,8 +168,8 @@ impl Catalog {
     pub fn diff(
         &self,
         settings: &Settings,
-        old: &Registered,
-        new: &Registered,
+        old: &SchemaVersion,
+        new: &SchemaVersion,
     ) -> Result<Report, Refusal> {
         let mut report = Report::empty(new.subject.as_str());
         let schema = self.parsed(new)?;
@@ -266,7 +266,7 @@ impl Catalog {
         let subject = grave.filter(|subject| !subject.deleted);
         let settings = self.settings(draft);
 
-        let same = |it: &&Arc<Registered>| it.fingerprint == proposal.fingerprint;
+        let same = |it: &&Arc<SchemaVersion>| it.fingerprint == proposal.fingerprint;
         if let Some(known) = subject.and_then(|it| it.versions.values().rev().find(same)) {
             report.identical = Some(known.version.clone());
             report.next = Some(known.version.clone());
@@ -292,7 +292,7 @@ impl Catalog {
             Ok(version) => version,
             Err(refusal) => return Assessment::Refused(refusal),
         };
-        Assessment::Candidate(Arc::new(Registered {
+        Assessment::Candidate(Arc::new(SchemaVersion {
             subject: draft.subject.clone(),
             version,
             id: self.last_id + 1,
@@ -372,7 +372,7 @@ impl Catalog {
         &self,
         report: &mut Report,
         settings: &Settings,
-        against: &Registered,
+        against: &SchemaVersion,
         is_base: bool,
         new: &Schema,
     ) -> Result<(), Refusal> {
@@ -537,7 +537,7 @@ fn too_low(declared: &Version, least: Version, reason: String, report: &Report) 
 }
 
 /// A version that promises more than it changes is taken, and said.
-fn higher(declared: &Version, least: &Version, bump: Bump) -> Found {
+fn higher(declared: &Version, least: &Version, bump: Bump) -> ReportedFinding {
     let message = format!(
         "{declared} is declared; what changed is {}, for which {least} is enough",
         bump.in_words()
@@ -552,7 +552,7 @@ fn of_version(
     declared: &Version,
     least: &Version,
     message: String,
-) -> Found {
+) -> ReportedFinding {
     let finding = Finding {
         rule,
         severity,
@@ -565,7 +565,7 @@ fn of_version(
         message,
         suggestion: format!("declare {least}, or no version"),
         counterexample: None,
-        place: Place::default(),
+        place: SourceLocation::default(),
     };
-    Found { against: None, finding }
+    ReportedFinding { against: None, finding }
 }

@@ -9,7 +9,7 @@ use std::{
 use super::Catalog;
 use crate::{
     proto::v1::{self, WatchRegistryResponse, watch_registry_response::Change},
-    schema::Registered,
+    schema::SchemaVersion,
     subject::{Settings, Subject, SubjectName},
 };
 use tidings_schema::finding::{ContentModel, Surface};
@@ -24,11 +24,11 @@ impl Catalog {
         self.revision = change.revision;
         match change.change {
             Some(Change::SchemaRegistered(schema)) => {
-                self.put(Registered::try_from(schema)?);
+                self.put(SchemaVersion::try_from(schema)?);
                 change.created_subject.map_or(Ok(()), |it| self.update(it))
             }
             Some(Change::VersionStateSet(schema)) => {
-                let mut registered = Registered::try_from(schema)?;
+                let mut registered = SchemaVersion::try_from(schema)?;
                 if let Ok(before) = self.by_id(registered.id) {
                     registered.parsed = Arc::clone(&before.parsed);
                 }
@@ -66,7 +66,7 @@ impl Catalog {
     }
 
     /// Adds a version, and its subject where that is new.
-    pub fn put(&mut self, registered: Registered) {
+    pub fn put(&mut self, registered: SchemaVersion) {
         let registered = Arc::new(registered);
         let known = self.subject_or_grave(&registered.subject);
         let mut subject = match known.filter(|subject| !subject.deleted) {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::Refusal,
-    schema::Registered,
+    schema::SchemaVersion,
     subject::{Settings, Subject},
 };
 use tidings_schema::schema::Schema;
@@ -24,7 +24,7 @@ use tidings_schema::{level::Level, report::Report};
 #[derive(Debug)]
 pub struct Judged {
     /// As it is registered.
-    pub registered: Arc<Registered>,
+    pub registered: Arc<SchemaVersion>,
     /// The level that it was held to.
     pub level: Level,
     /// Why it would not be registered now with the version that it has.
@@ -40,7 +40,7 @@ pub struct Verification {
     subjects: VecDeque<Arc<Subject>>,
     current: Option<Arc<Subject>>,
     /// The current subject's versions that are left, in the order in which they were registered.
-    versions: VecDeque<Arc<Registered>>,
+    versions: VecDeque<Arc<SchemaVersion>>,
     total: usize,
 }
 
@@ -62,11 +62,11 @@ impl Verification {
     }
 
     /// What a registration of it would answer.
-    fn judge(&mut self, subject: &Subject, registered: &Registered) -> (Level, Option<Refusal>) {
+    fn judge(&mut self, subject: &Subject, registered: &SchemaVersion) -> (Level, Option<Refusal>) {
         let settings = self.history.settings(subject, registered.id).clone();
         let level = settings.level;
         let name = registered.subject.as_str();
-        let Registered { format, definition, .. } = registered;
+        let SchemaVersion { format, definition, .. } = registered;
         let imports = match self.working.imports(&registered.references) {
             Ok(imports) => imports,
             Err(reason) => {
@@ -85,7 +85,7 @@ impl Verification {
             Some(Refusal::Invalid(faults))
         };
         let registered =
-            Registered { parsed: Arc::new(OnceLock::from(Ok(schema))), ..registered.clone() };
+            SchemaVersion { parsed: Arc::new(OnceLock::from(Ok(schema))), ..registered.clone() };
         self.working.put(registered);
         (level, refusal)
     }
@@ -93,7 +93,7 @@ impl Verification {
     fn plan_again(
         &mut self,
         settings: Settings,
-        registered: &Registered,
+        registered: &SchemaVersion,
         schema: Arc<Schema>,
     ) -> Option<Refusal> {
         let draft = Draft {

@@ -15,7 +15,7 @@ use super::{
     file::{File, Kind, importing, with_comments},
     set::{Links, Set, unharmed},
 };
-use crate::{catalog::Catalog, schema::Registered, subject::SubjectName};
+use crate::{catalog::Catalog, schema::SchemaVersion, subject::SubjectName};
 use tidings_schema::{
     definition::{Definition, Form, Import},
     protobuf,
@@ -138,11 +138,11 @@ impl Builder {
     }
 
     /// The set of a catalog with other versions of some subjects.
-    pub(super) fn pinned(&mut self, catalog: &Catalog, pins: &[Arc<Registered>]) -> Set {
+    pub(super) fn pinned(&mut self, catalog: &Catalog, pins: &[Arc<SchemaVersion>]) -> Set {
         self.assemble(catalog, &shown(catalog, pins))
     }
 
-    fn assemble(&mut self, catalog: &Catalog, shown: &[Arc<Registered>]) -> Set {
+    fn assemble(&mut self, catalog: &Catalog, shown: &[Arc<SchemaVersion>]) -> Set {
         let contributions: Vec<_> =
             shown.iter().filter_map(|it| self.contribution(catalog, it)).collect();
         let mut set = self.base.clone();
@@ -174,14 +174,14 @@ impl Builder {
     fn contribution(
         &mut self,
         catalog: &Catalog,
-        registered: &Registered,
+        registered: &SchemaVersion,
     ) -> Option<Arc<Contribution>> {
         if let Some(known) = self.contributions.get(&registered.id) {
             return known.clone();
         }
         let read = unharmed(|| self.read(catalog, registered)).flatten().map(Arc::new);
         if let Err(reason) = &read {
-            let Registered { subject, version, .. } = registered;
+            let SchemaVersion { subject, version, .. } = registered;
             tracing::warn!(%subject, %version, reason, "a schema is left out of reflection");
         }
         let read = read.ok();
@@ -189,7 +189,11 @@ impl Builder {
         read
     }
 
-    fn read(&mut self, catalog: &Catalog, registered: &Registered) -> Result<Contribution, String> {
+    fn read(
+        &mut self,
+        catalog: &Catalog,
+        registered: &SchemaVersion,
+    ) -> Result<Contribution, String> {
         let imports = catalog.imports(&registered.references)?;
         let files = protobuf::files(&registered.definition, &imports)
             .map_err(|invalid| invalid.to_string())?;
@@ -229,8 +233,8 @@ impl Builder {
 }
 
 /// The versions whose files are shown, by subject; pinned ones first.
-fn shown(catalog: &Catalog, pins: &[Arc<Registered>]) -> Vec<Arc<Registered>> {
-    let pinned: BTreeMap<&SubjectName, &Arc<Registered>> =
+fn shown(catalog: &Catalog, pins: &[Arc<SchemaVersion>]) -> Vec<Arc<SchemaVersion>> {
+    let pinned: BTreeMap<&SubjectName, &Arc<SchemaVersion>> =
         pins.iter().map(|it| (&it.subject, it)).collect();
     let subjects = catalog.subjects_behind(None).filter(|it| !pinned.contains_key(&it.name));
     let newest = subjects.filter(|it| it.format == Format::Protobuf).filter_map(|it| it.newest());
@@ -293,12 +297,12 @@ fn in_order(contributions: &[Arc<Contribution>]) -> Vec<usize> {
 
 /// Where the files of a definition come from.
 struct Origins<'a> {
-    registered: &'a Registered,
+    registered: &'a SchemaVersion,
     imports: HashMap<&'a str, &'a Import>,
 }
 
 impl<'a> Origins<'a> {
-    fn new(registered: &'a Registered, imports: &'a [Import]) -> Self {
+    fn new(registered: &'a SchemaVersion, imports: &'a [Import]) -> Self {
         let mut origins = HashMap::new();
         for import in imports {
             origins.insert(import.name.as_str(), import);
@@ -356,7 +360,7 @@ fn component(name: &str) -> String {
 }
 
 /// The full name of the event's message, where the definition's own file declares it.
-fn event_of(registered: &Registered, file: &File) -> Option<String> {
+fn event_of(registered: &SchemaVersion, file: &File) -> Option<String> {
     let Definition { message_name, form, .. } = &registered.definition;
     if !message_name.is_empty() {
         return Some(message_name.clone());

@@ -60,14 +60,14 @@ pub(super) struct Declaration {
 }
 
 /// A declaration's place in its file.
-pub(super) type Place = (u32, usize);
+pub(super) type DeclarationIndex = (u32, usize);
 
 impl Declaration {
-    fn new(place: Place, kind: Kind, name: String) -> Self {
+    fn new(place: DeclarationIndex, kind: Kind, name: String) -> Self {
         Self { tag: place.0, at: place.1, kind, name, inner: Vec::new(), extensions: Vec::new() }
     }
 
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn place(&self) -> DeclarationIndex {
         (self.tag, self.at)
     }
 
@@ -167,7 +167,7 @@ impl File {
         &self,
         name: &str,
         imports: &[&str],
-        without: &BTreeSet<Place>,
+        without: &BTreeSet<DeclarationIndex>,
     ) -> Result<Written, DecodeError> {
         let served = self.write(name, imports, without, self.syntax)?;
         let linked = match self.syntax {
@@ -183,7 +183,7 @@ impl File {
         &self,
         name: &str,
         imports: &[&str],
-        without: &BTreeSet<Place>,
+        without: &BTreeSet<DeclarationIndex>,
         syntax: Syntax,
     ) -> Result<Bytes, DecodeError> {
         let mut out = Vec::with_capacity(self.bytes.len() + 64 * (imports.len() + 1));

@@ -6,7 +6,7 @@ use tonic::{Status, metadata::MetadataMap};
 
 use crate::{
     proto::v1::ErrorReason as Reason,
-    schema::Registered,
+    schema::SchemaVersion,
     schemas::Schemas,
     service::{invalid, unreachable},
     subject::SubjectName,
@@ -25,7 +25,7 @@ const PINS_MAX: usize = 100;
 pub(super) async fn read(
     metadata: &MetadataMap,
     schemas: Option<&Schemas>,
-) -> Result<Vec<Arc<Registered>>, Status> {
+) -> Result<Vec<Arc<SchemaVersion>>, Status> {
     let mut texts = Vec::new();
     let mut faults = Vec::new();
     for value in metadata.get_all(HEADER) {
@@ -67,7 +67,7 @@ pub(super) async fn read(
 async fn pin(
     text: &str,
     schemas: Option<&Schemas>,
-) -> Result<Result<Arc<Registered>, String>, Status> {
+) -> Result<Result<Arc<SchemaVersion>, String>, Status> {
     let Some((subject, asked)) = text.rsplit_once('=') else {
         return Ok(Err(format!(
             "has \"{text}\" where a subject with a version belongs, such as shop.orders.v1.OrderPlaced=1.2.0"

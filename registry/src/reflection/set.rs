@@ -13,7 +13,7 @@ use bytes::Bytes;
 use prost_reflect::DescriptorPool;
 use sha2::{Digest as _, Sha256};
 
-use super::file::{Declaration, File, Kind, Place, Written, has_member};
+use super::file::{Declaration, DeclarationIndex, File, Kind, Written, has_member};
 
 /// Names that a name which is not there is compared with, at most, and how long those may be: a slip is worth a few
 /// milliseconds.
@@ -148,7 +148,7 @@ impl Set {
         file: &File,
         name: &str,
         imports: Vec<usize>,
-        without: &BTreeSet<Place>,
+        without: &BTreeSet<DeclarationIndex>,
         links: &mut Links,
     ) -> Result<Placed, Arc<str>> {
         let imported = || imports.iter().filter_map(|at| self.files.get(*at));

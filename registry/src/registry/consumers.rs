@@ -9,12 +9,12 @@ use super::Registry;
 use crate::{
     catalog::Catalog,
     consumer::{
-        ConsumerName, Need, Word,
-        book::{Book, Place},
+        ConsumerName, ConsumerUpdate, Requirement,
+        table::{ConsumerTable, RequirementKey},
     },
     error::{RecordError, StorageError},
     negotiation::Negotiated,
-    schema::Registered,
+    schema::SchemaVersion,
     subject::SubjectName,
 };
 
@@ -26,7 +26,7 @@ pub struct Answer {
     /// What was asked for.
     pub requirement: VersionReq,
     /// What is delivered; None where nothing satisfies it.
-    pub schema: Option<Arc<Registered>>,
+    pub schema: Option<Arc<SchemaVersion>>,
     /// What can be converted to it, and what else could be asked for.
     pub negotiated: Negotiated,
 }
@@ -57,7 +57,7 @@ impl Registry {
     pub fn record(
         &self,
         consumer: &ConsumerName,
-        word: Word,
+        word: ConsumerUpdate,
         needs: Vec<(SubjectName, VersionReq)>,
         now: Timestamp,
     ) -> Result<Vec<Answer>, RecordError> {
@@ -91,18 +91,18 @@ impl Registry {
     /// more.
     pub fn list_consumers(
         &self,
-        behind: Option<&(ConsumerName, Place)>,
-        of: impl Fn(&Need) -> bool,
+        behind: Option<&(ConsumerName, RequirementKey)>,
+        of: impl Fn(&Requirement) -> bool,
         limit: usize,
         now: Timestamp,
-    ) -> (Vec<Need>, bool) {
+    ) -> (Vec<Requirement>, bool) {
         let book = self.consumers();
         let mut needs = book.behind(behind, now).filter(|it| of(it));
         let page = needs.by_ref().take(limit).cloned().collect();
         (page, needs.next().is_some())
     }
 
-    pub(super) fn consumers(&self) -> RwLockReadGuard<'_, Book> {
+    pub(super) fn consumers(&self) -> RwLockReadGuard<'_, ConsumerTable> {
         self.0.consumers.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

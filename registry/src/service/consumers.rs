@@ -9,8 +9,8 @@ use super::{Service, decode::Faults, pages, status};
 use crate::{
     accepted::ACCEPTED_MAX,
     consumer::{
-        ConsumerName, Need, Origin, Word,
-        book::{Place, place},
+        ConsumerName, ConsumerUpdate, Origin, Requirement,
+        table::{RequirementKey, place},
     },
     convert::summary,
     proto::v1::{self, ErrorReason as Reason},
@@ -27,7 +27,7 @@ const CONVERTIBLE_TOLD_MAX: usize = 1_000;
 /// What is asked of `NegotiateVersions`.
 struct Negotiation {
     needs: Vec<(SubjectName, VersionReq)>,
-    record: Option<(ConsumerName, Word)>,
+    record: Option<(ConsumerName, ConsumerUpdate)>,
 }
 
 impl Negotiation {
@@ -69,16 +69,16 @@ impl Negotiation {
         let consumer = ConsumerName::parse(&request.consumer);
         let consumer = faults.take(Reason::InvalidName, "consumer", consumer);
         let word = match (origin, request.ended) {
-            (Origin::Declared, false) => Word::Declared,
-            (Origin::Stream, false) => Word::Open,
-            (Origin::Stream, true) => Word::Ended,
+            (Origin::Declared, false) => ConsumerUpdate::Declared,
+            (Origin::Stream, false) => ConsumerUpdate::Open,
+            (Origin::Stream, true) => ConsumerUpdate::Ended,
             (Origin::Declared, true) => {
                 faults.add(
                     invalid,
                     "ended",
                     "is for the origin STREAM: what is declared does not end",
                 );
-                Word::Declared
+                ConsumerUpdate::Declared
             }
         };
         if count == 0 && origin == Origin::Stream {
@@ -100,7 +100,7 @@ impl Service {
             None => Ok(registry.negotiate(needs)),
             Some((consumer, word)) => {
                 let answers = registry.record(&consumer, word, needs, Timestamp::now())?;
-                Ok(if word == Word::Ended { Vec::new() } else { answers })
+                Ok(if word == ConsumerUpdate::Ended { Vec::new() } else { answers })
             }
         });
         let answers = answered.await.map_err(status::internal)?;
@@ -134,7 +134,7 @@ impl Service {
         let registry = self.registry.clone();
         let now = Timestamp::now();
         let listed = tokio::task::spawn_blocking(move || {
-            let is_asked = |need: &Need| {
+            let is_asked = |need: &Requirement| {
                 subject.as_ref().is_none_or(|it| *it == need.subject)
                     && consumer.as_ref().is_none_or(|it| *it == need.consumer)
             };
@@ -143,7 +143,7 @@ impl Service {
         let (page, has_more) = listed.await.map_err(status::internal)?;
         let last = page.last().filter(|_| has_more);
         let consumer =
-            |need: &Need| v1::Consumer { connected: need.is_connected(now), ..need.into() };
+            |need: &Requirement| v1::Consumer { connected: need.is_connected(now), ..need.into() };
         Ok(Response::new(v1::ListConsumersResponse {
             next_page_token: last.map(|it| pages::token(&place_text(it))).unwrap_or_default(),
             consumers: page.iter().map(consumer).collect(),
@@ -168,13 +168,13 @@ impl From<Answer> for v1::NegotiatedVersion {
 }
 
 /// Names have no line breaks in them.
-fn place_text(need: &Need) -> String {
+fn place_text(need: &Requirement) -> String {
     let (subject, requirement, origin) = place(need);
     let origin = v1::ConsumerOrigin::from(origin).as_str_name();
     format!("{}\n{subject}\n{requirement}\n{origin}", need.consumer)
 }
 
-fn read_place(text: &str) -> Result<(ConsumerName, Place), String> {
+fn read_place(text: &str) -> Result<(ConsumerName, RequirementKey), String> {
     let place = || {
         let mut parts = text.split('\n');
         let consumer = ConsumerName::parse(parts.next()?).ok()?;

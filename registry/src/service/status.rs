@@ -167,7 +167,7 @@ fn answer(field: &str, refusal: &Refusal) -> Answer {
             answer.report = Some((**impact).clone().into());
             answer
         }
-        Refusal::LeavesBehind(impact) => {
+        Refusal::AffectsConsumers(impact) => {
             let mut answer = new(Code::FailedPrecondition)
                 .with("subject", &impact.report.subject)
                 .with("total", impact.affected.total);
@@ -235,7 +235,7 @@ pub fn write(error: &WriteError) -> Status {
             }
             answer.status()
         }
-        WriteError::LeavesBehind(affected) => {
+        WriteError::AffectsConsumers(affected) => {
             let new = Answer::new(Code::FailedPrecondition, Reason::ConsumersLeftBehind, error);
             let first = affected.listed.first();
             let new = match first {

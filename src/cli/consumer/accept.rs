@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tidings_registry::{proto::v1::VersionRequirement, subject::SubjectName};
 use tidings_schema::{
-    definition::{Fault, Place},
+    definition::{Fault, SourceLocation},
     version,
 };
 
@@ -109,7 +109,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<VersionRequirement>> {
 
 /// Reads the text of a file, and takes down everything that is wrong with it.
 fn parse(text: &str, faults: &mut Vec<Fault>) -> Vec<VersionRequirement> {
-    let mut fault = |place: &Place, message: String| {
+    let mut fault = |place: &SourceLocation, message: String| {
         faults.push(Fault { place: place.clone(), message });
     };
     let root = match yaml::parse(text) {

@@ -13,7 +13,7 @@ use tidings_registry::proto::v1::{
     get_schema_request::By,
 };
 use tidings_schema::{
-    definition::{InvalidSchema, Place},
+    definition::{InvalidSchema, SourceLocation},
     finding::{Direction, Options},
     protobuf,
     schema::{Format, Schema},
@@ -250,7 +250,7 @@ fn not_a_schema(source: &Source, invalid: &InvalidSchema, output: ReportFormat) 
 }
 
 /// Lines of the contract are those of the text itself: places in imported files are kept apart.
-fn take_elsewhere(report: &mut Report) -> BTreeMap<usize, Place> {
+fn take_elsewhere(report: &mut Report) -> BTreeMap<usize, SourceLocation> {
     let mut elsewhere = BTreeMap::new();
     for (index, found) in report.findings.iter_mut().enumerate() {
         if !found.finding.place.file.is_empty() {

@@ -11,7 +11,7 @@ use tidings_registry::{
     subject::SubjectName,
 };
 use tidings_schema::{
-    definition::{Fault, Place},
+    definition::{Fault, SourceLocation},
     version,
 };
 
@@ -155,7 +155,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn fault(&mut self, place: &Place, message: impl Into<String>) {
+    fn fault(&mut self, place: &SourceLocation, message: impl Into<String>) {
         self.faults.push(Fault { place: place.clone(), message: message.into() });
     }
 
@@ -308,7 +308,7 @@ impl Reader {
     }
 
     /// A path within the manifest's directory. Links may not lead out of it either.
-    fn inside(&mut self, place: &Place, path: &str) -> Option<PathBuf> {
+    fn inside(&mut self, place: &SourceLocation, path: &str) -> Option<PathBuf> {
         let is_plain = Path::new(path)
             .components()
             .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use tidings_registry::proto::v1::{self, CompatibilityReport, Consumer, ErrorReason, Finding};
 use tidings_schema::level::Level;
 use tidings_schema::{
-    definition::{Fault, Place},
+    definition::{Fault, SourceLocation},
     finding::Direction,
 };
 
@@ -120,7 +120,7 @@ pub struct Case<'a> {
     /// What is asked of it, where that is known here.
     pub level: Option<Level>,
     /// Findings with a place in a file that is imported.
-    pub elsewhere: BTreeMap<usize, Place>,
+    pub elsewhere: BTreeMap<usize, SourceLocation>,
 }
 
 impl Case<'_> {
@@ -184,8 +184,12 @@ impl Case<'_> {
         }
     }
 
-    fn note(&self, finding: &Finding, elsewhere: Option<&Place>) -> Note {
-        let here = Place { line: finding.line, column: finding.column, ..Place::default() };
+    fn note(&self, finding: &Finding, elsewhere: Option<&SourceLocation>) -> Note {
+        let here = SourceLocation {
+            line: finding.line,
+            column: finding.column,
+            ..SourceLocation::default()
+        };
         let place = elsewhere.unwrap_or(&here);
         let path = if finding.new_path.is_empty() { &finding.old_path } else { &finding.new_path };
         Note {
@@ -428,7 +432,7 @@ impl Entry {
 impl Note {
     /// Of a text that is not what it should be.
     pub fn fault(file: String, text: Option<&str>, fault: &Fault) -> Self {
-        let Place { line, column, path, .. } = &fault.place;
+        let SourceLocation { line, column, path, .. } = &fault.place;
         Self {
             weight: Weight::Error,
             rule: INVALID.to_owned(),
@@ -479,10 +483,13 @@ pub fn fault_of(description: &str) -> Fault {
         let column = parts.next()?.parse().ok()?;
         let line = parts.next()?.parse().ok()?;
         let file = parts.next().unwrap_or_default().to_owned();
-        let place = Place { file, line, column, path: String::new() };
+        let place = SourceLocation { file, line, column, path: String::new() };
         Some(Fault { place, message: message.to_owned() })
     });
-    parsed.unwrap_or_else(|| Fault { place: Place::default(), message: description.to_owned() })
+    parsed.unwrap_or_else(|| Fault {
+        place: SourceLocation::default(),
+        message: description.to_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use tidings_registry::{
     error::Refusal,
     proto::v1::{self, CompatibilityReport, ErrorReason, RegisterSchemaResponse},
 };
-use tidings_schema::definition::{Fault, Place};
+use tidings_schema::definition::{Fault, SourceLocation};
 use tidings_schema::report::Report;
 use tokio::sync::mpsc;
 
@@ -275,7 +275,9 @@ fn faults(refusal: &Refusal) -> Option<Vec<Fault>> {
     match refusal {
         Refusal::Invalid(faults) => Some(faults.clone()),
         refusal if refusal.impact().is_some() => None,
-        refusal => Some(vec![Fault { place: Place::default(), message: refusal.to_string() }]),
+        refusal => {
+            Some(vec![Fault { place: SourceLocation::default(), message: refusal.to_string() }])
+        }
     }
 }
 

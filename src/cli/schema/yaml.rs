@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
-use tidings_schema::definition::{Fault, Place};
+use tidings_schema::definition::{Fault, SourceLocation};
 
 /// Deeper trees are nobody's manifest.
 const DEPTH_MAX: usize = 16;
@@ -12,7 +12,7 @@ const DEPTH_MAX: usize = 16;
 #[derive(Debug, Clone)]
 pub struct Node {
     /// Its first character.
-    pub place: Place,
+    pub place: SourceLocation,
     /// What is there.
     pub value: Value,
 }
@@ -27,7 +27,7 @@ pub enum Value {
     /// `- a`, `[a]`.
     List(Vec<Node>),
     /// `a: b`, `{a: b}`, with the place of each key.
-    Map(Vec<(String, Place, Node)>),
+    Map(Vec<(String, SourceLocation, Node)>),
 }
 
 impl Value {
@@ -45,7 +45,7 @@ impl Value {
 /// Reads the one document of a text.
 pub fn parse(text: &str) -> Result<Node, Fault> {
     let mut events = Events { events: Parser::new_from_str(text).peekable() };
-    let mut root = Node { place: Place::default(), value: Value::Nothing };
+    let mut root = Node { place: SourceLocation::default(), value: Value::Nothing };
     let mut documents = 0;
     while let Some((event, place)) = events.next()? {
         match event {
@@ -67,7 +67,7 @@ struct Events<'a> {
 }
 
 impl<'a> Events<'a> {
-    fn next(&mut self) -> Result<Option<(Event<'a>, Place)>, Fault> {
+    fn next(&mut self) -> Result<Option<(Event<'a>, SourceLocation)>, Fault> {
         match self.events.next() {
             None => Ok(None),
             Some(Ok((event, span))) => Ok(Some((event, place_of(&span)))),
@@ -75,8 +75,8 @@ impl<'a> Events<'a> {
         }
     }
 
-    fn wanted(&mut self) -> Result<(Event<'a>, Place), Fault> {
-        self.next()?.ok_or_else(|| fault(Place::default(), "the text ends too early"))
+    fn wanted(&mut self) -> Result<(Event<'a>, SourceLocation), Fault> {
+        self.next()?.ok_or_else(|| fault(SourceLocation::default(), "the text ends too early"))
     }
 
     fn node(&mut self, depth: usize) -> Result<Node, Fault> {
@@ -84,7 +84,12 @@ impl<'a> Events<'a> {
         self.node_of(event, place, depth)
     }
 
-    fn node_of(&mut self, event: Event<'a>, place: Place, depth: usize) -> Result<Node, Fault> {
+    fn node_of(
+        &mut self,
+        event: Event<'a>,
+        place: SourceLocation,
+        depth: usize,
+    ) -> Result<Node, Fault> {
         if depth > DEPTH_MAX {
             return Err(fault(place, "is nested too deep"));
         }
@@ -105,7 +110,7 @@ impl<'a> Events<'a> {
                 }
             }
             Event::MappingStart(..) => {
-                let mut map: Vec<(String, Place, Node)> = Vec::new();
+                let mut map: Vec<(String, SourceLocation, Node)> = Vec::new();
                 loop {
                     let (event, place) = self.wanted()?;
                     let key = match event {
@@ -129,13 +134,13 @@ impl<'a> Events<'a> {
     }
 }
 
-fn place_of(span: &Span) -> Place {
+fn place_of(span: &Span) -> SourceLocation {
     at(span.start.line(), span.start.col())
 }
 
-fn at(line: usize, column: usize) -> Place {
+fn at(line: usize, column: usize) -> SourceLocation {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Place { line: number(line), column: number(column + 1), ..Place::default() }
+    SourceLocation { line: number(line), column: number(column + 1), ..SourceLocation::default() }
 }
 
 fn unreadable(error: &ScanError) -> Fault {
@@ -143,7 +148,7 @@ fn unreadable(error: &ScanError) -> Fault {
     fault(at(marker.line(), marker.col()), &format!("is not YAML: {}", error.info()))
 }
 
-fn fault(place: Place, message: &str) -> Fault {
+fn fault(place: SourceLocation, message: &str) -> Fault {
     Fault { place, message: message.to_owned() }
 }
 

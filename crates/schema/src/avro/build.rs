@@ -10,7 +10,7 @@ use super::{
     name::Name,
     parse::FAULTS_MAX,
 };
-use crate::definition::{Fault, Import, Place};
+use crate::definition::{Fault, Import, SourceLocation};
 
 /// Stands in for what could not be read.
 pub const STAND_IN: TypeId = TypeId(0);
@@ -167,7 +167,7 @@ impl<'t> Parser<'t> {
             names => format!("it defines {}", names.join(", ")),
         };
         self.faults.push(Fault {
-            place: Place { file: name.clone(), ..Place::default() },
+            place: SourceLocation { file: name.clone(), ..SourceLocation::default() },
             message: format!("{subject} {version} does not define the type {name} that it is referred to for: {defined}"),
         });
     }
@@ -193,9 +193,9 @@ impl<'t> Parser<'t> {
         }
     }
 
-    pub(super) fn place(&self, at: At, path: &str) -> Place {
+    pub(super) fn place(&self, at: At, path: &str) -> SourceLocation {
         let document = self.documents.get(at.document as usize);
-        document.map_or_else(Place::default, |it| it.place(at.byte as usize, path))
+        document.map_or_else(SourceLocation::default, |it| it.place(at.byte as usize, path))
     }
 
     pub fn build(&mut self, node: &'t Node, scope: &Scope, path: &mut String) -> TypeId {
@@ -497,7 +497,7 @@ impl<'t> Parser<'t> {
         if let Some((_, first)) = self.names.get(name.full()).copied()
             && first != at
         {
-            let Place { file, line, .. } = self.place(first, "");
+            let SourceLocation { file, line, .. } = self.place(first, "");
             let file = if file.is_empty() { file } else { format!(" of {file}") };
             let message = format!(
                 "{name} is defined twice, first in line {line}{file}: refer to that one by its name"

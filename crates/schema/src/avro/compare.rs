@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     counterexample::Counterexample,
-    definition::Place,
+    definition::SourceLocation,
     finding::{Change, Comparison, Direction, Finding, Severity},
 };
 
@@ -33,7 +33,7 @@ pub struct Sides<'m> {
 pub struct Spot {
     pub old_path: String,
     pub new_path: String,
-    pub place: Place,
+    pub place: SourceLocation,
 }
 
 /// An issue in terms of old and new.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::de::IgnoredAny;
 use serde_json::Number;
 
-use crate::definition::{Fault, Place};
+use crate::definition::{Fault, SourceLocation};
 
 /// Deepest nesting of objects and arrays. serde_json itself refuses 128; a record takes four of them.
 pub const DEPTH_MAX: usize = 100;
@@ -49,12 +49,12 @@ impl Document {
     }
 
     /// Where a byte of it is.
-    pub fn place(&self, at: usize, path: &str) -> Place {
+    pub fn place(&self, at: usize, path: &str) -> SourceLocation {
         let line = self.lines.partition_point(|start| *start <= at).max(1);
         let start = self.lines.get(line - 1).copied().unwrap_or(0);
         let column = self.text.get(start..at).map_or(0, |before| before.chars().count()) + 1;
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Place {
+        SourceLocation {
             file: self.file.clone(),
             line: number(line),
             column: number(column),

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt};
 
 use super::{document::Document, logical::Base, logical::Logical, name::Name};
-use crate::definition::{Fault, Place};
+use crate::definition::{Fault, SourceLocation};
 
 /// A type of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,7 +24,7 @@ pub struct Model {
 /// A logical type that readers have to ignore.
 #[derive(Debug)]
 pub struct Ignored {
-    pub place: Place,
+    pub place: SourceLocation,
     pub name: String,
     pub reason: String,
 }
@@ -189,9 +189,9 @@ impl Model {
     }
 
     /// Where something is in the text.
-    pub fn place(&self, at: At, path: &str) -> Place {
+    pub fn place(&self, at: At, path: &str) -> SourceLocation {
         let document = self.documents.get(at.document as usize);
-        document.map_or_else(Place::default, |it| it.place(at.byte as usize, path))
+        document.map_or_else(SourceLocation::default, |it| it.place(at.byte as usize, path))
     }
 
     /// A type as messages name it: `long (timestamp-millis)`, `enum Color`, `array of int`.

@@ -9,7 +9,7 @@ use super::{
     model::Model,
 };
 use crate::definition::{
-    DEFINITION_BYTES_MAX, Definition, Fault, Form, Import, InvalidSchema, Place,
+    DEFINITION_BYTES_MAX, Definition, Fault, Form, Import, InvalidSchema, SourceLocation,
 };
 
 /// Most types with a name, and most fields, of a definition with all that it refers to. The largest schemas that people
@@ -80,7 +80,7 @@ fn gather(definition: &Definition, imports: &[Import]) -> Result<Vec<Document>, 
     let mut seen = HashSet::new();
     let imports = imports.iter().map(|it| (it.name.as_str(), &it.definition));
     for (name, definition) in std::iter::once(("", definition)).chain(imports) {
-        let place = Place { file: name.into(), ..Place::default() };
+        let place = SourceLocation { file: name.into(), ..SourceLocation::default() };
         let bytes = definition.bytes();
         if bytes > DEFINITION_BYTES_MAX {
             let message = format!(

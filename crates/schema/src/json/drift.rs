@@ -11,7 +11,7 @@ use super::{
     report::{outline, short},
 };
 use crate::{
-    definition::Place,
+    definition::SourceLocation,
     finding::{Direction, Finding, Severity},
 };
 
@@ -208,6 +208,6 @@ fn info(rule: &'static str, message: String) -> Finding {
         message,
         suggestion: String::new(),
         counterexample: None,
-        place: Place::default(),
+        place: SourceLocation::default(),
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     counterexample::Counterexample,
-    definition::Place,
+    definition::SourceLocation,
     finding::{Direction, Finding, Severity},
 };
 
@@ -363,7 +363,7 @@ pub(crate) fn finding(
     failure: &Failure,
     (writer, reader): (&Model, &Model),
     backward: bool,
-    place: impl Fn(&str) -> Place,
+    place: impl Fn(&str) -> SourceLocation,
 ) -> Finding {
     let Failure { kind, name, refused, .. } = failure;
     let kind = *kind;
@@ -646,6 +646,6 @@ pub(crate) fn not_compared() -> Finding {
         suggestion: "Try again; if it stays so, register the schema as a new major version."
             .to_owned(),
         counterexample: None,
-        place: Place::default(),
+        place: SourceLocation::default(),
     }
 }

@@ -17,7 +17,7 @@ use super::{
     text,
 };
 use crate::definition::{
-    DEFINITION_BYTES_MAX, Definition, Fault, Form, Import, InvalidSchema, Place,
+    DEFINITION_BYTES_MAX, Definition, Fault, Form, Import, InvalidSchema, SourceLocation,
 };
 
 /// Where a document without an id is taken to be.
@@ -168,10 +168,10 @@ impl Source {
     }
 
     /// The place of a pointer.
-    pub(crate) fn place(&self, document: u32, pointer: &str) -> Place {
+    pub(crate) fn place(&self, document: u32, pointer: &str) -> SourceLocation {
         match self.documents.get(document as usize) {
             Some(document) => text::place(&document.name, &document.text, pointer),
-            None => Place { path: pointer.to_owned(), ..Place::default() },
+            None => SourceLocation { path: pointer.to_owned(), ..SourceLocation::default() },
         }
     }
 
@@ -188,7 +188,7 @@ impl Source {
     }
 
     /// The place of a path as [`super::model::Model::path`] writes it.
-    pub(crate) fn place_of(&self, path: &str) -> Place {
+    pub(crate) fn place_of(&self, path: &str) -> SourceLocation {
         let named = path.split_once('#').filter(|_| !path.is_empty() && !path.starts_with('/'));
         let found = named.and_then(|(name, pointer)| {
             let index = self.documents.iter().position(|document| document.name == name)?;

@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Number, Value, map::Entry};
 
 use super::exact;
-use crate::definition::{Fault, Place};
+use crate::definition::{Fault, SourceLocation};
 
 /// How deep a definition may nest. The JSON parser itself would go to 127, and a schema that nests by 100 is a bomb.
 pub(crate) const DEPTH_MAX: usize = 100;
@@ -29,7 +29,7 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Value, Fault> {
         let message = error.to_string();
         let said = message.rsplit_once(" at line ").map_or(message.as_str(), |(said, _)| said);
         Fault {
-            place: Place {
+            place: SourceLocation {
                 file: file.to_owned(),
                 line: number(error.line()),
                 column: number(error.column()),
@@ -119,7 +119,7 @@ impl<'de> Visitor<'de> for Strict {
 
 /// The place that a JSON pointer leads to in a text that was read before. Found by reading along, which takes
 /// milliseconds where it is asked for; a table of all places would outweigh the schema.
-pub(crate) fn place(file: &str, text: &str, pointer: &str) -> Place {
+pub(crate) fn place(file: &str, text: &str, pointer: &str) -> SourceLocation {
     let mut cursor = Cursor { text, at: 0 };
     cursor.spaces();
     let mut best = cursor.at;
@@ -130,7 +130,11 @@ pub(crate) fn place(file: &str, text: &str, pointer: &str) -> Place {
         }
         best = cursor.at;
     }
-    Place { file: file.to_owned(), path: pointer.to_owned(), ..Place::of_byte(text, best) }
+    SourceLocation {
+        file: file.to_owned(),
+        path: pointer.to_owned(),
+        ..SourceLocation::of_byte(text, best)
+    }
 }
 
 /// What was written under a JSON pointer. None: nothing.

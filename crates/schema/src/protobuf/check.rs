@@ -20,7 +20,7 @@ use std::{collections::HashMap, rc::Rc};
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use prost_types::{DescriptorProto, FileDescriptorProto, ServiceDescriptorProto};
 
-use crate::definition::{Fault, Place};
+use crate::definition::{Fault, SourceLocation};
 
 use self::{
     extensions::{DeclaredRange, Owner},
@@ -274,9 +274,9 @@ impl<'a> Check<'a> {
             place = match &source.text {
                 Some(text) => {
                     let at = Tokens::new(&text.written).find(|(_, token)| ends_with(token, word));
-                    Place::of_byte(&text.written, at.map_or(0, |(at, _)| at))
+                    SourceLocation::of_byte(&text.written, at.map_or(0, |(at, _)| at))
                 }
-                None => Place { path: site.name.clone(), ..Place::default() },
+                None => SourceLocation { path: site.name.clone(), ..SourceLocation::default() },
             };
             file.clone_into(&mut place.file);
         }

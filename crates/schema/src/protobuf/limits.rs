@@ -5,7 +5,7 @@ use prost_types::{
     UninterpretedOption,
 };
 
-use crate::definition::Place;
+use crate::definition::SourceLocation;
 
 /// Messages, fields, oneofs, enums, values, services and methods of a definition. 50,000 fields take 10 s to link, and
 /// that grows with their square.
@@ -39,15 +39,16 @@ const DEPTH_MAX: usize = 64;
 /// A limit that a text exceeds, and where.
 #[derive(Debug)]
 pub(super) struct TooLarge {
-    pub(super) place: Place,
+    pub(super) place: SourceLocation,
     pub(super) message: String,
 }
 
 /// Counts the statements of a text, roughly and fast, before it is parsed.
 pub(super) fn scan(text: &str) -> Result<(), TooLarge> {
     let (mut statements, mut commas, mut depth) = (0_usize, 0_usize, 0_usize);
-    let too_large =
-        |at: usize, message: String| Err(TooLarge { place: Place::of_byte(text, at), message });
+    let too_large = |at: usize, message: String| {
+        Err(TooLarge { place: SourceLocation::of_byte(text, at), message })
+    };
     for (at, token) in Tokens::new(text) {
         match token {
             b";" => statements += 1,

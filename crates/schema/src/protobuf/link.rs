@@ -7,7 +7,7 @@ use prost::Message;
 use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage};
 use prost_types::FileDescriptorProto;
 
-use crate::definition::{Fault, InvalidSchema, Place};
+use crate::definition::{Fault, InvalidSchema, SourceLocation};
 
 use super::{
     amendments,
@@ -145,8 +145,9 @@ fn faults(
         miette::Diagnostic::related(error).into_iter().flatten().take(FAULTS_MAX + 1).count();
     let plain = |(_, message): (Option<usize>, String)| {
         let text = source.text.as_ref().map(|it| it.written.as_str());
-        let at = text.and_then(|text| Some(Place::of_byte(text, first_mention(text, &message)?)));
-        Fault { place: Place { file: file.clone(), ..at.unwrap_or_default() }, message }
+        let at = text
+            .and_then(|text| Some(SourceLocation::of_byte(text, first_mention(text, &message)?)));
+        Fault { place: SourceLocation { file: file.clone(), ..at.unwrap_or_default() }, message }
     };
     let Some(text) = source.text.as_ref().filter(|_| count < FAULTS_MAX) else {
         return diagnostics(error).into_iter().map(plain).collect();
@@ -164,7 +165,10 @@ fn faults(
         .map(|(at, message)| match at {
             Some(at) => {
                 let at = text.rewritten.original(at);
-                let place = Place { file: file.clone(), ..Place::of_byte(&text.written, at) };
+                let place = SourceLocation {
+                    file: file.clone(),
+                    ..SourceLocation::of_byte(&text.written, at)
+                };
                 Fault { place, message }
             }
             None => plain((None, message)),

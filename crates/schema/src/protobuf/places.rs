@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use prost_types::{FileDescriptorProto, SourceCodeInfo};
 
-use crate::definition::Place;
+use crate::definition::SourceLocation;
 
 /// Beyond this a column is counted in bytes: counting the characters of a line of 1 MB once per declaration takes
 /// minutes.
@@ -51,12 +51,12 @@ impl Places {
     }
 
     /// The place of a declaration. Not known: nowhere.
-    pub(super) fn of(&self, file: &str, path: &[i32]) -> Place {
+    pub(super) fn of(&self, file: &str, path: &[i32]) -> SourceLocation {
         let Some((line, column)) = self.files.get(file).and_then(|it| it.get(path)) else {
-            return Place::default();
+            return SourceLocation::default();
         };
         let file = if file == self.main { String::new() } else { file.to_owned() };
-        Place { file, line: *line, column: *column, path: String::new() }
+        SourceLocation { file, line: *line, column: *column, path: String::new() }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::{
-    definition::Place,
+    definition::SourceLocation,
     finding::{Direction, Finding, Severity},
 };
 
@@ -50,7 +50,7 @@ impl Note {
             message: String::new(),
             suggestion: String::new(),
             counterexample: None,
-            place: Place::default(),
+            place: SourceLocation::default(),
         })
     }
 
@@ -91,7 +91,7 @@ impl Note {
     }
 
     /// Where in the new text.
-    pub(super) fn place(mut self, place: &Place) -> Self {
+    pub(super) fn place(mut self, place: &SourceLocation) -> Self {
         self.0.place = place.clone();
         self
     }

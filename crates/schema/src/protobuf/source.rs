@@ -10,7 +10,7 @@ use prost_reflect::{DynamicMessage, Value};
 use prost_types::{FileDescriptorProto, SourceCodeInfo};
 
 use crate::definition::{
-    DEFINITION_BYTES_MAX, Definition, Fault, Form, Import, InvalidSchema, Place,
+    DEFINITION_BYTES_MAX, Definition, Fault, Form, Import, InvalidSchema, SourceLocation,
 };
 
 use super::{
@@ -139,7 +139,7 @@ impl<'a> Loader<'a> {
                 self.origins.insert(path.clone(), (Origin::Text(text), true));
                 continue;
             }
-            let place = Place { file: path.clone(), ..Place::default() };
+            let place = SourceLocation { file: path.clone(), ..SourceLocation::default() };
             self.fault(place, format!("the path {path:?} of a file is absolute, empty or climbs out; name it as an import does"));
         }
         match &definition.form {
@@ -215,7 +215,7 @@ impl<'a> Loader<'a> {
             if finished.contains_key(&root) || failed.contains(&root) {
                 continue;
             }
-            self.enter(&root, Place::default(), &mut open, &mut failed);
+            self.enter(&root, SourceLocation::default(), &mut open, &mut failed);
             while let Some((proto, source, next)) = open.last_mut() {
                 let Some(import) = proto.dependency.get(*next).cloned() else {
                     let Some((proto, source, _)) = open.pop() else { break };
@@ -258,7 +258,7 @@ impl<'a> Loader<'a> {
                 self.own_definitions,
                 limits::DEFINITIONS_MAX
             );
-            self.fault(Place::default(), message);
+            self.fault(SourceLocation::default(), message);
         }
         if self.faults.is_empty() && self.definitions > limits::LINKED_DEFINITIONS_MAX {
             let message = format!(
@@ -266,7 +266,7 @@ impl<'a> Loader<'a> {
                 self.definitions,
                 limits::LINKED_DEFINITIONS_MAX
             );
-            self.fault(Place::default(), message);
+            self.fault(SourceLocation::default(), message);
         }
         if !self.faults.is_empty() {
             return Err(InvalidSchema { faults: self.faults });
@@ -279,7 +279,7 @@ impl<'a> Loader<'a> {
     fn enter(
         &mut self,
         name: &str,
-        imported: Place,
+        imported: SourceLocation,
         open: &mut Vec<(FileDescriptorProto, Source, usize)>,
         failed: &mut HashSet<String>,
     ) {
@@ -291,7 +291,11 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn parse(&mut self, name: &str, imported: Place) -> Option<(FileDescriptorProto, Source)> {
+    fn parse(
+        &mut self,
+        name: &str,
+        imported: SourceLocation,
+    ) -> Option<(FileDescriptorProto, Source)> {
         if let Some((proto, encoded)) = well_known::standard(name) {
             let edition = match proto.syntax() {
                 "proto3" => Edition::Proto3,
@@ -308,14 +312,17 @@ impl<'a> Loader<'a> {
                 let (file, own) = (file.clone(), *own);
                 match descriptor_set::read(name, file) {
                     Ok(file) => {
-                        self.count(&file.proto, own, Place::default())?;
+                        self.count(&file.proto, own, SourceLocation::default())?;
                         let mut source = Source::new(name, file.edition, file.encoded, own);
                         source.visibility = file.visibility;
                         source.keep_apart(&file.proto);
                         Some((file.proto, source))
                     }
                     Err(message) => {
-                        self.fault(Place { file: name.to_owned(), ..Place::default() }, message);
+                        self.fault(
+                            SourceLocation { file: name.to_owned(), ..SourceLocation::default() },
+                            message,
+                        );
                         None
                     }
                 }
@@ -340,7 +347,7 @@ impl<'a> Loader<'a> {
         // Editors of some systems begin a text with a mark that protoc skips, too.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let file = if name == self.main { String::new() } else { name.to_owned() };
-        let placed = |place: Place| Place { file: file.clone(), ..place };
+        let placed = |place: SourceLocation| SourceLocation { file: file.clone(), ..place };
         if let Err(too_large) = limits::scan(text) {
             self.fault(placed(too_large.place), too_large.message);
             return None;
@@ -348,7 +355,7 @@ impl<'a> Loader<'a> {
         let named = editions::named_by(text);
         let modern = named.and_then(|(_, edition)| editions::edition(edition));
         if let Some((at, edition)) = named.filter(|_| modern.is_none()) {
-            let place = placed(Place::of_byte(text, at));
+            let place = placed(SourceLocation::of_byte(text, at));
             self.fault(place, format!("the edition {edition:?} is not known; 2023 and 2024 are"));
             return None;
         }
@@ -357,7 +364,8 @@ impl<'a> Loader<'a> {
         let mut proto: FileDescriptorProto = match protox::file::File::from_source(name, parsed) {
             Ok(file) => file.into(),
             Err(error) => {
-                let place = |at: usize| placed(Place::of_byte(text, rewritten.original(at)));
+                let place =
+                    |at: usize| placed(SourceLocation::of_byte(text, rewritten.original(at)));
                 for (at, message) in diagnostics(&error) {
                     let at = at.unwrap_or(parsed.len());
                     self.fault(place(at), message);
@@ -369,11 +377,11 @@ impl<'a> Loader<'a> {
         if own {
             self.places.take(&proto, &info, text, |line, column| rewritten.shift(line, column));
             for (at, message) in &rewritten.faults {
-                let place = placed(Place::of_byte(text, *at));
+                let place = placed(SourceLocation::of_byte(text, *at));
                 self.draft_fault(place, message.clone());
             }
         }
-        self.count(&proto, own, placed(Place::of_byte(text, 0)))?;
+        self.count(&proto, own, placed(SourceLocation::of_byte(text, 0)))?;
         amendments::amend(&mut proto, &rewritten);
         let edition = match (modern, proto.syntax()) {
             (Some(edition), _) => edition,
@@ -387,7 +395,12 @@ impl<'a> Loader<'a> {
         Some((proto, source))
     }
 
-    fn count(&mut self, proto: &FileDescriptorProto, own: bool, place: Place) -> Option<()> {
+    fn count(
+        &mut self,
+        proto: &FileDescriptorProto,
+        own: bool,
+        place: SourceLocation,
+    ) -> Option<()> {
         match limits::count(proto) {
             Ok(count) => {
                 self.definitions += count;
@@ -481,13 +494,13 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn draft_fault(&mut self, place: Place, message: String) {
+    fn draft_fault(&mut self, place: SourceLocation, message: String) {
         if self.draft_faults.len() < FAULTS_MAX {
             self.draft_faults.push(Fault { place, message });
         }
     }
 
-    fn fault(&mut self, place: Place, message: String) {
+    fn fault(&mut self, place: SourceLocation, message: String) {
         if self.faults.len() >= FAULTS_MAX {
             return;
         }
@@ -582,9 +595,9 @@ fn climbs(path: &str) -> bool {
         || path.split('/').any(|part| matches!(part, "" | "." | ".."))
 }
 
-fn import_place(source: &Source, index: usize, main: &str) -> Place {
+fn import_place(source: &Source, index: usize, main: &str) -> SourceLocation {
     let file = if source.name == *main { String::new() } else { source.name.clone() };
-    let nowhere = Place { file: file.clone(), ..Place::default() };
+    let nowhere = SourceLocation { file: file.clone(), ..SourceLocation::default() };
     let Some(text) = &source.text else { return nowhere };
     let path = [3, i32::try_from(index).unwrap_or(i32::MAX)];
     let Some(location) = text.info.location.iter().find(|it| it.path == path) else {
@@ -592,5 +605,5 @@ fn import_place(source: &Source, index: usize, main: &str) -> Place {
     };
     let [line, column, ..] = location.span.as_slice() else { return nowhere };
     let number = |it: &i32| u32::try_from(*it).unwrap_or(0);
-    Place { file, line: number(line) + 1, column: number(column) + 1, path: String::new() }
+    SourceLocation { file, line: number(line) + 1, column: number(column) + 1, path: String::new() }
 }

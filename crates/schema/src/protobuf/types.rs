@@ -7,7 +7,7 @@ use prost_reflect::{
     FieldDescriptor, FileDescriptor, Kind as Linked, MessageDescriptor, Value,
 };
 
-use crate::definition::Place;
+use crate::definition::SourceLocation;
 
 use super::{
     amendments::JsonNames,
@@ -40,7 +40,7 @@ pub(super) struct Message {
     pub(super) map_entry: bool,
     pub(super) legacy_json: bool,
     pub(super) options: Vec<u8>,
-    pub(super) place: Place,
+    pub(super) place: SourceLocation,
 }
 
 /// A field of a message, or an extension of it.
@@ -64,7 +64,7 @@ pub(super) struct Field {
     /// A string that is checked to be UTF-8, or a map whose strings are.
     pub(super) utf8: bool,
     pub(super) options: Vec<u8>,
-    pub(super) place: Place,
+    pub(super) place: SourceLocation,
 }
 
 /// The type of a field's values.
@@ -101,7 +101,7 @@ pub(super) struct Enum {
     pub(super) reserved: Ranges,
     pub(super) reserved_names: Vec<String>,
     pub(super) options: Vec<u8>,
-    pub(super) place: Place,
+    pub(super) place: SourceLocation,
 }
 
 /// A value of an enum.
@@ -109,7 +109,7 @@ pub(super) struct Enum {
 pub(super) struct EnumValue {
     pub(super) name: String,
     pub(super) options: Vec<u8>,
-    pub(super) place: Place,
+    pub(super) place: SourceLocation,
 }
 
 impl Kind {
@@ -200,7 +200,7 @@ impl Types {
     /// Nobody wrote the entry of a map: its key and its value are called by the map, stand where it
     /// does, and are under its features.
     fn name_entries(&mut self) {
-        let maps: Vec<(usize, String, Place, bool)> = self
+        let maps: Vec<(usize, String, SourceLocation, bool)> = self
             .messages
             .iter()
             .flat_map(|message| message.fields.values())
@@ -340,7 +340,7 @@ impl Types {
         field: &FieldDescriptor,
         above: Features,
         options: Option<DynamicMessage>,
-        place: Place,
+        place: SourceLocation,
     ) -> Field {
         let proto = field.field_descriptor_proto();
         let features = options.as_ref().map_or(above, |it| above.under(it));
@@ -390,7 +390,7 @@ impl Types {
         field: &ExtensionDescriptor,
         above: Features,
         options: Option<DynamicMessage>,
-        place: Place,
+        place: SourceLocation,
     ) -> Field {
         let features = options.as_ref().map_or(above, |it| above.under(it));
         let kind = self.kind(&field.kind(), field.is_group());

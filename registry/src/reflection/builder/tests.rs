@@ -30,7 +30,7 @@ impl Registry {
             subject: SubjectName::parse(subject).expect("a name"),
             version: version.parse().expect("a version"),
         };
-        let registered = Arc::new(Registered {
+        let registered = Arc::new(SchemaVersion {
             subject: name.clone(),
             version: version.parse().expect("a version"),
             id: self.0.last_id + 1,
@@ -73,7 +73,7 @@ impl Registry {
         self.put(subject, "1.0.0", definition, &[]);
     }
 
-    fn pin(&self, subject: &str, version: &str) -> Arc<Registered> {
+    fn pin(&self, subject: &str, version: &str) -> Arc<SchemaVersion> {
         let subject = self.0.subject(&SubjectName::parse(subject).expect("a name"));
         Arc::clone(&subject.expect("a subject").versions[&version.parse().expect("a version")])
     }

@@ -7,7 +7,7 @@ use semver::Version;
 use tidings_registry::{
     catalog::Catalog,
     proto::v1,
-    schema::{Fingerprint, Reference, Registered, State},
+    schema::{Fingerprint, Reference, SchemaVersion, State},
     subject::{Settings, Subject, SubjectName},
 };
 use tidings_schema::version::{self, FIRST, Selector};
@@ -71,8 +71,8 @@ fn registered(
     version: &Version,
     schema: &Planned,
     references: Vec<Reference>,
-) -> Registered {
-    Registered {
+) -> SchemaVersion {
+    SchemaVersion {
         subject: subject.clone(),
         version: version.clone(),
         id,

@@ -9,7 +9,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use semver::{Version, VersionReq};
 
-use super::{ConsumerName, LEASE, Need, Origin, Word};
+use super::{ConsumerName, ConsumerUpdate, LEASE, Origin, Requirement};
 use crate::{error::TooMany, subject::SubjectName};
 
 /// Most consumers.
@@ -20,12 +20,12 @@ pub const NEEDS_MAX: usize = 100;
 const SWEEP: SignedDuration = SignedDuration::from_hours(1);
 
 /// Which need of a consumer; in the order of lists.
-pub type Place = (SubjectName, String, Origin);
+pub type RequirementKey = (SubjectName, String, Origin);
 
 /// What is known of consumers.
 #[derive(Debug, Default)]
-pub struct Book {
-    needs: BTreeMap<ConsumerName, BTreeMap<Place, Need>>,
+pub struct ConsumerTable {
+    needs: BTreeMap<ConsumerName, BTreeMap<RequirementKey, Requirement>>,
     readers: HashMap<SubjectName, BTreeSet<ConsumerName>>,
     swept: Option<Timestamp>,
 }
@@ -34,14 +34,14 @@ pub struct Book {
 #[derive(Debug, Default)]
 pub struct Entries {
     /// New or changed.
-    pub put: Vec<Need>,
+    pub put: Vec<Requirement>,
     /// Not known any more.
-    pub removed: Vec<Need>,
+    pub removed: Vec<Requirement>,
     /// Somebody's needs are others now: worth a sync. That a stream is still open is not.
     pub is_news: bool,
 }
 
-impl Book {
+impl ConsumerTable {
     /// What a word of a consumer changes. Changes nothing yet.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Book {
     pub fn entries(
         &self,
         consumer: &ConsumerName,
-        word: Word,
+        word: ConsumerUpdate,
         needs: Vec<(SubjectName, VersionReq, Option<Version>)>,
         now: Timestamp,
     ) -> Result<Entries, TooMany> {
@@ -59,28 +59,28 @@ impl Book {
         let is_void = needs.is_empty();
         for (subject, requirement, negotiated) in needs {
             let origin = match word {
-                Word::Declared => Origin::Declared,
-                Word::Open | Word::Ended => Origin::Stream,
+                ConsumerUpdate::Declared => Origin::Declared,
+                ConsumerUpdate::Open | ConsumerUpdate::Ended => Origin::Stream,
             };
-            let same = |it: &&Need| {
+            let same = |it: &&Requirement| {
                 it.subject == subject && it.origin == origin && it.requirement == requirement
             };
             let before = known().find(same);
             let need = match (word, before) {
                 // It was open till now; one that is not known was forgotten meanwhile.
-                (Word::Ended, None) => continue,
-                (Word::Ended, Some(before)) => {
+                (ConsumerUpdate::Ended, None) => continue,
+                (ConsumerUpdate::Ended, Some(before)) => {
                     let seen = if before.is_connected(now) { now } else { before.seen };
-                    Need { seen, open_until: None, ..before.clone() }
+                    Requirement { seen, open_until: None, ..before.clone() }
                 }
-                (Word::Declared | Word::Open, _) => Need {
+                (ConsumerUpdate::Declared | ConsumerUpdate::Open, _) => Requirement {
                     consumer: consumer.clone(),
                     subject,
                     requirement,
                     origin,
                     negotiated,
                     seen: now,
-                    open_until: (word == Word::Open)
+                    open_until: (word == ConsumerUpdate::Open)
                         .then(|| now.checked_add(LEASE))
                         .and_then(Result::ok),
                 },
@@ -88,20 +88,20 @@ impl Book {
             entries.is_news |= before.is_none_or(|it| it.negotiated != need.negotiated);
             entries.put.push(need);
         }
-        let told: BTreeSet<Place> = entries.put.iter().map(place).collect();
+        let told: BTreeSet<RequirementKey> = entries.put.iter().map(place).collect();
         entries.removed = known()
             .filter(|it| !told.contains(&place(it)))
             .filter(|it| match word {
-                Word::Declared => {
+                ConsumerUpdate::Declared => {
                     it.origin == Origin::Declared || (is_void && !it.is_connected(now))
                 }
-                Word::Open => {
+                ConsumerUpdate::Open => {
                     // Its streams ask for something else by now.
                     it.origin == Origin::Stream
                         && now.duration_since(it.seen) > LEASE
                         && entries.put.iter().any(|put| put.subject == it.subject)
                 }
-                Word::Ended => false,
+                ConsumerUpdate::Ended => false,
             })
             .cloned()
             .collect();
@@ -110,7 +110,7 @@ impl Book {
         if self.swept.is_none_or(|swept| now.duration_since(swept) > SWEEP) {
             let all = self.needs.values().flat_map(BTreeMap::values);
             // What is said of it again is known again.
-            let is_told = |it: &&Need| it.consumer == *consumer && told.contains(&place(it));
+            let is_told = |it: &&Requirement| it.consumer == *consumer && told.contains(&place(it));
             let forgotten = all.filter(|it| it.is_forgotten(now) && !is_told(it)).cloned();
             entries.removed.extend(forgotten);
         }
@@ -128,7 +128,7 @@ impl Book {
                 false => Ok(()),
             };
         };
-        let mut places: BTreeSet<Place> = known.keys().cloned().collect();
+        let mut places: BTreeSet<RequirementKey> = known.keys().cloned().collect();
         for removed in &entries.removed {
             places.remove(&place(removed));
         }
@@ -157,12 +157,12 @@ impl Book {
     }
 
     /// Puts one in, in place of what it was.
-    pub fn put(&mut self, need: Need) {
+    pub fn put(&mut self, need: Requirement) {
         self.readers.entry(need.subject.clone()).or_default().insert(need.consumer.clone());
         self.needs.entry(need.consumer.clone()).or_default().insert(place(&need), need);
     }
 
-    fn remove(&mut self, need: &Need) {
+    fn remove(&mut self, need: &Requirement) {
         let Some(needs) = self.needs.get_mut(&need.consumer) else { return };
         needs.remove(&place(need));
         let reads_on = needs.keys().any(|(subject, ..)| *subject == need.subject);
@@ -180,9 +180,9 @@ impl Book {
     /// What is known, by name, subject and requirement, behind a place.
     pub fn behind(
         &self,
-        place: Option<&(ConsumerName, Place)>,
+        place: Option<&(ConsumerName, RequirementKey)>,
         now: Timestamp,
-    ) -> impl Iterator<Item = &Need> {
+    ) -> impl Iterator<Item = &Requirement> {
         let from = place.map_or(Unbounded, |(name, _)| Included(name));
         self.needs
             .range::<ConsumerName, _>((from, Unbounded))
@@ -191,13 +191,17 @@ impl Book {
                     Some((behind, place)) if behind == name => Excluded(place),
                     Some(_) | None => Unbounded,
                 };
-                needs.range::<Place, _>((from, Unbounded)).map(|(_, need)| need)
+                needs.range::<RequirementKey, _>((from, Unbounded)).map(|(_, need)| need)
             })
             .filter(move |need| !need.is_forgotten(now))
     }
 
     /// Who needs something of a subject, by name and requirement.
-    pub fn readers(&self, subject: &SubjectName, now: Timestamp) -> impl Iterator<Item = &Need> {
+    pub fn readers(
+        &self,
+        subject: &SubjectName,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Requirement> {
         let names = self.readers.get(subject).into_iter().flatten();
         let needs = names.filter_map(|name| self.needs.get(name)).flat_map(BTreeMap::values);
         needs.filter(move |it| it.subject == *subject && !it.is_forgotten(now))
@@ -215,7 +219,7 @@ impl Book {
 }
 
 /// Where a need stands among those of its consumer.
-pub fn place(need: &Need) -> Place {
+pub fn place(need: &Requirement) -> RequirementKey {
     (need.subject.clone(), need.requirement.to_string(), need.origin)
 }
 
@@ -237,10 +241,16 @@ mod tests {
     }
 
     /// What a book knows, in lines, at a minute.
-    struct Told(Book);
+    struct Told(ConsumerTable);
 
     impl Told {
-        fn say(&mut self, minute: i64, who: &str, word: Word, needs: &[(&str, &str)]) -> Entries {
+        fn say(
+            &mut self,
+            minute: i64,
+            who: &str,
+            word: ConsumerUpdate,
+            needs: &[(&str, &str)],
+        ) -> Entries {
             let needs = needs.iter().map(|(subject, it)| need(subject, it)).collect();
             let entries = self.0.entries(&name(who), word, needs, at(minute)).expect("in bounds");
             let said =
@@ -250,7 +260,7 @@ mod tests {
         }
 
         fn knows(&self, minute: i64) -> Vec<String> {
-            let line = |it: &Need| {
+            let line = |it: &Requirement| {
                 let origin = match it.origin {
                     Origin::Declared => "",
                     Origin::Stream if it.is_connected(at(minute)) => " open",
@@ -263,19 +273,19 @@ mod tests {
     }
 
     fn told() -> Told {
-        Told(Book::default())
+        Told(ConsumerTable::default())
     }
 
     #[test]
     fn what_is_declared_replaces_what_was_and_leaves_streams_alone() {
         let mut told = told();
-        told.say(0, "billing", Word::Declared, &[("a", "^1"), ("b", "^2")]);
-        told.say(0, "billing", Word::Open, &[("a", "^1")]);
-        told.say(1, "billing", Word::Declared, &[("b", "^3")]);
+        told.say(0, "billing", ConsumerUpdate::Declared, &[("a", "^1"), ("b", "^2")]);
+        told.say(0, "billing", ConsumerUpdate::Open, &[("a", "^1")]);
+        told.say(1, "billing", ConsumerUpdate::Declared, &[("b", "^3")]);
         assert_eq!(told.knows(1), ["billing a ^1 open", "billing b ^3"]);
-        told.say(1, "billing", Word::Declared, &[]);
+        told.say(1, "billing", ConsumerUpdate::Declared, &[]);
         assert_eq!(told.knows(1), ["billing a ^1 open"], "an open stream would come back anyway");
-        told.say(9, "billing", Word::Declared, &[]);
+        told.say(9, "billing", ConsumerUpdate::Declared, &[]);
         assert_eq!(told.knows(9), Vec::<String>::new());
         assert!(told.0.is_empty() && told.0.readers.is_empty());
     }
@@ -283,14 +293,17 @@ mod tests {
     #[test]
     fn a_stream_is_connected_for_two_minutes_behind_the_last_word() {
         let mut told = told();
-        assert!(told.say(0, "billing", Word::Open, &[("a", "^1")]).is_news);
-        assert!(!told.say(1, "billing", Word::Open, &[("a", "^1")]).is_news, "no sync a minute");
+        assert!(told.say(0, "billing", ConsumerUpdate::Open, &[("a", "^1")]).is_news);
+        assert!(
+            !told.say(1, "billing", ConsumerUpdate::Open, &[("a", "^1")]).is_news,
+            "no sync a minute"
+        );
         assert_eq!(told.knows(2), ["billing a ^1 open"]);
         assert_eq!(told.knows(3), ["billing a ^1 gone"]);
-        told.say(4, "billing", Word::Open, &[("a", "^1")]);
-        told.say(4, "billing", Word::Ended, &[("a", "^1")]);
+        told.say(4, "billing", ConsumerUpdate::Open, &[("a", "^1")]);
+        told.say(4, "billing", ConsumerUpdate::Ended, &[("a", "^1")]);
         assert_eq!(told.knows(4), ["billing a ^1 gone"]);
-        told.say(5, "billing", Word::Ended, &[("never", "^1")]);
+        told.say(5, "billing", ConsumerUpdate::Ended, &[("never", "^1")]);
         assert_eq!(told.knows(5).len(), 1);
         assert_eq!(told.0.needs[&name("billing")].values().next().map(|it| it.seen), Some(at(4)));
     }
@@ -298,26 +311,26 @@ mod tests {
     #[test]
     fn while_instances_are_replaced_both_requirements_count() {
         let mut told = told();
-        told.say(0, "billing", Word::Open, &[("a", "^1"), ("b", "^1")]);
-        told.say(1, "billing", Word::Open, &[("a", "^2")]);
+        told.say(0, "billing", ConsumerUpdate::Open, &[("a", "^1"), ("b", "^1")]);
+        told.say(1, "billing", ConsumerUpdate::Open, &[("a", "^2")]);
         assert_eq!(told.knows(1).len(), 3);
-        told.say(2, "billing", Word::Open, &[("a", "^2")]);
+        told.say(2, "billing", ConsumerUpdate::Open, &[("a", "^2")]);
         assert_eq!(told.knows(2).len(), 3);
-        told.say(3, "billing", Word::Open, &[("a", "^2")]);
+        told.say(3, "billing", ConsumerUpdate::Open, &[("a", "^2")]);
         assert_eq!(told.knows(3), ["billing a ^2 open", "billing b ^1 gone"]);
     }
 
     #[test]
     fn streams_are_forgotten_after_ninety_days_and_declarations_never() {
         let mut told = told();
-        told.say(0, "job", Word::Open, &[("a", "^1")]);
-        told.say(0, "billing", Word::Declared, &[("a", "^1")]);
+        told.say(0, "job", ConsumerUpdate::Open, &[("a", "^1")]);
+        told.say(0, "billing", ConsumerUpdate::Declared, &[("a", "^1")]);
         let days = |days: i64| days * 24 * 60;
         assert_eq!(told.knows(days(90)).len(), 2);
         assert_eq!(told.knows(days(91)), ["billing a ^1"]);
         let subject = SubjectName::parse("a").expect("a name");
         assert_eq!(told.0.readers(&subject, at(days(91))).count(), 1);
-        let entries = told.say(days(91), "other", Word::Open, &[("b", "^1")]);
+        let entries = told.say(days(91), "other", ConsumerUpdate::Open, &[("b", "^1")]);
         assert_eq!(entries.removed.len(), 1, "swept from the disk as well");
         assert_eq!(told.0.len(), 2);
     }
@@ -327,32 +340,32 @@ mod tests {
         let mut told = told();
         let names: Vec<String> = (0..NEEDS_MAX).map(|n| format!("s{n}")).collect();
         let many: Vec<_> = names.iter().map(|it| (it.as_str(), "^1")).collect();
-        told.say(0, "billing", Word::Open, &many);
-        told.say(0, "billing", Word::Declared, &many);
+        told.say(0, "billing", ConsumerUpdate::Open, &many);
+        told.say(0, "billing", ConsumerUpdate::Declared, &many);
         let more = vec![need("more", "^1")];
-        let refused = told.0.entries(&name("billing"), Word::Open, more.clone(), at(1));
+        let refused = told.0.entries(&name("billing"), ConsumerUpdate::Open, more.clone(), at(1));
         let refused = refused.expect_err("too many").to_string();
         assert!(refused.contains("101") && refused.contains("100"), "{refused}");
         for n in 1..CONSUMERS_MAX {
-            told.say(0, &format!("c{n}"), Word::Declared, &[("a", "^1")]);
+            told.say(0, &format!("c{n}"), ConsumerUpdate::Declared, &[("a", "^1")]);
         }
-        let refused = told.0.entries(&name("new"), Word::Declared, more, at(1));
+        let refused = told.0.entries(&name("new"), ConsumerUpdate::Declared, more, at(1));
         let refused = refused.expect_err("too many").to_string();
         assert!(refused.contains("10000"), "{refused}");
-        assert!(told.0.entries(&name("new"), Word::Declared, Vec::new(), at(1)).is_ok());
+        assert!(told.0.entries(&name("new"), ConsumerUpdate::Declared, Vec::new(), at(1)).is_ok());
     }
 
     #[test]
     fn lists_go_on_behind_any_place() {
         let mut told = told();
-        told.say(0, "a", Word::Declared, &[("x", "^1"), ("y", "^1")]);
-        told.say(0, "a", Word::Open, &[("x", "^1")]);
-        told.say(0, "b", Word::Declared, &[("x", "^1")]);
-        let all: Vec<Need> = told.0.behind(None, at(0)).cloned().collect();
+        told.say(0, "a", ConsumerUpdate::Declared, &[("x", "^1"), ("y", "^1")]);
+        told.say(0, "a", ConsumerUpdate::Open, &[("x", "^1")]);
+        told.say(0, "b", ConsumerUpdate::Declared, &[("x", "^1")]);
+        let all: Vec<Requirement> = told.0.behind(None, at(0)).cloned().collect();
         assert_eq!(all.len(), 4);
         for (n, need) in all.iter().enumerate() {
             let behind = (need.consumer.clone(), place(need));
-            let rest: Vec<Need> = told.0.behind(Some(&behind), at(0)).cloned().collect();
+            let rest: Vec<Requirement> = told.0.behind(Some(&behind), at(0)).cloned().collect();
             assert_eq!(rest, all[n + 1..]);
         }
     }
