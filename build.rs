@@ -1,10 +1,10 @@
-//! Compiles `proto/` with protox, so that nobody needs `protoc`.
+//! Compiles `proto/` with protox, so that the build does not need `protoc`.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-/// The messages whose events are spliced in as they are stored: the server encodes them itself.
+/// Messages that the server encodes itself, with events as they are stored.
 const SPLICED: [&str; 3] = ["SubscribeResponse", "ReadResponse", "GetEventResponse"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -20,21 +20,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
 
-    // Messages and clients, as every other user generates them.
+    // Messages and clients, as any client generates them.
     let (messages, servers) = (out.join("messages"), out.join("servers"));
     fs::create_dir_all(&messages)?;
     fs::create_dir_all(&servers)?;
-    let mut named = tonic_prost_build::Config::new();
-    named.enable_type_names();
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
     tonic_prost_build::configure()
         .bytes(".")
         .btree_map(".")
         .build_server(false)
         .extern_path(".google.rpc", "::tonic_types::pb")
         .out_dir(&messages)
-        .compile_fds_with_config(files.clone(), named)?;
+        .compile_fds_with_config(files.clone(), config)?;
 
-    // Servers, over the same messages but for the spliced ones.
+    // Servers, over the same messages except the spliced ones.
     let mut server = tonic_prost_build::configure()
         .bytes(".")
         .btree_map(".")

@@ -1,4 +1,4 @@
-//! Compiles the registry's part of `proto/` with protox, so that nobody needs `protoc`.
+//! Compiles the registry's part of `proto/` with protox, so that `protoc` is not needed.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
 
-    // Messages and clients, as every other user generates them.
+    // Messages and clients, as other users of the contract generate them.
     let (messages, servers) = (out.join("messages"), out.join("servers"));
     fs::create_dir_all(&messages)?;
     fs::create_dir_all(&servers)?;

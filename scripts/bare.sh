@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Runs the README's commands as a newcomer would: in bare Debian systems (the minimal base plus make, git, curl and CA
-# certificates, with this machine's Rust), where nothing or half of a toolchain is there. Needs root, for chroots.
+# Runs the README's commands as a newcomer would: in bare Debian systems (the minimal base plus
+# make, git, curl and CA certificates, with this machine's Rust), with none or half of a toolchain.
+# Needs root, for chroots.
 #
-#   scripts/bare.sh                 the prerequisites in every case, and a demo on what is compiled here (minutes)
-#   scripts/bare.sh ci              the cases that need no compiler's time
-#   scripts/bare.sh full            both commands from nothing in every system, with their times (two hours)
-#   scripts/bare.sh CASE...         some of the cases; scripts/bare.sh list names them
+#   scripts/bare.sh            the prerequisites in every case, and a demo with the code compiled here
+#                              (minutes)
+#   scripts/bare.sh ci         the cases that compile nothing
+#   scripts/bare.sh full       make demo, cargo build and make test from nothing, with their times
+#                              (two hours)
+#   scripts/bare.sh CASE...    some of the cases; scripts/bare.sh list names them
 #
-# Each case has a fresh copy of a system, kept in the cache, and its own mounts, which end with it.
+# Each case has a fresh copy of a cached system, and its own mounts, which end with it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,16 +20,16 @@ readonly SYSTEMS=$CACHE/bare
 readonly MIRROR=${TIDINGS_DEBIAN_MIRROR:-http://deb.debian.org/debian}
 readonly INCLUDED=make,git,curl,ca-certificates
 
-# A name, what it shows, and a function of that name below.
+# The name of a function below, and a description.
 readonly CASES=(
-  "bookworm_root:Debian 12, root: what is missing is installed, and the demo runs"
-  "trixie_root:Debian 13, root: what is missing is installed"
-  "bookworm_sudo:Debian 12, a user with sudo: what is missing is installed"
-  "trixie_user:Debian 13, a user without sudo: one message names all of it"
+  "bookworm_root:Debian 12, root: missing packages are installed, and the demo runs"
+  "trixie_root:Debian 13, root: missing packages are installed"
+  "bookworm_sudo:Debian 12, a user with sudo: missing packages are installed"
+  "trixie_user:Debian 13, a user without sudo: one message names all missing packages"
   "cpp_only:LLVM's C++ library without libclang: libclang-dev is named"
-  "no_headers:a libclang without its headers: bindgen is asked, and libclang-dev installed"
-  "old_libclang:a libclang that bindgen cannot use before the right one: the right one is used"
-  "no_venv:a Python without venv, a Node.js without npm: named in CI, skipped with a word elsewhere"
+  "no_headers:a libclang without its headers: bindgen fails, and libclang-dev is installed"
+  "old_libclang:an unusable libclang before a usable one: the usable one is used"
+  "no_venv:a Python without venv, a Node.js without npm: named in CI, skipped with a message elsewhere"
 )
 readonly FULL=(
   "full_bookworm:Debian 12, root: make demo, cargo build --release and make test from nothing"
@@ -39,7 +42,7 @@ fail() {
   exit 1
 }
 
-# --- systems ------------------------------------------------------------------------------------------------------
+# --- systems --------------------------------------------------------------------------------------
 
 make_system() { # suite
   local tar=$SYSTEMS/$1.tar
@@ -57,8 +60,8 @@ make_system() { # suite
   rm -rf "$SYSTEMS/$1.making"
 }
 
-# Fills $system, in a mount namespace of its own. Nothing here deletes it: what is mounted belongs to the machine, and
-# `rm` would go through. The process outside, which sees none of the mounts, does it.
+# Fills $system, in a mount namespace of its own. Nothing here deletes it: `rm` would delete the
+# mounted files of the machine. The outer process, which sees none of the mounts, deletes it.
 open_system() { # suite
   tar -C "$system" -xf "$SYSTEMS/$1.tar"
   mount -t proc proc "$system/proc"
@@ -70,7 +73,7 @@ open_system() { # suite
   done
   ln -s /proc/self/fd "$system/dev/fd"
   cp /etc/resolv.conf "$system/etc/resolv.conf"
-  # Mirrors of a company may have a certificate of their own.
+  # A company mirror may have its own certificate.
   cp /etc/ssl/certs/ca-certificates.crt "$system/etc/ssl/certs/ca-certificates.crt"
   # Packages are fetched once for all cases.
   mkdir -p "$SYSTEMS/$1.archives/partial" "$system/opt/rust"
@@ -91,7 +94,7 @@ clone() { # user
   chroot "$system" chown -R "$1:" "$home/tidings"
 }
 
-# The crates that this machine has fetched already, as a mirror next door would have them.
+# The crates that this machine has already fetched, as a near mirror would have them.
 crates() { # user
   local home
   home=$(home_of "$1")
@@ -100,14 +103,14 @@ crates() { # user
   chroot "$system" chown -R "$1:" "$home/.cargo"
 }
 
-# --- running ------------------------------------------------------------------------------------------------------
+# --- running --------------------------------------------------------------------------------------
 
 install() { # packages
   chroot "$system" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" \
     >"$system/tmp/log" 2>&1 || { cat "$system/tmp/log"; fail "$name: apt-get install $*"; }
 }
 
-# Runs a command of the project as a user; its output in $log, its exit code in $code.
+# Runs a command of the project as a user. Sets $log to the output file, $code to the exit code.
 as() { # user, command...
   local user=$1 home
   shift
@@ -115,27 +118,28 @@ as() { # user, command...
   log=$system/tmp/log
   code=0
   started=$SECONDS
-  # env -i: what this machine has set is none of the newcomer's.
+  # env -i: a newcomer does not have this machine's variables.
   chroot --userspec="$user:" "$system" env -i HOME="$home" USER="$user" LANG=C.UTF-8 \
     PATH="/opt/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
     bash -c 'cd ~/tidings && exec "$@"' bash "$@" >"$log" 2>&1 </dev/null || code=$?
 }
 
-expect() { # exit code, words that the output has (or has not, after !)...
+expect() { # exit code, texts that the output contains (or does not contain, after !)...
   local expected=$1 word
   shift
   [ "$code" = "$expected" ] || { cat "$log"; fail "$name: exit code $code, expected $expected"; }
   for word in "$@"; do
     case $word in
-      !*) ! grep -qF -- "${word#!}" "$log" || { cat "$log"; fail "$name: says: ${word#!}"; } ;;
-      *) grep -qF -- "$word" "$log" || { cat "$log"; fail "$name: does not say: $word"; } ;;
+      !*) ! grep -qF -- "${word#!}" "$log" || { cat "$log"; fail "$name: unexpected: ${word#!}"; } ;;
+      *) grep -qF -- "$word" "$log" || { cat "$log"; fail "$name: not in the output: $word"; } ;;
     esac
   done
 }
 
-# --- cases --------------------------------------------------------------------------------------------------------
+# --- cases ----------------------------------------------------------------------------------------
 
-# The project and what is compiled here stand at their own places, so that cargo finds all of it up to date.
+# The project and the compiled code are mounted at their own paths, so that cargo finds them up to
+# date.
 bookworm_root() {
   open_system bookworm
   clone root
@@ -203,7 +207,7 @@ no_headers() {
   expect 0 "bindgen cannot use the libclang that it finds" "installing: libclang-dev"
 }
 
-# A library by that name in which no function of libclang is, and of a version that the search prefers.
+# A library with this name but none of libclang's functions, in a version that the search prefers.
 old_libclang() {
   open_system bookworm
   install gcc g++ libc6-dev libclang-dev
@@ -216,7 +220,7 @@ old_libclang() {
   as root scripts/rocksdb.sh bindings
   expect 0 "!bindgen cannot"
   as root env LIBCLANG_PATH=/usr/local/lib/libclang.so.99 scripts/rocksdb.sh bindings
-  expect 1 "the libclang of LIBCLANG_PATH=/usr/local/lib/libclang.so.99 is none that bindgen can use" "unset LIBCLANG_PATH"
+  expect 1 "the libclang of LIBCLANG_PATH=/usr/local/lib/libclang.so.99 cannot be used by bindgen" "unset LIBCLANG_PATH"
 }
 
 no_venv() {
@@ -228,7 +232,7 @@ no_venv() {
   as newcomer make proto
   expect 0 "proto: skipped: "
   as newcomer env CI=true make prerequisites
-  expect 2 "missing: python3 is without the modules venv and ensurepip" "missing: npm is missing" "python3-venv"
+  expect 2 "missing: python3 lacks the modules venv and ensurepip" "missing: npm is missing" "python3-venv"
 }
 
 from_nothing() { # suite
@@ -249,7 +253,7 @@ from_nothing() { # suite
 full_bookworm() { from_nothing bookworm; }
 full_trixie() { from_nothing trixie; }
 
-# --- main ---------------------------------------------------------------------------------------------------------
+# --- main -----------------------------------------------------------------------------------------
 
 selected=()
 case ${1:-} in
@@ -268,7 +272,7 @@ command -v debootstrap >/dev/null 2>&1 || scripts/prerequisites.sh install deboo
 
 for suite in bookworm trixie; do make_system "$suite"; done
 
-# The case itself, inside: the folder is empty, and made and deleted outside.
+# The inner process, which runs the case. The outer process creates and deletes the folder.
 if [ -n "${TIDINGS_BARE_SYSTEM:-}" ]; then
   system=$TIDINGS_BARE_SYSTEM
   name=${selected[0]}
@@ -277,12 +281,12 @@ if [ -n "${TIDINGS_BARE_SYSTEM:-}" ]; then
 fi
 
 for name in "${selected[@]}"; do
-  declare -F "$name" >/dev/null || fail "there is no case $name; scripts/bare.sh list names them"
+  declare -F "$name" >/dev/null || fail "unknown case $name; scripts/bare.sh list names the cases"
   system=$(mktemp -d "$SYSTEMS/$name.XXXXXX")
   started=$SECONDS
   result=0
   TIDINGS_BARE_SYSTEM=$system unshare --mount --propagation private "$0" "$name" || result=$?
-  # `rm` would go through a mount, into what belongs to the machine.
+  # `rm` would delete mounted files of the machine.
   ! grep -qF " $system/" /proc/self/mounts || fail "$system has mounts, and is not deleted"
   rm -rf --one-file-system "$system"
   [ "$result" = 0 ] || exit "$result"

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# The demo: a server on an empty directory, an order flow through it, a subscriber that catches up and follows live.
+# The demo: a server on an empty directory, an order flow, and a subscriber that catches up and
+# follows live.
 #
 #   scripts/demo.sh path/to/tidings
 set -euo pipefail
 
-tidings=$(realpath "${1:?"where is the binary?"}")
+tidings=$(realpath "${1:?"the path of the binary is missing"}")
 cd "$(dirname "$0")/../examples/orders"
 PATH="$(dirname "$tidings"):$PATH"
-# A developer's settings are not the demo's, and the Makefile's are none of the server's.
+# The settings of a developer and of the Makefile do not apply to the demo's server.
 unset "${!TIDINGS_@}"
 
 readonly FORMAT='{topic} {offset} {key} {type} {data}'
-readonly PATIENCE=15   # seconds that anything may take
+readonly TIMEOUT_SECONDS=15   # for each wait
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/tidings-demo.XXXXXX")
 server='' subscriber=''
@@ -44,12 +45,12 @@ fail() {
   exit 1
 }
 
-# Waits for a fact: a command that succeeds.
-eventually() { # what, command...
-  local what=$1 until=$((SECONDS + PATIENCE))
+# Waits until a command succeeds.
+eventually() { # description, command...
+  local description=$1 until=$((SECONDS + TIMEOUT_SECONDS))
   shift
   until "$@"; do
-    [ "$SECONDS" -lt "$until" ] || fail "not within $PATIENCE s: $what"
+    [ "$SECONDS" -lt "$until" ] || fail "not within $TIMEOUT_SECONDS s: $description"
     sleep 0.05
   done
 }
@@ -58,7 +59,8 @@ lines_in() { wc -l < "$1"; }
 has_lines() { [ "$(lines_in "$1")" -ge "$2" ]; }
 serves() { grep -q '^listening on ' "$folder/server.out" || ! kill -0 "$server" 2>/dev/null; }
 
-# Publishes the files of a folder in the order of their numbers. `3.shop.orders.jsonl` goes to `shop.orders`.
+# Publishes the files of a folder in the order of their numbers; `3.shop.orders.jsonl` goes to
+# `shop.orders`.
 publish() {
   local file topic
   for file in "$1"/*.jsonl; do
@@ -82,17 +84,17 @@ address=$(sed -n 's/^listening on //p' "$folder/server.out")
 echo "listening on $address" | indent
 export TIDINGS_SERVER="http://$address"
 
-say "2. What events look like is registered before any code goes out: all schemas or none"
+say "2. The schemas of the events are registered before any deployment: all or none"
 show "tidings schema apply examples/orders/schemas"
 tidings schema apply schemas >"$folder/applied" 2>>"$folder/schema.log" || fail "could not apply the schemas"
 indent < "$folder/applied"
 
-say "3. A change that would break somebody is refused, with the place, the reason and a payload that shows it"
+say "3. A breaking change is refused, with its location, the reason and a counterexample"
 change=(tidings schema check shop.orders.v1.OrderPlaced schemas/next_order_placed.json --reference money.json=shop.Money)
 show "${change[*]}"
 status=0
 "${change[@]}" >"$folder/checked" 2>>"$folder/schema.log" || status=$?
-[ "$status" = 100 ] || fail "a schema that breaks replays was answered with $status"
+[ "$status" = 100 ] || fail "the check of a schema that breaks replays ended with $status"
 head -n 9 "$folder/checked" | indent
 
 say "4. Three topics"
@@ -101,12 +103,12 @@ for topic in shop.orders shop.payments shop.shipping; do
   tidings topic create "$topic" >>"$folder/publish.log" 2>&1 || fail "could not create $topic"
 done
 
-say "5. What happened before anybody looked: CloudEvents documents, one a line"
+say "5. The first events: CloudEvents documents, one per line"
 publish history
 past=$(cat history/*.jsonl | lines_in /dev/stdin)
 future=$(cat live/*.jsonl | lines_in /dev/stdin)
 
-say "6. A subscriber comes late, catches up from the beginning, over all topics in the order of appending"
+say "6. A late subscriber catches up from the earliest event, across topics in append order"
 show "tidings subscribe 'shop.*' --from earliest --format '$FORMAT'"
 : > "$folder/seen"
 tidings subscribe 'shop.*' --from earliest --format "$FORMAT" \
@@ -114,7 +116,7 @@ tidings subscribe 'shop.*' --from earliest --format "$FORMAT" \
 subscriber=$!
 eventually "the subscriber has caught up with $past events" has_lines "$folder/seen" "$past"
 
-say "7. It goes on live, while more is published"
+say "7. It follows live while more events are published"
 publish live
 eventually "the subscriber follows to $((past + future)) events" has_lines "$folder/seen" $((past + future))
 
@@ -122,29 +124,29 @@ say "8. One flow across topics, by its correlation id"
 show "tidings read --correlation-id flow-1003 --format '{topic} {type}'"
 tidings read --correlation-id flow-1003 --format '{topic} {type}' | indent
 
-say "9. The same file again appends nothing: an event's id is known for as long as the event is kept"
+say "9. The same file again appends nothing: the id of an event is known as long as the event is kept"
 show "tidings publish shop.orders < examples/orders/history/1.shop.orders.jsonl"
 tidings publish shop.orders < history/1.shop.orders.jsonl 2>>"$folder/publish.log" |
   sed 's/"cursor":"[^"]*",\{0,1\}//' | indent
 
-say "10. The subscriber is interrupted, and says how to go on"
+say "10. The subscriber is interrupted, and prints the command that resumes"
 show "Ctrl-C"
 kill -INT "$subscriber"
 wait "$subscriber" 2>/dev/null || true
 subscriber=''
 resume=$(grep -o 'tidings subscribe .*' "$folder/subscriber.log" | tail -n 1) ||
-  fail "the subscriber did not say how to resume"
+  fail "the subscriber did not print how to resume"
 echo "$resume" | indent
 [ "$(lines_in "$folder/seen")" = $((past + future)) ] || fail "a duplicate was delivered"
 
-say "11. Something happens meanwhile; resuming brings exactly that"
+say "11. An event is published meanwhile; resuming delivers exactly that event"
 late='{"specversion":"1.0","id":"1004.reserved","source":"https://shop.example/warehouse","type":"shop.shipping.v1.StockReserved","partitionkey":"order-1004","correlationid":"flow-1004","causationid":"1004.authorized","data":{"order":"order-1004","warehouse":"leipzig"}}'
 show "tidings publish shop.shipping '$late'"
 tidings publish shop.shipping "$late" >/dev/null 2>>"$folder/publish.log" || fail "could not publish"
 show "$resume --exit-at-end"
 eval "$resume --exit-at-end" 2>>"$folder/subscriber.log" >"$folder/rest"
 indent < "$folder/rest"
-[ "$(lines_in "$folder/rest")" = 1 ] || fail "resuming brought something else than the one event"
+[ "$(lines_in "$folder/rest")" = 1 ] || fail "resuming did not deliver exactly one event"
 
 readonly ORDER=shop.orders.v1.OrderPlaced
 reads() { # consumer, requirement: follows the orders in its versions, in the background
@@ -161,13 +163,13 @@ place() { # number, attributes as JSON, data as JSON
   show "tidings publish shop.orders '$event'"
   tidings publish shop.orders "$event" >/dev/null 2>>"$folder/publish.log" || fail "could not publish order $1"
 }
-tells() { grep -q "$2" "$folder/$1.log"; }
+reports() { grep -q "$2" "$folder/$1.log"; }
 money=(--reference money.json=shop.Money)
 
-say "12. A reader says which versions it understands, and its name"
+say "12. A reader gives its accepted versions and its name"
 reads billing '^1.0'
 
-say "13. The producer moves to 1.1.0: a new optional field. The reader is told, and goes on"
+say "13. The producer moves to 1.1.0 with a new optional field. The reader is notified, and continues"
 show "tidings schema register $ORDER schemas/order_placed_1.1.json ${money[*]}"
 tidings schema register "$ORDER" schemas/order_placed_1.1.json "${money[@]}" 2>>"$folder/schema.log" | indent
 place 1005 '' '{"order":"order-1005","customer":"ada","lines":[{"sku":"lamp-brass","quantity":1,"unit_price":6450}],"total":6450,"currency":"EUR","channel":"web"}'
@@ -179,10 +181,10 @@ change=(tidings schema check "$ORDER" schemas/order_placed_2.0.json "${money[@]}
 show "${change[*]}"
 status=0
 "${change[@]}" >"$folder/checked" 2>>"$folder/schema.log" || status=$?
-[ "$status" = 100 ] || fail "a change that breaks a reader was answered with $status"
+[ "$status" = 100 ] || fail "the check of a change that breaks a reader ended with $status"
 grep 'billing' "$folder/checked" | indent || fail "the check does not name billing"
 
-say "15. So it becomes 2.0.0. Who understands ^1 gets what can be given so, and is told what cannot; who understands ^2 begins"
+say "15. It becomes 2.0.0. A reader of ^1 gets the events that can be converted, and a gap for the others; a reader of ^2 starts"
 show "tidings schema register $ORDER schemas/order_placed_2.0.json --version 2.0.0 ${money[*]}"
 tidings schema register "$ORDER" schemas/order_placed_2.0.json --version 2.0.0 "${money[@]}" 2>>"$folder/schema.log" >"$folder/second" ||
   fail "could not register 2.0.0"
@@ -192,7 +194,7 @@ place 1006 '' '{"order":"order-1006","customer":"alan","lines":[{"sku":"desk-oak
 place 1007 '"schemaversion":"1.1",' '{"order":"order-1007","customer":"joan","lines":[{"sku":"bulb-e27","quantity":2,"unit_price":390}],"total":780,"currency":"EUR"}'
 eventually "billing has order 1007" has_lines "$folder/billing.seen" 2
 eventually "shipping has order 1006" has_lines "$folder/shipping.seen" 1
-eventually "billing is told of order 1006" tells billing 'another major version'
+eventually "billing has a gap for order 1006" reports billing 'another major version'
 for reader in billing shipping; do
   echo "$reader:" | indent
   { tail -n 1 "$folder/$reader.seen"; grep '^note: gap' "$folder/$reader.log" | tail -n 1; } | sed 's/^/  /' | indent
@@ -212,7 +214,7 @@ server=''
 [ "$status" = 0 ] || fail "the server ended with $status"
 echo "exit 0, $((past + future + 4)) events on disk" | indent
 
-say "To go on by yourself:"
+say "To continue by yourself:"
 cat <<EOF
     $tidings serve
     $tidings topic create hello

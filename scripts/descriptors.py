@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the descriptors that releases of a PyPI package carry, as one FileDescriptorSet a release.
+"""Writes the descriptors of releases of a PyPI package, as one FileDescriptorSet per release.
 
     scripts/descriptors.py PACKAGE RELEASE[,RELEASE...] FOLDER
 
-Generated code for Python has its descriptors inside as bytes: they are taken out of the text, and nothing of the package
-is run. FOLDER gets PACKAGE-RELEASE.binpb. Needs pip.
+Generated Python code contains its descriptors as bytes. They are extracted from the text; no code of
+the package is run. Writes FOLDER/PACKAGE-RELEASE.binpb. Needs pip.
 """
 
 import ast
@@ -43,13 +43,14 @@ def main(package: str, releases: str, folder: pathlib.Path) -> None:
             with zipfile.ZipFile(wheel) as files:
                 names = [name for name in sorted(files.namelist()) if name.endswith("_pb2.py")]
                 texts = [files.read(name).decode() for name in names]
-        found = [SERIALIZED.search(text) for text in texts]
-        if not all(found) or not found:
-            raise SystemExit(f"{package} {release}: a generated file has no descriptor where it was expected")
-        # Whoever finds the file finds all of it.
-        part = target.with_suffix(".part")
-        part.write_bytes(b"".join(length_delimited(ast.literal_eval(match[1])) for match in found))
-        part.rename(target)
+        matches = [SERIALIZED.search(text) for text in texts]
+        if not all(matches) or not matches:
+            raise SystemExit(f"{package} {release}: a generated file has no descriptor")
+        # A file with the final name is complete.
+        partial = target.with_suffix(".part")
+        descriptors = (length_delimited(ast.literal_eval(match[1])) for match in matches)
+        partial.write_bytes(b"".join(descriptors))
+        partial.rename(target)
 
 
 if __name__ == "__main__":

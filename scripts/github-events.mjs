@@ -1,9 +1,9 @@
-// Prints GitHub's example webhooks as CloudEvents, a document a line: 329 events of 58 types.
+// Prints GitHub's example webhooks as CloudEvents, one document per line: 329 events of 58 types.
 //
 //   node scripts/github-events.mjs "$(scripts/tool.sh node_modules)" > events.jsonl
 //
-// The payloads are those of the npm package @octokit/webhooks-examples, unchanged. Ids are stable: UUIDs (version 5)
-// of the type, the example's number and its payload.
+// The payloads are those of the npm package @octokit/webhooks-examples, unchanged. Ids are stable:
+// UUIDs (version 5) of the type, the example's number and its payload.
 import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
@@ -15,7 +15,7 @@ if (modules === undefined) {
 }
 const webhooks = createRequire(`${resolve(modules)}/`)("@octokit/webhooks-examples");
 
-// RFC 9562's namespace of URLs.
+// The URL namespace of RFC 9562.
 const NAMESPACE = Buffer.from("6ba7b8119dad11d180b400c04fd430c8", "hex");
 
 function stableId(name) {

@@ -1,8 +1,10 @@
-// Writes GitHub's webhook schemas, one file a type of event, each with the definitions that the event reaches.
+// Writes GitHub's webhook schemas, one file per event type, each with the definitions that it
+// references.
 //
 //   node scripts/github-schemas.mjs "$(scripts/tool.sh node_modules)" FOLDER
 //
-// They are cut out of the one schema of the npm package @octokit/webhooks-schemas, and otherwise unchanged.
+// They are extracted from the single schema of the npm package @octokit/webhooks-schemas, otherwise
+// unchanged.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
@@ -18,8 +20,8 @@ const PREFIX = "#/definitions/";
 
 function references(value) {
   if (value === null || typeof value !== "object") return [];
-  return Object.entries(value).flatMap(([name, it]) =>
-    name === "$ref" && typeof it === "string" ? [it.slice(PREFIX.length)] : references(it),
+  return Object.entries(value).flatMap(([name, member]) =>
+    name === "$ref" && typeof member === "string" ? [member.slice(PREFIX.length)] : references(member),
   );
 }
 
@@ -38,7 +40,7 @@ function reached(from) {
 mkdirSync(folder, { recursive: true });
 for (const { $ref } of schema.oneOf) {
   const name = $ref.slice(PREFIX.length);
-  // An event of one kind is "push$event", one of several "branch_protection_rule_event".
+  // A type with one action is "push$event", one with several is "branch_protection_rule_event".
   const type = `com.github.${name.replace(/[$_]event$/, "")}`;
   const definitions = reached(name);
   writeFileSync(

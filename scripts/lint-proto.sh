@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lints the contract. buf comes from npm, in the version that tests/clients/tools pins.
+# Lints the contract with buf from npm, in the version that tests/clients/tools pins.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

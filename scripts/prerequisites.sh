@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Sees that everything is there to build Tidings, and in CI to test it from other languages. What apt-get can install, it
-# installs where it may (root, or sudo that asks for no password); else one message names all of it, with the command to
-# run. It looks for what the tools themselves would look for: a compiler that compiles, a Python that makes a venv.
+# Checks the prerequisites to build Tidings, and in CI to test it from other languages. Installs
+# missing packages with apt-get if it may (as root, or with sudo that asks for no password);
+# otherwise one message names all of them, with the command to run. The checks run the tools: a
+# compiler must compile, a Python must create a venv.
 #
-#   scripts/prerequisites.sh                            all of it
-#   scripts/prerequisites.sh install PACKAGE REASON     one Debian package, for a script that finds out later
+#   scripts/prerequisites.sh                            all prerequisites
+#   scripts/prerequisites.sh install PACKAGE REASON     one Debian package that another script needs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +13,7 @@ readonly CARGO_MINIMUM=1.89
 
 missing=()   # Debian packages
 reasons=()
-hints=()     # what no package manager of ours brings
+hints=()     # prerequisites that apt-get does not provide
 
 need() { # package, reason
   missing+=("$1")
@@ -41,8 +42,8 @@ check_rust() {
   fi
   version=$(awk '{ print $2 }' <<<"$version")
   at_least "$CARGO_MINIMUM" "$version" ||
-    hints+=("cargo is $version, and $CARGO_MINIMUM or newer is needed: run  rustup update stable")
-  # Rustup's minimal profile is without them.
+    hints+=("cargo is $version; the minimum is $CARGO_MINIMUM: run  rustup update stable")
+  # Rustup's minimal profile does not include them.
   if [ "${CI:-}" = true ]; then
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
       hints+=("cargo fmt or cargo clippy is missing: run  rustup component add rustfmt clippy")
@@ -58,18 +59,19 @@ compiles() { # compiler, flags...
   return $result
 }
 
-# A name in PATH says little: clang++ comes without a standard library, and gcc without g++.
+# A name in PATH proves little: clang++ may lack a standard library, and gcc is installed without
+# g++.
 check_compilers() {
   have make || need make "make, for jemalloc"
   compiles "${CC:-cc}" -x c <<<$'#include <stdio.h>\nint main(void) { return puts("") < 0; }' ||
-    need gcc "a C compiler that makes programs (${CC:-cc} does not), for linking and for zstd, LZ4 and jemalloc"
+    need gcc "a C compiler that links programs (${CC:-cc} does not), for linking and for zstd, LZ4 and jemalloc"
   compiles "${CXX:-c++}" -std=c++20 -x c++ <<<$'#include <string>\nint main() { return std::string().size(); }' ||
-    need g++ "a compiler for C++20 (${CXX:-c++} is not one, or is without its library), for RocksDB"
-  # Both come with the C library's headers only as a recommendation.
+    need g++ "a compiler for C++20 (${CXX:-c++} is not one, or lacks its library), for RocksDB"
+  # Both packages only recommend the headers of the C library.
   [ ${#missing[@]} = 0 ] || need libc6-dev "the headers of the C library"
 }
 
-# Only whether there is any libclang: whether it is one that bindgen can use, scripts/rocksdb.sh asks bindgen.
+# Only checks that a libclang exists; scripts/rocksdb.sh checks that bindgen can use it.
 # libclang-cpp and libclang_rt are other libraries.
 check_libclang() {
   case "$(uname -s)" in
@@ -94,7 +96,7 @@ check_libclang() {
   [ -n "$found" ] || need libclang-dev "libclang, for the bindings of RocksDB"
 }
 
-# The tests from other languages. Only CI insists; elsewhere they are skipped, and say so.
+# The tests from other languages. Only CI requires them; elsewhere they are skipped with a message.
 check_clients() {
   [ "${CI:-}" = true ] || return 0
   local package reason
@@ -107,7 +109,7 @@ check_clients() {
   done < <(scripts/toolchain.sh git curl jq go node npm java mvn python3 chromium)
 }
 
-# As root nothing, else sudo where it does not ask for a password, else it fails.
+# As root, or with sudo that asks for no password; otherwise it fails.
 as_root() {
   if [ "$(id -u)" = 0 ]; then
     "$@"
@@ -121,8 +123,8 @@ may_install() {
   [ "$(id -u)" = 0 ] || { have sudo && sudo -n true 2>/dev/null; }
 }
 
-# Everything in one message, or everything installed.
-settle() {
+# Installs all missing packages, or names them in one message.
+install_or_report() {
   local i
   for i in "${!missing[@]}"; do
     echo "missing: ${reasons[$i]} (Debian package ${missing[$i]})" >&2
@@ -156,10 +158,10 @@ case ${1:-all} in
     check_libclang
     check_clients
     ;;
-  install) need "${2:?"which package?"}" "${3:?"for what?"}" ;;
+  install) need "${2:?"the package is missing"}" "${3:?"the reason is missing"}" ;;
   *)
     echo "usage: scripts/prerequisites.sh [install PACKAGE REASON]" >&2
     exit 2
     ;;
 esac
-settle
+install_or_report

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Compiles RocksDB once, for every profile and every clone, and writes .cargo/config.toml so that cargo links it.
+# Compiles RocksDB once for all profiles and clones, and writes .cargo/config.toml so that cargo
+# links it.
 #
-# The sources are those that the crate librocksdb-sys brings. Its build script compiles 342 files one by one, each with
-# the same headers: 30 minutes on two cores. Here they are included into about a dozen files, which takes about 8 minutes.
-# The library lies in the cache under a name made of all that it depends on, so that another version, compiler or flag
-# gets a library of its own. ROCKSDB_LIB_DIR in the environment names a library to be used instead.
+# The sources are those of the crate librocksdb-sys. Its build script compiles 342 files one by one,
+# each with the same headers: 30 minutes on two cores. Here they are included into about a dozen
+# files, which takes about 8 minutes. The name of the library in the cache is derived from
+# everything it depends on, so that another version, compiler or flag gets its own library.
+# ROCKSDB_LIB_DIR in the environment names a library to use instead.
 #
 #   scripts/rocksdb.sh             the library, and the configuration of cargo
-#   scripts/rocksdb.sh bindings    only whether bindgen can make the bindings
+#   scripts/rocksdb.sh bindings    only checks that bindgen can generate the bindings
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,14 +27,15 @@ minutes() { # seconds
   if [ "$1" -lt 60 ]; then echo "$1 s"; else echo "$(($1 / 60)) min $(($1 % 60)) s"; fi
 }
 
-# The folder of a crate in the version that Cargo.lock has, out of cargo's answer in $metadata.
+# The folder of a crate in the version of Cargo.lock, from cargo's output in $metadata.
 crate() { # name
   grep -o '"manifest_path":"[^"]*/'"$1"'-[0-9][^"]*/Cargo.toml"' <<<"$metadata" |
     head -n 1 | cut -d '"' -f 4 | xargs dirname
 }
 
-# Definitions as in the crate's build.rs, for the features lz4 and zstd. -O2 as RocksDB's own build has it; no debug
-# information, which would be 20 times the library. The checksums of blocks want SSE4.2 and PCLMUL (ARM: crc, aes).
+# Definitions as in the crate's build.rs, for the features lz4 and zstd. -O2 as in RocksDB's own
+# build; no debug information, which would be 20 times the library. Block checksums use SSE4.2 and
+# PCLMUL (ARM: crc, aes).
 flags() { # target
   echo -std=c++20 -O2 -g0 -fPIC -w -include cstdint
   echo -DNDEBUG=1 -DLZ4=1 -DZSTD=1 -DHAVE_ALIGNED_NEW -DHAVE_UINT128_EXTENSION
@@ -44,12 +47,13 @@ flags() { # target
   esac
 }
 
-# Writes part-NN.cc files into the current folder: neighbours of the list together, parts of about one size.
+# Writes part-NN.cc files into the current folder: neighbours in the list together, parts of similar
+# size.
 write_parts() { # crate
   local file size total=0 part=0 filled=0
   local -a files=() sizes=()
   while read -r file; do
-    # The crate has a version of this one that needs no git.
+    # The crate has a version of this file that needs no git.
     [ "$file" != util/build_version.cc ] || continue
     size=$(wc -c <"$1/rocksdb/$file")
     files+=("$file")
@@ -67,7 +71,8 @@ write_parts() { # crate
   done
 }
 
-# A part, or, where its files do not go together (another version of RocksDB, another compiler), each file of it.
+# Compiles a part, or each of its files if they do not compile together (in another version of
+# RocksDB, or with another compiler).
 compile() { # part
   if "$cxx" "${compiler[@]}" -c "$1.cc" -o "$1.o" 2>"$1.log"; then
     return
@@ -81,7 +86,7 @@ compile() { # part
       return 1
     fi
   done <"$1.cc"
-  say "the files of $1 were compiled one by one, since they do not compile as one"
+  say "the files of $1 were compiled one by one, because they do not compile together"
 }
 
 jobs_for_memory() {
@@ -118,7 +123,8 @@ compile_all() {
   echo $((SECONDS - started)) >"$cache/seconds"
 }
 
-# In a folder that gets its name when all is there. One build at a time; the next one finds what this one made.
+# Builds in a folder that gets its final name when it is complete. Only one build runs at a time;
+# the next one finds its result.
 build() { # crate
   mkdir -p "$cache"
   exec 9>"$cache/lock"
@@ -142,9 +148,9 @@ build() { # crate
   trap - EXIT INT TERM
 }
 
-# The bindings are made by bindgen, which looks for libclang in a dozen folders, takes the highest version, and needs the
-# headers of that version as well. So bindgen itself is asked, for the header that it will be asked for: before RocksDB is
-# compiled, and of a build that goes on from there.
+# bindgen generates the bindings. It looks for libclang in a dozen folders, selects the highest
+# version, and also needs the headers of that version. Therefore this runs bindgen itself on the
+# same header, before RocksDB is compiled, in a build that cargo continues later.
 check_bindings() {
   local log=$cache/bindings.log
   mkdir -p "$cache"
@@ -159,15 +165,15 @@ check_bindings() {
     cat "$log" >&2
     exit 1
   fi
-  local why
-  why=$(grep -m 1 -E 'libclang|clang diag|fatal error' "$log") || why='bindgen fails'
+  local reason
+  reason=$(grep -m 1 -E 'libclang|clang diag|fatal error' "$log") || reason='bindgen fails'
   if [ -n "${LIBCLANG_PATH:-}" ] && [ -z "$libclang" ]; then
-    say "the libclang of LIBCLANG_PATH=$LIBCLANG_PATH is none that bindgen can use: $why"
+    say "the libclang of LIBCLANG_PATH=$LIBCLANG_PATH cannot be used by bindgen: $reason"
     say "unset LIBCLANG_PATH, or set it to the folder of a libclang of version 11 or newer"
     exit 1
   fi
-  say "bindgen cannot use the libclang that it finds: $why"
-  # The one of the package, by its place: another one may have a higher version.
+  say "bindgen cannot use the libclang that it finds: $reason"
+  # Select the one of the package by its path: another one may have a higher version.
   scripts/prerequisites.sh install libclang-dev "a libclang that bindgen can use, with its headers"
   libclang=$(printf '%s\n' /usr/lib/llvm-*/lib/libclang.so | sort -V | tail -n 1)
   export LIBCLANG_PATH=${libclang%/*}
@@ -186,7 +192,7 @@ bindings() { # log
 
 write_config() {
   if [ -e "$CONFIG" ] && ! grep -qF "$MARK" "$CONFIG"; then
-    say "$CONFIG is not of this script's making and stays as it is. Add to it:"
+    say "$CONFIG was not written by this script and is not changed. Add to it:"
     printf '[env]\nROCKSDB_LIB_DIR = "%s"\nROCKSDB_STATIC = "1"\n' "$library" >&2
     exit 1
   fi
@@ -199,7 +205,7 @@ write_config() {
       echo "$variable = \"${!variable}\""
     done
   )
-  # Only where it changes, and in one step: cargo may be reading it.
+  # Only if it changes, and in one step: cargo may be reading it.
   if [ "$(cat "$CONFIG" 2>/dev/null)" != "$text" ]; then
     echo "$text" >"$CONFIG.new"
     mv "$CONFIG.new" "$CONFIG"

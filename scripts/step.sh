@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Runs a step that may take minutes, and says first how long it took the last time that it did.
+# Runs a step that may take minutes, and first prints how long it took the last time.
 #
 #   scripts/step.sh NAME COMMAND...
 set -euo pipefail
 
-name=${1:?"which step?"}
+name=${1:?"the name of the step is missing"}
 shift
 times=${XDG_CACHE_HOME:-$HOME/.cache}/tidings/seconds
-# A step that finds everything up to date says nothing of what a whole one takes.
-readonly WHOLE_SECONDS=30
+# A shorter run found most of the code up to date, and its time is not recorded.
+readonly FULL_SECONDS=30
 
 last=''
 if seconds=$(cat "$times/$name" 2>/dev/null); then
@@ -16,7 +16,7 @@ if seconds=$(cat "$times/$name" 2>/dev/null); then
 fi
 echo "$name: $*$last" >&2
 "$@"
-if [ "$SECONDS" -ge "$WHOLE_SECONDS" ]; then
+if [ "$SECONDS" -ge "$FULL_SECONDS" ]; then
   mkdir -p "$times"
   echo "$SECONDS" >"$times/$name"
 fi

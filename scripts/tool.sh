@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Prints the path of a tool that only tests need, in the version that tests/clients pins. Built or fetched once, into
-# a folder of the cache whose name changes with the pins.
+# Prints the path of a tool that only tests need, in the version that tests/clients pins. The tool
+# is built or fetched once, into a folder of the cache whose name changes with the pins.
 #
 #   scripts/tool.sh grpcurl | protoc-gen-go | protoc-gen-go-grpc    Go, built from source
-#   scripts/tool.sh buf                                             npm
-#   scripts/tool.sh node_modules [CLIENT]                           the folder that npm filled, for tests/clients/CLIENT
-#   scripts/tool.sh python                                          the interpreter of a venv, filled from PyPI
-#   scripts/tool.sh wheels                                          the folder of what that venv was filled with
+#   scripts/tool.sh buf                      npm
+#   scripts/tool.sh node_modules [CLIENT]    the npm packages of tests/clients/CLIENT
+#   scripts/tool.sh python                   the interpreter of a venv with PyPI packages
+#   scripts/tool.sh wheels                   the folder with the wheels of that venv
 set -euo pipefail
 
-tool=${1:?"which tool?"}
+tool=${1:?"the name of the tool is missing"}
 clients=$(cd "$(dirname "$0")/../tests/clients" && pwd)
 pins=$clients/tools
 cache=${TIDINGS_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/tidings/tools}
@@ -19,7 +19,7 @@ pinned_by() { # files
   cat "$@" | cksum | cut -d ' ' -f 1
 }
 
-# Tests run side by side; the second one waits for what the first one builds.
+# Tests run in parallel; the second one waits for the build of the first one.
 alone() {
   if command -v flock >/dev/null 2>&1; then
     exec 9>"$cache/$1.lock"
@@ -54,7 +54,7 @@ node_modules() { # a folder of tests/clients
   echo "$folder/node_modules"
 }
 
-# The wheels are kept, so that an example can be installed as its readers do, without PyPI.
+# The wheels are kept, so that an example can be installed by its documented commands, without PyPI.
 python_folder() {
   local folder pins
   pins=$clients/python/requirements.txt
@@ -84,7 +84,7 @@ case $tool in
   python) echo "$(python_folder)/bin/python" ;;
   wheels) echo "$(python_folder)/wheels" ;;
   *)
-    echo "no such tool: $tool" >&2
+    echo "unknown tool: $tool" >&2
     exit 2
     ;;
 esac

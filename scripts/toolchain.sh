@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Whether toolchains are there and complete: a Python with venv, a JDK and no mere JRE, a Go that is new enough. Prints a
-# line for each that is not, `PACKAGE<tab>REASON` (a Debian package, or - where Debian's is too old), and ends with 1.
+# Checks that toolchains are installed and complete: a Python with venv, a JDK instead of a JRE, a
+# Go that is new enough. Prints a line for each that is not, `PACKAGE<tab>REASON` (a Debian package,
+# or - if Debian's is too old), and ends with 1.
 #
 #   scripts/toolchain.sh go node npm java mvn python3 chromium jq git curl bash
 set -uo pipefail
@@ -22,13 +23,13 @@ at_least() { # minimum, version
 }
 
 new_enough() { # program, minimum, version
-  at_least "$2" "$3" || missing - "$1 is version ${3:-unknown}, and $2 or newer is needed"
+  at_least "$2" "$3" || missing - "$1 is version ${3:-unknown}; the minimum is $2"
 }
 
 check() { # name
   case $1 in
     go)
-      # In a module of the tests: a Go from 1.21 on fetches the version that the module asks for.
+      # In a module of the tests: Go since 1.21 fetches the version that the module requires.
       if have go; then
         new_enough go "$GO_MINIMUM" "$(cd tests/clients/tools && go env GOVERSION 2>/dev/null | sed 's/^go//')"
       else
@@ -57,7 +58,7 @@ check() { # name
       if ! have python3; then
         missing python3-venv "python3 is missing"
       elif ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
-        missing python3-venv "python3 is without the modules venv and ensurepip"
+        missing python3-venv "python3 lacks the modules venv and ensurepip"
       else
         new_enough python3 "$PYTHON_MINIMUM" "$(python3 -c 'import platform; print(platform.python_version())')"
       fi

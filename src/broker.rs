@@ -1,9 +1,11 @@
-//! The domain: what is admitted, who gets what from where, how far each reader is. Knows neither gRPC nor RocksDB.
+//! The domain: admission of events, delivery to readers, and their positions. It does not know gRPC
+//! or RocksDB.
 
 pub mod cel;
 mod consumer;
 mod conversion;
 pub mod error;
+mod filter;
 mod gate;
 mod merge;
 pub mod negotiation;
@@ -15,7 +17,6 @@ mod source;
 pub mod start;
 pub mod subscribe;
 pub mod topics;
-mod wanted;
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,41 +35,41 @@ use crate::{
     telemetry::Metrics,
 };
 use consumer::Consumers;
-use conversion::Conversions;
+use conversion::ConversionCache;
 use error::TopicNotFound;
+pub use filter::EventFilter;
 use gate::Gate;
 use payloads::Payloads;
-pub use wanted::Wanted;
 
-/// What the broker's callers see of the rooms below it.
+/// Types of the layers below that callers of the broker see.
 pub use crate::{
     journal::CommitError,
-    store::{ReadError, read::Way, tail::Bounds},
+    store::{ReadError, read::Direction, tail::ReadLimit},
 };
 
-/// What a user can set.
+/// Settings of the broker.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Largest event, in bytes of its recorded form.
     pub event_bytes_max: usize,
-    /// Topics are made by the first publish to them.
+    /// Whether the first publish to a topic creates it.
     pub auto_create_topics: bool,
-    /// How often a quiet stream says that it is alive, where its reader does not say otherwise.
+    /// Interval of heartbeats on an idle stream, unless the request sets one.
     pub heartbeat_interval: Duration,
-    /// How often retention looks for what is to go.
+    /// Interval at which retention checks all topics.
     pub retention_interval: Duration,
 }
 
-/// Where time comes from.
+/// Source of the current time.
 pub type Clock = fn() -> AppendTime;
 
 /// A handle on the domain.
 #[derive(Clone)]
 pub struct Broker {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
 }
 
-struct Parts {
+struct Inner {
     store: Arc<Store>,
     journal: Journal,
     limits: Limits,
@@ -76,14 +77,15 @@ struct Parts {
     metrics: Metrics,
     schemas: Option<Schemas>,
     gate: Gate,
-    conversions: Arc<Conversions>,
+    conversions: Arc<ConversionCache>,
     consumers: Consumers,
-    /// Streams are asked to end.
+    /// Cancelled when streams must end.
     draining: CancellationToken,
 }
 
 impl Broker {
-    /// Over a store and the journal that writes it, and what is registered. None: this server has no registry.
+    /// Creates a broker over a store, the journal that writes it, and the registry. None: the
+    /// server has no registry.
     pub fn new(
         store: Arc<Store>,
         journal: Journal,
@@ -94,8 +96,8 @@ impl Broker {
     ) -> Self {
         let draining = CancellationToken::new();
         let gate = Gate::new(schemas.clone(), metrics.clone());
-        let conversions = Arc::new(Conversions::new());
-        let parts = Parts {
+        let conversions = Arc::new(ConversionCache::new());
+        let inner = Inner {
             store,
             journal,
             limits,
@@ -107,88 +109,87 @@ impl Broker {
             consumers: Consumers::default(),
             draining,
         };
-        Self { parts: Arc::new(parts) }
+        Self { inner: Arc::new(inner) }
     }
 
-    /// Asks every stream to end, and refuses new publishes.
+    /// Ends all streams and rejects new publishes.
     pub fn drain(&self) {
-        self.parts.draining.cancel();
+        self.inner.draining.cancel();
     }
 
-    /// Whether streams are asked to end.
+    /// Whether streams are ending.
     pub fn is_draining(&self) -> bool {
-        self.parts.draining.is_cancelled()
+        self.inner.draining.is_cancelled()
     }
 
     /// The journal.
     pub fn journal(&self) -> &Journal {
-        &self.parts.journal
+        &self.inner.journal
     }
 
-    /// What is counted.
+    /// The metrics.
     pub fn metrics(&self) -> &Metrics {
-        &self.parts.metrics
+        &self.inner.metrics
     }
 
-    /// Which server this is, as cursors have it.
+    /// The identity of the server, as it is encoded in cursors.
     pub fn server(&self) -> ServerId {
         self.store().server()
     }
 
-    /// What a user can set.
+    /// The settings.
     pub fn limits(&self) -> &Limits {
-        &self.parts.limits
+        &self.inner.limits
     }
 
-    /// The version that an event was written with, by the schema's id. None: it has none, or it is not known here.
-    pub fn written(&self, id: u32) -> Option<Arc<SchemaVersion>> {
-        (id != 0).then(|| self.parts.schemas.as_ref()?.written(id).ok()?).flatten()
+    /// The schema version with an id. None: the id is 0, or the version is unknown.
+    pub fn schema_version(&self, id: u32) -> Option<Arc<SchemaVersion>> {
+        (id != 0).then(|| self.inner.schemas.as_ref()?.written(id).ok()?).flatten()
     }
 
-    /// The parsed form of that version. None: it is not known here, or cannot be read any more.
+    /// The parsed schema with an id. None: the version is unknown, or does not parse.
     pub fn schema(&self, id: u32) -> Option<Arc<Schema>> {
-        let registered = self.written(id)?;
-        self.parts.schemas.as_ref()?.catalog().parsed(&registered).ok()
+        let schema_version = self.schema_version(id)?;
+        self.inner.schemas.as_ref()?.catalog().parsed(&schema_version).ok()
     }
 
-    /// Everything that is registered, as far as it is known here. None: this server runs without a
-    /// registry.
-    pub fn registered(&self) -> Option<Arc<Catalog>> {
-        self.parts.schemas.as_ref().map(Schemas::catalog)
+    /// The known part of the registry. None: the server has no registry.
+    pub fn catalog(&self) -> Option<Arc<Catalog>> {
+        self.inner.schemas.as_ref().map(Schemas::catalog)
     }
 
-    /// How expressions see payloads.
+    /// The decoder of payloads for expressions.
     fn payloads(&self) -> Payloads {
-        Payloads::new(self.parts.schemas.clone(), self.parts.metrics.clone())
+        Payloads::new(self.inner.schemas.clone(), self.inner.metrics.clone())
     }
 
     fn store(&self) -> &Arc<Store> {
-        &self.parts.store
+        &self.inner.store
     }
 
     fn now(&self) -> AppendTime {
-        (self.parts.clock)()
+        (self.inner.clock)()
     }
 
-    /// A topic by name.
+    /// The topic with a name.
     fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, TopicNotFound> {
         self.store().catalog().get(name.as_str()).ok_or_else(|| self.not_found(name.as_str()))
     }
 
     fn not_found(&self, name: &str) -> TopicNotFound {
-        // 0.75: a letter or two off. What is further away would be a guess.
+        // 0.75: a letter or two differ. Below that, a suggestion would be a guess.
         let topics = self.store().catalog().all();
-        let nearest = topics
+        let suggestion = topics
             .keys()
             .filter(|other| !other.is_internal())
             .map(|other| (strsim::jaro_winkler(name, other.as_str()), other))
-            .filter(|(likeness, _)| *likeness > 0.75)
+            .filter(|(similarity, _)| *similarity > 0.75)
             .max_by(|(a, _), (b, _)| a.total_cmp(b))
             .map(|(_, other)| other.to_string());
-        TopicNotFound { topic: name.into(), nearest }
+        TopicNotFound { topic: name.into(), suggestion }
     }
 
-    /// Topics that are named or matched. Named ones have to exist.
+    /// The topics that are named or match. Named topics must exist.
     fn resolve(&self, patterns: &[TopicPattern]) -> Result<Vec<Arc<Topic>>, TopicNotFound> {
         let all = self.store().catalog().all();
         for pattern in patterns {

@@ -1,6 +1,8 @@
-//! The commands. Those of a client talk to the server through the generated client only, as every other program does.
+//! The commands. Client commands talk to the server only through the generated client, as any other
+//! program does.
 //!
-//! Output for programs goes to stdout, everything for people (progress, notices, summaries of a stream, errors) to stderr.
+//! Output for programs goes to stdout. Output for people (progress, notices, stream summaries,
+//! errors) goes to stderr.
 
 mod bench;
 mod client;
@@ -27,18 +29,18 @@ use clap::{Parser, Subcommand};
 
 use self::failure::Failure;
 
-/// What `--help` says below the flags.
+/// Printed at the end of `--help`.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    all went well; also a stream that was interrupted or whose reader went away
-  1    something failed; the message ends with what to try
-  2    the command or the configuration is not right
+  0    success; also an interrupted stream, or one whose reader closed the pipe
+  1    failure; the message ends with a remedy
+  2    invalid command line or configuration
   3    serve: acknowledged events are missing from the data directory; nothing was changed
   4    serve: the data directory is damaged
   5    serve: the data directory was written by a newer version
   6    serve: another process holds the data directory
   7    serve: the disk failed
-  100  schema: incompatible, a payload that does not fit, or consumers that would be left behind";
+  100  schema: incompatible, an invalid payload, or consumers that would be left behind";
 
 const EXAMPLES: &str = "\
 Start here:
@@ -54,7 +56,7 @@ Start here:
 #[command(name = "tidings", version, after_help = format!("{EXAMPLES}{EXIT_CODES}"))]
 struct Cli {
     /// Address of the server
-    // Every client command has this flag itself; here it may stand before the command as well.
+    // Every client command has this flag. Here it is also accepted before the command.
     #[arg(
         long,
         global = true,
@@ -73,21 +75,21 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Publish events, from arguments or from lines of standard input.
     Publish(publish::PublishArgs),
-    /// Follow topics: what is there, then what comes.
+    /// Follow topics: existing events first, then new ones.
     Subscribe(subscribe::SubscribeArgs),
-    /// Read what is there, forwards or backwards, and stop.
+    /// Read existing events, forwards or backwards, and stop.
     Read(read::ReadArgs),
-    /// Create, look at, change and delete topics.
+    /// Create, show, change and delete topics.
     #[command(subcommand)]
     Topic(topic::TopicCommand),
-    // Their help is with their arguments.
+    // Their help texts are on their argument types.
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
     #[command(subcommand)]
     Consumer(consumer::ConsumerCommand),
     #[command(name = "bench")]
     Bench(bench::BenchArgs),
-    /// Look at the server's configuration.
+    /// Show the server's configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Print a completion script for a shell.
@@ -99,7 +101,7 @@ pub fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Whoever read our output has seen enough: `tidings read | head` is no failure.
+            // The reader of stdout may close it early: `tidings read | head` is not a failure.
             if is_broken_pipe(&error) {
                 return ExitCode::SUCCESS;
             }
@@ -112,7 +114,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        // The server builds a runtime of its own, as its configuration says.
+        // The server builds its own runtime from its configuration.
         Command::Serve(args) => serve::run(args),
         Command::Config(command) => config::run(command),
         Command::Completions(args) => completions::run::<Cli>(args),
@@ -129,7 +131,7 @@ fn run(command: Command) -> anyhow::Result<()> {
 fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(command);
-    // Not waiting: a read of standard input cannot be called off.
+    // Does not wait: a read of standard input cannot be cancelled.
     runtime.shutdown_background();
     outcome
 }
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_went_away_is_no_failure_and_a_lost_server_is() {
+    fn a_broken_pipe_is_no_failure_and_a_lost_server_is() {
         let pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
         assert!(is_broken_pipe(&anyhow::Error::from(pipe())));
         assert!(!is_broken_pipe(&anyhow::Error::from(tonic::Status::from_error(Box::new(pipe())))));

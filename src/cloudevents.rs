@@ -1,9 +1,9 @@
-//! The JSON format of CloudEvents 1.0.2: documents become events, and events documents.
+//! The JSON format of CloudEvents 1.0.2: converts documents to events, and events to documents.
 
-mod reading;
-mod writing;
+mod from_json;
+mod to_json;
 
 pub use self::{
-    reading::{Fault, Members, Unreadable, Written, read},
-    writing::{data, document, holds_json},
+    from_json::{DocumentBatch, DocumentError, Fault, Members, read},
+    to_json::{data, document, holds_json},
 };

@@ -1,14 +1,14 @@
-//! Another mouth of the same service, for whoever speaks HTTP and no gRPC: curl, webhooks, `EventSource` in a browser.
+//! Events over HTTP without gRPC: for curl, webhooks and `EventSource` in a browser.
 //!
-//! Requests become those of `EventService` and are answered by its own functions, so that limits, checks, schemas and
-//! refusals are the same. `docs/HTTP.md` is the reference.
+//! Requests are converted to those of `EventService` and handled by its methods, so that limits,
+//! checks, schemas and errors are the same. `docs/HTTP.md` is the reference.
 
 mod binary;
-mod count;
 mod json;
-mod posted;
 mod problem;
+mod publish_body;
 mod query;
+mod request_metrics;
 mod stream;
 
 use std::sync::Arc;
@@ -24,40 +24,43 @@ use axum::{
 use tonic::Request as Call;
 
 pub use self::problem::Problem;
-use self::{json::Schema, query::Query};
+use self::{json::JsonEncoder, query::Query};
 use crate::{
     proto::servers::v1::event_service_server::EventService as _, service::Events,
     telemetry::Metrics,
 };
 
-/// The methods of the one resource.
+/// The methods of the events of a topic.
 const METHODS: &str = "GET, HEAD, POST";
 
-/// What the handlers share.
-struct Mouth {
+/// The state shared by the handlers.
+struct HttpState {
     events: Arc<Events>,
     batch_events_max: usize,
-    schema: Schema,
+    encoder: JsonEncoder,
 }
 
-/// What is served to everybody who does not speak gRPC.
+/// The routes of requests other than gRPC.
 pub fn router(events: Arc<Events>, batch_events_max: usize, metrics: Metrics) -> Router {
-    let mouth = Arc::new(Mouth { events, batch_events_max, schema: Schema::new() });
+    let state = Arc::new(HttpState { events, batch_events_max, encoder: JsonEncoder::new() });
     Router::new()
-        .route("/", only("GET, HEAD", get(about)))
-        .route("/v1/topics/{topic}/events", only(METHODS, get(read).post(publish)))
-        .fallback(nowhere)
-        .layer(middleware::from_fn_with_state(metrics, count::requests))
-        .with_state(mouth)
+        .route("/", with_allow("GET, HEAD", get(about)))
+        .route("/v1/topics/{topic}/events", with_allow(METHODS, get(read).post(publish)))
+        .fallback(not_found)
+        .layer(middleware::from_fn_with_state(metrics, request_metrics::count))
+        .with_state(state)
 }
 
-/// Other methods are told which ones there are.
-fn only(methods: &'static str, router: MethodRouter<Arc<Mouth>>) -> MethodRouter<Arc<Mouth>> {
+/// Answers other methods with the list of supported ones.
+fn with_allow(
+    methods: &'static str,
+    router: MethodRouter<Arc<HttpState>>,
+) -> MethodRouter<Arc<HttpState>> {
     router.fallback(move || async move { Problem::method_not_allowed(methods) })
 }
 
-async fn nowhere(uri: Uri, headers: HeaderMap) -> Problem {
-    Problem::nowhere(uri.path(), headers.get(header::CONTENT_TYPE))
+async fn not_found(uri: Uri, headers: HeaderMap) -> Problem {
+    Problem::not_found(uri.path(), headers.get(header::CONTENT_TYPE))
 }
 
 async fn about(headers: HeaderMap) -> Response {
@@ -65,61 +68,61 @@ async fn about(headers: HeaderMap) -> Response {
     let host = host.unwrap_or("localhost:7171");
     let version = env!("CARGO_PKG_VERSION");
     let text = format!(
-        "This is Tidings {version}, an event streaming service. It speaks gRPC, gRPC-Web and HTTP on this port.
+        "This is Tidings {version}, an event streaming service. It serves gRPC, gRPC-Web and HTTP on this port.
 
-What is here, by gRPC (reflection says what is asked and answered):
+List services and topics, by gRPC (reflection describes requests and responses):
   grpcurl -plaintext {host} list
   grpcurl -plaintext {host} tidings.events.v1.TopicService/ListTopics
 
-A topic's events, by HTTP:
+Read the events of a topic, by HTTP:
   curl -N '{host}/v1/topics/TOPIC/events?from=earliest'
 
-Publish one:
+Publish an event, by HTTP:
   curl {host}/v1/topics/TOPIC/events -H 'Content-Type: application/cloudevents+json' \\
     -d '{{\"specversion\": \"1.0\", \"id\": \"1\", \"source\": \"/curl\", \"type\": \"Hello\", \"data\": {{\"to\": \"you\"}}}}'
 
 Create a topic:  tidings topic create TOPIC --server http://{host}
 "
     );
-    let plain = [
+    let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    (plain, text).into_response()
+    (headers, text).into_response()
 }
 
 type Topic = Result<Path<String>, PathRejection>;
 
 async fn publish(
-    State(mouth): State<Arc<Mouth>>,
+    State(state): State<Arc<HttpState>>,
     topic: Topic,
     request: Request,
 ) -> Result<Response, Problem> {
     let Path(topic) = topic.map_err(|error| Problem::bad_path(&error.body_text()))?;
     let query = Query::of(request.uri())?;
-    let options = query::publish(query)?;
-    let events = posted::events(request, mouth.batch_events_max).await?;
+    let options = query::publish_options(query)?;
+    let events = publish_body::events(request, state.batch_events_max).await?;
     // A batch of CloudEvents may be empty, a PublishRequest may not.
-    let answer = if events.is_empty() && !options.is_conditional() {
-        mouth.events.publish_nothing(&topic).await?
+    let response = if events.is_empty() && !options.is_conditional() {
+        state.events.publish_nothing(&topic).await?
     } else {
-        mouth.events.publish(Call::new(options.request(topic, events))).await?
+        state.events.publish(Call::new(options.request(topic, events))).await?
     };
-    let (metadata, response, _) = answer.into_parts();
-    let mut body = mouth.schema.text("tidings.events.v1.PublishResponse", &response);
+    let (metadata, response, _) = response.into_parts();
+    let mut body = state.encoder.encode("tidings.events.v1.PublishResponse", &response);
     body.push('\n');
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    Ok((metadata.into_headers(), json, body).into_response())
+    let content_type = [(header::CONTENT_TYPE, "application/json")];
+    Ok((metadata.into_headers(), content_type, body).into_response())
 }
 
 async fn read(
-    State(mouth): State<Arc<Mouth>>,
+    State(state): State<Arc<HttpState>>,
     topic: Topic,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Path(topics) = topic.map_err(|error| Problem::bad_path(&error.body_text()))?;
     let framing = stream::Framing::accepted(&headers)?;
-    let wanted = query::read(Query::of(&uri)?, &headers)?;
-    stream::open(mouth, &topics, wanted, framing).await
+    let request = query::stream_request(Query::of(&uri)?, &headers)?;
+    stream::open(state, &topics, request, framing).await
 }

@@ -1,21 +1,24 @@
-//! Orders commits and makes them durable; does not know what a commit does.
+//! Orders commits and makes them durable, without knowledge of what a commit does.
 //!
-//! The contract, which a distributed journal will have to keep too. A journal MUST
-//! - apply commits in the order in which it makes them durable, each exactly once, also after a crash;
-//! - answer a commit only when it is as durable as it asks for;
-//! - keep what waits within a bound in bytes, make callers wait for room, and refuse those who would wait too long;
-//! - refuse every commit after one has failed for another reason than lack of space.
+//! The contract, which also binds a future distributed journal: a journal MUST
+//! - apply commits in the order in which it makes them durable, each exactly once, also after a
+//!   crash;
+//! - acknowledge a commit only when it has the durability that it asks for;
+//! - keep the bytes of queued commits within a bound, make callers wait for room, and reject a
+//!   commit that would wait too long;
+//! - reject every commit after one has failed for another reason than lack of space.
 //!
-//! [`local`] is the journal of one machine: one thread that drains what waits into a group, writes the group in one
-//! batch with one fdatasync, shows it to readers and answers everybody. No timer: under load, groups come about
-//! because commits gather while the one before is synced; alone, a commit does not wait for company.
+//! [`local`] is the journal of one machine: one thread that drains the queue into a group, writes
+//! the group in one batch with one fdatasync, makes it visible to readers and replies to all
+//! callers. There is no timer: under load, commits queue up while the previous group is synced and
+//! form the next group; a lone commit is written at once.
 
 mod local;
 mod space;
 
 pub use local::{Journal, Options};
 
-/// Why a commit got no outcome.
+/// Why a commit has no result.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CommitError {
     /// It was applied, and changed nothing.
@@ -24,27 +27,27 @@ pub enum CommitError {
     /// It may or may not be on disk.
     #[error("the commit may or may not have been recorded: {0}")]
     Ambiguous(String),
-    /// There is no space for it; it was not tried.
-    #[error("the disk has {available} bytes available, publishing stops below {reserve}")]
+    /// The disk is full. The commit was not written.
+    #[error("{available} bytes of disk space are available; publishing stops below {reserve}")]
     StorageFull {
         /// Bytes available.
         available: u64,
-        /// Bytes that are kept free.
+        /// Bytes kept free.
         reserve: u64,
     },
-    /// Too much waits already; it was not tried.
+    /// The queue was full for too long. The commit was not written.
     #[error("{0} bytes of other publishes are waiting to be written")]
     Overloaded(usize),
-    /// The journal has stopped; it was not tried.
-    #[error("the journal takes no commits any more: {0}")]
+    /// The journal has stopped. The commit was not written.
+    #[error("the journal accepts no more commits: {0}")]
     Stopped(String),
 }
 
-/// How the journal is.
+/// The health of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// It takes commits.
+    /// It accepts commits.
     Serving,
-    /// It failed, and takes none.
+    /// It failed, and rejects commits.
     Failed(String),
 }

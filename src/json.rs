@@ -1,11 +1,11 @@
-//! JSON text, written.
+//! Writes JSON text.
 
-/// As JSON has it, with quotes.
+/// Encodes text as a JSON string, with quotes.
 pub fn string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A JSON object, written member by member.
+/// Writes a JSON object member by member.
 #[derive(Debug)]
 pub struct Object {
     text: String,
@@ -18,22 +18,22 @@ impl Default for Object {
 }
 
 impl Object {
-    /// Without members.
+    /// Creates an object without members.
     pub fn new() -> Self {
         Self { text: "{".to_owned() }
     }
 
-    /// Adds a string.
+    /// Adds a member with a string.
     pub fn text(&mut self, name: &str, value: &str) {
         self.raw(name, &string(value));
     }
 
-    /// Adds a number.
+    /// Adds a member with a number.
     pub fn number(&mut self, name: &str, value: u64) {
         self.raw(name, &value.to_string());
     }
 
-    /// Adds what is JSON already.
+    /// Adds a member whose value is JSON text.
     pub fn raw(&mut self, name: &str, json: &str) {
         if self.text.len() > 1 {
             self.text.push(',');
@@ -43,7 +43,7 @@ impl Object {
         self.text.push_str(json);
     }
 
-    /// The whole object.
+    /// Returns the text of the object.
     pub fn finish(mut self) -> String {
         self.text.push('}');
         self.text

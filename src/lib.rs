@@ -3,27 +3,27 @@
 //! Data flows one way: wire, service, domain, log.
 //!
 //! ```text
-//! server -> http -> service                                      whoever speaks no gRPC
+//! server -> http -> service                                     HTTP without gRPC
 //! server -> service -> broker -> journal -> store -> model      writes
 //!                      broker ------------> store               reads
 //!                      broker ------------> tidings_registry    schemas
 //! ```
 //!
-//! | room | decides |
+//! | module | decides |
 //! |---|---|
-//! | [`model`] | what a valid name, cursor, event or commit is |
-//! | [`store`] | the bytes on disk, and what applying a commit does to them |
-//! | [`journal`] | which commit comes first, and when it is durable |
-//! | [`broker`] | what is admitted, who gets what from where |
-//! | [`service`] | whether a request is well formed, and how an answer looks |
-//! | [`crate::http`], [`cloudevents`] | how requests and events look to who speaks HTTP and JSON |
-//! | [`server`] | which parts there are, and in what order they start and stop |
-//! | [`config`], [`telemetry`] | every knob; logs and metrics |
-//! | [`notation`], [`json`] | what people write in flags and queries; JSON text |
+//! | [`model`] | the valid values of names, cursors, events and commits |
+//! | [`store`] | the bytes on disk, and the effect of applying a commit |
+//! | [`journal`] | the order of commits, and when they are durable |
+//! | [`broker`] | admission, and the events of each reader |
+//! | [`service`] | whether a request is valid, and the encoding of the response |
+//! | [`crate::http`], [`cloudevents`] | the form of requests and events over HTTP and in JSON |
+//! | [`server`] | the parts of the server, and the order in which they start and stop |
+//! | [`config`], [`telemetry`] | settings; logs and metrics |
+//! | [`notation`], [`json`] | the notation of flags and queries; JSON text |
 //!
-//! Deliberately absent: partitions (order is per topic, parallel work by key), a consensus protocol (a distributed
-//! journal will order the same commits), an abstraction over RocksDB (the seam is the journal), and for now durable
-//! subscriptions, authentication and TLS.
+//! Deliberately absent: partitions (order is per topic, parallel work by key), a consensus protocol
+//! (a distributed journal will order the same commits), an abstraction over RocksDB (the boundary
+//! is the journal), and for now durable subscriptions, authentication and TLS.
 
 pub mod broker;
 pub mod cloudevents;

@@ -1,10 +1,11 @@
-//! The `tidings` command: arguments to a command, a command's end to an exit code.
+//! The `tidings` command.
 
 mod cli;
 
 use std::process::ExitCode;
 
-// Many threads allocate and free buffers of all sizes for weeks; the system's allocator keeps more of it than is in use.
+// Many threads allocate and free buffers of all sizes for weeks. The system allocator retains more
+// of that memory than is in use.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

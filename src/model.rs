@@ -1,4 +1,5 @@
-//! Values: what a valid name, offset, cursor or event is. No I/O, no async, no wire format but the event's own.
+//! Values: valid names, offsets, cursors and events. No I/O, no async, and no wire format except
+//! that of an event.
 
 pub mod attribute;
 pub mod commit;

@@ -1,4 +1,5 @@
-//! Places, times, filters and versions as people write them: in flags of the command line, and in queries over HTTP.
+//! The notation of positions, times, filters and versions in command-line flags and in queries over
+//! HTTP.
 
 use std::{
     fmt,
@@ -12,26 +13,26 @@ use crate::{
     },
 };
 
-/// A place in a stream, as people write it.
+/// A start position of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum From {
-    /// The first event kept.
+pub enum StartPoint {
+    /// The first retained event.
     Earliest,
-    /// Behind the last event.
+    /// After the last event.
     Latest,
     /// This offset.
     Offset(u64),
-    /// So many events before the end.
+    /// This many events before the end.
     Last(u64),
-    /// The first event recorded at or after.
+    /// The first event recorded at or after this time.
     Time(Timestamp),
 }
 
-impl From {
-    /// Reads `earliest`, `latest`, `42`, `-10`, a time, or how long ago.
+impl StartPoint {
+    /// Parses `earliest`, `latest`, `42`, `-10`, a time, or a duration before now.
     ///
     /// # Errors
-    /// What it may be.
+    /// Returns a description of the accepted forms.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "earliest" | "beginning" => return Ok(Self::Earliest),
@@ -56,7 +57,7 @@ impl From {
         })
     }
 
-    /// The place as it travels.
+    /// Converts the position to its message.
     pub fn position(&self) -> Position {
         match self {
             Self::Earliest => Position::Edge(Edge::Earliest.into()),
@@ -68,21 +69,21 @@ impl From {
     }
 }
 
-/// Reads a number without a sign; `str::parse` accepts a plus.
+/// Parses a number without a sign. `str::parse` alone accepts a plus.
 pub fn parse_number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// Reads a time, or a duration as how long ago.
+/// Parses a time, or a duration before now.
 ///
 /// # Errors
-/// What it may be.
+/// Returns a description of the accepted forms.
 pub fn parse_time(text: &str) -> Result<Timestamp, String> {
     match Timestamp::iso8601(text) {
         Err(TimeError::Form) => time_ago(text).ok_or_else(|| {
             "expected a time such as 2026-01-31T12:00:00Z, or how long ago, such as 15m".to_owned()
         }),
-        read => read.map_err(|error| format!("the time {error}")),
+        parsed => parsed.map_err(|error| format!("the time {error}")),
     }
 }
 
@@ -91,27 +92,27 @@ fn time_ago(text: &str) -> Option<Timestamp> {
     Timestamp::try_from(SystemTime::now().checked_sub(ago)?).ok()
 }
 
-/// A time as people read it; empty where there is none.
+/// Formats a time. Empty if there is none or it is out of range.
 pub fn show_time(time: Option<&prost_types::Timestamp>) -> String {
     time.and_then(|time| Timestamp::try_from(*time).ok())
         .map(|time| time.to_string())
         .unwrap_or_default()
 }
 
-/// One condition on an attribute.
+/// A condition on an attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttributeMatch {
-    written: String,
+    text: String,
     name: String,
     value: String,
     prefix: bool,
 }
 
 impl AttributeMatch {
-    /// Reads `NAME=VALUE`, where a value that ends in `*` is a prefix.
+    /// Parses `NAME=VALUE`. A value that ends in `*` is a prefix.
     ///
     /// # Errors
-    /// What it should have been.
+    /// Returns a description of the expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, value) = text
             .split_once('=')
@@ -121,20 +122,15 @@ impl AttributeMatch {
             Some(prefix) => (prefix, true),
             None => (value, false),
         };
-        Ok(Self {
-            written: text.to_owned(),
-            name: name.to_owned(),
-            value: value.to_owned(),
-            prefix,
-        })
+        Ok(Self { text: text.to_owned(), name: name.to_owned(), value: value.to_owned(), prefix })
     }
 
-    /// The text that it was read from.
-    pub fn written(&self) -> &str {
-        &self.written
+    /// The text that it was parsed from.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
-    /// The filter as it travels.
+    /// Converts the condition to its message.
     pub fn filter(&self) -> Filter {
         let attributes =
             AttributeFilter { attributes: [(self.name.clone(), self.value.clone())].into() };
@@ -144,36 +140,38 @@ impl AttributeMatch {
     }
 }
 
-/// A type, exact or a prefix, and the schema versions of it that are understood.
+/// The accepted schema versions of an event type, which is exact or a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedVersion {
-    of: String,
+    event_type: String,
     requirement: String,
 }
 
 impl AcceptedVersion {
-    /// Reads `TYPE=REQUIREMENT`.
+    /// Parses `TYPE=REQUIREMENT`.
     ///
     /// # Errors
-    /// What it should have been.
+    /// Returns a description of the expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
-            Some((of, requirement)) if !of.is_empty() && !requirement.is_empty() => {
-                Ok(Self { of: of.into(), requirement: requirement.into() })
+            Some((event_type, requirement))
+                if !event_type.is_empty() && !requirement.is_empty() =>
+            {
+                Ok(Self { event_type: event_type.into(), requirement: requirement.into() })
             }
             _ => Err("expected a type and a requirement, such as shop.OrderPlaced=^1.2".into()),
         }
     }
 
-    /// The entry as it travels.
+    /// Converts the entry to its message.
     pub fn accepted(&self) -> AcceptedSchema {
-        AcceptedSchema { r#type: self.of.clone(), version: self.requirement.clone() }
+        AcceptedSchema { r#type: self.event_type.clone(), version: self.requirement.clone() }
     }
 }
 
 impl fmt::Display for AcceptedVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.of, self.requirement)
+        write!(f, "{}={}", self.event_type, self.requirement)
     }
 }
 
@@ -182,35 +180,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_read_as_people_write_them() {
-        assert_eq!(From::parse("earliest"), Ok(From::Earliest));
-        assert_eq!(From::parse("latest"), Ok(From::Latest));
-        assert_eq!(From::parse("42"), Ok(From::Offset(42)));
-        assert_eq!(From::parse("-10"), Ok(From::Last(10)));
-        assert_eq!(From::parse("-0"), Ok(From::Last(0)));
+    fn start_points_are_parsed() {
+        assert_eq!(StartPoint::parse("earliest"), Ok(StartPoint::Earliest));
+        assert_eq!(StartPoint::parse("latest"), Ok(StartPoint::Latest));
+        assert_eq!(StartPoint::parse("42"), Ok(StartPoint::Offset(42)));
+        assert_eq!(StartPoint::parse("-10"), Ok(StartPoint::Last(10)));
+        assert_eq!(StartPoint::parse("-0"), Ok(StartPoint::Last(0)));
         let time = Timestamp::rfc3339("2026-01-01T00:00:00Z").unwrap();
-        assert_eq!(From::parse("2026-01-01T00:00:00Z"), Ok(From::Time(time)));
-        assert_eq!(From::parse("2026-01-01T02:00:00+02:00"), Ok(From::Time(time)));
-        let Ok(From::Time(then)) = From::parse("15m") else { panic!("no time") };
+        assert_eq!(StartPoint::parse("2026-01-01T00:00:00Z"), Ok(StartPoint::Time(time)));
+        assert_eq!(StartPoint::parse("2026-01-01T02:00:00+02:00"), Ok(StartPoint::Time(time)));
+        let Ok(StartPoint::Time(then)) = StartPoint::parse("15m") else { panic!("no time") };
         let ago = Timestamp::try_from(SystemTime::now()).unwrap().seconds() - then.seconds();
         assert!((899..=901).contains(&ago), "{ago}");
         for bad in ["", "-", "soon", "2026-13-01T00:00:00Z", "--5", "4.2", "+1", "-+1"] {
-            assert!(From::parse(bad).unwrap_err().contains("earliest, latest"), "{bad}");
+            assert!(StartPoint::parse(bad).unwrap_err().contains("earliest, latest"), "{bad}");
         }
     }
 
     #[test]
-    fn times_reach_from_year_1_to_year_9999() {
+    fn times_range_from_year_1_to_year_9999() {
         for text in ["9999-12-31T23:59:59.999999999Z", "0001-01-01T00:00:00Z"] {
             let time = parse_time(text).unwrap();
-            assert_eq!(From::parse(text), Ok(From::Time(time)));
+            assert_eq!(StartPoint::parse(text), Ok(StartPoint::Time(time)));
             assert_eq!(show_time(Some(&time.into())), text);
         }
         let minutes = parse_time("9999-12-31T23:59Z").unwrap();
         assert_eq!(show_time(Some(&minutes.into())), "9999-12-31T23:59:00Z");
         for text in ["0000-12-31T23:59:59Z", "9999-12-31T23:59:59-01:00"] {
-            let errors = [parse_time(text).unwrap_err(), From::parse(text).unwrap_err()];
-            assert!(errors.iter().all(|it| it.contains("9999-12-31")), "{errors:?}");
+            let errors = [parse_time(text).unwrap_err(), StartPoint::parse(text).unwrap_err()];
+            assert!(errors.iter().all(|error| error.contains("9999-12-31")), "{errors:?}");
         }
         for text in ["10000y", "1000000y"] {
             assert!(parse_time(text).unwrap_err().contains("15m"), "{text}");

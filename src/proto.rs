@@ -1,7 +1,8 @@
-//! The only include of generated code.
+//! Includes the generated code.
 //!
-//! `events::v1` holds the messages and the clients, `servers::v1` the servers' traits. The three messages that carry
-//! recorded events are [`Spliced`] on the server's side: their events are put in as they are stored.
+//! `events::v1` has the messages and clients, `servers::v1` the traits of the servers. On the
+//! server, the three messages with recorded events are [`Spliced`]: they contain events as they are
+//! stored.
 
 mod code;
 
@@ -44,13 +45,13 @@ pub mod servers {
     }
 }
 
-/// Everything in `proto/` as an encoded `FileDescriptorSet`, for reflection.
+/// The files of `proto/` as an encoded `FileDescriptorSet`, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// How the services of this package read and write.
+/// The codec of the services of this package.
 pub type RequestCodec<T, U> = codec::RequestCodec<T, U, Messages>;
 
-/// The messages of this package.
+/// The messages of this package, for the memory bound of the codec.
 #[derive(Debug, Clone, Copy)]
 pub struct Messages;
 
@@ -61,36 +62,36 @@ impl Contract for Messages {
     }
 }
 
-/// A response in its encoded form, in parts that may be shared with other responses.
+/// An encoded response, in segments that may be shared with other responses.
 #[derive(Debug, Clone, Default)]
 pub struct Spliced {
-    parts: Vec<Bytes>,
+    segments: Vec<Bytes>,
     len: usize,
 }
 
 impl Spliced {
-    /// With room for this many parts.
-    pub fn with_capacity(parts: usize) -> Self {
-        Self { parts: Vec::with_capacity(parts), len: 0 }
+    /// Creates an empty response with capacity for this many segments.
+    pub fn with_capacity(segments: usize) -> Self {
+        Self { segments: Vec::with_capacity(segments), len: 0 }
     }
 
-    /// Adds encoded bytes behind what is there.
-    pub fn push(&mut self, part: Bytes) {
-        self.len += part.len();
-        self.parts.push(part);
+    /// Appends encoded bytes.
+    pub fn push(&mut self, segment: Bytes) {
+        self.len += segment.len();
+        self.segments.push(segment);
     }
 }
 
 impl From<Bytes> for Spliced {
     fn from(bytes: Bytes) -> Self {
-        Self { len: bytes.len(), parts: vec![bytes] }
+        Self { len: bytes.len(), segments: vec![bytes] }
     }
 }
 
 impl Message for Spliced {
     fn encode_raw(&self, buf: &mut impl BufMut) {
-        for part in &self.parts {
-            buf.put_slice(part);
+        for segment in &self.segments {
+            buf.put_slice(segment);
         }
     }
 
@@ -105,9 +106,9 @@ impl Message for Spliced {
         _buf: &mut impl Buf,
         _ctx: DecodeContext,
     ) -> Result<(), DecodeError> {
-        // The server only ever sends these; a client decodes the message of `events::v1`.
-        #[expect(deprecated, reason = "prost gives no other way to make one")]
-        Err(DecodeError::new("a spliced message is for sending only"))
+        // The server only sends these messages. Clients decode the message of `events::v1`.
+        #[expect(deprecated, reason = "prost has no other public constructor")]
+        Err(DecodeError::new("a spliced message cannot be decoded"))
     }
 
     fn clear(&mut self) {
@@ -121,19 +122,19 @@ mod tests {
 
     use super::*;
 
-    fn assert_said<T>(name: &str) {
-        let said = Messages::footprints().empty(name).unwrap();
+    fn assert_footprint<T>(name: &str) {
+        let footprint = Messages::footprints().empty(name).unwrap();
         let bytes = size_of::<T>();
-        assert!((bytes..=3 * bytes).contains(&said), "{name}: {bytes}, and {said} is said");
+        assert!((bytes..=3 * bytes).contains(&footprint), "{name}: {bytes} bytes, not {footprint}");
     }
 
     #[test]
-    fn messages_of_which_there_may_be_many_take_no_more_than_is_said() {
-        assert_said::<events::v1::Event>(&events::v1::Event::full_name());
-        assert_said::<events::v1::AttributeValue>(&events::v1::AttributeValue::full_name());
-        assert_said::<events::v1::Condition>(&events::v1::Condition::full_name());
-        assert_said::<events::v1::Filter>(&events::v1::Filter::full_name());
-        assert_said::<events::v1::AcceptedSchema>(&events::v1::AcceptedSchema::full_name());
-        assert_said::<prost_types::Value>("google.protobuf.Value");
+    fn footprints_cover_the_size_of_repeated_messages() {
+        assert_footprint::<events::v1::Event>(&events::v1::Event::full_name());
+        assert_footprint::<events::v1::AttributeValue>(&events::v1::AttributeValue::full_name());
+        assert_footprint::<events::v1::Condition>(&events::v1::Condition::full_name());
+        assert_footprint::<events::v1::Filter>(&events::v1::Filter::full_name());
+        assert_footprint::<events::v1::AcceptedSchema>(&events::v1::AcceptedSchema::full_name());
+        assert_footprint::<prost_types::Value>("google.protobuf.Value");
     }
 }

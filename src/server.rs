@@ -1,4 +1,4 @@
-//! The only place that knows everything: opens, wires, serves, drains.
+//! The server: opens the store and the registry, builds the services, serves and drains.
 
 mod connections;
 mod port;
@@ -44,14 +44,14 @@ use crate::{
     telemetry::{Metrics, admin_router},
 };
 
-/// How long open streams have to take their `Draining`: readers that take nothing are cut off then.
+/// Time for open streams to send `Draining`. Streams whose reader has stalled are closed after it.
 const STREAMS_GRACE: Duration = Duration::from_secs(2);
-/// How long the store is waited for at the end: reads that a disk holds up are left alone then.
+/// Time to wait for the store at shutdown. Reads that the disk blocks for longer are abandoned.
 const STORE_GRACE: Duration = Duration::from_secs(1);
-/// What of the bytes in flight one PublishStream may have: several of them share the server.
+/// One PublishStream may use this fraction of the bytes in flight, so that several can share them.
 const STREAM_SHARE: usize = 4;
 
-/// Why the server does not run, or does not any more.
+/// Why the server does not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// RocksDB was compiled for another processor.
@@ -63,31 +63,31 @@ pub enum ServeError {
     /// The registry cannot be opened.
     #[error("the schema registry: {0}")]
     Registry(#[from] RegistryError),
-    /// The address of the registry is none.
+    /// The address of the registry is invalid.
     #[error("{0}")]
     RegistryAddress(String),
-    /// The port cannot be had.
+    /// The port cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
     /// The transport failed.
     #[error("cannot serve: {0}")]
     Transport(#[from] tonic::transport::Error),
-    /// The machine does not give what is needed.
+    /// The system refused a resource.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
     /// Reflection cannot be built.
     #[error("cannot serve reflection: {0}")]
     Reflection(String),
     /// The disk failed while serving.
-    #[error("the disk failed, and nothing is taken any more: {0}")]
+    #[error("the disk failed, and no more publishes are accepted: {0}")]
     Disk(String),
-    /// The store was not closed in order.
-    #[error("the store was not closed in order: {0}")]
+    /// The store was not closed cleanly.
+    #[error("the store was not closed cleanly: {0}")]
     Close(StorageError),
 }
 
@@ -115,11 +115,12 @@ impl ServeError {
     }
 }
 
-/// Serves until SIGTERM or Ctrl-C, and drains. A second signal ends the process at once, which loses nothing that was
-/// acknowledged.
+/// Serves until SIGTERM or Ctrl-C, then drains. A second signal ends the process at once, which
+/// loses no acknowledged data.
 ///
 /// # Errors
-/// Why it does not run, or does not any more.
+/// Returns an error if the server cannot start, if the disk fails, or if the store cannot be
+/// closed.
 pub fn run(config: Config) -> Result<(), ServeError> {
     processor::check()?;
     let runtime = runtime::Builder::new_multi_thread()
@@ -127,34 +128,35 @@ pub fn run(config: Config) -> Result<(), ServeError> {
         .thread_name("tidings-io")
         .enable_all()
         .build()?;
-    let (served, store) = runtime.block_on(async {
-        match Opened::new(&config).await {
-            Ok(opened) => {
-                let store = Arc::clone(&opened.store);
-                (serve(config, opened).await, Some(store))
+    let (outcome, store) = runtime.block_on(async {
+        match Resources::open(&config).await {
+            Ok(resources) => {
+                let store = Arc::clone(&resources.store);
+                (serve(config, resources).await, Some(store))
             }
             Err(error) => (Err(error), None),
         }
     });
-    // Drops every task, and with them their hold on the store; whatever still reads from the disk for somebody who is
-    // gone is not waited for.
+    // Drops every task, and with them their references to the store. Reads of the disk for clients
+    // that have disconnected are not waited for.
     runtime.shutdown_timeout(STORE_GRACE);
     if let Some(store) = store {
-        release(store);
+        close(store);
     }
-    served
+    outcome
 }
 
-/// Closes the database on this thread: RocksDB must not be at work any more when the process takes itself down.
-fn release(store: Arc<store::Store>) {
+/// Closes the database by dropping its last reference on this thread: RocksDB threads must not run
+/// when the process exits.
+fn close(store: Arc<store::Store>) {
     let start = std::time::Instant::now();
     while Arc::strong_count(&store) > 1 && start.elapsed() < STORE_GRACE {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// What is there before the first request.
-struct Opened {
+/// The resources opened before the first request.
+struct Resources {
     terminate: Signal,
     interrupt: Signal,
     listener: TcpListener,
@@ -165,26 +167,26 @@ struct Opened {
     registry: Option<Registry>,
 }
 
-impl Opened {
-    async fn new(config: &Config) -> Result<Self, ServeError> {
-        // Before anything is opened, so that a signal at any moment is one that drains.
+impl Resources {
+    async fn open(config: &Config) -> Result<Self, ServeError> {
+        // Installed first, so that a signal at any later time drains.
         let (terminate, interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let metrics = Metrics::new();
-        count_panics(&metrics);
+        install_panic_hook(&metrics);
         let listener = listen(config.listen).await?;
         let admin = match config.admin_listen {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        let (journal, store) = open(config, &metrics).await?;
+        let (journal, store) = open_store(config, &metrics).await?;
         let registry = match config.registry {
             RegistrySource::Embedded => match open_registry(config).await {
                 Ok(registry) => Some(registry),
                 Err(error) => {
-                    // Nothing is to be at work any more when the process ends.
+                    // RocksDB threads must not run when the process exits.
                     journal.close().await.map_err(ServeError::Close)?;
-                    release(store);
+                    close(store);
                     return Err(error);
                 }
             },
@@ -194,9 +196,17 @@ impl Opened {
     }
 }
 
-async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
-    let Opened { mut terminate, mut interrupt, listener, admin, metrics, journal, store, registry } =
-        opened;
+async fn serve(config: Config, resources: Resources) -> Result<(), ServeError> {
+    let Resources {
+        mut terminate,
+        mut interrupt,
+        listener,
+        admin,
+        metrics,
+        journal,
+        store,
+        registry,
+    } = resources;
     let limits = Limits {
         event_bytes_max: config.max_event_bytes,
         auto_create_topics: config.auto_create_topics,
@@ -205,18 +215,18 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
     };
     let (drain_registry, draining) = watch::channel(false);
     let registry_stopped = registry.as_ref().map(Registry::stopped);
-    let registry = Schemata::new(&config, registry, draining.clone(), &metrics)?;
-    let Schemata { schemas, here, there } = registry;
+    let registry = RegistryWiring::new(&config, registry, draining.clone(), &metrics)?;
+    let RegistryWiring { schemas, embedded, remote } = registry;
     let reflection = reflection(&config, schemas.clone(), draining)?;
     let clock = AppendTime::now;
     let broker = Broker::new(store, journal.clone(), limits, clock, metrics.clone(), schemas);
-    tokio::spawn(broker.clone().retain());
+    tokio::spawn(broker.clone().run_retention());
 
     let (reporter, health) = tonic_health::server::health_reporter();
     let has_registry = config.registry != RegistrySource::Off;
     set_health(&reporter, ServingStatus::Serving, has_registry).await;
     if let Some(stopped) = registry_stopped {
-        tokio::spawn(tell_stopped(stopped, reporter.clone()));
+        tokio::spawn(report_stopped_registry(stopped, reporter.clone()));
     }
     let in_flight = Arc::new(InFlight::default());
     let settings = Settings {
@@ -233,15 +243,15 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
     if let Some(reflection) = &reflection {
         grpc = grpc.add_service(reflection.v1()).add_service(reflection.v1alpha());
     }
-    if let Some(here) = here {
-        grpc = grpc.add_service(here);
+    if let Some(embedded) = embedded {
+        grpc = grpc.add_service(embedded);
     }
-    if let Some(there) = there {
-        grpc = grpc.add_service(there);
+    if let Some(remote) = remote {
+        grpc = grpc.add_service(remote);
     }
-    let guarded = address.ip().is_loopback().then(|| config.cors_origins.clone());
+    let loopback_origins = address.ip().is_loopback().then(|| config.cors_origins.clone());
     let http = http::router(direct, settings.batch_events_max, metrics.clone());
-    let port = Port::new(grpc, http, &metrics, guarded);
+    let port = Port::new(grpc, http, &metrics, loopback_origins);
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = Server::builder()
         .max_concurrent_streams(config.max_streams_per_connection)
@@ -270,8 +280,8 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
     let mut state = journal.health();
     let mut failure = None;
     tokio::select! {
-        () = signalled(&mut terminate, &mut interrupt) => tracing::info!("draining"),
-        reason = failed(&mut state) => failure = Some(reason),
+        () = wait_for_signal(&mut terminate, &mut interrupt) => tracing::info!("draining"),
+        reason = wait_for_failure(&mut state) => failure = Some(reason),
         ended = &mut serving => {
             return match ended {
                 Ok(ended) => Ok(ended?),
@@ -280,9 +290,10 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
         }
     }
     tokio::spawn(async move {
-        signalled(&mut terminate, &mut interrupt).await;
-        tracing::warn!("second signal: ending at once");
-        // Not an exit in order: that would take the database down under its own threads. What was acknowledged stays.
+        wait_for_signal(&mut terminate, &mut interrupt).await;
+        tracing::warn!("second signal: exiting at once");
+        // SIGKILL instead of an exit, which would destroy the database while its threads run.
+        // Acknowledged data is not lost.
         let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
     });
     set_health(&reporter, ServingStatus::NotServing, has_registry).await;
@@ -300,7 +311,7 @@ async fn serve(config: Config, opened: Opened) -> Result<(), ServeError> {
     Ok(())
 }
 
-async fn open(
+async fn open_store(
     config: &Config,
     metrics: &Metrics,
 ) -> Result<(Journal, Arc<store::Store>), ServeError> {
@@ -327,7 +338,7 @@ async fn open(
     let writer = opened?;
     let store = Arc::clone(writer.store());
     let options = Options {
-        waiting_bytes: config.in_flight_bytes,
+        queued_bytes_max: config.in_flight_bytes,
         disk_reserve_bytes: config.disk_reserve_bytes,
     };
     Ok((Journal::start(writer, options, metrics.clone())?, store))
@@ -341,14 +352,16 @@ async fn open_registry(config: &Config) -> Result<Registry, ServeError> {
     Ok(registry)
 }
 
-/// The registry, as publishers and readers see it and as it is served on this port: at most one of the two.
-struct Schemata {
+/// The registry as publishers and readers use it, and as this port serves it: `embedded` or
+/// `remote`, or neither.
+struct RegistryWiring {
     schemas: Option<Schemas>,
-    here: Option<AtRevision<schema_registry_service_server::SchemaRegistryServiceServer<Service>>>,
-    there: Option<Remote>,
+    embedded:
+        Option<AtRevision<schema_registry_service_server::SchemaRegistryServiceServer<Service>>>,
+    remote: Option<Remote>,
 }
 
-impl Schemata {
+impl RegistryWiring {
     fn new(
         config: &Config,
         registry: Option<Registry>,
@@ -357,26 +370,30 @@ impl Schemata {
     ) -> Result<Self, ServeError> {
         if let Some(registry) = registry {
             let service = Service::new(registry.clone(), draining);
-            let schemas = Schemas::here(registry, service.clone());
-            return Ok(Self { schemas: Some(schemas), here: Some(service.server()), there: None });
+            let schemas = Schemas::embedded(registry, service.clone());
+            return Ok(Self {
+                schemas: Some(schemas),
+                embedded: Some(service.server()),
+                remote: None,
+            });
         }
         let RegistrySource::Remote(address) = &config.registry else {
-            return Ok(Self { schemas: None, here: None, there: None });
+            return Ok(Self { schemas: None, embedded: None, remote: None });
         };
         let transport = client::remote(address).map_err(ServeError::RegistryAddress)?;
         let mirror = Mirror::new(transport.clone().into());
         tokio::spawn(mirror.clone().follow());
-        tokio::spawn(count_away(mirror.away(), metrics.clone()));
-        let schemas = Schemas::there(mirror.clone(), transport.clone().into());
-        let there = Some(Remote::new(transport, mirror));
-        Ok(Self { schemas: Some(schemas), here: None, there })
+        tokio::spawn(count_unavailability(mirror.unavailable(), metrics.clone()));
+        let schemas = Schemas::remote(mirror.clone(), transport.clone().into());
+        let remote = Some(Remote::new(transport, mirror));
+        Ok(Self { schemas: Some(schemas), embedded: None, remote })
     }
 }
 
-async fn count_away(mut away: watch::Receiver<Option<String>>, metrics: Metrics) {
+async fn count_unavailability(mut unavailable: watch::Receiver<Option<String>>, metrics: Metrics) {
     loop {
-        metrics.registry_away(away.borrow_and_update().is_some());
-        if away.changed().await.is_err() {
+        metrics.registry_unavailable(unavailable.borrow_and_update().is_some());
+        if unavailable.changed().await.is_err() {
             return;
         }
     }
@@ -386,7 +403,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
 }
 
-#[expect(clippy::print_stdout, reason = "scripts read the ports from here")]
+#[expect(clippy::print_stdout, reason = "scripts read the ports from stdout")]
 fn announce(address: SocketAddr, admin: Option<SocketAddr>) {
     println!("listening on {address}");
     if let Some(admin) = admin {
@@ -394,31 +411,32 @@ fn announce(address: SocketAddr, admin: Option<SocketAddr>) {
     }
 }
 
-/// Publishes in flight are answered, streams are told; whoever takes nothing is not waited for.
-async fn drain<T>(serving: &mut tokio::task::JoinHandle<T>, in_flight: &InFlight, most: Duration) {
+/// Waits until the connections are closed. After [`STREAMS_GRACE`], waits only for publishes in
+/// flight: streams whose reader has stalled do not delay the shutdown.
+async fn drain<T>(serving: &mut tokio::task::JoinHandle<T>, in_flight: &InFlight, limit: Duration) {
     let start = Instant::now();
-    if timeout(STREAMS_GRACE.min(most), &mut *serving).await.is_ok() {
+    if timeout(STREAMS_GRACE.min(limit), &mut *serving).await.is_ok() {
         return;
     }
-    while !in_flight.is_empty() && start.elapsed() < most {
+    while !in_flight.is_empty() && start.elapsed() < limit {
         sleep(Duration::from_millis(10)).await;
     }
 }
 
-async fn signalled(terminate: &mut Signal, interrupt: &mut Signal) {
+async fn wait_for_signal(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
 }
 
-async fn failed(state: &mut watch::Receiver<Health>) -> String {
+async fn wait_for_failure(state: &mut watch::Receiver<Health>) -> String {
     loop {
         if let Health::Failed(reason) = &*state.borrow_and_update() {
             return reason.clone();
         }
         if state.changed().await.is_err() {
-            // The journal is gone without a word: it was closed.
+            // The journal was closed without a failure.
             std::future::pending::<()>().await;
         }
     }
@@ -434,16 +452,20 @@ async fn set_health(reporter: &HealthReporter, status: ServingStatus, has_regist
     }
 }
 
-/// A registry that writes nothing any more is told to who looks for it alone: its reads go on, and so do events.
-async fn tell_stopped(mut stopped: watch::Receiver<Option<String>>, reporter: HealthReporter) {
-    // Gone without a reason: the server ends, and tells of it itself.
+/// Reports only the registry as not serving after it has stopped writing: its reads and the event
+/// service continue.
+async fn report_stopped_registry(
+    mut stopped: watch::Receiver<Option<String>>,
+    reporter: HealthReporter,
+) {
+    // A sender dropped without a reason means shutdown, which reports the health itself.
     if stopped.wait_for(Option::is_some).await.is_ok() {
         let registry = schema_registry_service_server::SERVICE_NAME;
         reporter.set_service_status(registry, ServingStatus::NotServing).await;
     }
 }
 
-/// Reflection over what this server serves, and over what is registered.
+/// Reflection of the services on this port and of registered Protobuf schemas.
 fn reflection(
     config: &Config,
     schemas: Option<Schemas>,
@@ -459,11 +481,11 @@ fn reflection(
     Reflection::new(&files, &services, schemas, draining).map(Some).map_err(ServeError::Reflection)
 }
 
-/// A panic ends one call, never the process; it is counted, and nobody should get used to it.
-fn count_panics(metrics: &Metrics) {
+/// Counts and logs panics. A panic ends one call, never the process, but each is a bug.
+fn install_panic_hook(metrics: &Metrics) {
     let (metrics, default) = (metrics.clone(), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |panic| {
-        metrics.rpc_panics();
+        metrics.rpc_panicked();
         tracing::error!(%panic, "panicked");
         default(panic);
     }));

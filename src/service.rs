@@ -1,13 +1,18 @@
-//! The wire: is a request well formed, and how does an answer look. Handlers decode, ask the broker and encode.
+//! The gRPC services: they decode and check requests, call the broker and encode responses.
 
 mod decode;
 mod delivery;
+mod encoded_stream;
 mod event;
 mod events;
 mod filter;
+mod gap;
+mod in_flight;
 mod json;
 mod pages;
-mod showing;
+mod publish_stream;
+mod renderer;
+mod response_context;
 mod status;
 mod topic;
 mod topics;
@@ -23,22 +28,24 @@ use crate::{
 };
 
 pub use self::{
-    events::{Events, InFlight, ResponseStream},
+    events::{Events, ResponseStream},
+    in_flight::InFlight,
     status::invalid,
     view::View,
 };
 
-/// The transport takes more than a batch may have, so that the refusal says what the limit is.
+/// Limit of the transport. It is above the limit of a batch, so that the error of an oversized
+/// batch names that limit.
 pub(crate) const REQUEST_BYTES_MAX: usize = 16 << 20;
 
-/// What a user can set.
+/// Configurable limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Events in a batch at most.
+    /// Most events in a batch.
     pub batch_events_max: usize,
-    /// Bytes of a batch at most.
+    /// Most bytes in a batch.
     pub batch_bytes_max: usize,
-    /// Bytes that one PublishStream has in flight at most.
+    /// Most bytes that one PublishStream may have in flight.
     pub stream_bytes_max: usize,
 }
 
@@ -52,11 +59,11 @@ pub struct Services {
     pub events: EventServiceServer<Events>,
     /// `TopicService` over gRPC.
     pub topics: TopicServiceServer<topics::Topics>,
-    /// The same `EventService`, for those who speak something else.
+    /// The same `EventService`, called directly by the HTTP routes.
     pub direct: Arc<Events>,
 }
 
-/// Puts the services over a broker.
+/// Creates the services over a broker.
 pub fn services(broker: &Broker, settings: Settings, in_flight: Arc<InFlight>) -> Services {
     use tonic::codec::CompressionEncoding::{Gzip, Zstd};
     let direct = Arc::new(Events::new(broker.clone(), settings, in_flight));

@@ -1,31 +1,32 @@
-//! The bytes on disk, and what applying a commit does to them. Knows nothing of who ordered the commit, or over what
-//! wire it came.
+//! The bytes on disk, and how a commit changes them. The store does not know who ordered a commit,
+//! or over which protocol it came.
 //!
-//! One RocksDB with five column families, all written in one batch:
+//! One RocksDB database with five column families, which are written in one batch:
 //!
 //! | family | key | value |
 //! |---|---|---|
-//! | `log` | topic, offset | header and the exact bytes of the event ([`row`]) |
-//! | `ids` | topic, hash of source and id | offset, hash of the content |
-//! | `keys` | topic, key, version (newest first) | offset |
-//! | `correlation` | correlation id, position | topic, offset |
-//! | `meta` | topics, ends of topics, the last position | |
+//! | `log` | topic, offset | header and the exact bytes of the event ([`rows::log`]) |
+//! | `ids` | topic, hash of source and id | offset, hash of the content ([`rows::ids`]) |
+//! | `keys` | topic, key, version (newest first) | offset ([`rows::keys`]) |
+//! | `correlation` | correlation id, position | topic, offset ([`rows::correlation`]) |
+//! | `meta` | state, topics, topic tails, holes | [`meta`] |
 //!
-//! Beside it stand files of our own: `FORMAT`, `tail.witness`, `clean` and `LOCK` ([`directory`], [`witness`]).
+//! The data directory also contains files of our own: `FORMAT`, `tail.witness`, `clean` and `LOCK`
+//! ([`directory`], [`durable_mark`]).
 
+pub mod big_endian;
 pub mod directory;
+pub mod durable_mark;
 pub mod error;
-pub mod keys;
 pub mod meta;
 pub mod open;
 pub mod options;
 pub mod read;
-pub mod row;
+pub mod rows;
 pub mod search;
 pub mod tail;
 pub mod topics;
 pub mod trim;
-pub mod witness;
 pub mod writer;
 
 use std::{path::Path, sync::Arc};
@@ -39,7 +40,8 @@ pub use error::{OpenError, ReadError, StorageError};
 pub use open::{OpenOptions, open};
 pub use writer::Writer;
 
-/// What readers see of the store. Everything at or before the watermark is there, and nothing of it is ever taken back.
+/// The store as readers see it. Everything at or before the watermark is readable, and is never
+/// rolled back.
 pub struct Store {
     db: DB,
     directory: directory::Directory,
@@ -52,26 +54,26 @@ pub struct Store {
     trims: Arc<trim::TrimPoints>,
 }
 
-/// The column families.
+/// The column families of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
-    /// Events.
+    /// Events by offset.
     Log,
-    /// Identities.
+    /// Events by identity.
     Ids,
-    /// Keys.
+    /// Versions of keys.
     Keys,
-    /// Correlation ids.
+    /// Events by correlation id.
     Correlation,
-    /// Everything else.
+    /// State of the log and its topics.
     Meta,
 }
 
 impl Family {
-    /// All of them.
+    /// All families.
     pub const ALL: [Self; 5] = [Self::Log, Self::Ids, Self::Keys, Self::Correlation, Self::Meta];
 
-    /// Its name on disk.
+    /// The name on disk.
     pub fn name(self) -> &'static str {
         match self {
             Self::Log => "log",
@@ -82,7 +84,7 @@ impl Family {
         }
     }
 
-    /// Its handle. The families are made when the database is, so it is there.
+    /// The handle of the family. All families are created with the database.
     #[allow(clippy::expect_used, reason = "open() has checked that every family is there")]
     pub(crate) fn of(self, db: &DB) -> &ColumnFamily {
         db.cf_handle(self.name()).expect("every column family was opened")
@@ -90,22 +92,22 @@ impl Family {
 }
 
 impl Store {
-    /// Which store this is.
+    /// The identity of the store.
     pub fn server(&self) -> ServerId {
         self.server
     }
 
-    /// The topics.
+    /// The topics by name.
     pub fn catalog(&self) -> &topics::Catalog {
         &self.catalog
     }
 
-    /// The position up to which everything is there.
+    /// The position up to which everything is readable.
     pub fn watermark(&self) -> Position {
         *self.watermark.borrow()
     }
 
-    /// Follows the watermark.
+    /// Watches the watermark.
     pub fn watch_watermark(&self) -> watch::Receiver<Position> {
         self.watermark.subscribe()
     }
@@ -115,15 +117,15 @@ impl Store {
         self.directory.path()
     }
 
-    /// Where a position lies in a hole that an unclean stop left: the hole.
+    /// The hole of an unclean stop that contains a position.
     pub fn hole_at(&self, position: Position) -> Option<meta::Hole> {
         self.holes.iter().copied().find(|hole| hole.contains(position))
     }
 
-    /// Syncs what was written without it.
+    /// Syncs the writes that were not synced.
     ///
     /// # Errors
-    /// Where the disk fails: nobody knows then what is on it.
+    /// Returns the error of the disk. It is unknown then which writes are on disk.
     pub fn sync(&self) -> Result<(), StorageError> {
         self.db.flush_wal(true).map_err(StorageError::from)
     }

@@ -1,9 +1,11 @@
-//! What the server says about itself: log lines, metrics, probes.
+//! Log lines, metrics and health probes.
 //!
-//! Payloads and secrets are never logged. Labels are bounded: methods of our own services, gRPC's codes, and a few fixed
-//! words; nothing that a client can invent becomes a label.
+//! Payloads and secrets are never logged. The values of labels are bounded: served methods, gRPC
+//! codes and a few fixed words. A value that a client chooses never becomes a label.
 
+mod frames;
 mod grpc;
+mod grpc_metrics;
 mod metrics;
 
 use std::io::{self, IsTerminal};
@@ -18,7 +20,7 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 pub use self::{
     grpc::{GrpcLayer, GrpcService, MeteredBody},
-    metrics::{Metrics, Route, SubscriptionGuard},
+    metrics::{Metrics, OpenStreamGuard, Route},
 };
 use crate::config::LogFormat;
 
@@ -28,18 +30,18 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The log could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The filter's directives do not parse.
+    /// The directives of the filter do not parse.
     #[error("log filter: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// Something in this process has set up a log before.
+    /// The process already has a log.
     #[error("log: {0}")]
-    Taken(#[from] tracing_subscriber::util::TryInitError),
+    AlreadySet(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Sends log lines to stderr, in colour where that is a terminal and `NO_COLOR` is not set.
+/// Sends log lines to stderr, in colour if stderr is a terminal and `NO_COLOR` is not set.
 ///
 /// # Errors
-/// Where the filter does not parse, and where it is called a second time.
+/// Returns an error if the filter does not parse, or if the process already has a log.
 pub fn init_log(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = EnvFilter::builder().parse(filter)?;
     let lines = tracing_subscriber::registry().with(filter);
@@ -57,7 +59,8 @@ pub fn init_log(filter: &str, format: LogFormat) -> Result<(), LogError> {
     Ok(())
 }
 
-/// What the admin port serves: `/metrics`, `/healthz` (the process answers) and `/readyz` (it takes requests).
+/// The routes of the admin port: `/metrics`, `/healthz` (the process responds) and `/readyz` (it
+/// accepts requests).
 pub fn admin_router(
     metrics: Metrics,
     ready: impl Fn() -> bool + Clone + Send + Sync + 'static,

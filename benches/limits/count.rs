@@ -1,84 +1,85 @@
-//! Reads as much of a `SubscribeResponse` as counting its events and checking their order needs.
+//! Counts the events of a `SubscribeResponse` and checks their order, without decoding the rest.
 //!
-//! A client that decoded everything would be what is measured; both sides of a pair are read by this one.
+//! A client that decoded everything would dominate the measurement. Both sides of a pair use it.
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Counts, and checks that positions increase; offsets too, where there is one topic. Cheap.
+/// Counts events, and checks that positions increase, and that offsets of a single topic are dense.
 #[derive(Debug, Default)]
 pub struct Count {
-    /// Events seen.
+    /// Events received.
     pub events: u64,
-    /// The offset that must come next, where offsets are to be dense.
+    /// The next expected offset if offsets must be dense.
     next_offset: Option<u64>,
-    /// Events from memory go round: their places say nothing.
+    /// Whether to skip the check of positions. The streams from memory repeat their events.
     unordered: bool,
     position: u64,
 }
 
 impl Count {
-    /// Over any topics.
+    /// Counts events of any topics.
     pub fn new(unordered: bool) -> Self {
         Self { unordered, ..Self::default() }
     }
 
-    /// Over one topic: offsets are dense from this one on.
+    /// Counts events of one topic, whose offsets are dense from this one on.
     pub fn dense_from(offset: u64) -> Self {
         Self { next_offset: Some(offset), ..Self::default() }
     }
 
-    /// Takes a message in.
-    pub fn note(&mut self, message: &[u8]) -> Result<()> {
-        match skim(message)? {
-            Skimmed::Batch(batch) => events(batch, |offset, position| {
+    /// Counts the events of a message.
+    pub fn add(&mut self, message: &[u8]) -> Result<()> {
+        match MessageKind::of(message)? {
+            MessageKind::Batch(batch) => events(batch, |offset, position| {
                 ensure!(
                     self.unordered || self.events == 0 || position > self.position,
-                    "position {position} came after {}",
+                    "position {position} follows position {}",
                     self.position
                 );
                 if let Some(next) = &mut self.next_offset {
-                    ensure!(offset == *next, "offset {offset} came where {next} was due");
+                    ensure!(offset == *next, "found offset {offset}, expected {next}");
                     *next += 1;
                 }
                 self.position = position;
                 self.events += 1;
                 Ok(())
             }),
-            Skimmed::Broken(what) => bail!("{what} came, where every event was expected"),
-            Skimmed::Started | Skimmed::CaughtUp | Skimmed::Other => Ok(()),
+            MessageKind::Incomplete(message) => bail!("{message}: not every event is delivered"),
+            MessageKind::Started | MessageKind::CaughtUp | MessageKind::Other => Ok(()),
         }
     }
 }
 
-/// What a `SubscribeResponse` holds, read no further than needed to count it.
-enum Skimmed<'a> {
+/// The kind of a `SubscribeResponse`.
+enum MessageKind<'a> {
     /// `SubscribeStarted`.
     Started,
-    /// `EventBatch`: its bytes, for [`events`].
+    /// `EventBatch`, with its bytes for [`events`].
     Batch(&'a [u8]),
     /// `CaughtUp`.
     CaughtUp,
-    /// `Gap`, `Draining`: the reader does not get everything.
-    Broken(&'static str),
-    /// Heartbeats and the like.
+    /// `Gap` or `Draining`: events are not delivered.
+    Incomplete(&'static str),
+    /// Any other message.
     Other,
 }
 
-/// Reads the kind of a `SubscribeResponse`.
-fn skim(message: &[u8]) -> Result<Skimmed<'_>> {
-    let Some((tag, body, rest)) = field(message)? else { return Ok(Skimmed::Other) };
-    ensure!(rest.is_empty(), "a SubscribeResponse with more than one message");
-    Ok(match (tag, body) {
-        (1, _) => Skimmed::Started,
-        (2, Field::Bytes(batch)) => Skimmed::Batch(batch),
-        (3, _) => Skimmed::CaughtUp,
-        (6, _) => Skimmed::Broken("a Gap"),
-        (7, _) => Skimmed::Broken("Draining"),
-        _ => Skimmed::Other,
-    })
+impl<'a> MessageKind<'a> {
+    fn of(message: &'a [u8]) -> Result<Self> {
+        let Some((tag, body, rest)) = field(message)? else { return Ok(Self::Other) };
+        ensure!(rest.is_empty(), "a SubscribeResponse has more than one message");
+        Ok(match (tag, body) {
+            (1, _) => Self::Started,
+            (2, Field::Bytes(batch)) => Self::Batch(batch),
+            (3, _) => Self::CaughtUp,
+            (6, _) => Self::Incomplete("received a Gap"),
+            (7, _) => Self::Incomplete("received Draining"),
+            _ => Self::Other,
+        })
+    }
 }
 
-/// Calls with offset and position of every event of a batch.
+/// Calls `each` with offset and position of every event of a batch.
 fn events(mut batch: &[u8], mut each: impl FnMut(u64, u64) -> Result<()>) -> Result<()> {
     while let Some((tag, body, rest)) = field(batch)? {
         batch = rest;
@@ -104,34 +105,34 @@ enum Field<'a> {
     Fixed,
 }
 
-/// The first field and what follows it.
+/// The first field, and the bytes after it.
 fn field(mut bytes: &[u8]) -> Result<Option<(u64, Field<'_>, &[u8])>> {
     if bytes.is_empty() {
         return Ok(None);
     }
     let key = varint(&mut bytes)?;
-    let take = |bytes: &mut &'_ [u8], len: usize| -> Result<()> {
-        *bytes = bytes.get(len..).context("a field beyond its message's end")?;
+    let skip = |bytes: &mut &'_ [u8], len: usize| -> Result<()> {
+        *bytes = bytes.get(len..).context("a field exceeds its message")?;
         Ok(())
     };
     let body = match key & 7 {
         0 => Field::Number(varint(&mut bytes)?),
         1 => {
-            take(&mut bytes, 8)?;
+            skip(&mut bytes, 8)?;
             Field::Fixed
         }
         2 => {
             let len = usize::try_from(varint(&mut bytes)?)?;
             let (body, rest) =
-                bytes.split_at_checked(len).context("a field beyond its message's end")?;
+                bytes.split_at_checked(len).context("a field exceeds its message")?;
             bytes = rest;
             Field::Bytes(body)
         }
         5 => {
-            take(&mut bytes, 4)?;
+            skip(&mut bytes, 4)?;
             Field::Fixed
         }
-        other => anyhow::bail!("wire type {other}"),
+        other => anyhow::bail!("unsupported wire type {other}"),
     };
     Ok(Some((key >> 3, body, bytes)))
 }
@@ -145,5 +146,5 @@ fn varint(bytes: &mut &[u8]) -> Result<u64> {
             return Ok(value);
         }
     }
-    anyhow::bail!("a varint without an end")
+    anyhow::bail!("a varint does not end")
 }

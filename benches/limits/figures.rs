@@ -1,4 +1,4 @@
-//! The figures, (a) to (h) of the goals, and (m), memory.
+//! The figures: (a) to (h), and (m) for memory.
 
 use std::{
     cell::RefCell,
@@ -25,26 +25,26 @@ use crate::{
     count::Count,
     load::{
         histogram, latency, micros,
-        publish::{self, Plan, Way},
-        subscribe::{self, Subscription},
+        publish::{self, Plan, RpcMode},
+        subscribe::{self, EventStream},
         workload::Workload,
     },
     net,
     pairs::{Meter, Row, Sample, interleave, median},
     process::{Process, drop_caches},
-    rocks::{Done, Task},
+    rocks::{Measurement, Task},
 };
 
-/// What to measure, and where.
+/// The figures to measure, and the directory of their data.
 pub struct Limits {
     pub dir: PathBuf,
     pub only: Vec<char>,
     pub pairs: usize,
     pub events: u64,
-    /// Divides the number of events of the shorter figures.
+    /// Divisor of the number of events of the shorter figures.
     pub scale: u64,
     pub threads: usize,
-    /// For `tidings serve`.
+    /// Arguments of `tidings serve`.
     pub serve_args: Vec<String>,
 }
 
@@ -53,24 +53,24 @@ const SUBSCRIBERS: usize = 100;
 const TOPICS: u64 = 100;
 const STALLED: usize = 1_000;
 
-/// The topics with the events to catch up with: one, and one hundred below a name.
-const ONE: &str = "bench.one";
-const MANY: &str = "bench.many";
+/// The topic of the catch-up figures, and the prefix of the topics of (h).
+const SINGLE_TOPIC: &str = "bench.one";
+const TOPIC_PREFIX: &str = "bench.many";
 
-/// A way to publish, and how many events show its rate.
+/// A form of publish, and the number of events of a run.
 #[derive(Clone, Copy)]
 pub(crate) struct Shape {
-    way: Way,
+    mode: RpcMode,
     in_flight: usize,
     batch: u64,
     pub events: u64,
 }
 
-const UNARY: Shape = Shape { way: Way::Unary, in_flight: 64, batch: 1, events: 60_000 };
+const UNARY: Shape = Shape { mode: RpcMode::Unary, in_flight: 64, batch: 1, events: 60_000 };
 pub(crate) const STREAM: Shape =
-    Shape { way: Way::Stream, in_flight: 64, batch: 1, events: 150_000 };
+    Shape { mode: RpcMode::Stream, in_flight: 64, batch: 1, events: 150_000 };
 pub(crate) const BATCHES: Shape =
-    Shape { way: Way::Unary, in_flight: 8, batch: 100, events: 300_000 };
+    Shape { mode: RpcMode::Unary, in_flight: 8, batch: 100, events: 300_000 };
 
 /// A running server and a connection to it.
 pub(crate) struct Server {
@@ -96,7 +96,7 @@ impl Server {
 }
 
 impl Limits {
-    /// Measures everything that is asked for, and prints each row as soon as it is there.
+    /// Measures the selected figures, and prints each row as soon as it is complete.
     pub async fn run(&self) -> Result<()> {
         println!("{}", Row::HEAD);
         if self.wants("abche") {
@@ -130,7 +130,7 @@ impl Limits {
         if self.wants("a") {
             let net = Process::net(&self.dir, 1_000, self.threads)?;
             let echo = connect(&net.url).await?;
-            let topic: Arc<[String]> = Arc::new([ONE.to_owned()]);
+            let topic: Arc<[String]> = Arc::new([SINGLE_TOPIC.to_owned()]);
             let pairs = interleave(
                 "a",
                 self.pairs,
@@ -138,10 +138,10 @@ impl Limits {
                 async || self.publish_to(&net, &echo, UNARY, topic.clone()).await,
             )
             .await?;
-            let what = "unary Publish, 64 in flight; limit: echo on the same stack";
-            println!("{}", pairs.row("a", what, 0.7).print());
+            let description = "unary Publish, 64 in flight; limit: echo on the same stack";
+            println!("{}", pairs.row("a", description, 0.7).print());
         }
-        // One at a time borrows it: a figure's two sides never run together.
+        // A RefCell suffices: the two sides of a figure never run at the same time.
         let rocks = RefCell::new(Process::rocks(&self.dir)?);
         let figures = [('b', STREAM, 0.6), ('c', BATCHES, 0.6)];
         for (figure, shape, floor) in figures {
@@ -151,28 +151,30 @@ impl Limits {
                     continue;
                 }
                 let events = shape.events / self.scale;
-                let task = match shape.way {
-                    Way::Stream => Task::Group { events, callers: shape.in_flight, topics },
-                    Way::Unary => Task::Batches { events, batch: 1_000, topics },
+                let task = match shape.mode {
+                    RpcMode::Stream => Task::Group { events, callers: shape.in_flight, topics },
+                    RpcMode::Unary => Task::Batches { events, batch: 1_000, topics },
                 };
                 let pairs = interleave(
                     &format!("{name} {figure}"),
                     self.pairs,
                     async || self.publish(&server.process, &server.channel, shape, topics).await,
-                    async || Ok(rocks.borrow_mut().ask::<_, Done>(&task)?.sample()),
+                    async || Ok(rocks.borrow_mut().run_task::<_, Measurement>(&task)?.sample()),
                 )
                 .await?;
-                let what = match shape.way {
-                    Way::Stream => {
+                let description = match shape.mode {
+                    RpcMode::Stream => {
                         "PublishStream, single events, 64 in flight; limit: RocksDB group commit"
                     }
-                    Way::Unary => "batches of 100, 8 in flight; limit: RocksDB batches of 1,000",
+                    RpcMode::Unary => {
+                        "batches of 100, 8 in flight; limit: RocksDB batches of 1,000"
+                    }
                 };
-                let (what, floor) = match topics {
-                    1 => (what.to_owned(), floor),
-                    _ => (format!("{what}; over {topics} topics"), 0.0),
+                let (description, floor) = match topics {
+                    1 => (description.to_owned(), floor),
+                    _ => (format!("{description}; over {topics} topics"), 0.0),
                 };
-                println!("{}", pairs.row(&name.to_string(), &what, floor).print());
+                println!("{}", pairs.row(&name.to_string(), &description, floor).print());
             }
         }
         if self.wants("e") {
@@ -218,7 +220,7 @@ impl Limits {
         meter.stop(process, published.events)
     }
 
-    /// (e) and its limit take turns, a few seconds each.
+    /// Measures (e) and its limit alternately, a few seconds each.
     async fn latency(&self, server: &Server) -> Result<()> {
         let events = 5_000 / self.scale;
         let (mut p50, mut p99, mut sync50, mut sync99, mut ratios) =
@@ -246,14 +248,14 @@ impl Limits {
                 let sync = fdatasync(&self.dir, events)?;
                 (ours().await?, sync)
             };
-            let at = |histogram: &Histogram<u64>, quantile| {
+            let quantile_ms = |histogram: &Histogram<u64>, quantile| {
                 histogram.value_at_quantile(quantile) as f64 / 1e3
             };
-            p50.push(at(&ours.delivery, 0.5));
-            p99.push(at(&ours.delivery, 0.99));
-            sync50.push(at(&sync, 0.5));
-            sync99.push(at(&sync, 0.99));
-            ratios.push(at(&ours.delivery, 0.99) / at(&sync, 0.99));
+            p50.push(quantile_ms(&ours.delivery, 0.5));
+            p99.push(quantile_ms(&ours.delivery, 0.99));
+            sync50.push(quantile_ms(&sync, 0.5));
+            sync99.push(quantile_ms(&sync, 0.99));
+            ratios.push(quantile_ms(&ours.delivery, 0.99) / quantile_ms(&sync, 0.99));
             eprintln!(
                 "e pair {}: p50 {:.2} p99 {:.2} ms; fdatasync p50 {:.2} p99 {:.2} ms",
                 pair + 1,
@@ -263,15 +265,15 @@ impl Limits {
                 sync99[pair]
             );
         }
-        let middle = |values: &[f64]| median(values.iter().copied());
-        let (half, ratio) = (middle(&p50), middle(&ratios));
+        let median_of = |values: &[f64]| median(values.iter().copied());
+        let (p50_median, ratio) = (median_of(&p50), median_of(&ratios));
         let mut row = Row::plain(
             "e",
-            "publish to subscriber, 1,000 events/s; limit: 4 KiB append + fdatasync at that pace",
-            format!("p50 {half:.2} ms, p99 {:.2} ms", middle(&p99)),
+            "publish to subscriber, 1,000 events/s; limit: 4 KiB append + fdatasync at that rate",
+            format!("p50 {p50_median:.2} ms, p99 {:.2} ms", median_of(&p99)),
         )
-        .bound("p50 0.6 ms; p99 5 times", half <= 0.6 && ratio <= 5.0);
-        row.limit = format!("p50 {:.2} ms, p99 {:.2} ms", middle(&sync50), middle(&sync99));
+        .bound("p50 0.6 ms; p99 5 times", p50_median <= 0.6 && ratio <= 5.0);
+        row.limit = format!("p50 {:.2} ms, p99 {:.2} ms", median_of(&sync50), median_of(&sync99));
         row.ratio = format!("p99: {}", crate::pairs::spread(ratios.into_iter()));
         println!("{}", row.print());
         Ok(())
@@ -280,11 +282,11 @@ impl Limits {
     async fn reading(&self) -> Result<()> {
         let data = self.dir.join("read");
         let mut server = self.server(&data).await?;
-        let many: Arc<[String]> = (0..TOPICS).map(|at| format!("{MANY}.{at}")).collect();
-        let one: Arc<[String]> = Arc::new([ONE.to_owned()]);
+        let many: Arc<[String]> = (0..TOPICS).map(|at| format!("{TOPIC_PREFIX}.{at}")).collect();
+        let single: Arc<[String]> = Arc::new([SINGLE_TOPIC.to_owned()]);
         eprintln!("publishing {} events to read", self.events);
-        server.create(&one).await?;
-        publish::publish(&server.channel, workload()?, plan(BATCHES, one, self.events)).await?;
+        server.create(&single).await?;
+        publish::publish(&server.channel, workload()?, plan(BATCHES, single, self.events)).await?;
 
         let net = Process::net(&self.dir, self.events, self.threads)?;
         let memory = connect(&net.url).await?;
@@ -295,12 +297,13 @@ impl Limits {
             let pairs = interleave(
                 "d",
                 self.pairs,
-                async || self.catch_up(&server.process, &server.channel, ONE).await,
-                async || self.catch_up(&net, &memory, ONE).await,
+                async || self.catch_up(&server.process, &server.channel, SINGLE_TOPIC).await,
+                async || self.catch_up(&net, &memory, SINGLE_TOPIC).await,
             )
             .await?;
-            let what = format!("catch-up of {} events; limit: spliced from memory", self.events);
-            println!("{}", pairs.row("d", &what, 0.6).print());
+            let description =
+                format!("catch-up of {} events; limit: spliced from memory", self.events);
+            println!("{}", pairs.row("d", &description, 0.6).print());
             server = self.cold(server, &data).await?;
         }
         if self.wants("f") {
@@ -314,19 +317,19 @@ impl Limits {
             server.create(&many).await?;
             let fill = plan(BATCHES, many, self.events);
             publish::publish(&server.channel, workload()?, fill).await?;
-            let all = format!("{MANY}.*");
+            let pattern = format!("{TOPIC_PREFIX}.*");
             let pairs = interleave(
                 "h d",
                 self.pairs,
-                async || self.catch_up(&server.process, &server.channel, &all).await,
-                async || self.catch_up(&server.process, &server.channel, ONE).await,
+                async || self.catch_up(&server.process, &server.channel, &pattern).await,
+                async || self.catch_up(&server.process, &server.channel, SINGLE_TOPIC).await,
             )
             .await?;
-            let what = format!(
-                "catch-up of {} events over {TOPICS} topics; beside: one topic",
+            let description = format!(
+                "catch-up of {} events over {TOPICS} topics; compared with: one topic",
                 self.events
             );
-            println!("{}", pairs.row("h", &what, 0.0).print());
+            println!("{}", pairs.row("h", &description, 0.0).print());
         }
         server.process.stop()?;
         Ok(())
@@ -334,19 +337,19 @@ impl Limits {
 
     async fn catch_up(&self, process: &Process, channel: &Channel, topic: &str) -> Result<Sample> {
         let request = subscribe::request(&[topic.to_owned()], Edge::Earliest);
-        let mut count = match process.serves {
-            true if topic == ONE => Count::dense_from(0),
-            serves => Count::new(!serves),
+        let mut count = match process.is_server {
+            true if topic == SINGLE_TOPIC => Count::dense_from(0),
+            is_server => Count::new(!is_server),
         };
         let meter = Meter::start(process)?;
-        let mut subscription = Subscription::open(channel, request).await?;
+        let mut stream = EventStream::open(channel, request).await?;
         while count.events < self.events {
-            count.note(&subscription.next().await?)?;
+            count.add(&stream.next().await?)?;
         }
         meter.stop(process, count.events)
     }
 
-    /// Both sides begin with nothing in memory, and with opening the database.
+    /// Measures (d) cold: both sides start with an empty page cache and open the database.
     async fn cold(&self, server: Server, data: &Path) -> Result<Server> {
         server.process.stop()?;
         let rocks = RefCell::new(Process::rocks(&self.dir)?);
@@ -356,20 +359,20 @@ impl Limits {
             async || {
                 drop_caches(data)?;
                 let server = self.server(data).await?;
-                let sample = self.catch_up(&server.process, &server.channel, ONE).await?;
+                let sample = self.catch_up(&server.process, &server.channel, SINGLE_TOPIC).await?;
                 server.process.stop()?;
                 Ok(sample)
             },
             async || {
                 drop_caches(data)?;
                 let task = Task::Iterate { data: data.to_owned() };
-                Ok(rocks.borrow_mut().ask::<_, Done>(&task)?.sample())
+                Ok(rocks.borrow_mut().run_task::<_, Measurement>(&task)?.sample())
             },
         )
         .await?;
-        let what =
+        let description =
             format!("catch-up of {} events, cold; limit: RocksDB iteration, cold", self.events);
-        println!("{}", pairs.row("d", &what, 0.6).print());
+        println!("{}", pairs.row("d", &description, 0.6).print());
         self.server(data).await
     }
 
@@ -390,12 +393,13 @@ impl Limits {
             },
         )
         .await?;
-        let what = "deliveries to 100 live subscribers; limit: 100 streams spliced from memory";
-        println!("{}", pairs.row("f", what, 0.5).print());
+        let description =
+            "deliveries to 100 live subscribers; limit: 100 streams spliced from memory";
+        println!("{}", pairs.row("f", description, 0.5).print());
         Ok(())
     }
 
-    /// Publishes, and waits until all subscribers have everything.
+    /// Publishes, and waits until all subscribers have received every event.
     async fn deliver(
         &self,
         process: &Process,
@@ -408,14 +412,14 @@ impl Limits {
         for _ in 0..SUBSCRIBERS {
             let channel = connect(&process.url).await?;
             let request = subscribe::request(&topics, Edge::Latest);
-            let mut subscription = Subscription::open(&channel, request).await?;
-            let mut count = Count::new(!process.serves);
+            let mut stream = EventStream::open(&channel, request).await?;
+            let mut count = Count::new(!process.is_server);
             readers.spawn(async move {
-                // The connection lives as long as its reader.
+                // Keeps the connection open as long as its reader.
                 let _channel = channel;
                 while count.events < events {
-                    let message = timeout(Duration::from_secs(30), subscription.next()).await;
-                    count.note(&message.context("nothing came for 30 s")??)?;
+                    let message = timeout(Duration::from_secs(30), stream.next()).await;
+                    count.add(&message.context("no message for 30 s")??)?;
                 }
                 anyhow::Ok(())
             });
@@ -429,43 +433,44 @@ impl Limits {
         meter.stop(process, events * SUBSCRIBERS as u64)
     }
 
-    /// (g): until the first answer, after a clean stop and after a kill under load.
+    /// Measures (g): the time to the first response, after a clean stop and after a kill under
+    /// load.
     async fn starts(&self, mut server: Server, data: &Path) -> Result<Server> {
-        let started = async |killed: bool, server: Server| -> Result<(f64, Server)> {
+        let measure_start = async |killed: bool, server: Server| -> Result<(f64, Server)> {
             if killed {
                 let topics = self.create_fresh(&server.channel, 1).await?;
                 let load =
                     publish::publish(&server.channel, workload()?, plan(BATCHES, topics, 1 << 40));
-                // It ends by the time, not by itself.
+                // The load ends by the timeout.
                 let _ = timeout(Duration::from_millis(500), load).await;
                 server.process.kill()?;
             } else {
                 server.process.stop()?;
             }
-            let began = Instant::now();
+            let start = Instant::now();
             let server = self.server(data).await?;
             let mut topics = TopicServiceClient::new(server.channel.clone());
-            let topic = topics.get_topic(GetTopicRequest { name: ONE.to_owned() }).await?;
-            let seconds = began.elapsed().as_secs_f64();
+            let topic = topics.get_topic(GetTopicRequest { name: SINGLE_TOPIC.to_owned() }).await?;
+            let seconds = start.elapsed().as_secs_f64();
             let stats = topic.into_inner().topic.and_then(|topic| topic.stats);
             let events = stats.map_or(0, |stats| stats.next_offset);
             ensure!(events == self.events, "{events} events after a start");
             Ok((seconds, server))
         };
-        for (killed, what, bound) in
+        for (killed, condition, bound) in
             [(false, "after a clean stop", 1.0), (true, "after kill -9 under load", 2.0)]
         {
             let mut times = Vec::new();
             for _ in 0..self.pairs {
-                let (seconds, again) = started(killed, server).await?;
-                eprintln!("g {what}: {seconds:.3} s");
-                server = again;
+                let (seconds, restarted) = measure_start(killed, server).await?;
+                eprintln!("g {condition}: {seconds:.3} s");
+                server = restarted;
                 times.push(seconds);
             }
             let slowest = times.iter().copied().fold(0.0, f64::max);
             let row = Row::plain(
                 "g",
-                &format!("start to first answer with {} events, {what}", self.events),
+                &format!("start to first response with {} events, {condition}", self.events),
                 format!("{:.2} s, slowest {slowest:.2} s", median(times.iter().copied())),
             );
             println!("{}", row.bound(&format!("{bound} s"), slowest < bound).print());
@@ -473,12 +478,12 @@ impl Limits {
         Ok(server)
     }
 
-    /// (m): subscribers from the first event on that never read, over so many connections.
+    /// Measures (m): subscribers that never read, over this many connections.
     async fn stalled(&self, server: Server, data: &Path, connections: usize) -> Result<Server> {
         server.process.stop()?;
         let server = self.server(data).await?;
-        // One pass, so that what the first reader costs is not laid at the thousand's door.
-        self.catch_up_some(&server, 5_000).await?;
+        // A first reader, whose one-time cost is not part of the measurement.
+        self.read_some(&server, 5_000).await?;
         let settle = async || -> Result<u64> {
             let mut before = server.process.rss()?;
             for _ in 0..20 {
@@ -494,7 +499,7 @@ impl Limits {
         let before = settle().await?;
         let mut channels = Vec::new();
         for _ in 0..connections {
-            // Each stream's own window is what stops it, not one that it shares.
+            // The window of the stream stops it, not the window of the connection.
             let endpoint = endpoint(&server.process.url)?
                 .initial_stream_window_size(65_535)
                 .initial_connection_window_size(1 << 27);
@@ -502,10 +507,10 @@ impl Limits {
         }
         let mut stalled = Vec::new();
         for at in 0..STALLED {
-            let mut request = subscribe::request(&[ONE.to_owned()], Edge::Earliest);
+            let mut request = subscribe::request(&[SINGLE_TOPIC.to_owned()], Edge::Earliest);
             request.heartbeat_interval = Some(ProtoDuration { seconds: 60, nanos: 0 });
             let channel = &channels[at % connections];
-            stalled.push(Subscription::open_unread(channel, request).await?);
+            stalled.push(EventStream::open_unread(channel, request).await?);
         }
         let after = settle().await?;
         let each = after.saturating_sub(before) / STALLED as u64;
@@ -519,12 +524,12 @@ impl Limits {
         Ok(server)
     }
 
-    async fn catch_up_some(&self, server: &Server, events: u64) -> Result<()> {
-        let request = subscribe::request(&[ONE.to_owned()], Edge::Earliest);
-        let mut subscription = Subscription::open(&server.channel, request).await?;
+    async fn read_some(&self, server: &Server, events: u64) -> Result<()> {
+        let request = subscribe::request(&[SINGLE_TOPIC.to_owned()], Edge::Earliest);
+        let mut stream = EventStream::open(&server.channel, request).await?;
         let mut count = Count::dense_from(0);
         while count.events < events.min(self.events) {
-            count.note(&subscription.next().await?)?;
+            count.add(&stream.next().await?)?;
         }
         Ok(())
     }
@@ -532,7 +537,7 @@ impl Limits {
 
 pub(crate) fn plan(shape: Shape, topics: Arc<[String]>, events: u64) -> Plan {
     Plan {
-        way: shape.way,
+        mode: shape.mode,
         in_flight: shape.in_flight,
         batch: shape.batch,
         durability: Durability::Synced,
@@ -544,7 +549,7 @@ pub(crate) fn plan(shape: Shape, topics: Arc<[String]>, events: u64) -> Plan {
     }
 }
 
-/// Connects with the windows that a busy reader wants, those of `tidings bench`.
+/// Connects with the windows of `tidings bench`, which suit a fast reader.
 async fn connect(url: &str) -> Result<Channel> {
     Ok(endpoint(url)?.connect().await?)
 }
@@ -556,12 +561,12 @@ fn endpoint(url: &str) -> Result<Endpoint> {
         .initial_connection_window_size(4 << 20))
 }
 
-/// Every run's events are its own: ids are known for good.
+/// A workload with new ids: the server never forgets an id.
 fn workload() -> Result<Arc<Workload>> {
     Ok(Arc::new(Workload::new(uuid::Uuid::new_v4().as_fields().0, PAYLOAD_BYTES)?))
 }
 
-/// Appends 4 KiB and syncs, a thousand times a second.
+/// Appends 4 KiB and syncs, 1,000 times per second.
 fn fdatasync(dir: &Path, times: u64) -> Result<Histogram<u64>> {
     let mut file = File::create(dir.join("fdatasync"))?;
     let mut histogram = histogram()?;
@@ -569,10 +574,10 @@ fn fdatasync(dir: &Path, times: u64) -> Result<Histogram<u64>> {
     for turn in 0..times {
         let due = Duration::from_millis(turn);
         thread::sleep(due.saturating_sub(start.elapsed()));
-        let began = Instant::now();
+        let start_of_write = Instant::now();
         file.write_all(&[1; 4096])?;
         file.sync_data()?;
-        histogram.saturating_record(micros(began.elapsed()));
+        histogram.saturating_record(micros(start_of_write.elapsed()));
     }
     Ok(histogram)
 }

@@ -1,11 +1,12 @@
-//! The figures that Tidings promises, each beside its limit, measured in the same run. See `benches/README.md`.
+//! Measures the promised figures of Tidings, each with its limit in the same run. See
+//! `benches/README.md`.
 
 mod count;
 mod figures;
 #[allow(
     dead_code,
     unused_imports,
-    reason = "shared with `tidings bench`, which uses the rest and runs its tests"
+    reason = "shared with `tidings bench`, which uses the other items and runs the tests"
 )]
 #[path = "../../src/cli/bench/load/mod.rs"]
 mod load;
@@ -20,12 +21,12 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 
-// As in the server: the limits get the same allocator.
+// The limits have the same allocator as the server.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Measures the server against the limits of what it is built from
+/// Measure the server against the limits of gRPC, RocksDB and the disk
 #[derive(Debug, Parser)]
 struct Args {
     /// Only these figures, such as a,b,d
@@ -37,22 +38,22 @@ struct Args {
     /// Events of the catch-up figures
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     events: u64,
-    /// See whether everything runs: small numbers, figures without meaning
+    /// Check that everything runs: small numbers, figures without meaning
     #[arg(long)]
     quick: bool,
-    /// Where the data goes, on the disk to be measured [default: in the target directory]
+    /// Directory of the data, on the disk to measure [default: in the target directory]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Threads of the limits' servers and of the clients
+    /// Threads of the servers of the limits, and of the clients
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Arguments for `tidings serve`, behind `--`
+    /// Arguments of `tidings serve`, after `--`
     #[arg(last = true)]
     serve_args: Vec<String>,
-    /// What cargo calls every bench with
+    /// Flag that cargo passes to every bench
     #[arg(long, hide = true)]
     bench: bool,
-    /// Be one of the limits
+    /// Run as a limit
     #[arg(long, hide = true)]
     role: Option<Role>,
 }
@@ -93,7 +94,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// One thread leaves the other core of a small machine to the server.
+/// One thread by default leaves the other core of a small machine to the server.
 fn runtime(threads: usize) -> Result<tokio::runtime::Runtime> {
     let mut builder = match threads {
         0 | 1 => tokio::runtime::Builder::new_current_thread(),

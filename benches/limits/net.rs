@@ -1,4 +1,5 @@
-//! What the gRPC stack carries at its best: publishes answered without doing anything, events streamed from memory.
+//! The limit of the gRPC stack: answers publishes without storing them, and streams events from
+//! memory.
 
 use std::{
     future::Future,
@@ -37,26 +38,26 @@ use tonic::{
 
 use crate::load::workload::Workload;
 
-/// Publishing to this topic lets go of the live streams.
+/// Topic whose publishes start the live streams.
 pub const GO: &str = "go";
 
-/// Events in memory: more than the processor caches, and streams go round them.
-const KEPT_EVENTS: u64 = 100_000;
+/// Events in memory: more than the processor caches. Streams repeat them.
+const EVENTS_IN_MEMORY: u64 = 100_000;
 
 /// The default bounds of a batch.
 const BATCH_EVENTS: usize = 500;
 const BATCH_BYTES: usize = 256 << 10;
 
-/// A cursor's size; its text does not matter here.
+/// A text of the size of a cursor.
 const CURSOR: &str = "c1-0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// Serves until killed. Every stream delivers this many events.
 pub async fn serve(events: u64) -> Result<()> {
-    let kept = kept(KEPT_EVENTS.min(events))?;
-    let service = Echo { kept, events, go: watch::Sender::new(0), offsets: AtomicU64::new(0) };
+    let fields = event_fields(EVENTS_IN_MEMORY.min(events))?;
+    let service = Echo { fields, events, go: watch::Sender::new(0), offsets: AtomicU64::new(0) };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on {}", listener.local_addr()?);
-    // As the server sets them.
+    // The settings of the server.
     Server::builder()
         .initial_stream_window_size(256 << 10)
         .initial_connection_window_size(1 << 20)
@@ -69,15 +70,15 @@ pub async fn serve(events: u64) -> Result<()> {
     Ok(())
 }
 
-/// Events as fields of a batch, each as one piece of memory.
-fn kept(events: u64) -> Result<Arc<[Bytes]>> {
+/// Events encoded as fields of a batch, each in its own buffer.
+fn event_fields(events: u64) -> Result<Arc<[Bytes]>> {
     let workload = Workload::new(1, 1024)?;
-    let mut kept = Vec::new();
+    let mut fields = Vec::new();
     for sequence in 0..events {
         let mut event = BytesMut::new();
         workload.put(sequence, &mut event);
-        // A decoded event encodes to the same length; its bytes go in as they are.
-        let around = RecordedEvent {
+        // The fields of the recorded event but the event itself, whose bytes are copied unchanged.
+        let envelope = RecordedEvent {
             topic: "bench.0123456789abcdef0123456789abcdef".to_owned(),
             offset: sequence,
             key: format!("customer-{:08x}", sequence % 1_000),
@@ -89,27 +90,27 @@ fn kept(events: u64) -> Result<Arc<[Bytes]>> {
         }
         .encode_to_vec();
         let event_len = event.len() as u64;
-        let len = 1 + encoded_len_varint(event_len) + event.len() + around.len();
+        let len = 1 + encoded_len_varint(event_len) + event.len() + envelope.len();
         let mut field = BytesMut::with_capacity(len + 4);
         field.extend_from_slice(&[0x0A]);
         encode_varint(len as u64, &mut field);
         field.extend_from_slice(&[0x0A]);
         encode_varint(event_len, &mut field);
         field.extend_from_slice(&event);
-        field.extend_from_slice(&around);
-        kept.push(field.freeze());
+        field.extend_from_slice(&envelope);
+        fields.push(field.freeze());
     }
-    Ok(kept.into())
+    Ok(fields.into())
 }
 
 struct Echo {
-    kept: Arc<[Bytes]>,
+    fields: Arc<[Bytes]>,
     events: u64,
     go: watch::Sender<u64>,
     offsets: AtomicU64,
 }
 
-fn answer(offsets: &AtomicU64, publish: PublishRequest) -> PublishResponse {
+fn respond(offsets: &AtomicU64, publish: PublishRequest) -> PublishResponse {
     let first = offsets.fetch_add(publish.events.len() as u64, Ordering::Relaxed);
     let results = (first..).zip(publish.events).map(|(offset, event)| PublishResult {
         id: event.id,
@@ -136,7 +137,7 @@ impl EventService for Echo {
         if publish.topic == GO {
             self.go.send_modify(|rounds| *rounds += 1);
         }
-        Ok(Response::new(answer(&self.offsets, publish)))
+        Ok(Response::new(respond(&self.offsets, publish)))
     }
 
     type PublishStreamStream = Boxed<PublishStreamResponse>;
@@ -145,12 +146,12 @@ impl EventService for Echo {
         &self,
         request: Request<Streaming<PublishStreamRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
-        let answers = request.into_inner().map(|request| {
+        let responses = request.into_inner().map(|request| {
             let PublishStreamRequest { sequence, publish } = request?;
-            let response = answer(&AtomicU64::new(0), publish.unwrap_or_default());
+            let response = respond(&AtomicU64::new(0), publish.unwrap_or_default());
             Ok(PublishStreamResponse { sequence, outcome: Some(Outcome::Published(response)) })
         });
-        Ok(Response::new(Box::pin(answers)))
+        Ok(Response::new(Box::pin(responses)))
     }
 
     type SubscribeStream = FromMemory;
@@ -165,12 +166,12 @@ impl EventService for Echo {
         let mut go = self.go.subscribe();
         let gate: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = live.then(|| {
             Box::pin(async move {
-                // The sender lives as long as the service.
+                // Cannot fail: the sender lives as long as the service.
                 let _ = go.changed().await;
             }) as _
         });
-        let kept = Arc::clone(&self.kept);
-        Ok(Response::new(FromMemory { kept, started: false, gate, sent: 0, events: self.events }))
+        let fields = Arc::clone(&self.fields);
+        Ok(Response::new(FromMemory { fields, started: false, gate, sent: 0, events: self.events }))
     }
 
     type ReadStream = Boxed<Spliced>;
@@ -184,9 +185,9 @@ impl EventService for Echo {
     }
 }
 
-/// `SubscribeStarted`, then, once the gate opens, batches without a pause.
+/// Sends `SubscribeStarted`, then batches without a pause after the gate is open.
 struct FromMemory {
-    kept: Arc<[Bytes]>,
+    fields: Arc<[Bytes]>,
     started: bool,
     gate: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     sent: u64,
@@ -210,13 +211,14 @@ impl Stream for FromMemory {
         if self.sent >= self.events {
             return Poll::Ready(None);
         }
-        let due = usize::try_from(self.events - self.sent).unwrap_or(usize::MAX);
-        let at = usize::try_from(self.sent).unwrap_or_default() % self.kept.len();
+        let remaining = usize::try_from(self.events - self.sent).unwrap_or(usize::MAX);
+        let at = usize::try_from(self.sent).unwrap_or_default() % self.fields.len();
         let mut len = 0;
-        let batch = self.kept[at..].iter().take(BATCH_EVENTS.min(due)).take_while(|event| {
-            len += event.len();
-            len <= BATCH_BYTES
-        });
+        let batch =
+            self.fields[at..].iter().take(BATCH_EVENTS.min(remaining)).take_while(|event| {
+                len += event.len();
+                len <= BATCH_BYTES
+            });
         let batch: Vec<_> = batch.cloned().collect();
         let events = batch.len() as u64;
         let bytes: usize = batch.iter().map(Bytes::len).sum();

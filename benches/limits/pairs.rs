@@ -1,4 +1,4 @@
-//! Ours and its limit in alternation, and what a row of the table says about them.
+//! Runs the server and its limit alternately, and computes the rows of the table.
 
 use std::time::{Duration, Instant};
 
@@ -6,33 +6,33 @@ use anyhow::Result;
 
 use crate::process::{Process, own_cpu};
 
-/// One side of one pair.
+/// A run of one side of a pair.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
-    /// Events a second.
+    /// Events per second.
     pub rate: f64,
-    /// CPU microseconds an event of the process that serves.
+    /// CPU microseconds per event of the server process.
     pub server_us: f64,
-    /// CPU microseconds an event of the process that asks.
+    /// CPU microseconds per event of the client process.
     pub client_us: f64,
 }
 
-/// Measures one run against a process.
+/// Measures a run against a process.
 pub struct Meter {
     server: Duration,
     client: Duration,
-    began: Instant,
+    start: Instant,
 }
 
 impl Meter {
     pub fn start(server: &Process) -> Result<Self> {
-        Ok(Self { server: server.cpu()?, client: own_cpu()?, began: Instant::now() })
+        Ok(Self { server: server.cpu()?, client: own_cpu()?, start: Instant::now() })
     }
 
     pub fn stop(self, server: &Process, events: u64) -> Result<Sample> {
-        let seconds = self.began.elapsed().as_secs_f64();
+        let seconds = self.start.elapsed().as_secs_f64();
         let events = events as f64;
-        let micros = |now: Duration, then: Duration| (now - then).as_secs_f64() * 1e6 / events;
+        let micros = |end: Duration, start: Duration| (end - start).as_secs_f64() * 1e6 / events;
         Ok(Sample {
             rate: events / seconds,
             server_us: micros(server.cpu()?, self.server),
@@ -41,18 +41,20 @@ impl Meter {
     }
 }
 
-/// All pairs of one figure.
+/// All pairs of a figure.
 #[derive(Default)]
 pub struct Pairs {
     ours: Vec<Sample>,
     limit: Vec<Sample>,
-    /// Rates of runs of the same side that followed each other, the later by the earlier: the A/A control.
-    same: Vec<f64>,
+    /// Ratios of consecutive runs of the same side, later by earlier: the A/A control.
+    control_ratios: Vec<f64>,
 }
 
-/// Runs both sides once to warm up, then `pairs` times, the order alternating: ours limit, limit ours, ours limit.
+/// Runs both sides once to warm up, then `pairs` times in alternating order: ours limit, limit
+/// ours, ours limit.
 ///
-/// So every pair but the first begins with the side that the one before ended with: those two are an A/A control.
+/// Every pair but the first begins with the side that ended the previous one: those two runs are an
+/// A/A control.
 pub async fn interleave(
     name: &str,
     pairs: usize,
@@ -61,41 +63,45 @@ pub async fn interleave(
 ) -> Result<Pairs> {
     ours().await?;
     limit().await?;
-    let mut all = Pairs::default();
+    let mut collected = Pairs::default();
     for pair in 0..pairs {
-        let (one, other) = if pair % 2 == 0 {
-            let one = ours().await?;
-            (one, limit().await?)
+        let (ours_sample, limit_sample) = if pair % 2 == 0 {
+            let sample = ours().await?;
+            (sample, limit().await?)
         } else {
-            let other = limit().await?;
-            (ours().await?, other)
+            let sample = limit().await?;
+            (ours().await?, sample)
         };
-        // The side that both this pair and the one before have at their border.
-        let border = if pair % 2 == 1 { (&all.limit, other) } else { (&all.ours, one) };
-        if let Some(before) = border.0.last() {
-            all.same.push(border.1.rate / before.rate);
+        // The side that ended the previous pair and began this one.
+        let (side, sample) = if pair % 2 == 1 {
+            (&collected.limit, limit_sample)
+        } else {
+            (&collected.ours, ours_sample)
+        };
+        if let Some(previous) = side.last() {
+            collected.control_ratios.push(sample.rate / previous.rate);
         }
         eprintln!(
             "{name} pair {}: {:.0} / {:.0} events/s = {:.2}; {:.2}+{:.2} / {:.2}+{:.2} us",
             pair + 1,
-            one.rate,
-            other.rate,
-            one.rate / other.rate,
-            one.server_us,
-            one.client_us,
-            other.server_us,
-            other.client_us
+            ours_sample.rate,
+            limit_sample.rate,
+            ours_sample.rate / limit_sample.rate,
+            ours_sample.server_us,
+            ours_sample.client_us,
+            limit_sample.server_us,
+            limit_sample.client_us
         );
-        all.ours.push(one);
-        all.limit.push(other);
+        collected.ours.push(ours_sample);
+        collected.limit.push(limit_sample);
     }
-    Ok(all)
+    Ok(collected)
 }
 
-/// A line of the table.
+/// A row of the table.
 pub struct Row {
     pub figure: String,
-    pub what: String,
+    pub description: String,
     pub ours: String,
     pub limit: String,
     pub ratio: String,
@@ -107,15 +113,15 @@ pub struct Row {
 
 impl Row {
     /// The heading of the table.
-    pub const HEAD: &str = "| | what | ours | limit | ratio: median (min..max) | A/A control | CPU us/event: ours; limit | floor | met |\n\
+    pub const HEAD: &str = "| | measured | ours | limit | ratio: median (min..max) | A/A control | CPU us/event: ours; limit | floor | met |\n\
         |---|---|---|---|---|---|---|---|---|";
 
-    /// A figure without a limit beside it.
-    pub fn plain(figure: &str, what: &str, ours: String) -> Self {
+    /// A figure without a limit.
+    pub fn plain(figure: &str, description: &str, ours: String) -> Self {
         let none = String::new;
         Self {
             figure: figure.to_owned(),
-            what: what.to_owned(),
+            description: description.to_owned(),
             ours,
             limit: none(),
             ratio: none(),
@@ -126,7 +132,7 @@ impl Row {
         }
     }
 
-    /// With a bound in words.
+    /// Adds a bound in words.
     pub fn bound(mut self, floor: &str, met: bool) -> Self {
         self.floor = floor.to_owned();
         self.met = Some(met);
@@ -138,7 +144,7 @@ impl Row {
         format!(
             "| {} | {} | {} | {} | {} | {} | {} | {} | {met} |",
             self.figure,
-            self.what,
+            self.description,
             self.ours,
             self.limit,
             self.ratio,
@@ -150,8 +156,9 @@ impl Row {
 }
 
 impl Pairs {
-    /// The row of a figure that is about the CPU of the process that serves: at most so many times the other side's.
-    pub fn cpu_row(&self, figure: &str, what: &str, ceiling: f64) -> Row {
+    /// The row of a figure with a ceiling on the CPU of the server, as a multiple of the other
+    /// side's.
+    pub fn cpu_row(&self, figure: &str, description: &str, ceiling: f64) -> Row {
         let ratios = || {
             let pairs = self.ours.iter().zip(&self.limit);
             pairs.map(|(ours, limit)| ours.server_us / limit.server_us)
@@ -160,12 +167,12 @@ impl Pairs {
             ratio: format!("CPU: {}", spread(ratios())),
             floor: format!("at most {ceiling}"),
             met: Some(median(ratios()) <= ceiling),
-            ..self.row(figure, what, 0.0)
+            ..self.row(figure, description, 0.0)
         }
     }
 
-    /// The row of this figure; a floor of 0 is none.
-    pub fn row(&self, figure: &str, what: &str, floor: f64) -> Row {
+    /// The row of a figure with a floor on the ratio of rates. 0 is no floor.
+    pub fn row(&self, figure: &str, description: &str, floor: f64) -> Row {
         let of = |side: &[Sample], read: fn(&Sample) -> f64| median(side.iter().map(read));
         let cpu = |side: &[Sample]| {
             let server = of(side, |sample| sample.server_us);
@@ -176,11 +183,11 @@ impl Pairs {
         let ratio = median(ratios());
         Row {
             figure: figure.to_owned(),
-            what: what.to_owned(),
+            description: description.to_owned(),
             ours: rate(of(&self.ours, |sample| sample.rate)),
             limit: rate(of(&self.limit, |sample| sample.rate)),
             ratio: spread(ratios()),
-            control: spread(self.same.iter().copied()),
+            control: spread(self.control_ratios.iter().copied()),
             cpu: format!("{}; {}", cpu(&self.ours), cpu(&self.limit)),
             floor: if floor > 0.0 { format!("{floor}") } else { String::new() },
             met: (floor > 0.0).then_some(ratio >= floor),
@@ -201,7 +208,7 @@ pub fn spread(values: impl Iterator<Item = f64>) -> String {
     format!("{:.2} ({min:.2}..{max:.2})", median(values.iter().copied()))
 }
 
-/// The middle value, of an even number the mean of the two.
+/// The median. Of an even number of values, the mean of the middle two.
 pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! The processes that are measured: the server, and the limits, which are this program with another task.
+//! The measured processes: the server, and the limits, which are this program in another role.
 
 use std::{
     env,
@@ -21,33 +21,33 @@ use nix::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Clock ticks a second in /proc, on every Linux.
+/// Clock tick of /proc: 100 per second on every Linux.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A child that ends with us.
+/// A child process, killed when this value is dropped.
 pub struct Process {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
-    /// `http://` and where it listens; empty where it does not.
+    /// The URL that it listens on. Empty if it does not listen.
     pub url: String,
-    /// It is the server itself and not a limit.
-    pub serves: bool,
+    /// Whether it is the server, and not a limit.
+    pub is_server: bool,
 }
 
 impl Process {
-    /// `tidings serve` on a directory.
+    /// Starts `tidings serve` on a directory.
     pub fn server(data: &Path, args: &[String]) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--data-dir"]);
         command.arg(data).args(args);
         let log = data.with_extension("log");
         let mut server = Self::start(command, &log)?.listening()?;
-        server.serves = true;
+        server.is_server = true;
         Ok(server)
     }
 
-    /// This program as the server of a limit.
+    /// Starts this program as the gRPC limit.
     pub fn net(dir: &Path, events: u64, threads: usize) -> Result<Self> {
         let mut command = Command::new(env::current_exe()?);
         command.args(["--role", "net", "--events", &events.to_string()]);
@@ -55,7 +55,7 @@ impl Process {
         Self::start(command, &dir.join("net.log"))?.listening()
     }
 
-    /// This program as bare RocksDB.
+    /// Starts this program as the RocksDB limit.
     pub fn rocks(dir: &Path) -> Result<Self> {
         let mut command = Command::new(env::current_exe()?);
         command.args(["--role", "rocks", "--dir"]).arg(dir.join("rocks"));
@@ -68,7 +68,7 @@ impl Process {
         let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
         let stdin = child.stdin.take().context("no stdin")?;
         let stdout = BufReader::new(child.stdout.take().context("no stdout")?);
-        Ok(Self { child, stdin, stdout, url: String::new(), serves: false })
+        Ok(Self { child, stdin, stdout, url: String::new(), is_server: false })
     }
 
     fn listening(mut self) -> Result<Self> {
@@ -77,19 +77,19 @@ impl Process {
         let address = line.trim().strip_prefix("listening on ");
         let Some(address) = address else {
             bail!(
-                "a server began with {line:?} rather than \"listening on ...\"; its log is beside its data"
+                "a server printed {line:?} instead of \"listening on ...\"; its log is next to its data"
             )
         };
         self.url = format!("http://{address}");
         Ok(self)
     }
 
-    /// Hands a command to a limit and waits for what it measured.
-    pub fn ask<A: Serialize, B: DeserializeOwned>(&mut self, command: &A) -> Result<B> {
-        writeln!(self.stdin, "{}", serde_json::to_string(command)?)?;
+    /// Sends a task to a limit and waits for its result.
+    pub fn run_task<A: Serialize, B: DeserializeOwned>(&mut self, task: &A) -> Result<B> {
+        writeln!(self.stdin, "{}", serde_json::to_string(task)?)?;
         let mut line = String::new();
         self.stdout.read_line(&mut line)?;
-        ensure!(!line.is_empty(), "a limit ended; its log is beside its data");
+        ensure!(!line.is_empty(), "a limit ended; its log is next to its data");
         Ok(serde_json::from_str(&line)?)
     }
 
@@ -97,10 +97,11 @@ impl Process {
         Ok(Pid::from_raw(i32::try_from(self.child.id())?))
     }
 
-    /// User and system time that all its threads took.
+    /// User and system time of all its threads.
     pub fn cpu(&self) -> Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name may hold anything: fields are counted from behind it. utime and stime are the 14th and 15th.
+        // The name may contain spaces and parentheses, so fields are counted after its last ')'.
+        // utime and stime are the 14th and 15th field.
         let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
         let ticks: Vec<u32> = fields.skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
         Ok(TICK * ticks.iter().sum())
@@ -114,18 +115,21 @@ impl Process {
         Ok(kib.trim().parse::<u64>()? * 1024)
     }
 
-    /// SIGTERM, and wait.
+    /// Sends SIGTERM and waits.
     pub fn stop(mut self) -> Result<Duration> {
-        let began = Instant::now();
+        let start = Instant::now();
         kill(self.pid()?, Signal::SIGTERM)?;
         while self.child.try_wait()?.is_none() {
-            ensure!(began.elapsed() < Duration::from_secs(60), "it does not stop on SIGTERM");
+            ensure!(
+                start.elapsed() < Duration::from_secs(60),
+                "did not stop within 60 s of SIGTERM"
+            );
             thread::sleep(Duration::from_millis(5));
         }
-        Ok(began.elapsed())
+        Ok(start.elapsed())
     }
 
-    /// SIGKILL, and wait.
+    /// Sends SIGKILL and waits.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -135,7 +139,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Already gone is fine.
+        // Fails if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -148,7 +152,7 @@ pub fn own_cpu() -> Result<Duration> {
     Ok(Duration::from_micros(u64::try_from(micros)?))
 }
 
-/// Writes everything out and makes the kernel forget the files below a directory.
+/// Syncs all writes, and evicts the files of a directory from the page cache.
 pub fn drop_caches(dir: &Path) -> Result<()> {
     nix::unistd::sync();
     if fs::write("/proc/sys/vm/drop_caches", "3").is_ok() {

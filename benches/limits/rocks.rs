@@ -1,4 +1,4 @@
-//! What RocksDB takes at its best: the rows of our events, without anything around them.
+//! The limit of RocksDB: writes the same rows as the server, and nothing else.
 
 use std::{
     fs, io,
@@ -19,8 +19,8 @@ use tidings::{
         numbers::{KeyVersion, Offset, Position, TopicId},
     },
     store::{
-        keys,
         options::{self, Tuning},
+        rows::{correlation, ids, keys, log},
     },
 };
 use tokio::sync::{mpsc, oneshot};
@@ -28,26 +28,26 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{load::workload::Workload, pairs::Sample, process::own_cpu};
 
-/// What is to be measured.
+/// A task to measure.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Task {
-    /// Single events of so many waiting callers, which one thread groups and syncs.
+    /// Single events of this many waiting callers, which one thread groups and syncs.
     Group { events: u64, callers: usize, topics: u64 },
-    /// One thread that writes and syncs batches of this many events.
+    /// Batches of this many events, which one thread writes and syncs.
     Batches { events: u64, batch: u64, topics: u64 },
-    /// Reads the log of a server's directory from its first row to its last.
+    /// A scan of all rows of the log in the directory of a server.
     Iterate { data: PathBuf },
 }
 
-/// What was measured.
+/// The result of a task.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Done {
+pub struct Measurement {
     pub events: u64,
     pub seconds: f64,
     pub cpu_seconds: f64,
 }
 
-impl Done {
+impl Measurement {
     pub fn sample(&self) -> Sample {
         let events = self.events as f64;
         Sample {
@@ -58,82 +58,82 @@ impl Done {
     }
 }
 
-/// Events that a group takes at most, as many callers as may wait.
+/// Most events of a group: the largest number of waiting callers.
 const GROUP_EVENTS_MAX: usize = 4_096;
 
 /// Bytes before the event in a row of the log.
 const HEADER: [u8; HEADER_BYTES] = [7; HEADER_BYTES];
 
-/// Answers tasks on standard input until it ends.
+/// Runs the tasks of standard input until its end.
 pub fn run(dir: &Path) -> Result<()> {
-    let mut bare = None;
+    let mut database = None;
     for line in io::stdin().lines() {
         let task = serde_json::from_str(&line?)?;
-        let done = match task {
+        let measurement = match task {
             Task::Iterate { data } => iterate(&data)?,
             Task::Group { events, callers, topics } => {
-                let bare = Bare::opened(&mut bare, dir)?;
-                bare.measured(topics, events, |bare| bare.group(events, callers))?
+                let database = BareDatabase::open_once(&mut database, dir)?;
+                database.measure(topics, events, |database| database.group(events, callers))?
             }
             Task::Batches { events, batch, topics } => {
-                let bare = Bare::opened(&mut bare, dir)?;
-                bare.measured(topics, events, |bare| bare.batches(events, batch))?
+                let database = BareDatabase::open_once(&mut database, dir)?;
+                database.measure(topics, events, |database| database.batches(events, batch))?
             }
         };
-        println!("{}", serde_json::to_string(&done)?);
+        println!("{}", serde_json::to_string(&measurement)?);
     }
     Ok(())
 }
 
-/// A database with the rows of events and nothing else.
-struct Bare {
+/// A database that contains only the rows of events.
+struct BareDatabase {
     db: Arc<DB>,
     workload: Arc<Workload>,
-    /// Events written so far: the next position.
+    /// The next position: the number of events written so far.
     next: u64,
     topics: u64,
 }
 
-impl Bare {
-    fn opened<'a>(bare: &'a mut Option<Self>, dir: &Path) -> Result<&'a mut Self> {
-        if bare.is_none() {
+impl BareDatabase {
+    fn open_once<'a>(database: &'a mut Option<Self>, dir: &Path) -> Result<&'a mut Self> {
+        if database.is_none() {
             let db = Arc::new(open(dir)?);
             let workload = Arc::new(Workload::new(2, 1024)?);
-            *bare = Some(Self { db, workload, next: 0, topics: 1 });
+            *database = Some(Self { db, workload, next: 0, topics: 1 });
         }
-        bare.as_mut().context("just opened")
+        database.as_mut().context("just opened")
     }
 
-    fn measured(
+    fn measure(
         &mut self,
         topics: u64,
         events: u64,
         write: impl FnOnce(&Self) -> Result<()>,
-    ) -> Result<Done> {
+    ) -> Result<Measurement> {
         self.topics = topics;
-        let (began, cpu) = (Instant::now(), own_cpu()?);
+        let (start, cpu) = (Instant::now(), own_cpu()?);
         write(self)?;
-        let seconds = began.elapsed().as_secs_f64();
+        let seconds = start.elapsed().as_secs_f64();
         self.next += events;
-        Ok(Done { events, seconds, cpu_seconds: (own_cpu()? - cpu).as_secs_f64() })
+        Ok(Measurement { events, seconds, cpu_seconds: (own_cpu()? - cpu).as_secs_f64() })
     }
 
     fn group(&self, events: u64, callers: usize) -> Result<()> {
-        let (submit, mut waiting) = mpsc::channel::<(u64, Bytes, oneshot::Sender<()>)>(callers);
+        let (submit, mut submissions) = mpsc::channel::<(u64, Bytes, oneshot::Sender<()>)>(callers);
         let writer = {
             let (db, topics) = (Arc::clone(&self.db), self.topics);
             thread::spawn(move || -> Result<()> {
                 let mut group = Vec::new();
-                while waiting.blocking_recv_many(&mut group, GROUP_EVENTS_MAX) > 0 {
+                while submissions.blocking_recv_many(&mut group, GROUP_EVENTS_MAX) > 0 {
                     let rows = Rows::new(&db, topics)?;
                     let mut batch = WriteBatch::default();
                     for (position, event, _) in &group {
                         rows.put(&mut batch, *position, event);
                     }
                     db.write_opt(batch, &synced())?;
-                    for (.., answer) in group.drain(..) {
-                        // A caller that went away does not matter.
-                        let _ = answer.send(());
+                    for (.., written) in group.drain(..) {
+                        // A caller that has ended needs no result.
+                        let _ = written.send(());
                     }
                 }
                 Ok(())
@@ -149,9 +149,9 @@ impl Bare {
                     for position in (first..end).step_by(callers) {
                         let mut event = BytesMut::new();
                         workload.put(position, &mut event);
-                        let (answer, answered) = oneshot::channel();
-                        submit.send((position, event.freeze(), answer)).await?;
-                        answered.await?;
+                        let (written, result) = oneshot::channel();
+                        submit.send((position, event.freeze(), written)).await?;
+                        result.await?;
                     }
                     anyhow::Ok(())
                 });
@@ -212,25 +212,25 @@ impl<'a> Rows<'a> {
     }
 
     fn put(&self, batch: &mut WriteBatch, position: u64, event: &[u8]) {
-        // Topic 0 is the one of runs with one topic.
+        // Topic 0 belongs to the runs with one topic.
         let topic = position % self.topics + u64::from(self.topics > 1);
         let topic = TopicId(u32::try_from(topic).unwrap_or_default());
         let offset = Offset(position / self.topics);
         let offset_bytes = offset.0.to_be_bytes();
-        batch.put_cf(self.log, keys::log(topic, offset), [&HEADER, event].concat());
+        batch.put_cf(self.log, log::key(topic, offset), [&HEADER, event].concat());
         let identity = IdentityHash(xxh3_128(&position.to_be_bytes()));
-        let held = [offset_bytes, position.to_be_bytes()].concat();
-        batch.put_cf(self.ids, keys::ids(topic, identity), held);
+        let value = [offset_bytes, position.to_be_bytes()].concat();
+        batch.put_cf(self.ids, ids::key(topic, identity), value);
         let key = format!("customer-{:08x}", position % 1_000);
         let version = KeyVersion(position / 1_000 + 1);
-        batch.put_cf(self.keys, keys::keys(topic, key.as_bytes(), version), offset_bytes);
+        batch.put_cf(self.keys, keys::key(topic, key.as_bytes(), version), offset_bytes);
         let flow = format!("00000002-0000-7000-9000-{:012x}", position / 4);
-        let place = [&topic.0.to_be_bytes()[..], &offset_bytes].concat();
-        batch.put_cf(self.correlation, keys::correlation(&flow, Position(position)), place);
+        let value = [&topic.0.to_be_bytes()[..], &offset_bytes].concat();
+        batch.put_cf(self.correlation, correlation::key(&flow, Position(position)), value);
     }
 }
 
-/// Opened with the store's own options, and its defaults.
+/// Opens a database with the options of the store and the default tuning.
 fn open(dir: &Path) -> Result<DB> {
     fs::create_dir_all(dir)?;
     let config = Config::default();
@@ -246,10 +246,10 @@ fn open(dir: &Path) -> Result<DB> {
     Ok(DB::open_cf_descriptors(&options, dir, families)?)
 }
 
-/// Reads a stopped or idle server's log without changing anything.
-fn iterate(data: &Path) -> Result<Done> {
-    let (began, cpu) = (Instant::now(), own_cpu()?);
-    let dir = database(data)?.context("no RocksDB directory below the data directory")?;
+/// Scans the log of a stopped or idle server, read-only.
+fn iterate(data: &Path) -> Result<Measurement> {
+    let (start, cpu) = (Instant::now(), own_cpu()?);
+    let dir = database(data)?.context("the data directory has no RocksDB directory")?;
     let options = Options::default();
     let families = DB::list_cf(&options, &dir)?;
     let db = DB::open_cf_for_read_only(&options, &dir, families, false)?;
@@ -264,11 +264,11 @@ fn iterate(data: &Path) -> Result<Done> {
         events += 1;
     }
     ensure!(bytes > 0, "an empty log");
-    let seconds = began.elapsed().as_secs_f64();
-    Ok(Done { events, seconds, cpu_seconds: (own_cpu()? - cpu).as_secs_f64() })
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Measurement { events, seconds, cpu_seconds: (own_cpu()? - cpu).as_secs_f64() })
 }
 
-/// The directory with a CURRENT in it.
+/// The directory that contains the file CURRENT.
 fn database(dir: &Path) -> Result<Option<PathBuf>> {
     if dir.join("CURRENT").is_file() {
         return Ok(Some(dir.to_owned()));

@@ -1,5 +1,5 @@
-//! What schemas cost: (s) a checked publish beside an unchecked one, (v) a converted subscription beside one that gets what was
-//! written.
+//! The cost of schemas: (s) checked and unchecked publishes, (v) streams with and without
+//! conversion.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::{
     figures::{BATCHES, Limits, STREAM, Server, plan},
     load::{
         publish,
-        subscribe::{self, Subscription},
+        subscribe::{self, EventStream},
         workload::{CHECKSUM, SEQUENCE, TEXT, Workload},
     },
     pairs::{Meter, Sample, interleave},
@@ -31,10 +31,10 @@ use crate::{
 
 const PAYLOAD_BYTES: usize = 1_024;
 const ITEMS: usize = 5;
-/// Events of the catch-ups. More than the converted events that a server keeps.
+/// Events of the catch-ups: more than the converted events that a server caches.
 const EVENTS: u64 = 200_000;
 
-/// A format, with the two versions of an order that differ by one field.
+/// A format, with two versions of a schema that differ in one field.
 struct Subject {
     name: &'static str,
     format: SchemaFormat,
@@ -42,7 +42,7 @@ struct Subject {
     first: String,
     second: String,
     payload: Vec<u8>,
-    /// How many times an unchecked publish a checked one may cost, in CPU.
+    /// Largest accepted CPU of a checked publish, as a multiple of an unchecked one.
     ceiling: f64,
 }
 
@@ -108,9 +108,9 @@ fn protobuf() -> Subject {
         text: String::new(),
         gift: true,
     };
-    // Two bytes of length more than of an empty text, and its tag.
-    let room = PAYLOAD_BYTES - order.encoded_len() - 3;
-    order.text = marker(&[TEXT]).repeat(room);
+    // The text adds its tag and two bytes of length.
+    let text_bytes = PAYLOAD_BYTES - order.encoded_len() - 3;
+    order.text = marker(&[TEXT]).repeat(text_bytes);
     Subject {
         name: "bench.Order",
         format: SchemaFormat::Protobuf,
@@ -122,7 +122,7 @@ fn protobuf() -> Subject {
     }
 }
 
-/// As JSON, which Avro's encoding is made from too.
+/// The order as JSON, from which Avro is encoded, too.
 fn order(text: &str) -> String {
     let items: Vec<String> = (0..ITEMS)
         .map(|at| {
@@ -140,7 +140,7 @@ fn order(text: &str) -> String {
 }
 
 fn json() -> Subject {
-    let schema = |more: &str| {
+    let schema = |extra_field: &str| {
         format!(
             r#"{{"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "additionalProperties": false,
             "properties": {{
@@ -153,24 +153,24 @@ fn json() -> Subject {
                         "amount": {{"type": "integer"}}, "currency": {{"enum": ["EUR", "USD", "CHF"]}}}},
                         "required": ["amount", "currency"], "additionalProperties": false}}}},
                     "required": ["sku", "quantity", "price"], "additionalProperties": false}}}},
-                "text": {{"type": "string"}}{more}}},
+                "text": {{"type": "string"}}{extra_field}}},
             "required": ["sequence", "items"]}}"#
         )
     };
-    let room = PAYLOAD_BYTES - order("").len();
+    let text_bytes = PAYLOAD_BYTES - order("").len();
     Subject {
         name: "bench.order",
         format: SchemaFormat::Json,
         content_type: "application/json",
         first: schema(""),
         second: schema(r#", "gift": {"type": "boolean"}"#),
-        payload: order(&marker(&[TEXT]).repeat(room)).into_bytes(),
+        payload: order(&marker(&[TEXT]).repeat(text_bytes)).into_bytes(),
         ceiling: 2.0,
     }
 }
 
 fn avro() -> Result<Subject> {
-    let schema = |more: &str| {
+    let schema = |extra_field: &str| {
         format!(
             r#"{{"type": "record", "name": "Order", "namespace": "bench", "fields": [
             {{"name": "sequence", "type": "string"}}, {{"name": "checksum", "type": "string"}},
@@ -179,7 +179,7 @@ fn avro() -> Result<Subject> {
                 {{"name": "sku", "type": "string"}}, {{"name": "quantity", "type": "int"}},
                 {{"name": "price", "type": {{"type": "record", "name": "Price", "fields": [
                     {{"name": "amount", "type": "long"}}, {{"name": "currency", "type": "string"}}]}}}}]}}}}}},
-            {{"name": "text", "type": "string"}}{more}]}}"#
+            {{"name": "text", "type": "string"}}{extra_field}]}}"#
         )
     };
     let second = schema(r#", {"name": "gift", "type": "boolean", "default": false}"#);
@@ -187,21 +187,21 @@ fn avro() -> Result<Subject> {
     let written = Schema::parse(Format::Avro, name, &schemas::Definition::text(&second), &[]);
     let written = written.map_err(|faults| anyhow!("{faults:?}"))?;
     let encode = |text: &str| written.encode(&order(text)).map_err(|faults| anyhow!("{faults:?}"));
-    // The length of a text takes two bytes, and one of an empty one.
-    let room = PAYLOAD_BYTES - encode("")?.len() - 1;
+    // The length of the text has two bytes, that of an empty text one.
+    let text_bytes = PAYLOAD_BYTES - encode("")?.len() - 1;
     Ok(Subject {
         name,
         format: SchemaFormat::Avro,
         content_type: "application/avro",
         first: schema(""),
-        payload: encode(&marker(&[TEXT]).repeat(room))?,
+        payload: encode(&marker(&[TEXT]).repeat(text_bytes))?,
         second,
         ceiling: 1.5,
     })
 }
 
 impl Limits {
-    /// (s) and (v), for all formats.
+    /// Measures (s) and (v), for all formats.
     pub(crate) async fn schemas(&self) -> Result<()> {
         let server = self.server(&self.dir.join("schemas")).await?;
         for subject in [json(), protobuf(), avro()?] {
@@ -233,11 +233,11 @@ impl Limits {
             async || run(SchemaEnforcement::Off).await,
         )
         .await?;
-        let what = format!(
-            "PublishStream of {PAYLOAD_BYTES} B of {}, checked; beside: unchecked",
+        let description = format!(
+            "PublishStream of {PAYLOAD_BYTES} B of {}, checked; compared with: unchecked",
             subject.format.as_str_name()
         );
-        println!("{}", pairs.cpu_row("s", &what, subject.ceiling).print());
+        println!("{}", pairs.cpu_row("s", &description, subject.ceiling).print());
         Ok(())
     }
 
@@ -250,10 +250,10 @@ impl Limits {
             let mut request = subscribe::request(std::slice::from_ref(&topic), Edge::Earliest);
             request.schema = schema;
             let meter = Meter::start(&server.process)?;
-            let mut subscription = Subscription::open(&server.channel, request).await?;
+            let mut stream = EventStream::open(&server.channel, request).await?;
             let mut count = Count::dense_from(0);
             while count.events < events {
-                count.note(&subscription.next().await?)?;
+                count.add(&stream.next().await?)?;
             }
             meter.stop(&server.process, events)
         };
@@ -266,11 +266,11 @@ impl Limits {
             async || catch_up(None).await,
         )
         .await?;
-        let what = format!(
-            "catch-up of {events} events of {}, converted; beside: as written",
+        let description = format!(
+            "catch-up of {events} events of {}, converted; compared with: as written",
             subject.format.as_str_name()
         );
-        println!("{}", pairs.row("v", &what, 0.5).print());
+        println!("{}", pairs.row("v", &description, 0.5).print());
         Ok(())
     }
 }
@@ -281,7 +281,7 @@ async fn register(server: &Server, subject: &Subject, text: &str) -> Result<()> 
         subject: subject.name.into(),
         format: subject.format.into(),
         definition: Some(Definition { form: Some(Form::Text(text.into())), ..Default::default() }),
-        // A closed object grows for new readers only.
+        // A field added to a closed object is compatible only with new readers of old data.
         compatibility: Compatibility::Backward.into(),
         ..SchemaDraft::default()
     };

@@ -10,7 +10,7 @@ export async function prepare() {
   } catch (error) {
     if (ConnectError.from(error).code !== Code.AlreadyExists) throw error;
   }
-  // Registered again, it has the version that it has.
+  // Registering the same schema again returns its version.
   await registry.registerSchema({
     schema: {
       subject: "OrderPlaced",

@@ -2,9 +2,9 @@ import { ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema } from "./stubs/google/rpc/error_details_pb";
 import { events } from "./tidings";
 
-/** Publishes an order; says what became of it. */
+/** Publishes an order, and prints the result. */
 export async function publish(payload: unknown, say: (line: string) => void) {
-  // The same id and source again are the same event: a publish may be repeated until it is answered.
+  // The same id and source is the same event: repeat a publish until it has a response.
   const event = {
     id: crypto.randomUUID(),
     source: "/shop",

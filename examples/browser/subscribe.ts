@@ -5,11 +5,11 @@ export async function subscribe(say: (line: string) => void) {
   const cursor = localStorage.getItem("cursor");
   const stream = events.subscribe({
     topics: ["orders"],
-    // Behind what was seen before; the first time, from the beginning.
+    // After the kept cursor; the first time, from the earliest event.
     start: {
       position: cursor ? { case: "cursor", value: cursor } : { case: "edge", value: Edge.EARLIEST },
     },
-    // Payloads come in the newest 1.x, whichever version wrote them.
+    // Payloads are delivered in the newest 1.x, from any version they were written in.
     schema: { accept: [{ type: "OrderPlaced", version: "^1.0" }] },
     consumer: "orders-page",
   });
@@ -20,7 +20,7 @@ export async function subscribe(say: (line: string) => void) {
     } else if (message.case !== "heartbeat") {
       say(`${message.case}`);
     }
-    // Every message has a cursor. It is kept when what came before it is dealt with.
+    // Every message has a cursor. Keep it after the events before it are processed.
     if (message.value) localStorage.setItem("cursor", message.value.cursor);
   }
 }

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 set -euo pipefail
 
-# Behind what was seen before; the first time, from the beginning.
+# After the kept cursor; the first time, from the earliest event.
 start='{"edge": "EDGE_EARLIEST"}'
 if [ -f cursor ]; then start="{\"cursor\": \"$(cat cursor)\"}"; fi
 
-# Payloads come as JSON, in the newest 1.x, whichever version wrote them.
+# Payloads are delivered as JSON, in the newest 1.x, from any version they were written in.
 request="{\"topics\": [\"orders\"], \"start\": $start, \"view\": \"EVENT_VIEW_JSON\",
   \"schema\": {\"accept\": [{\"type\": \"OrderPlaced\", \"version\": \"^1.0\"}]}, \"consumer\": \"billing\"}"
 
-# Every message has a cursor. It is kept when what came before it is dealt with.
+# Every message has a cursor. Keep it after the events before it are processed.
 while read -r what value; do
   case $what in
     event) echo "$value" ;;

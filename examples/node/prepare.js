@@ -9,6 +9,6 @@ try {
 
 const text = '{"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}';
 const schema = { subject: "OrderPlaced", format: "SCHEMA_FORMAT_JSON", definition: { text } };
-// Registered again, it has the version that it has.
+// Registering the same schema again returns its version.
 const registered = await call(registry, "registerSchema", { schema });
 console.log(registered.schema.subject, registered.schema.version);

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { call, details, events } from "./tidings.js";
 
 async function publish(payload) {
-  // The same id and source again are the same event: a publish may be repeated until it is answered.
+  // The same id and source is the same event: repeat a publish until it has a response.
   const event = { id: randomUUID(), source: "/shop", type: "OrderPlaced", textData: JSON.stringify(payload) };
   const { results } = await call(events, "publish", { topic: "orders", events: [event] });
   console.log(`recorded at offset ${results[0].offset}, with schema version ${results[0].schemaVersion}`);

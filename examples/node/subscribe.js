@@ -3,13 +3,13 @@ import { events } from "./tidings.js";
 
 const stream = events.subscribe({
   topics: ["orders"],
-  // Behind what was seen before; the first time, from the beginning.
+  // After the kept cursor; the first time, from the earliest event.
   start: existsSync("cursor") ? { cursor: readFileSync("cursor", "utf8") } : { edge: "EDGE_EARLIEST" },
-  // Payloads come in the newest 1.x, whichever version wrote them.
+  // Payloads are delivered in the newest 1.x, from any version they were written in.
   schema: { accept: [{ type: "OrderPlaced", version: "^1.0" }] },
   consumer: "billing",
 });
-// `for await` takes the next message when this one is dealt with: the server waits for slow readers.
+// `for await` reads one message at a time: the server waits for slow readers.
 for await (const { message: kind, [kind]: message } of stream) {
   if (kind === "batch") {
     for (const { event, offset, schema } of message.events)
@@ -17,7 +17,7 @@ for await (const { message: kind, [kind]: message } of stream) {
   } else if (kind !== "heartbeat") {
     console.log(kind);
   }
-  // Every message has a cursor. It is kept when what came before it is dealt with.
+  // Every message has a cursor. Keep it after the events before it are processed.
   writeFileSync("cursor.new", message.cursor);
   renameSync("cursor.new", "cursor");
 }

@@ -20,12 +20,12 @@ export const events = open(tidings.events.v1.EventService);
 export const topics = open(tidings.events.v1.TopicService);
 export const registry = open(tidings.registry.v1.SchemaRegistryService);
 
-/** One call: its answer, or an error of which `details` tells. */
+/** Returns the response of a call, or throws an error for `details`. */
 export function call(client, method, request) {
   return promisify(client[method]).call(client, request, { deadline: Date.now() + 10_000 });
 }
 
-/** ErrorInfo, BadRequest and so on of a refused call, by name; nothing where the server was not reached. */
+/** ErrorInfo, BadRequest and other details by name; none if the server was not reached. */
 export function details(error) {
   const [bytes] = error.metadata?.get("grpc-status-details-bin") ?? [];
   const status = bytes && definition["google.rpc.Status"].deserialize(bytes);

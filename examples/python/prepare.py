@@ -18,6 +18,6 @@ schema = '{"type": "object", "properties": {"total": {"type": "number"}}, "requi
 draft = SchemaDraft(
     subject="OrderPlaced", format=SCHEMA_FORMAT_JSON, definition=Definition(text=schema)
 )
-# Registered again, it has the version that it has.
+# Registering the same schema again returns its version.
 response = SchemaRegistryServiceStub(channel).RegisterSchema(RegisterSchemaRequest(schema=draft))
 print(response.schema.subject, response.schema.version)

@@ -13,7 +13,7 @@ events = EventServiceStub(grpc.insecure_channel(address))
 
 
 def publish(payload):
-    # The same id and source again are the same event: a publish may be repeated until it is answered.
+    # The same id and source is the same event: repeat a publish until it has a response.
     event = Event(
         id=str(uuid.uuid4()), source="/shop", type="OrderPlaced", text_data=json.dumps(payload)
     )
@@ -27,7 +27,7 @@ try:
     publish({"total": "many"})
 except grpc.RpcError as error:
     status = rpc_status.from_call(error)
-    if status is None:  # Nothing of the server's: it was not reached, or not in time.
+    if status is None:  # Not from the server: it was not reached, or not in time.
         raise
     info, request = ErrorInfo(), BadRequest()
     for detail in status.details:

@@ -12,11 +12,11 @@ events = EventServiceStub(grpc.insecure_channel(address))
 kept = pathlib.Path("cursor")
 request = SubscribeRequest(
     topics=["orders"],
-    # Behind what was seen before; the first time, from the beginning.
+    # After the kept cursor; the first time, from the earliest event.
     start=StartPosition(cursor=kept.read_text())
     if kept.exists()
     else StartPosition(edge=EDGE_EARLIEST),
-    # Payloads come in the newest 1.x, whichever version wrote them.
+    # Payloads are delivered in the newest 1.x, from any version they were written in.
     schema=SchemaSelection(accept=[AcceptedSchema(type="OrderPlaced", version="^1.0")]),
     consumer="billing",
 )
@@ -28,7 +28,7 @@ for message in events.Subscribe(request):
             print(it.offset, it.event.type, version, it.event.text_data, flush=True)
     elif kind != "heartbeat":
         print(kind, flush=True)
-    # Every message has a cursor. It is kept when what came before it is dealt with.
+    # Every message has a cursor. Keep it after the events before it are processed.
     next_one = kept.with_suffix(".new")
     next_one.write_text(getattr(message, kind).cursor)
     next_one.replace(kept)

@@ -1,5 +1,5 @@
-//! What the registry promises of time, in one table: a start with many versions, reads, checks, and pairs that somebody made to
-//! be slow.
+//! The time limits of the registry, in one table: a start with many versions, reads, checks, and
+//! pairs of schemas that are made to be slow.
 //!
 //! ```text
 //! cargo bench -p tidings-registry --bench registry
@@ -15,7 +15,10 @@ use semver::{Version, VersionReq};
 use tidings_registry::{
     catalog::plan::Draft,
     client::{self, Client},
-    consumer::{ConsumerName, Word, book::CONSUMERS_MAX},
+    consumer::{
+        ConsumerName, ConsumerUpdate,
+        table::{CONSUMERS_MAX, ConsumerTable},
+    },
     proto::v1::{GetSchemaRequest, ListSubjectsRequest, SubjectVersion, get_schema_request::By},
     registry::Registry,
     service::Service,
@@ -36,9 +39,9 @@ const FIELDS: usize = 50;
 const LINE: usize = 20;
 
 fn main() {
-    // Cargo's own arguments say nothing here.
+    // Arguments from Cargo are ignored.
     let directory = tempfile::tempdir().expect("a directory");
-    println!("| what | figure | floor |\n|---|---|---|");
+    println!("| what | figure | limit |\n|---|---|---|");
     fill(directory.path());
     let start = Instant::now();
     let registry = Registry::open(directory.path()).expect("opened");
@@ -52,8 +55,8 @@ fn main() {
     consumers();
 }
 
-fn row(what: &str, figure: Duration, floor: &str) {
-    println!("| {what} | {figure:.2?} | {floor} |");
+fn row(what: &str, figure: Duration, limit: &str) {
+    println!("| {what} | {figure:.2?} | {limit} |");
 }
 
 fn draft(subject: &str, format: Format, text: String) -> Draft {
@@ -70,10 +73,10 @@ fn draft(subject: &str, format: Format, text: String) -> Draft {
     }
 }
 
-/// A schema of so many fields.
+/// Returns a schema with the given number of fields.
 fn schema(format: Format, fields: usize) -> String {
-    let list = |one: &dyn Fn(usize) -> String, between: &str| {
-        (1..=fields).map(one).collect::<Vec<_>>().join(between)
+    let list = |field: &dyn Fn(usize) -> String, separator: &str| {
+        (1..=fields).map(field).collect::<Vec<_>>().join(separator)
     };
     match format {
         Format::Protobuf => {
@@ -101,9 +104,9 @@ fn schema(format: Format, fields: usize) -> String {
     }
 }
 
-/// A thousand drafts at a time: each call is one commit.
+/// Registers a thousand drafts at a time: each call is one commit.
 fn fill(directory: &Path) {
-    let registry = Registry::open(directory).expect("made");
+    let registry = Registry::open(directory).expect("created");
     let start = Instant::now();
     for version in 0..VERSIONS {
         let drafts: Vec<_> = (0..SUBJECTS)
@@ -120,41 +123,39 @@ fn fill(directory: &Path) {
         registry.apply(&[draft], None, None, Timestamp::now()).expect("registered");
         start.elapsed()
     });
-    row("registering one more, synced, median", median(single.collect()), "");
+    row("registering one version, synced, median", median(single.collect()), "");
 }
 
-/// As many consumers as there may be, all of one subject.
+/// The maximal number of consumers, all of one subject.
 fn consumers() {
     let directory = tempfile::tempdir().expect("a directory");
-    let registry = Registry::open(directory.path()).expect("made");
-    let line = |text: &str| draft("orders", Format::Json, text.into());
+    let registry = Registry::open(directory.path()).expect("created");
+    let order = |text: &str| draft("orders", Format::Json, text.into());
     registry
-        .apply(&[line(r#"{"type": "object"}"#)], None, None, Timestamp::now())
+        .apply(&[order(r#"{"type": "object"}"#)], None, None, Timestamp::now())
         .expect("registered");
-    let say = |registry: &Registry, n: usize, word: Word| {
+    let update = |registry: &Registry, n: usize| {
         let consumer = ConsumerName::parse(&format!("consumer.{n}")).expect("a name");
         let requirement = VersionReq::parse(">=1").expect("a requirement");
-        let needs = vec![(SubjectName::parse("orders").expect("a name"), requirement)];
+        let requirements = vec![(SubjectName::parse("orders").expect("a name"), requirement)];
         let start = Instant::now();
-        registry.record(&consumer, word, needs, Timestamp::now()).expect("recorded");
+        registry
+            .record(&consumer, ConsumerUpdate::Open, requirements, Timestamp::now())
+            .expect("recorded");
         start.elapsed()
     };
-    let news: Vec<_> = (0..CONSUMERS_MAX).map(|n| say(&registry, n, Word::Open)).collect();
-    row("a consumer that is new, synced, median of 10,000", median(news), "");
-    let again: Vec<_> = (0..CONSUMERS_MAX).map(|n| say(&registry, n, Word::Open)).collect();
-    row("a stream that is still open, median", median(again), "1 ms");
-    let breaking = Draft { version: Some(Version::new(2, 0, 0)), ..line(r#"{"type": "string"}"#) };
+    let new: Vec<_> = (0..CONSUMERS_MAX).map(|n| update(&registry, n)).collect();
+    row("a new consumer, synced, median of 10,000", median(new), "");
+    let repeated: Vec<_> = (0..CONSUMERS_MAX).map(|n| update(&registry, n)).collect();
+    row("a stream that is still open, median", median(repeated), "1 ms");
+    let breaking = Draft { version: Some(Version::new(2, 0, 0)), ..order(r#"{"type": "string"}"#) };
     let times = (0..CHECKS / 10).map(|_| {
         let start = Instant::now();
         let planned = registry.check(&registry.catalog(), &breaking, Timestamp::now());
-        assert_eq!(planned.report.affected.total, CONSUMERS_MAX);
+        assert_eq!(planned.impact.affected.total, CONSUMERS_MAX);
         start.elapsed()
     });
-    row(
-        "a check that would leave 10,000 consumers behind, median",
-        median(times.collect()),
-        "100 ms",
-    );
+    row("a check that affects 10,000 consumers, median", median(times.collect()), "100 ms");
     drop(registry);
     let start = Instant::now();
     let registry = Registry::open(directory.path()).expect("opened");
@@ -170,11 +171,11 @@ fn reads(registry: &Registry) {
         let mut client = Client::from(client::embedded(Service::new(registry.clone(), draining)));
         let mut times = Vec::with_capacity(READS);
         for n in 0..READS {
-            let of = SubjectVersion {
+            let selected = SubjectVersion {
                 subject: format!("subject.{}", n % SUBJECTS),
                 version: ["", "^1", "1.3.0"][n % 3].into(),
             };
-            let request = GetSchemaRequest { by: Some(By::SubjectVersion(of)) };
+            let request = GetSchemaRequest { by: Some(By::SubjectVersion(selected)) };
             let start = Instant::now();
             client.get_schema(request).await.expect("found");
             times.push(start.elapsed());
@@ -202,10 +203,11 @@ fn reads(registry: &Registry) {
     });
 }
 
-/// A schema of 50 fields against the 20 versions of its line, as a check does it: parsing of the proposal included.
+/// Checks a schema of 50 fields against the 20 versions of its line, including parsing of the
+/// proposal.
 fn checks(format: Format) {
     let directory = tempfile::tempdir().expect("a directory");
-    let registry = Registry::open(directory.path()).expect("made");
+    let registry = Registry::open(directory.path()).expect("created");
     for version in 0..LINE {
         let draft = draft("line", format, schema(format, FIELDS - LINE + version));
         registry.apply(&[draft], None, None, Timestamp::now()).expect("registered");
@@ -213,8 +215,9 @@ fn checks(format: Format) {
     let proposal = draft("line", format, schema(format, FIELDS));
     let check = |_| {
         let start = Instant::now();
-        let planned = registry.catalog().plan(&proposal, Timestamp::now());
-        assert_eq!(planned.report.compared.len(), LINE);
+        let consumers = ConsumerTable::default();
+        let planned = registry.catalog().plan(&proposal, &consumers, false, Timestamp::now());
+        assert_eq!(planned.impact.report.compared.len(), LINE);
         start.elapsed()
     };
     let times = (0..CHECKS).map(check).collect();
@@ -225,10 +228,10 @@ fn checks(format: Format) {
     );
 }
 
-/// Pairs that somebody made to be slow: parsed, refused or compared.
+/// Pairs that are made to be slow: parsed, refused or compared.
 fn hostile() {
     let nested =
-        |depth: usize, of: &str| format!("{}{}{}", of.repeat(depth), "{}", "}".repeat(depth));
+        |depth: usize, open: &str| format!("{}{}{}", open.repeat(depth), "{}", "}".repeat(depth));
     let union = |n: usize| {
         let branches = (0..n).map(|n| {
             format!(
@@ -279,7 +282,7 @@ fn hostile() {
         let outcome = match (parse(&old), parse(&new)) {
             (Ok(old), Ok(new)) => {
                 let compared = old.compare(&new, Options::default());
-                format!("{} findings", compared.map_or(0, |it| it.findings.len()))
+                format!("{} findings", compared.map_or(0, |comparison| comparison.findings.len()))
             }
             _ => "refused".into(),
         };

@@ -1,4 +1,5 @@
-//! What the reader of a stream accepts: version requirements for event types, each named exactly or by a prefix.
+//! The versions that the reader of a stream accepts: version requirements for event types, each
+//! given exactly or by a prefix.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +8,11 @@ use semver::VersionReq;
 use crate::subject::SubjectName;
 use tidings_schema::version;
 
-/// Most entries.
+/// Limits the entries.
 pub const ACCEPTED_MAX: usize = 100;
 
-/// Version requirements by event type. A type that is named exactly comes first, then the longest prefix.
+/// Version requirements by event type. An exact type takes precedence over prefixes, and a longer
+/// prefix over a shorter one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Accepted {
     exact: BTreeMap<SubjectName, VersionReq>,
@@ -18,44 +20,44 @@ pub struct Accepted {
     prefixes: Vec<(String, VersionReq)>,
 }
 
-/// An entry that is none.
+/// An invalid entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedFault {
-    /// Which entry, from 0.
-    pub at: usize,
+    /// The index of the entry, from 0.
+    pub index: usize,
     /// `type` or `version`.
     pub field: &'static str,
-    /// What is wrong with it, to be read behind the field's name.
-    pub why: String,
+    /// The fault, to be appended to the name of the field.
+    pub message: String,
 }
 
 impl Accepted {
-    /// Reads pairs of a type, which is exact or a prefix that ends in `*`, and a requirement such as `^1.2`. At most
-    /// [`ACCEPTED_MAX`] of them.
+    /// Parses pairs of a type, which is exact or a prefix that ends in `*`, and a requirement such
+    /// as `^1.2`. At most [`ACCEPTED_MAX`] pairs.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
+    /// Returns all faults of the entries.
     pub fn parse<'a>(
         entries: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, Vec<AcceptedFault>> {
         let mut accepted = Self::default();
         let mut faults = Vec::new();
-        for (at, (of, requirement)) in entries.into_iter().enumerate() {
-            if at == ACCEPTED_MAX {
-                let why = format!("is one too many: at most {ACCEPTED_MAX} are taken");
-                faults.push(AcceptedFault { at, field: "type", why });
+        for (index, (text, requirement)) in entries.into_iter().enumerate() {
+            if index == ACCEPTED_MAX {
+                let message = format!("exceeds the limit of {ACCEPTED_MAX} entries");
+                faults.push(AcceptedFault { index, field: "type", message });
                 break;
             }
             let requirement = version::requirement(requirement)
-                .map_err(|why| faults.push(AcceptedFault { at, field: "version", why }));
-            let named = accepted
-                .place(of)
-                .map_err(|why| faults.push(AcceptedFault { at, field: "type", why }));
-            match (named, requirement) {
-                (Ok(Named::Exactly(name)), Ok(requirement)) => {
+                .map_err(|message| faults.push(AcceptedFault { index, field: "version", message }));
+            let pattern = accepted
+                .parse_pattern(text)
+                .map_err(|message| faults.push(AcceptedFault { index, field: "type", message }));
+            match (pattern, requirement) {
+                (Ok(TypePattern::Exact(name)), Ok(requirement)) => {
                     accepted.exact.insert(name, requirement);
                 }
-                (Ok(Named::Prefix(prefix)), Ok(requirement)) => {
+                (Ok(TypePattern::Prefix(prefix)), Ok(requirement)) => {
                     accepted.prefixes.push((prefix, requirement));
                 }
                 (Err(()), _) | (_, Err(())) => {}
@@ -66,54 +68,56 @@ impl Accepted {
         if faults.is_empty() { Ok(accepted) } else { Err(faults) }
     }
 
-    fn place(&self, of: &str) -> Result<Named, String> {
-        let (named, is_new) = match of.strip_suffix('*') {
+    fn parse_pattern(&self, text: &str) -> Result<TypePattern, String> {
+        let (pattern, is_new) = match text.strip_suffix('*') {
             Some(prefix) if !prefix.contains('*') => {
                 if !prefix.is_empty() {
                     SubjectName::parse(prefix)?;
                 }
                 let is_new = self.prefixes.iter().all(|(known, _)| known != prefix);
-                (Named::Prefix(prefix.into()), is_new)
+                (TypePattern::Prefix(prefix.into()), is_new)
             }
-            None if !of.contains('*') => {
-                let name = SubjectName::parse(of)?;
+            None if !text.contains('*') => {
+                let name = SubjectName::parse(text)?;
                 let is_new = !self.exact.contains_key(&name);
-                (Named::Exactly(name), is_new)
+                (TypePattern::Exact(name), is_new)
             }
             Some(_) | None => {
                 return Err(format!(
-                    "is \"{of}\": a * is taken at the end only, for all types that begin so"
+                    "is \"{text}\": * is allowed at the end only, for all types with that prefix"
                 ));
             }
         };
         match is_new {
-            true => Ok(named),
-            false => Err(format!("is \"{of}\", which stands there twice: give it one requirement")),
+            true => Ok(pattern),
+            false => Err(format!("is \"{text}\" again: give each type one requirement")),
         }
     }
 
-    /// Whether every type is taken in every version.
+    /// Returns whether every type is accepted in every version.
     pub fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.prefixes.is_empty()
     }
 
-    /// What is accepted of an event type. None: anything.
-    pub fn requirement(&self, of: &str) -> Option<&VersionReq> {
-        let exact = SubjectName::parse(of).ok().and_then(|name| self.exact.get(&name));
+    /// Returns the requirement for an event type. None: every version is accepted.
+    pub fn requirement(&self, event_type: &str) -> Option<&VersionReq> {
+        let exact = SubjectName::parse(event_type).ok().and_then(|name| self.exact.get(&name));
         exact.or_else(|| {
             let mut prefixes = self.prefixes.iter();
-            prefixes.find(|(prefix, _)| of.starts_with(prefix)).map(|(_, requirement)| requirement)
+            let longest = prefixes.find(|(prefix, _)| event_type.starts_with(prefix));
+            longest.map(|(_, requirement)| requirement)
         })
     }
 
-    /// Types that are named exactly: those have to have a version that satisfies their requirement.
+    /// Returns the exact types with their requirements. Each needs a version that satisfies its
+    /// requirement.
     pub fn exact(&self) -> impl Iterator<Item = (&SubjectName, &VersionReq)> {
         self.exact.iter()
     }
 }
 
-enum Named {
-    Exactly(SubjectName),
+enum TypePattern {
+    Exact(SubjectName),
     Prefix(String),
 }
 
@@ -126,7 +130,7 @@ mod tests {
         let entries =
             [("*", "^9"), ("shop.*", "^1"), ("shop.order.*", "^2"), ("shop.order.placed", "1.4")];
         let accepted = Accepted::parse(entries).expect("well formed");
-        for (of, expected) in [
+        for (event_type, expected) in [
             ("shop.order.placed", "^1.4"),
             ("shop.order.paid", "^2"),
             ("shop.order", "^1"),
@@ -134,17 +138,17 @@ mod tests {
             ("bank.paid", "^9"),
         ] {
             assert_eq!(
-                accepted.requirement(of).map(ToString::to_string).as_deref(),
+                accepted.requirement(event_type).map(ToString::to_string).as_deref(),
                 Some(expected)
             );
         }
         assert_eq!(accepted.exact().count(), 1);
-        let some = Accepted::parse([("shop.*", "^1")]).expect("well formed");
-        assert_eq!(some.requirement("bank.paid"), None, "anything");
+        let accepted = Accepted::parse([("shop.*", "^1")]).expect("well formed");
+        assert_eq!(accepted.requirement("bank.paid"), None, "every version");
     }
 
     #[test]
-    fn everything_that_is_wrong_is_told_with_its_place() {
+    fn all_faults_are_reported_with_entry_and_field() {
         let entries = [
             ("a", "^1"),
             ("a", "^2"),
@@ -156,7 +160,7 @@ mod tests {
             ("a b", ""),
         ];
         let faults = Accepted::parse(entries).expect_err("faults");
-        let places: Vec<_> = faults.iter().map(|it| (it.at, it.field)).collect();
+        let locations: Vec<_> = faults.iter().map(|fault| (fault.index, fault.field)).collect();
         let expected = [
             (1, "type"),
             (3, "type"),
@@ -167,9 +171,10 @@ mod tests {
             (7, "version"),
             (7, "type"),
         ];
-        assert_eq!(places, expected, "{faults:#?}");
+        assert_eq!(locations, expected, "{faults:#?}");
         let many: Vec<_> = (0..=ACCEPTED_MAX).map(|n| format!("t{n}")).collect();
-        let faults = Accepted::parse(many.iter().map(|it| (it.as_str(), "*"))).expect_err("many");
-        assert_eq!((faults.len(), faults[0].at), (1, ACCEPTED_MAX));
+        let faults =
+            Accepted::parse(many.iter().map(|text| (text.as_str(), "*"))).expect_err("many");
+        assert_eq!((faults.len(), faults[0].index), (1, ACCEPTED_MAX));
     }
 }

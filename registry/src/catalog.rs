@@ -1,4 +1,4 @@
-//! Everything that is registered, as of one revision. Never changed: a write makes the next one.
+//! A snapshot of the registry at one revision. It never changes: a write creates the next snapshot.
 
 pub mod impact;
 mod messages;
@@ -24,207 +24,214 @@ use tidings_schema::{
     version::Selector,
 };
 
-/// References of references are followed so far; the imports of one definition are at most so many.
+/// Limits the imports of one definition: its references, with the references of those.
 const IMPORTS_MAX: usize = 1000;
-/// Bytes of them in all: each comparison parses them anew, so four of the largest definitions.
+/// Limits the bytes of the imports of one definition. Each comparison parses all of them, so the
+/// limit is four of the largest definitions.
 const IMPORTS_BYTES_MAX: usize = 4 * DEFINITION_BYTES_MAX;
 
-/// Everything that is registered.
+/// All subjects and versions at one revision.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    /// Counts the changes.
+    /// The revision, which counts the changes.
     pub revision: u64,
-    /// The last id that was given away.
+    /// The last assigned id.
     pub last_id: u32,
     subjects: BTreeMap<SubjectName, Arc<Subject>>,
     schemas: HashMap<u32, Arc<SchemaVersion>>,
-    /// Ids by subject and version, deleted ones included.
+    /// Ids by subject and version, including those of deleted versions.
     ids: HashMap<(SubjectName, Version), u32>,
-    /// Ids of what refers to a subject.
+    /// Ids of the versions that reference a subject.
     referrers: HashMap<SubjectName, Vec<u32>>,
-    looked_up: messages::LookedUp,
+    message_cache: messages::MessageCache,
 }
 
 impl Catalog {
-    /// Nothing yet, at a revision at which ids were given away.
+    /// Creates an empty catalog at a revision, with the last assigned id.
     pub fn at(revision: u64, last_id: u32) -> Self {
         Self { revision, last_id, ..Self::default() }
     }
 
-    /// A subject that is there.
+    /// Returns a subject that is not deleted.
     ///
     /// # Errors
-    /// With the nearest name, where it is not.
+    /// Returns the nearest name if there is no such subject.
     pub fn subject(&self, name: &SubjectName) -> Result<&Arc<Subject>, NotFound> {
-        self.subject_or_grave(name).filter(|subject| !subject.deleted).ok_or_else(|| {
+        self.subject_or_tombstone(name).filter(|subject| !subject.deleted).ok_or_else(|| {
             NotFound::Subject { name: name.to_string(), nearest: self.nearest(name) }
         })
     }
 
-    /// A subject, also where it was deleted.
-    pub fn subject_or_grave(&self, name: &SubjectName) -> Option<&Arc<Subject>> {
+    /// Returns a subject, also if it was deleted.
+    pub fn subject_or_tombstone(&self, name: &SubjectName) -> Option<&Arc<Subject>> {
         self.subjects.get(name)
     }
 
-    /// Subjects that are there, by name, behind one.
-    pub fn subjects_behind(
+    /// Returns the subjects that are not deleted, by name, after a given name.
+    pub fn subjects_after(
         &self,
         name: Option<&SubjectName>,
     ) -> impl Iterator<Item = &Arc<Subject>> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = name.map_or(Unbounded, Excluded);
-        self.subjects.range((from, Unbounded)).map(|(_, it)| it).filter(|it| !it.deleted)
+        self.subjects
+            .range((from, Unbounded))
+            .map(|(_, subject)| subject)
+            .filter(|subject| !subject.deleted)
     }
 
-    /// A version of a subject.
+    /// Returns a version of a subject. `requested` is the text of the selector, for the error.
     ///
     /// # Errors
-    /// Where one of them is not there.
+    /// Returns an error if the subject or the version does not exist.
     pub fn version(
         &self,
         name: &SubjectName,
         selector: &Selector,
-        asked: &str,
+        requested: &str,
     ) -> Result<&Arc<SchemaVersion>, NotFound> {
         let subject = self.subject(name)?;
         subject.select(selector).ok_or_else(|| NotFound::Version {
             subject: name.to_string(),
-            version: asked.into(),
-            registered: subject.versions.keys().cloned().collect(),
+            version: requested.into(),
+            available: subject.versions.keys().cloned().collect(),
         })
     }
 
-    /// A version by its id, also where its subject was deleted.
+    /// Returns a version by its id, also if its subject was deleted.
     ///
     /// # Errors
-    /// Where none has it.
+    /// Returns an error if the id is not assigned.
     pub fn by_id(&self, id: u32) -> Result<&Arc<SchemaVersion>, NotFound> {
         self.schemas.get(&id).ok_or(NotFound::Id { id })
     }
 
-    /// How many versions there are, deleted ones included.
+    /// Returns the number of versions, including deleted versions.
     pub fn len(&self) -> usize {
         self.schemas.len()
     }
 
-    /// Whether nothing is registered.
+    /// Returns whether no version is registered.
     pub fn is_empty(&self) -> bool {
         self.schemas.is_empty()
     }
 
-    /// Versions of other subjects, not deleted, that refer to any version of this one.
+    /// Returns the versions of other subjects, not deleted, that reference any version of this
+    /// subject.
     pub fn referrers(&self, subject: &Subject) -> Vec<&Arc<SchemaVersion>> {
         let ids = self.referrers.get(&subject.name).into_iter().flatten();
-        let mut found: Vec<_> = ids
+        let mut referrers: Vec<_> = ids
             .filter_map(|id| self.schemas.get(id))
-            .filter(|it| it.subject != subject.name)
-            .filter(|it| {
-                let subject = self.subjects.get(&it.subject);
-                subject.is_some_and(|subject| subject.versions.contains_key(&it.version))
+            .filter(|schema| schema.subject != subject.name)
+            .filter(|schema| {
+                let subject = self.subjects.get(&schema.subject);
+                subject.is_some_and(|subject| subject.versions.contains_key(&schema.version))
             })
             .collect();
-        found.sort_by(|one, other| {
-            (&one.subject, &one.version).cmp(&(&other.subject, &other.version))
-        });
-        found.dedup_by_key(|it| it.id);
-        found
+        referrers.sort_by(|a, b| (&a.subject, &a.version).cmp(&(&b.subject, &b.version)));
+        referrers.dedup_by_key(|schema| schema.id);
+        referrers
     }
 
-    /// The parsed form of a registered version.
+    /// Returns the parsed form of a registered version.
     ///
     /// # Errors
-    /// Where what is stored cannot be read any more.
-    pub fn parsed(&self, registered: &SchemaVersion) -> Result<Arc<Schema>, Unreadable> {
+    /// Returns an error if the stored definition cannot be parsed.
+    pub fn parsed(&self, schema: &SchemaVersion) -> Result<Arc<Schema>, Unreadable> {
         let parse = || {
-            let imports = self.imports(&registered.references).map_err(InvalidSchema::new)?;
-            let name = registered.subject.as_str();
-            Schema::parse(registered.format, name, &registered.definition, &imports).map(Arc::new)
+            let imports = self.imports(&schema.references).map_err(InvalidSchema::new)?;
+            let name = schema.subject.as_str();
+            Schema::parse(schema.format, name, &schema.definition, &imports).map(Arc::new)
         };
-        registered.parsed.get_or_init(parse).clone().map_err(|error| Unreadable {
-            subject: registered.subject.to_string(),
-            version: registered.version.clone(),
-            id: registered.id,
+        schema.parsed.get_or_init(parse).clone().map_err(|error| Unreadable {
+            subject: schema.subject.to_string(),
+            version: schema.version.clone(),
+            id: schema.id,
             detail: error.to_string(),
         })
     }
 
-    /// The version that a reference names, also where its subject was deleted.
-    pub fn referred(&self, reference: &Reference) -> Option<&Arc<SchemaVersion>> {
+    /// Returns the version that a reference names, also if its subject was deleted.
+    pub fn referenced(&self, reference: &Reference) -> Option<&Arc<SchemaVersion>> {
         let id = self.ids.get(&(reference.subject.clone(), reference.version.clone()))?;
         self.schemas.get(id)
     }
 
-    /// What references bring in, with what those refer to: each name once.
+    /// Returns the direct and indirect imports of references, each name once.
     ///
     /// # Errors
-    /// In words: one name for two schemas, too many or too large ones, or a schema that is not there.
+    /// Returns the reason as text if one name stands for two schemas, if there are too many or too
+    /// large imports, or if a referenced version does not exist.
     pub fn imports(&self, references: &[Reference]) -> Result<Vec<Import>, String> {
         let mut imports = BTreeMap::<String, (u32, Import)>::new();
-        let mut open: Vec<Reference> = references.to_vec();
+        let mut pending: Vec<Reference> = references.to_vec();
         let mut bytes = 0;
-        while let Some(reference) = open.pop() {
-            let registered = self.referred(&reference).ok_or_else(|| {
-                format!("{} {} is referred to and not there", reference.subject, reference.version)
+        while let Some(reference) = pending.pop() {
+            let schema = self.referenced(&reference).ok_or_else(|| {
+                format!("the referenced {} {} does not exist", reference.subject, reference.version)
             })?;
             if let Some((id, _)) = imports.get(&reference.name) {
-                if *id == registered.id {
+                if *id == schema.id {
                     continue;
                 }
                 return Err(format!(
-                    "\"{}\" would be two schemas: {} {} is one of them",
+                    "\"{}\" stands for two schemas; {} {} is one of them",
                     reference.name, reference.subject, reference.version
                 ));
             }
             if imports.len() == IMPORTS_MAX {
-                return Err(format!("more than {IMPORTS_MAX} schemas are referred to"));
+                return Err(format!(
+                    "references more than {IMPORTS_MAX} schemas, directly or indirectly"
+                ));
             }
-            bytes += registered.definition.bytes();
+            bytes += schema.definition.bytes();
             if bytes > IMPORTS_BYTES_MAX {
                 return Err(format!(
-                    "what it refers to, with what that refers to, has {bytes} bytes up to {} {}, at most {IMPORTS_BYTES_MAX} are \
-                     taken; refer to less, or to smaller schemas",
+                    "the schemas that it references, directly or indirectly, have {bytes} bytes \
+                     up to {} {}; the limit is {IMPORTS_BYTES_MAX}; reference fewer or smaller \
+                     schemas",
                     reference.subject, reference.version
                 ));
             }
             let import = Import {
                 name: reference.name.clone(),
-                subject: registered.subject.to_string(),
-                version: registered.version.to_string(),
-                definition: registered.definition.clone(),
+                subject: schema.subject.to_string(),
+                version: schema.version.to_string(),
+                definition: schema.definition.clone(),
             };
-            open.extend(registered.references.iter().cloned());
-            imports.insert(reference.name, (registered.id, import));
+            pending.extend(schema.references.iter().cloned());
+            imports.insert(reference.name, (schema.id, import));
         }
         Ok(imports.into_values().map(|(_, import)| import).collect())
     }
 
-    /// Puts a subject in, in place of what it was.
+    /// Inserts or replaces a subject.
     pub fn put_subject(&mut self, subject: Subject) {
-        self.looked_up = messages::LookedUp::default();
+        self.message_cache = messages::MessageCache::default();
         self.subjects.insert(subject.name.clone(), Arc::new(subject));
     }
 
-    /// Puts a version in, in place of what it was. Its subject gets it with [`Self::put_subject`].
-    pub fn put_schema(&mut self, registered: Arc<SchemaVersion>) {
-        if !self.schemas.contains_key(&registered.id) {
-            for reference in &registered.references {
-                self.referrers.entry(reference.subject.clone()).or_default().push(registered.id);
+    /// Inserts or replaces a version. [`Self::put_subject`] adds it to its subject.
+    pub fn put_schema(&mut self, schema: Arc<SchemaVersion>) {
+        if !self.schemas.contains_key(&schema.id) {
+            for reference in &schema.references {
+                self.referrers.entry(reference.subject.clone()).or_default().push(schema.id);
             }
-            let place = (registered.subject.clone(), registered.version.clone());
-            self.ids.insert(place, registered.id);
+            let key = (schema.subject.clone(), schema.version.clone());
+            self.ids.insert(key, schema.id);
         }
-        self.last_id = self.last_id.max(registered.id);
-        self.schemas.insert(registered.id, registered);
+        self.last_id = self.last_id.max(schema.id);
+        self.schemas.insert(schema.id, schema);
     }
 
-    /// The subject with the most similar name, if one is similar at all.
+    /// Returns the most similar name of a subject, if any name is similar enough.
     fn nearest(&self, name: &SubjectName) -> Option<String> {
         let similar = |subject: &Arc<Subject>| {
-            let likeness = strsim::jaro_winkler(subject.name.as_str(), name.as_str());
-            (likeness > 0.85).then(|| (likeness, subject.name.to_string()))
+            let similarity = strsim::jaro_winkler(subject.name.as_str(), name.as_str());
+            (similarity > 0.85).then(|| (similarity, subject.name.to_string()))
         };
         let subjects = self.subjects.values().filter(|subject| !subject.deleted);
-        let nearest = subjects.filter_map(similar).max_by(|one, other| one.0.total_cmp(&other.0));
+        let nearest = subjects.filter_map(similar).max_by(|(a, _), (b, _)| a.total_cmp(b));
         nearest.map(|(_, name)| name)
     }
 }

@@ -1,5 +1,5 @@
-//! The registry as others use it: in the same process, or elsewhere. Both are the generated client, so the two cannot
-//! drift apart: it runs over any tower service, and the generated server is one.
+//! Clients of the registry, in the same process or over a channel. Both are the generated client,
+//! so that they cannot diverge: it runs over any tower service, and the generated server is one.
 
 use std::{
     task::{Context, Poll},
@@ -17,39 +17,39 @@ use crate::{
     proto::v1::schema_registry_service_client::SchemaRegistryServiceClient, service::Service,
 };
 
-/// Largest answer in bytes: a list of a thousand schemas.
+/// The largest response in bytes: a list of a thousand schemas.
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
-/// How long a remote registry has for an answer's beginning.
+/// How long a remote registry has to start a response.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a connection may take.
+/// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a connection is tried, and how long an answer to that may take: a registry that is gone without a word is
-/// noticed within 15 s.
+/// The interval of keep-alive pings, and how long a response to one may take: a registry that
+/// disappears without closing the connection is noticed within 15 s.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 
-/// The generated client, over either.
+/// The generated client, over either transport.
 pub type Client = SchemaRegistryServiceClient<Transport>;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Calls of the same process, or over a channel.
+/// Carries calls within the process, or over a channel.
 #[derive(Clone)]
 pub struct Transport(BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>);
 
-/// A registry in this process.
+/// Connects to a registry in this process.
 pub fn embedded(service: Service) -> Transport {
     let mut server = service.server();
     let call = tower::service_fn(move |request| {
-        let answer = server.call(request);
-        async { answer.await.map_err(|never| match never {}) }
+        let response = server.call(request);
+        async { response.await.map_err(|never| match never {}) }
     });
     Transport(BoxCloneSyncService::new(call))
 }
 
-/// A registry elsewhere. Connects when it is first used, and again whenever the connection is lost.
+/// Connects to a remote registry at first use, and again after each loss of the connection.
 ///
 /// # Errors
-/// Where the address is not one.
+/// Returns the fault as text if the address is invalid.
 pub fn remote(address: &str) -> Result<Transport, String> {
     let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|error| {
         format!(

@@ -1,5 +1,5 @@
-//! How requests are read and answers written: Protobuf, with an answer for bytes that are none, and for few bytes that
-//! would be many.
+//! Decodes requests and encodes responses in Protobuf. Rejects requests that are not valid
+//! Protobuf, and small requests that would decode into too much memory.
 
 pub mod footprint;
 
@@ -14,18 +14,19 @@ use tonic::{
 use self::footprint::Footprints;
 use crate::service::status;
 
-/// Bytes of answers that are gathered before they go to the transport. It is what a stream whose reader has stalled
-/// holds at least: with tonic's own 32 KiB, 1,000 of them took 106 KiB each.
+/// Bytes of responses that are collected before they go to the transport. A stream whose reader has
+/// stalled holds at least as many: with tonic's own 32 KiB, 1,000 such streams used 106 KiB each.
 const BUFFER_BYTES: usize = 4 << 10;
 
-/// The messages of which a service's requests are made.
+/// The message types of the requests of a service.
 pub trait Contract: Send + Sync + 'static {
-    /// What they take in memory.
+    /// Returns the memory that they use.
     fn footprints() -> &'static Footprints;
 }
 
-/// The codec of our services. What it has over tonic's own: a request that does not decode is the client's fault,
-/// INVALID_ARGUMENT, and not an internal error; and one that would fill the memory is not decoded.
+/// The codec of our services. Unlike tonic's own, it reports a request that does not decode as the
+/// client's fault, INVALID_ARGUMENT, not as an internal error, and it does not decode a request
+/// that would exhaust the memory.
 #[derive(Debug, Clone)]
 pub struct RequestCodec<T, U, C>(PhantomData<(T, U, C)>);
 
@@ -43,11 +44,11 @@ where
 {
     type Encode = T;
     type Decode = U;
-    type Encoder = AnswerEncoder<T>;
+    type Encoder = ResponseEncoder<T>;
     type Decoder = RequestDecoder<U, C>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        AnswerEncoder(PhantomData)
+        ResponseEncoder(PhantomData)
     }
 
     fn decoder(&mut self) -> Self::Decoder {
@@ -55,18 +56,18 @@ where
     }
 }
 
-/// Writes answers.
+/// Encodes responses.
 #[derive(Debug, Clone)]
-pub struct AnswerEncoder<T>(PhantomData<T>);
+pub struct ResponseEncoder<T>(PhantomData<T>);
 
-impl<T: Message> Encoder for AnswerEncoder<T> {
+impl<T: Message> Encoder for ResponseEncoder<T> {
     type Item = T;
     type Error = Status;
 
-    fn encode(&mut self, answer: T, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        // At once: a buffer that grows by doubling would copy a batch once more.
-        buf.reserve(answer.encoded_len());
-        answer.encode_raw(buf);
+    fn encode(&mut self, response: T, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        // Reserved at once: a buffer that grows by doubling would copy a batch once more.
+        buf.reserve(response.encoded_len());
+        response.encode_raw(buf);
         Ok(())
     }
 
@@ -75,7 +76,7 @@ impl<T: Message> Encoder for AnswerEncoder<T> {
     }
 }
 
-/// Reads requests.
+/// Decodes requests.
 #[derive(Debug, Clone)]
 pub struct RequestDecoder<U, C>(PhantomData<(U, C)>);
 

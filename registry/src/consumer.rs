@@ -1,4 +1,4 @@
-//! Consumers: applications that read events, and what each says that it understands.
+//! Consumers: applications that read events, and the versions that they can read.
 
 pub mod table;
 
@@ -9,21 +9,23 @@ use semver::{Version, VersionReq};
 
 use crate::subject::{SubjectName, check_name};
 
-/// How long a stream counts as open behind the last word of whoever serves it: two repetitions may be lost, of one a minute.
+/// How long a stream counts as open after the last update from its server. Servers repeat updates
+/// every minute, so two may be lost.
 pub const LEASE: SignedDuration = SignedDuration::from_mins(2);
-/// How long what streams asked for is known behind the last one. A job that runs once a quarter is not forgotten in
-/// between; what was switched off does not hold up retirements for longer.
-pub const KNOWN: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// How long a requirement of a stream is kept after the last update. A job that runs once a quarter
+/// is kept between its runs; an application that was shut down does not block retirements for
+/// longer.
+pub const STREAM_RETENTION: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 /// The name of an application that reads events.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConsumerName(Arc<str>);
 
 impl ConsumerName {
-    /// 1 to 255 printable characters, no spaces.
+    /// Parses a name: 1 to 255 printable characters, no spaces.
     ///
     /// # Errors
-    /// In words.
+    /// Returns the fault as text if the name is empty or [`check_name`] fails.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err(
@@ -34,7 +36,7 @@ impl ConsumerName {
         Ok(Self(text.into()))
     }
 
-    /// As text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -46,53 +48,55 @@ impl fmt::Display for ConsumerName {
     }
 }
 
-/// How a need is known.
+/// The origin of a requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
-    /// The consumer said so itself. Known until it says something else, or is forgotten.
+    /// The consumer declared it. It is kept until the consumer declares other requirements, or
+    /// none.
     Declared,
-    /// A stream that it opened says so.
+    /// The consumer opened a stream with it.
     Stream,
 }
 
-/// What a consumer understands of one subject.
+/// The versions of one subject that a consumer can read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement {
-    /// Who.
+    /// The consumer.
     pub consumer: ConsumerName,
-    /// Of what.
+    /// The subject.
     pub subject: SubjectName,
-    /// Which versions.
-    pub requirement: VersionReq,
-    /// How that is known.
+    /// The versions that it can read.
+    pub version_req: VersionReq,
+    /// The origin of the requirement.
     pub origin: Origin,
-    /// What it was last told that it is delivered.
+    /// The version of the last negotiation. None: no version satisfied the requirement.
     pub negotiated: Option<Version>,
     /// When it was declared, or when a stream with it was last open.
     pub seen: Timestamp,
-    /// Until when a stream with it counts as open. Not stored.
+    /// The time until which a stream with it counts as open. Not stored.
     pub open_until: Option<Timestamp>,
 }
 
 impl Requirement {
-    /// Whether a stream with it is open.
+    /// Returns whether a stream with it is open.
     pub fn is_connected(&self, now: Timestamp) -> bool {
         self.open_until.is_some_and(|until| until > now)
     }
 
-    /// Whether nothing speaks for it any more.
-    pub fn is_forgotten(&self, now: Timestamp) -> bool {
-        self.origin == Origin::Stream && now.duration_since(self.seen) > KNOWN
+    /// Returns whether it expired: no stream was open with it for [`STREAM_RETENTION`].
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.origin == Origin::Stream && now.duration_since(self.seen) > STREAM_RETENTION
     }
 }
 
-/// What a consumer says.
+/// An update of the requirements of a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConsumerUpdate {
-    /// This is all that it needs, whatever its streams ask for. Nothing: forget it, but for its open streams.
+    /// These are all declared requirements; requirements of streams stay. An empty list removes the
+    /// consumer, except for its open streams.
     Declared,
-    /// A stream that needs this is open.
+    /// A stream with these requirements is open.
     Open,
-    /// The last stream that needed this ended.
+    /// The last stream with these requirements ended.
     Ended,
 }

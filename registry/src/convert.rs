@@ -1,4 +1,4 @@
-//! Between the values of this crate and the messages of its contract.
+//! Conversions between the values of this crate and the messages of its contract.
 
 use std::{
     collections::BTreeMap,
@@ -28,12 +28,12 @@ use tidings_schema::{
     report::{Report, ReportedFinding},
 };
 
-/// An enum of the contract as its value.
+/// Conversion of an enum of the contract.
 pub trait FromProto: Sized {
-    /// The value of a number; `None` for the unspecified one.
+    /// Returns the value of a number, or `None` for the unspecified value.
     ///
     /// # Errors
-    /// The number is unknown: the message says which.
+    /// Returns a message with the number if it is unknown.
     fn from_proto(number: i32) -> Result<Option<Self>, String>;
 }
 
@@ -170,47 +170,47 @@ impl FromProto for State {
 }
 
 impl From<&SchemaVersion> for v1::Schema {
-    fn from(it: &SchemaVersion) -> Self {
-        let reference = |it: &Reference| v1::Reference {
-            name: it.name.clone(),
-            subject: it.subject.to_string(),
-            version: it.version.to_string(),
+    fn from(schema: &SchemaVersion) -> Self {
+        let reference = |reference: &Reference| v1::Reference {
+            name: reference.name.clone(),
+            subject: reference.subject.to_string(),
+            version: reference.version.to_string(),
         };
         Self {
-            subject: it.subject.to_string(),
-            version: it.version.to_string(),
-            id: it.id,
-            format: v1::SchemaFormat::from(it.format).into(),
-            definition: Some(it.definition.clone().into()),
-            references: it.references.iter().map(reference).collect(),
-            fingerprint: it.fingerprint.to_string(),
-            state: v1::VersionState::from(it.state).into(),
-            deprecation: it.deprecation.clone(),
-            labels: it.labels.clone(),
-            create_time: Some(timestamp(it.created)),
-            bump: it.bump.map_or(v1::Bump::Unspecified, v1::Bump::from).into(),
+            subject: schema.subject.to_string(),
+            version: schema.version.to_string(),
+            id: schema.id,
+            format: v1::SchemaFormat::from(schema.format).into(),
+            definition: Some(schema.definition.clone().into()),
+            references: schema.references.iter().map(reference).collect(),
+            fingerprint: schema.fingerprint.to_string(),
+            state: v1::VersionState::from(schema.state).into(),
+            deprecation: schema.deprecation.clone(),
+            labels: schema.labels.clone(),
+            create_time: Some(timestamp(schema.created)),
+            bump: schema.bump.map_or(v1::Bump::Unspecified, v1::Bump::from).into(),
         }
     }
 }
 
-/// A version without what makes it large: for answers that tell of many.
-pub fn summary(it: &SchemaVersion) -> v1::Schema {
+/// Returns a version without its large fields, for responses with many versions.
+pub fn summary(schema: &SchemaVersion) -> v1::Schema {
     v1::Schema {
         definition: None,
         references: Vec::new(),
         labels: BTreeMap::new(),
-        deprecation: shorten(&it.deprecation),
-        ..it.into()
+        deprecation: shorten(&schema.deprecation),
+        ..schema.into()
     }
 }
 
 impl TryFrom<v1::Schema> for SchemaVersion {
-    /// What it lacks, or has and should not, in words.
+    /// Describes the field that is missing or invalid.
     type Error = String;
 
     fn try_from(schema: v1::Schema) -> Result<Self, String> {
         let version = |text: &str| Version::parse(text).map_err(|error| error.to_string());
-        let missing = |what: &str| format!("it has no {what}");
+        let missing = |field: &str| format!("the {field} is missing");
         let mut references = Vec::with_capacity(schema.references.len());
         for reference in &schema.references {
             references.push(Reference {
@@ -244,20 +244,23 @@ impl TryFrom<v1::Schema> for SchemaVersion {
 }
 
 impl From<&Subject> for v1::Subject {
-    fn from(it: &Subject) -> Self {
-        let settings = &it.settings;
+    fn from(subject: &Subject) -> Self {
+        let settings = &subject.settings;
         Self {
-            name: it.name.to_string(),
-            format: v1::SchemaFormat::from(it.format).into(),
+            name: subject.name.to_string(),
+            format: v1::SchemaFormat::from(subject.format).into(),
             compatibility: v1::Compatibility::from(settings.level).into(),
             content_model: v1::ContentModel::from(settings.content_model).into(),
-            latest_version: it.newest().map(|it| it.version.to_string()).unwrap_or_default(),
-            versions: it.versions.keys().map(Version::to_string).collect(),
+            latest_version: subject
+                .newest()
+                .map(|newest| newest.version.to_string())
+                .unwrap_or_default(),
+            versions: subject.versions.keys().map(Version::to_string).collect(),
             owner: settings.owner.clone(),
             description: settings.description.clone(),
             labels: settings.labels.clone(),
-            etag: it.etag(),
-            create_time: Some(timestamp(it.created)),
+            etag: subject.etag(),
+            create_time: Some(timestamp(subject.created)),
             surface: v1::Surface::from(settings.surface).into(),
         }
     }
@@ -295,10 +298,12 @@ impl From<Direction> for v1::Direction {
 
 impl From<ReportedFinding> for v1::Finding {
     fn from(ReportedFinding { against, finding }: ReportedFinding) -> Self {
-        // What stands in a further file has no place in the proposed text.
-        let place =
-            if finding.place.file.is_empty() { finding.place } else { SourceLocation::default() };
-        let shown = finding.counterexample.unwrap_or_default();
+        // A location in a further file has no line in the proposed text.
+        let location = match finding.location.file.is_empty() {
+            true => finding.location,
+            false => SourceLocation::default(),
+        };
+        let counterexample = finding.counterexample.unwrap_or_default();
         Self {
             rule: finding.rule.into(),
             severity: v1::Severity::from(finding.severity).into(),
@@ -310,12 +315,12 @@ impl From<ReportedFinding> for v1::Finding {
             compared_version: text(against.as_ref()),
             message: finding.message,
             suggestion: finding.suggestion,
-            witness: shown.payload,
-            line: place.line,
-            column: place.column,
-            witness_path: shown.pointer,
-            witness_fragment: shown.fragment,
-            witness_size_bytes: u32::try_from(shown.bytes).unwrap_or(u32::MAX),
+            witness: counterexample.payload,
+            line: location.line,
+            column: location.column,
+            witness_path: counterexample.pointer,
+            witness_fragment: counterexample.fragment,
+            witness_size_bytes: u32::try_from(counterexample.bytes).unwrap_or(u32::MAX),
         }
     }
 }
@@ -349,7 +354,7 @@ impl From<Impact> for v1::CompatibilityReport {
     }
 }
 
-/// Why, for those who branch on it.
+/// The reason by which clients distinguish errors.
 impl From<&Refusal> for v1::ErrorReason {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
@@ -361,31 +366,32 @@ impl From<&Refusal> for v1::ErrorReason {
             Refusal::Incompatible(_) => Self::SchemaIncompatible,
             Refusal::TooLow { .. } => Self::VersionTooLow,
             Refusal::AffectsConsumers(_) => Self::ConsumersLeftBehind,
-            Refusal::Taken { .. } => Self::VersionTaken,
-            // Its text names the schema, which is all that an operator needs.
+            Refusal::VersionTaken { .. } => Self::VersionTaken,
+            // The message names the schema, which is sufficient for an operator.
             Refusal::Unreadable(_) => Self::Internal,
         }
     }
 }
 
 impl From<AffectedConsumer> for v1::AffectedConsumer {
-    fn from(it: AffectedConsumer) -> Self {
-        let consumer = v1::Consumer { connected: it.is_connected, ..v1::Consumer::from(&it.need) };
-        Self { consumer: Some(consumer), reason: it.reason }
+    fn from(affected: AffectedConsumer) -> Self {
+        let AffectedConsumer { requirement, is_connected, reason } = affected;
+        let consumer = v1::Consumer { connected: is_connected, ..v1::Consumer::from(&requirement) };
+        Self { consumer: Some(consumer), reason }
     }
 }
 
-/// As it is stored: whether it is connected is known at a moment only.
+/// The stored form. Whether a consumer is connected depends on the time of the request.
 impl From<&Requirement> for v1::Consumer {
-    fn from(need: &Requirement) -> Self {
+    fn from(requirement: &Requirement) -> Self {
         Self {
-            name: need.consumer.to_string(),
-            subject: need.subject.to_string(),
-            requirement: need.requirement.to_string(),
-            negotiated_version: text(need.negotiated.as_ref()),
-            last_seen_time: Some(timestamp(need.seen)),
+            name: requirement.consumer.to_string(),
+            subject: requirement.subject.to_string(),
+            requirement: requirement.version_req.to_string(),
+            negotiated_version: text(requirement.negotiated.as_ref()),
+            last_seen_time: Some(timestamp(requirement.seen)),
             connected: false,
-            origin: v1::ConsumerOrigin::from(need.origin).into(),
+            origin: v1::ConsumerOrigin::from(requirement.origin).into(),
         }
     }
 }
@@ -422,7 +428,7 @@ impl From<Definition> for v1::Definition {
     }
 }
 
-/// `None`: neither a text nor a descriptor set is given.
+/// Returns the definition, or `None` if neither a text nor a descriptor set is given.
 pub fn definition(definition: v1::Definition) -> Option<Definition> {
     let form = match definition.form? {
         v1::definition::Form::Text(text) => Form::Text(text),
@@ -432,13 +438,13 @@ pub fn definition(definition: v1::Definition) -> Option<Definition> {
     Some(Definition { form, files, message_name: definition.message_name })
 }
 
-/// A time as the contract has it.
+/// Returns the time as a message of the contract.
 pub fn timestamp(time: jiff::Timestamp) -> Timestamp {
     Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
 }
 
 fn known<E: TryFrom<i32>>(number: i32) -> Result<E, String> {
-    E::try_from(number).map_err(|_| format!("{number} is none of the values that are known"))
+    E::try_from(number).map_err(|_| format!("{number} is not a known value"))
 }
 
 fn text(version: Option<&Version>) -> String {

@@ -1,4 +1,4 @@
-//! What the registry refuses, and what can go wrong. `service/status.rs` says how each looks on the wire.
+//! The errors of the registry. `service/status.rs` maps them to gRPC statuses.
 
 use semver::Version;
 
@@ -6,35 +6,35 @@ use crate::impact::{Affected, Impact};
 use tidings_schema::definition::Fault;
 use tidings_schema::report::Report;
 
-/// What was asked for is not there.
+/// A requested subject, version or id does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotFound {
-    /// No subject of that name.
+    /// There is no subject of this name.
     #[error("subject \"{name}\" does not exist{}", did_you_mean(nearest.as_deref()))]
     Subject {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// A similar name that is there.
+        /// A similar name that exists.
         nearest: Option<String>,
     },
-    /// No such version, or none that satisfies the requirement.
+    /// The version does not exist, or no version satisfies the requirement.
     #[error(
         "subject \"{subject}\" has no version {}; it has {}",
         if version.is_empty() { "that is not retired" } else { version },
-        tidings_schema::version::list(registered.iter())
+        tidings_schema::version::list(available.iter())
     )]
     Version {
         /// The subject.
         subject: String,
-        /// What was asked for.
+        /// The requested version or requirement.
         version: String,
-        /// What is there.
-        registered: Vec<Version>,
+        /// The registered versions.
+        available: Vec<Version>,
     },
-    /// No such id.
+    /// The id is not assigned.
     #[error("no schema has the id {id}")]
     Id {
-        /// What was asked for.
+        /// The requested id.
         id: u32,
     },
 }
@@ -43,48 +43,48 @@ fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default()
 }
 
-/// What is stored cannot be parsed any more.
+/// A stored definition cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("version {version} of \"{subject}\" (id {id}) is stored and cannot be read: {detail}")]
+#[error("the stored version {version} of \"{subject}\" (id {id}) cannot be read: {detail}")]
 pub struct Unreadable {
-    /// Whose it is.
+    /// The subject.
     pub subject: String,
-    /// Its version.
+    /// The version.
     pub version: Version,
-    /// Its id.
+    /// The id.
     pub id: u32,
-    /// Why.
+    /// The reason.
     pub detail: String,
 }
 
-/// A draft that does not become a version.
+/// The reason why a draft is not registered.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refusal {
-    /// It is no schema.
+    /// The definition is not a valid schema.
     #[error("{}", in_one_line(.0))]
     Invalid(Vec<Fault>),
-    /// It is larger than what is taken.
-    #[error("the definition has {size} bytes, at most {limit} are taken")]
+    /// The definition is too large.
+    #[error("the definition has {size} bytes; the limit is {limit}")]
     TooLarge {
-        /// Bytes of it.
+        /// The bytes of the definition.
         size: usize,
-        /// Bytes that are taken.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// A field of the draft is out of bounds: the field and why.
+    /// A field of the draft is invalid.
     #[error("{field}: {message}")]
     Field {
         /// The field.
         field: &'static str,
-        /// What is wrong.
+        /// The fault.
         message: String,
     },
-    /// A reference leads nowhere.
+    /// A reference cannot be resolved.
     #[error("reference \"{name}\": {reason}")]
     Reference {
-        /// What the definition calls it.
+        /// The name of the reference in the definition.
         name: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The subject has another format.
@@ -92,48 +92,49 @@ pub enum Refusal {
     Format {
         /// The subject.
         subject: String,
-        /// Its format.
+        /// The format of the subject.
         registered: String,
         /// The format of the draft.
         given: String,
     },
-    /// It breaks what the subject's compatibility promises.
+    /// The schema breaks the compatibility of the subject.
     #[error("{}", incompatible(&.0.report))]
     Incompatible(Box<Impact>),
-    /// The declared version is less than what the change asks for, or than what its line has.
+    /// The declared version is lower than the change, or its line, requires.
     #[error("version {declared} is too low: {reason}")]
     TooLow {
-        /// What was declared.
+        /// The declared version.
         declared: Version,
-        /// The least that is taken.
-        least: Version,
-        /// Why.
+        /// The lowest version that is accepted.
+        minimum: Version,
+        /// The reason.
         reason: String,
-        /// What was found.
+        /// The changes of the schema, and the consumers that they affect.
         impact: Box<Impact>,
     },
-    /// Consumers would be left behind.
-    #[error("{}", left_behind(&.0.affected))]
+    /// The change would affect consumers.
+    #[error("{}", affected_message(&.0.affected))]
     AffectsConsumers(Box<Impact>),
-    /// The declared version is another schema, or was once.
+    /// The declared version is or was registered with another schema.
     #[error(
-        "version {version} of \"{subject}\" is another schema: versions are immutable, and never used again"
+        "version {version} of \"{subject}\" is registered with another schema; versions are \
+         immutable and never reused"
     )]
-    Taken {
+    VersionTaken {
         /// The subject.
         subject: String,
         /// The version.
         version: Version,
-        /// Where to go on.
+        /// The next version that is accepted.
         next: Version,
     },
-    /// What it is to be compared with cannot be read.
+    /// A version that the draft has to be compared with cannot be read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
 }
 
 impl Refusal {
-    /// What was found, where it was compared at all.
+    /// Returns the impact, if the draft was compared.
     pub fn impact(&self) -> Option<&Impact> {
         match self {
             Self::Incompatible(impact)
@@ -144,12 +145,12 @@ impl Refusal {
             | Self::Field { .. }
             | Self::Reference { .. }
             | Self::Format { .. }
-            | Self::Taken { .. }
+            | Self::VersionTaken { .. }
             | Self::Unreadable(_) => None,
         }
     }
 
-    /// The same, to complete it.
+    /// Returns the impact for completion.
     pub(crate) fn impact_mut(&mut self) -> Option<&mut Impact> {
         match self {
             Self::Incompatible(impact)
@@ -160,13 +161,13 @@ impl Refusal {
             | Self::Field { .. }
             | Self::Reference { .. }
             | Self::Format { .. }
-            | Self::Taken { .. }
+            | Self::VersionTaken { .. }
             | Self::Unreadable(_) => None,
         }
     }
 }
 
-fn left_behind(affected: &Affected) -> String {
+fn affected_message(affected: &Affected) -> String {
     let Some(first) = affected.listed.first() else {
         return "consumers would be left behind".into();
     };
@@ -174,43 +175,45 @@ fn left_behind(affected: &Affected) -> String {
         0 | 1 => String::new(),
         total => format!(" (and {} more)", total - 1),
     };
-    let need = &first.need;
+    let requirement = &first.requirement;
     format!(
         "consumer \"{}\", which needs {} of \"{}\", would be left behind: {}{more}",
-        need.consumer, need.requirement, need.subject, first.reason
+        requirement.consumer, requirement.version_req, requirement.subject, first.reason
     )
 }
 
-/// More consumers, or needs of one, than are kept.
+/// The number of consumers, or of requirements of a consumer, exceeds its limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TooMany {
-    /// There are enough.
-    #[error("this would be consumer {count}, at most {limit} are kept: forget those that are gone")]
+    /// There are too many consumers.
+    #[error(
+        "this would be consumer {count}; the limit is {limit}; forget consumers that no longer exist"
+    )]
     Consumers {
-        /// How many it would be.
+        /// The number with the new ones.
         count: usize,
-        /// How many are kept.
+        /// The limit.
         limit: usize,
     },
-    /// It needs enough.
-    #[error("consumer \"{consumer}\" would have {count} requirements, at most {limit} are kept")]
-    Needs {
-        /// Whose.
+    /// The consumer has too many requirements.
+    #[error("consumer \"{consumer}\" would have {count} requirements; the limit is {limit}")]
+    Requirements {
+        /// The consumer.
         consumer: String,
-        /// How many it would be.
+        /// The number with the new ones.
         count: usize,
-        /// How many are kept.
+        /// The limit.
         limit: usize,
     },
 }
 
-/// What a consumer said was not recorded.
+/// The reason why an update of a consumer is not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// There is no room for it.
+    /// A limit is exceeded.
     #[error(transparent)]
     TooMany(#[from] TooMany),
-    /// The disk.
+    /// The disk failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -225,113 +228,120 @@ fn in_one_line(faults: &[Fault]) -> String {
 
 fn incompatible(report: &Report) -> String {
     let errors = report.errors().count();
-    let first = report.errors().next().map_or("", |it| it.finding.message.trim_end_matches('.'));
-    let next = report.next.as_ref().map(|it| format!("; a breaking change is declared as {it}"));
+    let first =
+        report.errors().next().map_or("", |found| found.finding.message.trim_end_matches('.'));
+    let next = report.next.as_ref();
+    let next = next.map(|next| format!("; a breaking change is declared as {next}"));
     let more = if errors > 1 { format!(" (and {} more)", errors - 1) } else { String::new() };
     format!("the schema breaks \"{}\": {first}{more}{}", report.subject, next.unwrap_or_default())
 }
 
-/// A write that was not done.
+/// The reason why nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// Drafts are refused: each with its place in the request.
+    /// Drafts are refused, each with its index in the request.
     #[error("{}", refused(.0))]
     Refused(Vec<(usize, Refusal)>),
-    /// Drafts refer to each other in a circle.
-    #[error("the schemas refer to each other in a circle: {}", .0.join(" -> "))]
-    Circle(Vec<String>),
-    /// What is to be changed is not there.
+    /// Drafts reference each other in a cycle.
+    #[error("the schemas reference each other in a cycle: {}", .0.join(" -> "))]
+    ReferenceCycle(Vec<String>),
+    /// The subject or the version does not exist.
     #[error(transparent)]
     NotFound(#[from] NotFound),
-    /// A setting is out of bounds.
-    #[error("{}", .0.iter().map(|(field, why)| format!("{field}: {why}")).collect::<Vec<_>>().join("; "))]
+    /// A setting exceeds its limit: the fields, with the reasons.
+    #[error("{}", joined(.0.iter().map(|(field, reason)| format!("{field}: {reason}"))))]
     Invalid(Vec<(String, String)>),
-    /// Other subjects refer to it.
-    #[error("subject \"{subject}\" is referred to by {}", by.join(", "))]
+    /// Other subjects reference the subject.
+    #[error("subject \"{subject}\" is referenced by {}", by.join(", "))]
     StillReferenced {
         /// The subject.
         subject: String,
-        /// Subject and version of each.
+        /// The referencing versions, each with its subject.
         by: Vec<String>,
     },
-    /// Consumers would be left behind.
-    #[error("{}", left_behind(.0))]
+    /// The change would affect consumers.
+    #[error("{}", affected_message(.0))]
     AffectsConsumers(Affected),
-    /// The registry is not where the plan was made.
+    /// The registry changed since the plan.
     #[error(
-        "the registry changed since the plan: it was made at revision {expected}, and revision {actual} is reached; plan again"
+        "the registry changed since the plan: it was planned at revision {expected}, and is at \
+         revision {actual}; plan again"
     )]
     RevisionMoved {
-        /// Of the plan.
+        /// The revision of the plan.
         expected: u64,
-        /// Of the registry.
+        /// The revision of the registry.
         actual: u64,
     },
-    /// The subject is not what the caller saw.
+    /// The subject changed since the caller read it.
     #[error("subject \"{subject}\" changed: its etag is \"{actual}\" now")]
     EtagMismatch {
         /// The subject.
         subject: String,
-        /// Its etag.
+        /// The etag of the subject.
         actual: String,
     },
-    /// The disk.
+    /// The disk failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
 fn refused(refusals: &[(usize, Refusal)]) -> String {
     match refusals {
-        [(_, one)] => one.to_string(),
-        many => {
-            let words = many.iter().map(|(at, refusal)| format!("schemas[{at}]: {refusal}"));
-            words.collect::<Vec<_>>().join("; ")
+        [(_, refusal)] => refusal.to_string(),
+        refusals => {
+            joined(refusals.iter().map(|(index, refusal)| format!("schemas[{index}]: {refusal}")))
         }
     }
+}
+
+fn joined(messages: impl Iterator<Item = String>) -> String {
+    messages.collect::<Vec<_>>().join("; ")
 }
 
 /// RocksDB or the file system failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StorageError {
-    /// A write failed, be it for want of space; whether it is on disk is not known. Nothing is written any more.
-    #[error("a write of the registry failed, and nobody knows what of it is on disk: {0}")]
+    /// A write failed, for example because the disk is full. How much of it is on disk is unknown.
+    /// The registry accepts no more writes.
+    #[error("a write of the registry failed, and how much of it is on disk is unknown: {0}")]
     Ambiguous(String),
     /// An earlier write failed.
-    #[error("the registry writes nothing any more, because a write failed: {0}")]
+    #[error("the registry accepts no writes, because an earlier write failed: {0}")]
     Stopped(String),
 }
 
-/// A row that cannot be read any more.
+/// A stored change cannot be read.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("a change is stored and cannot be read: {0}")]
+#[error("a stored change cannot be read: {0}")]
 pub struct Damaged(pub String);
 
 /// The registry cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has the directory.
+    /// Another process has the directory open.
     #[error("the registry's directory {0} is in use by another process")]
     Locked(String),
-    /// Written by a newer program.
-    #[error("the registry's directory has format {found}, this program knows {known}")]
+    /// A newer program wrote the directory.
+    #[error("the registry's directory has format {found}; this program supports format {known}")]
     NewerFormat {
-        /// What is there.
+        /// The format of the directory.
         found: u32,
-        /// What is known.
+        /// The format that this program supports.
         known: u32,
     },
-    /// Less than was acknowledged once: a log or a list of files was cut, or comes from an older copy.
-    #[error("schemas that were acknowledged are gone: {0}")]
+    /// Acknowledged data is missing: a log or a list of files was cut, or comes from an older copy.
+    #[error("acknowledged schemas are missing: {0}")]
     AcknowledgedMissing(String),
-    /// Damaged beyond setting single schemas aside.
+    /// The damage is not limited to single rows that can be quarantined.
     #[error("the registry's data is damaged: {0}")]
     Corrupt(String),
-    /// The file system.
+    /// The file system failed.
     #[error("{doing}: {detail}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         doing: &'static str,
-        /// What it said.
+        /// The error of the file system.
         detail: String,
     },
 }

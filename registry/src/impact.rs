@@ -1,18 +1,18 @@
-//! What a change does: to the schemas of a subject, and to the consumers that read it.
+//! The impact of a change on the schemas of a subject, and on its consumers.
 
 use tidings_schema::report::Report;
 
 use crate::consumer::Requirement;
 
-/// Consumers that are listed; the rest is only counted.
+/// Limits the listed consumers. Further consumers are only counted.
 pub const LISTED_MAX: usize = 1000;
 
 /// The findings of a change, and the consumers that it affects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Impact {
-    /// What changed between the schemas.
+    /// The differences between the schemas.
     pub report: Report,
-    /// Consumers that could not read what comes after the change.
+    /// Consumers that could not read the events after the change.
     pub affected: Affected,
 }
 
@@ -22,36 +22,36 @@ impl From<Report> for Impact {
     }
 }
 
-/// Consumers that a change would leave behind.
+/// The consumers that a change affects.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Affected {
-    /// By name, at most [`LISTED_MAX`].
+    /// The first [`LISTED_MAX`] consumers, by name.
     pub listed: Vec<AffectedConsumer>,
-    /// How many there are.
+    /// The number of all affected consumers.
     pub total: usize,
 }
 
-/// A consumer that a change would leave behind.
+/// A consumer that a change affects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AffectedConsumer {
-    /// The consumer and its requirement.
-    pub need: Requirement,
-    /// Whether a stream of it is open.
+    /// The requirement of the consumer.
+    pub requirement: Requirement,
+    /// Whether the consumer has an open stream with the requirement.
     pub is_connected: bool,
-    /// What it would be delivered, and why that is not enough.
+    /// The version that it would be delivered, and why it cannot read it.
     pub reason: String,
 }
 
 impl Affected {
-    /// Whether no consumer is affected.
+    /// Returns whether no consumer is affected.
     pub fn is_empty(&self) -> bool {
         self.total == 0
     }
 
-    /// Each name once.
+    /// Returns the names of the listed consumers, each once.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> =
-            self.listed.iter().map(|consumer| consumer.need.consumer.to_string()).collect();
+            self.listed.iter().map(|affected| affected.requirement.consumer.to_string()).collect();
         names.dedup();
         names
     }

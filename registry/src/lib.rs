@@ -1,20 +1,26 @@
-//! The schema registry of Tidings: registers versioned schemas, rejects incompatible changes, negotiates versions.
+//! The schema registry of Tidings: registers versioned schemas, rejects incompatible changes, and
+//! negotiates versions.
 //!
-//! It runs by itself (`tidings-registry`) or inside `tidings serve`, and knows nothing of streams. Data flows one way:
+//! It runs as a program of its own (`tidings-registry`) or inside `tidings serve`. It does not
+//! depend on event streams. Data flows one way:
 //!
 //! ```text
 //! service -> registry -> catalog -> impact -> consumer, negotiation -> subject -> schema
 //!                └-> store
 //! ```
 //!
-//! - [`subject`], [`schema`]: what is registered; [`catalog`]: all of it at one revision, and what a draft becomes.
-//! - [`negotiation`]: the version that a reader is delivered; [`accepted`]: what the reader of a stream accepts.
-//! - [`consumer`]: who reads what; [`impact`]: the consumers that a change affects.
-//! - [`registry`]: the one writer; [`store`]: RocksDB; [`service`]: the wire.
-//! - [`schemas`]: what is registered, for a server beside the registry; [`mirror`]: the copy of a remote one.
-//! - [`reflection`]: everything in Protobuf, for clients that know no file of it.
-//! - [`convert`]: between these values and the messages of the contract; [`codec`]: between those and their bytes.
-//! - [`processor`]: the instructions that RocksDB is compiled for.
+//! - [`subject`], [`schema`]: subjects, and registered versions of their schemas; [`catalog`]: a
+//!   snapshot of the registry at one revision, and plans of registrations.
+//! - [`negotiation`]: selects the version that a reader is delivered; [`accepted`]: the versions
+//!   that the reader of a stream accepts.
+//! - [`consumer`]: the requirements of consumers; [`impact`]: the consumers that a change affects.
+//! - [`registry`]: the only writer; [`store`]: RocksDB; [`service`]: the gRPC service.
+//! - [`schemas`]: access to registered schemas for a server that uses a registry; [`mirror`]: the
+//!   copy of a remote registry; [`remote`]: forwards calls to it; [`client`]: the clients.
+//! - [`reflection`]: gRPC server reflection over all registered Protobuf schemas.
+//! - [`convert`]: between these values and the messages of the contract; [`codec`]: between the
+//!   messages and their bytes.
+//! - [`processor`]: checks for the instructions that RocksDB is compiled for.
 //!
 //! Comparison, validation and conversion of schemas are in `tidings-schema`.
 

@@ -26,23 +26,25 @@ use tracing_subscriber::EnvFilter;
 /// How long open calls have to end after a signal.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Keeps versions of schemas, refuses changes that would break somebody, and says which version means what.
+/// Registers versions of schemas, refuses incompatible changes, and negotiates versions.
 ///
-/// `tidings serve` has a registry inside; this program is for one that several servers share. Point them at it with
-/// `tidings serve --registry http://127.0.0.1:7173`, and your pipelines with `tidings schema --server http://127.0.0.1:7173 ...`.
+/// `tidings serve` contains a registry; this program is for one that several servers share. Use it
+/// with `tidings serve --registry http://127.0.0.1:7173`, and in pipelines with `tidings schema
+/// --server http://127.0.0.1:7173 ...`.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where to listen.
+    /// The address to listen on.
     #[arg(long, env = "TIDINGS_REGISTRY_LISTEN", default_value = "127.0.0.1:7173")]
     listen: SocketAddr,
-    /// Where the schemas are kept [default: tidings-registry in the user's data folder].
+    /// The directory of the schemas [default: tidings-registry in the user's data folder].
     #[arg(long, env = "TIDINGS_REGISTRY_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// What is logged: trace, debug, info, warn, error, or directives such as `info,h2=warn`.
+    /// The log level: trace, debug, info, warn or error, or directives such as `info,h2=warn`.
     #[arg(long, env = "TIDINGS_REGISTRY_LOG", default_value = "info")]
     log: String,
-    /// Whether clients may ask for descriptors: of the services, and of everything that is registered in Protobuf.
+    /// Whether gRPC server reflection is on: for the services, and for all registered Protobuf
+    /// schemas.
     #[arg(long, env = "TIDINGS_REGISTRY_REFLECTION", default_value = "on")]
     reflection: Switch,
 }
@@ -68,7 +70,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The exit codes of `tidings serve`.
+/// Returns the exit code, which is that of `tidings serve`.
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<OpenError>() {
         Some(OpenError::AcknowledgedMissing(_)) => 3,
@@ -80,7 +82,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// The words of `tidings serve`.
+/// Returns the remedy, which is that of `tidings serve`.
 fn remedy(exit_code: u8) -> Option<&'static str> {
     match exit_code {
         3 | 4 => Some("keep a copy of the data directory as it is, then restore the newest backup"),
@@ -88,7 +90,7 @@ fn remedy(exit_code: u8) -> Option<&'static str> {
             "a version of tidings-registry at least as new as the one that wrote the data directory",
         ),
         6 => Some("stop the other registry, or give this one another --data-dir"),
-        7 => Some("the disk, its space and its permissions; then start again"),
+        7 => Some("check the disk, its space and its permissions; then start again"),
         _ => None,
     }
 }
@@ -104,7 +106,7 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let directory = match arguments.data_dir {
         Some(directory) => directory,
         None => dirs::data_dir()
-            .context("there is no data folder of this user: give --data-dir")?
+            .context("this user has no data folder; give --data-dir")?
             .join("tidings-registry"),
     };
     processor::check()?;
@@ -126,17 +128,17 @@ async fn listen(address: SocketAddr, registry: Registry, reflection: Switch) -> 
     for service in ["", SERVICE_NAME] {
         reporter.set_service_status(service, ServingStatus::Serving).await;
     }
-    let (writes, mut stopped) = (reporter.clone(), registry.stopped());
+    let (write_health, mut stopped) = (reporter.clone(), registry.stopped());
     tokio::spawn(async move {
-        // Gone without a reason: it is closed, and told elsewhere.
+        // An error means that the registry was dropped, which is not a failed write.
         if stopped.wait_for(Option::is_some).await.is_ok() {
-            writes.set_service_status(SERVICE_NAME, ServingStatus::NotServing).await;
+            write_health.set_service_status(SERVICE_NAME, ServingStatus::NotServing).await;
         }
     });
     let service = Service::new(registry.clone(), draining.clone());
     let reflection = match reflection {
         Switch::On => {
-            let schemas = Schemas::here(registry, service.clone());
+            let schemas = Schemas::embedded(registry, service.clone());
             let reflection =
                 Reflection::new(&[DESCRIPTORS], &[SERVICE_NAME], Some(schemas), draining.clone());
             Some(reflection.map_err(anyhow::Error::msg).context("reflection")?)
@@ -153,7 +155,7 @@ async fn listen(address: SocketAddr, registry: Registry, reflection: Switch) -> 
         .add_optional_service(reflection.as_ref().map(Reflection::v1alpha))
         .add_service(service.server())
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
-            // An error is the end too.
+            // An error means that the sender was dropped, which also ends the server.
             let _ = stopped.wait_for(|stopped| *stopped).await;
         });
     println!("listening on {address}");
@@ -169,7 +171,7 @@ async fn listen(address: SocketAddr, registry: Registry, reflection: Switch) -> 
         reporter.set_service_status(service, ServingStatus::NotServing).await;
     }
     drain.send_replace(true);
-    // Whoever holds a connection open and takes nothing is not waited for.
+    // A client that keeps a connection open without reading does not delay the exit any longer.
     let _ = tokio::time::timeout(DRAIN, serving).await;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! What is registered elsewhere, kept true by `WatchRegistry`. Known schemas go on serving while the registry is away.
+//! A copy of a remote registry, kept current by `WatchRegistry`. Known schemas can be used while
+//! the registry is unavailable.
 
 use std::{
     collections::HashMap,
@@ -21,21 +22,23 @@ use crate::{
     subject::SubjectName,
 };
 
-/// How long the registry has to answer a question that a publisher waits for.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// A name that was asked for is not asked for again so soon: what is registered meanwhile comes with the watch.
-const ASKED_AGAIN: Duration = Duration::from_secs(1);
-/// Names whose asking is remembered. Types that nobody registered come from publishers, who may make up any number.
-const ASKED_MAX: usize = 10_000;
-/// Waits between attempts to reach the registry: the first, doubled up to the last.
+/// How long the registry has to respond to a lookup that a publisher waits for.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a name is not looked up again. A later registration arrives with the watch.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
+/// Limits the names whose lookups are remembered. Publishers send unregistered types, and may make
+/// up any number of them.
+const LOOKUPS_MAX: usize = 10_000;
+/// The first and the longest wait between attempts to reach the registry. The wait doubles each
+/// time.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// The registry cannot be asked.
+/// The registry is unavailable, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the schema registry is away: {0}")]
+#[error("the schema registry is unavailable: {0}")]
 pub struct RegistryUnavailable(pub String);
 
-/// A copy of a registry that runs elsewhere.
+/// A copy of a remote registry.
 #[derive(Clone)]
 pub struct Mirror(Arc<Inner>);
 
@@ -43,122 +46,126 @@ struct Inner {
     client: Client,
     catalog: RwLock<Arc<Catalog>>,
     revision: watch::Sender<u64>,
-    /// Why it is away. None: the mirror is as the registry is, but for what is under way.
-    away: watch::Sender<Option<String>>,
-    /// When a name was asked for last.
-    asked: Mutex<HashMap<SubjectName, Instant>>,
+    /// Why the registry is unavailable. None: it is available, and the mirror is current except for
+    /// changes in transit.
+    unavailable: watch::Sender<Option<String>>,
+    /// The time of the last lookup of each name.
+    lookups: Mutex<HashMap<SubjectName, Instant>>,
 }
 
 impl Mirror {
-    /// Empty, until it is followed.
+    /// Creates an empty mirror. [`Self::follow`] fills it.
     pub fn new(client: Client) -> Self {
         Self(Arc::new(Inner {
             client,
             catalog: RwLock::default(),
             revision: watch::Sender::new(0),
-            away: watch::Sender::new(Some("it has not answered yet".into())),
-            asked: Mutex::default(),
+            unavailable: watch::Sender::new(Some("it has not responded yet".into())),
+            lookups: Mutex::default(),
         }))
     }
 
-    /// Everything that is known to be registered.
+    /// Returns the newest known snapshot of the registry.
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.0.catalog.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Counts the changes.
+    /// Returns a receiver of the newest known revision.
     pub fn revisions(&self) -> watch::Receiver<u64> {
         self.0.revision.subscribe()
     }
 
-    /// Why the registry is away, as that changes. None: it is not.
-    pub fn away(&self) -> watch::Receiver<Option<String>> {
-        self.0.away.subscribe()
+    /// Returns a receiver of the reason why the registry is unavailable. None: it is available.
+    pub fn unavailable(&self) -> watch::Receiver<Option<String>> {
+        self.0.unavailable.subscribe()
     }
 
-    /// Asks the registry about a name, and waits until the mirror is as far as the answer. Names that were asked for
-    /// within the last second are not asked for again.
+    /// Looks up a name in the registry, and waits until the mirror has reached the revision of the
+    /// response. Does nothing for a name that was looked up within the last second.
     ///
     /// # Errors
-    /// Where it is away, or takes longer than 2 s.
-    pub async fn ask(&self, name: &SubjectName) -> Result<(), RegistryUnavailable> {
-        self.there()?;
-        if self.asked(name).is_some_and(|asked| asked.elapsed() < ASKED_AGAIN) {
+    /// Returns an error if the registry is unavailable, or does not respond within 2 s.
+    pub async fn look_up(&self, name: &SubjectName) -> Result<(), RegistryUnavailable> {
+        self.check_available()?;
+        if self.last_lookup(name).is_some_and(|time| time.elapsed() < LOOKUP_INTERVAL) {
             return Ok(());
         }
         let mut client = self.0.client.clone();
-        let asking = client.get_subject(GetSubjectRequest { name: name.to_string() });
-        let reached = match patient(asking).await? {
-            Ok(answer) => at(answer.metadata()),
-            Err(status) if status.code() == Code::NotFound => at(status.metadata()),
-            Err(status) => return Err(away(&status)),
+        let response = client.get_subject(GetSubjectRequest { name: name.to_string() });
+        let revision = match within_timeout(response).await? {
+            Ok(response) => revision_of(response.metadata()),
+            Err(status) if status.code() == Code::NotFound => revision_of(status.metadata()),
+            Err(status) => return Err(unavailable(&status)),
         };
-        self.reach(reached.unwrap_or(0)).await?;
-        self.remember(name);
+        self.wait_for_revision(revision.unwrap_or(0)).await?;
+        self.record_lookup(name);
         Ok(())
     }
 
-    /// Waits until the mirror is at a revision.
+    /// Waits until the mirror has reached a revision.
     ///
     /// # Errors
-    /// Where the registry is away, or that takes longer than 2 s.
-    pub async fn reach(&self, revision: u64) -> Result<(), RegistryUnavailable> {
-        self.there()?;
+    /// Returns an error if the registry is unavailable, or if this takes longer than 2 s.
+    pub async fn wait_for_revision(&self, revision: u64) -> Result<(), RegistryUnavailable> {
+        self.check_available()?;
         let mut revisions = self.revisions();
-        let reached = patient(revisions.wait_for(|reached| *reached >= revision)).await?;
-        reached.map(|_| ()).map_err(|_| RegistryUnavailable("nothing follows it any more".into()))
+        let reached = within_timeout(revisions.wait_for(|reached| *reached >= revision)).await?;
+        reached.map(|_| ()).map_err(|_| RegistryUnavailable("the mirror has stopped".into()))
     }
 
-    /// Follows the registry, without end.
+    /// Copies the changes of the registry. Never returns.
     pub async fn follow(self) {
         let mut wait = RETRY.0;
         loop {
-            let ended = self.stream(&mut wait).await;
-            let was_there = self.0.away.borrow().is_none();
-            if was_there {
-                tracing::warn!(reason = %ended.0, "the schema registry is away; known schemas go on");
+            let RegistryUnavailable(reason) = self.stream(&mut wait).await;
+            let was_available = self.0.unavailable.borrow().is_none();
+            if was_available {
+                tracing::warn!(
+                    %reason,
+                    "the schema registry is unavailable; known schemas are still used"
+                );
             }
-            self.0.away.send_replace(Some(ended.0));
+            self.0.unavailable.send_replace(Some(reason));
             sleep(wait).await;
             wait = (wait * 2).min(RETRY.1);
         }
     }
 
-    /// Takes changes until the stream ends, and says why it did.
+    /// Applies changes until the stream ends, and returns why it ended.
     async fn stream(&self, wait: &mut Duration) -> RegistryUnavailable {
         let after = self.catalog().revision;
         let mut client = self.0.client.clone();
         let opening = client.watch_registry(WatchRegistryRequest { after_revision: after });
-        let answer = match opening.await {
-            Ok(answer) => answer,
+        let response = match opening.await {
+            Ok(response) => response,
             Err(status) => {
                 if status.code() == Code::OutOfRange {
                     tracing::error!(
                         after,
-                        "the schema registry has fewer changes than it had: it is read anew"
+                        "the schema registry has fewer changes than before: the mirror starts over"
                     );
                     self.publish(Catalog::default());
                 }
-                return away(&status);
+                return unavailable(&status);
             }
         };
-        // Everything up to here was registered before the watch began.
-        let there = at(answer.metadata()).unwrap_or(0);
-        let mut changes = answer.into_inner();
+        // The mirror is current once it has reached the revision at which the watch began.
+        let current = revision_of(response.metadata()).unwrap_or(0);
+        let mut changes = response.into_inner();
         let mut next = Catalog::clone(&self.catalog());
         loop {
-            if next.revision >= there && self.0.away.borrow().is_some() {
-                tracing::info!(revision = next.revision, "the schema registry is there");
-                self.0.away.send_replace(None);
+            if next.revision >= current && self.0.unavailable.borrow().is_some() {
+                tracing::info!(revision = next.revision, "the schema registry is available");
+                self.0.unavailable.send_replace(None);
                 *wait = RETRY.0;
             }
             let change = match changes.message().await {
                 Ok(Some(change)) => change,
                 Ok(None) => return RegistryUnavailable("it ended the stream of changes".into()),
-                Err(status) => return away(&status),
+                Err(status) => return unavailable(&status),
             };
-            take(&mut next, change);
-            if let Err(ended) = take_waiting(&mut next, &mut changes).await {
+            apply(&mut next, change);
+            if let Err(ended) = apply_received(&mut next, &mut changes).await {
                 self.publish(next);
                 return ended;
             }
@@ -166,8 +173,8 @@ impl Mirror {
         }
     }
 
-    fn there(&self) -> Result<(), RegistryUnavailable> {
-        match &*self.0.away.borrow() {
+    fn check_available(&self) -> Result<(), RegistryUnavailable> {
+        match &*self.0.unavailable.borrow() {
             Some(reason) => Err(RegistryUnavailable(reason.clone())),
             None => Ok(()),
         }
@@ -179,56 +186,57 @@ impl Mirror {
         self.0.revision.send_replace(revision);
     }
 
-    fn asked(&self, name: &SubjectName) -> Option<Instant> {
-        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    fn last_lookup(&self, name: &SubjectName) -> Option<Instant> {
+        self.0.lookups.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
-    fn remember(&self, name: &SubjectName) {
-        let mut asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.len() >= ASKED_MAX {
-            asked.retain(|_, at| at.elapsed() < ASKED_AGAIN);
+    fn record_lookup(&self, name: &SubjectName) {
+        let mut lookups = self.0.lookups.lock().unwrap_or_else(PoisonError::into_inner);
+        if lookups.len() >= LOOKUPS_MAX {
+            lookups.retain(|_, time| time.elapsed() < LOOKUP_INTERVAL);
         }
-        if asked.len() < ASKED_MAX {
-            asked.insert(name.clone(), Instant::now());
+        if lookups.len() < LOOKUPS_MAX {
+            lookups.insert(name.clone(), Instant::now());
         }
     }
 }
 
-/// Takes what has arrived already, so that a start with many changes makes few catalogs.
-async fn take_waiting(
+/// Applies all received changes, so that a start with many changes builds few catalogs.
+async fn apply_received(
     next: &mut Catalog,
     changes: &mut Streaming<WatchRegistryResponse>,
 ) -> Result<(), RegistryUnavailable> {
     loop {
-        let arrived = tokio::select! {
+        let received = tokio::select! {
             biased;
-            arrived = changes.message() => arrived,
+            received = changes.message() => received,
             () = std::future::ready(()) => return Ok(()),
         };
-        match arrived {
-            Ok(Some(change)) => take(next, change),
+        match received {
+            Ok(Some(change)) => apply(next, change),
             Ok(None) => return Err(RegistryUnavailable("it ended the stream of changes".into())),
-            Err(status) => return Err(away(&status)),
+            Err(status) => return Err(unavailable(&status)),
         }
     }
 }
 
-async fn patient<T>(work: impl Future<Output = T>) -> Result<T, RegistryUnavailable> {
-    let late =
-        |_| RegistryUnavailable(format!("it has not answered within {} s", PATIENCE.as_secs()));
-    timeout(PATIENCE, work).await.map_err(late)
+async fn within_timeout<T>(work: impl Future<Output = T>) -> Result<T, RegistryUnavailable> {
+    let seconds = LOOKUP_TIMEOUT.as_secs();
+    let late = |_| RegistryUnavailable(format!("it has not responded within {seconds} s"));
+    timeout(LOOKUP_TIMEOUT, work).await.map_err(late)
 }
 
-fn away(status: &Status) -> RegistryUnavailable {
+fn unavailable(status: &Status) -> RegistryUnavailable {
     RegistryUnavailable(format!("{}: {}", status.code(), status.message()))
 }
 
-fn at(metadata: &MetadataMap) -> Option<u64> {
+fn revision_of(metadata: &MetadataMap) -> Option<u64> {
     revision::of(&metadata.clone().into_headers())
 }
 
-/// Takes one change. One that cannot be read is told and left out: what it is about stays unknown.
-fn take(catalog: &mut Catalog, change: WatchRegistryResponse) {
+/// Applies one change. An unreadable change is logged and skipped: its subject or version stays
+/// unknown.
+fn apply(catalog: &mut Catalog, change: WatchRegistryResponse) {
     let revision = change.revision;
     if let Err(fault) = catalog.apply(change) {
         tracing::error!(revision, fault, "a change of the schema registry cannot be read");

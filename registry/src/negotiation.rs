@@ -1,5 +1,6 @@
-//! Which version a reader is delivered, what can be converted to it, and what else it could ask for. Pure: the registry
-//! answers with it, and a server of events may ask it about the versions that it knows.
+//! Selects the version that a reader is delivered, the versions that can be converted to it, and
+//! alternative requirements. Pure: the registry uses it for responses, and an event server may use
+//! it with the versions that it knows.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,17 +14,17 @@ use crate::{
     schema::{SchemaVersion, State},
     subject::Subject,
 };
-use tidings_schema::version::Line;
+use tidings_schema::version::{Line, Selector};
 
-/// A registered version, as far as it matters here.
-pub trait Offered {
-    /// Its version.
+/// The properties of a version that negotiation needs.
+pub trait Versioned {
+    /// Returns the version.
     fn version(&self) -> &Version;
-    /// Whether it is to be used.
+    /// Returns whether the version may be used.
     fn state(&self) -> State;
 }
 
-impl Offered for Arc<SchemaVersion> {
+impl Versioned for Arc<SchemaVersion> {
     fn version(&self) -> &Version {
         &self.version
     }
@@ -33,16 +34,16 @@ impl Offered for Arc<SchemaVersion> {
     }
 }
 
-/// A version of which no more is known.
+/// A version without its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
-    /// Its version.
+pub struct VersionAndState {
+    /// The version.
     pub version: Version,
-    /// Whether it is to be used.
+    /// Whether the version may be used.
     pub state: State,
 }
 
-impl Offered for Offer {
+impl Versioned for VersionAndState {
     fn version(&self) -> &Version {
         &self.version
     }
@@ -52,138 +53,157 @@ impl Offered for Offer {
     }
 }
 
-/// What a reader is delivered: the highest active version that satisfies the requirement; where no active one does, the
-/// highest deprecated one. Pre-releases satisfy as the `semver` crate has it, retired versions never.
-pub fn best<'a, T: Offered>(
-    offers: impl IntoIterator<Item = &'a T>,
+/// Returns the version that a reader is delivered: the highest active version that satisfies the
+/// requirement, else the highest deprecated one. Pre-releases match as in the `semver` crate;
+/// retired versions never match.
+pub fn best<'a, T: Versioned>(
+    versions: impl IntoIterator<Item = &'a T>,
     requirement: &VersionReq,
 ) -> Option<&'a T> {
-    let fits = |it: &&T| it.state() != State::Retired && requirement.matches(it.version());
-    let rank = |it: &&T| (it.state() == State::Active, it.version().clone());
-    offers.into_iter().filter(fits).max_by_key(rank)
+    let matches = |candidate: &&T| {
+        candidate.state() != State::Retired && requirement.matches(candidate.version())
+    };
+    let rank = |candidate: &&T| (candidate.state() == State::Active, candidate.version().clone());
+    versions.into_iter().filter(matches).max_by_key(rank)
 }
 
-/// Whether payloads of one version can be delivered in another one of the same subject. Whether a single payload fits is
-/// seen when it is converted.
+/// Checks whether payloads of one version can be delivered in another version of the same subject.
+/// Whether a single payload can be converted is known when it is converted.
 ///
 /// # Errors
-/// Why not.
-pub fn convertible(from: &Version, to: &Version) -> Result<(), Unfit> {
+/// Returns the reason if they cannot.
+pub fn convertible(from: &Version, to: &Version) -> Result<(), Undeliverable> {
     match Line::of(from) == Line::of(to) {
         true => Ok(()),
-        false if from.major == to.major => Err(Unfit::OtherMinor),
-        false => Err(Unfit::OtherMajor),
+        false if from.major == to.major => Err(Undeliverable::OtherMinor),
+        false => Err(Undeliverable::OtherMajor),
     }
 }
 
-/// Why the payloads of a version are not delivered to a reader.
+/// Why payloads of a version cannot be delivered to a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unfit {
-    /// A migration would have to be registered.
+pub enum Undeliverable {
+    /// The major version differs, and no migration is registered.
     OtherMajor,
-    /// The same in 0.x, where a minor version is a line of its own.
+    /// The minor version of 0.x differs, where a minor version is a line of its own.
     OtherMinor,
-    /// Its row in the registry is damaged.
+    /// The row of the version in the registry is damaged.
     Unreadable,
-    /// Nothing was chosen; this version was not because it is retired.
+    /// No version satisfies the requirement; this version is retired.
     Retired,
-    /// Nothing was chosen; this version was not because it does not satisfy the requirement.
+    /// No version satisfies the requirement; this version does not match it.
     Unsatisfying(VersionReq),
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for Undeliverable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OtherMajor => f.write_str("another major version: no migration is registered"),
             Self::OtherMinor => f.write_str(
-                "another minor version of 0.x, which may break like a major one: no migration is registered",
+                "another minor version of 0.x, which may break like a major version: \
+                 no migration is registered",
             ),
-            Self::Unreadable => f.write_str("what is stored of it cannot be read any more"),
+            Self::Unreadable => f.write_str("its stored schema cannot be read"),
             Self::Retired => f.write_str("it is retired"),
             Self::Unsatisfying(requirement) => write!(f, "it does not satisfy {requirement}"),
         }
     }
 }
 
-/// What became of a requirement.
+/// The outcome of a negotiation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Negotiated {
-    /// What the reader is delivered. None: nothing satisfies the requirement.
+pub struct Negotiation {
+    /// The version that the reader is delivered. None: no version satisfies the requirement.
     pub delivered: Option<Version>,
-    /// Versions whose payloads can be delivered in it, itself and retired ones included.
+    /// Versions whose payloads can be converted to it, itself and retired versions included.
     pub convertible: BTreeSet<Version>,
     /// All other versions.
-    pub unfit: BTreeMap<Version, Unfit>,
-    /// Where nothing is delivered: requirements that would be satisfied, the oldest line first.
+    pub undeliverable: BTreeMap<Version, Undeliverable>,
+    /// Requirements that a version would satisfy, the oldest line first. Empty if a version is
+    /// delivered.
     pub alternatives: Vec<String>,
 }
 
-/// What becomes of a requirement, out of all versions of a subject.
-pub fn negotiate<T: Offered>(offers: &[T], requirement: &VersionReq) -> Negotiated {
-    let mut negotiated = Negotiated::default();
-    let Some(chosen) = best(offers, requirement) else {
-        for it in offers {
-            let unfit = match it.state() {
-                State::Retired if requirement.matches(it.version()) => Unfit::Retired,
+/// Negotiates a requirement over all versions of a subject.
+pub fn negotiate<T: Versioned>(versions: &[T], requirement: &VersionReq) -> Negotiation {
+    let mut negotiation = Negotiation::default();
+    let Some(delivered) = best(versions, requirement) else {
+        for candidate in versions {
+            let reason = match candidate.state() {
+                State::Retired if requirement.matches(candidate.version()) => {
+                    Undeliverable::Retired
+                }
                 State::Retired | State::Active | State::Deprecated => {
-                    Unfit::Unsatisfying(requirement.clone())
+                    Undeliverable::Unsatisfying(requirement.clone())
                 }
             };
-            negotiated.unfit.insert(it.version().clone(), unfit);
+            negotiation.undeliverable.insert(candidate.version().clone(), reason);
         }
-        negotiated.alternatives = alternatives(offers);
-        return negotiated;
+        negotiation.alternatives = alternatives(versions);
+        return negotiation;
     };
-    for it in offers {
-        match convertible(it.version(), chosen.version()) {
+    for candidate in versions {
+        match convertible(candidate.version(), delivered.version()) {
             Ok(()) => {
-                negotiated.convertible.insert(it.version().clone());
+                negotiation.convertible.insert(candidate.version().clone());
             }
-            Err(unfit) => {
-                negotiated.unfit.insert(it.version().clone(), unfit);
+            Err(reason) => {
+                negotiation.undeliverable.insert(candidate.version().clone(), reason);
             }
         }
     }
-    negotiated.delivered = Some(chosen.version().clone());
-    negotiated
+    negotiation.delivered = Some(delivered.version().clone());
+    negotiation
 }
 
 impl Subject {
-    /// What becomes of a requirement here.
-    pub fn negotiate(&self, requirement: &VersionReq) -> Negotiated {
-        let offers: Vec<_> = self.versions.values().cloned().collect();
-        let mut negotiated = negotiate(&offers, requirement);
+    /// Negotiates a requirement over the versions of this subject.
+    pub fn negotiate(&self, requirement: &VersionReq) -> Negotiation {
+        let versions: Vec<_> = self.versions.values().cloned().collect();
+        let mut negotiation = negotiate(&versions, requirement);
         for version in self.unreadable.keys() {
-            negotiated.unfit.insert(version.clone(), Unfit::Unreadable);
+            negotiation.undeliverable.insert(version.clone(), Undeliverable::Unreadable);
         }
-        negotiated
+        negotiation
+    }
+
+    /// Returns the selected version. An exactly selected version may be retired.
+    pub fn select(&self, selector: &Selector) -> Option<&Arc<SchemaVersion>> {
+        match selector {
+            Selector::Newest => self.newest(),
+            Selector::Exactly(version) => self.versions.get(version),
+            Selector::Best(requirement) => best(self.versions.values(), requirement),
+        }
     }
 }
 
-/// Requirements that would be satisfied: one for each line that has an active version, or a deprecated one where nothing
-/// is active at all.
-pub fn alternatives<'a, T: Offered + 'a>(offers: impl IntoIterator<Item = &'a T>) -> Vec<String> {
+/// Returns requirements that a version would satisfy: one for each line with an active version, or
+/// with a deprecated version if no version is active.
+pub fn alternatives<'a, T: Versioned + 'a>(
+    versions: impl IntoIterator<Item = &'a T>,
+) -> Vec<String> {
     let mut lines = [BTreeMap::new(), BTreeMap::new()];
-    for it in offers {
-        let of_state = match it.state() {
+    for candidate in versions {
+        let lines_of_state = match candidate.state() {
             State::Active => &mut lines[0],
             State::Deprecated => &mut lines[1],
             State::Retired => continue,
         };
-        // Releases behind all pre-releases: only those are what a caret means.
+        // Releases rank above all pre-releases: a caret matches releases only.
         let rank = |version: &Version| (version.pre.is_empty(), version.clone());
-        let highest = of_state.entry(Line::of(it.version())).or_insert_with(|| it.version());
-        if rank(it.version()) > rank(highest) {
-            *highest = it.version();
+        let version = candidate.version();
+        let highest = lines_of_state.entry(Line::of(version)).or_insert(version);
+        if rank(version) > rank(highest) {
+            *highest = version;
         }
     }
     let [active, deprecated] = lines;
     let lines = if active.is_empty() { deprecated } else { active };
-    lines.into_values().map(caret).collect()
+    lines.into_values().map(line_requirement).collect()
 }
 
-/// The whole line of a release; a pre-release only as itself.
-fn caret(version: &Version) -> String {
+/// Returns the requirement for the line of a release, or for exactly one pre-release.
+fn line_requirement(version: &Version) -> String {
     match version.major {
         _ if !version.pre.is_empty() => format!("={version}"),
         0 => format!("^0.{}", version.minor),
@@ -197,17 +217,17 @@ mod tests {
 
     use super::*;
 
-    fn offer(text: &str) -> Offer {
+    fn version(text: &str) -> VersionAndState {
         let (version, state) = match text.split_once(' ') {
             None => (text, State::Active),
             Some((version, "deprecated")) => (version, State::Deprecated),
             Some((version, _)) => (version, State::Retired),
         };
-        Offer { version: Version::parse(version).expect("a version"), state }
+        VersionAndState { version: Version::parse(version).expect("a version"), state }
     }
 
-    fn offers(texts: &[&str]) -> Vec<Offer> {
-        texts.iter().map(|it| offer(it)).collect()
+    fn versions(texts: &[&str]) -> Vec<VersionAndState> {
+        texts.iter().map(|text| version(text)).collect()
     }
 
     fn requirement(text: &str) -> VersionReq {
@@ -215,8 +235,8 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_active_version_is_delivered_and_a_deprecated_one_where_there_is_none() {
-        let all = offers(&[
+    fn the_highest_active_version_is_delivered_else_a_deprecated_version() {
+        let all = versions(&[
             "0.3.1",
             "1.0.0 retired",
             "1.2.0",
@@ -226,7 +246,7 @@ mod tests {
             "3.0.0-rc.1",
             "4.0.0 deprecated",
         ]);
-        for (asked, expected) in [
+        for (text, expected) in [
             ("^1", Some("1.2.0")),
             ("^1.3", Some("1.3.0")),
             ("=1.0.0", None),
@@ -239,54 +259,56 @@ mod tests {
             ("0.3", Some("0.3.1")),
             ("^5", None),
         ] {
-            let found = best(&all, &requirement(asked)).map(|it| it.version.to_string());
-            assert_eq!(found.as_deref(), expected, "{asked}");
+            let found = best(&all, &requirement(text)).map(|found| found.version.to_string());
+            assert_eq!(found.as_deref(), expected, "{text}");
         }
     }
 
     #[test]
-    fn payloads_of_the_line_are_converted_and_others_refused_with_the_reason() {
-        let all = offers(&["0.2.0", "0.3.0", "0.3.1", "1.0.0 retired", "1.2.0", "2.0.0"]);
+    fn payloads_of_the_line_are_converted_and_others_are_undeliverable_with_a_reason() {
+        let all = versions(&["0.2.0", "0.3.0", "0.3.1", "1.0.0 retired", "1.2.0", "2.0.0"]);
         let texts = |set: &BTreeSet<Version>| {
             set.iter().map(Version::to_string).collect::<Vec<_>>().join(" ")
         };
-        let one = negotiate(&all, &requirement("^1"));
-        assert_eq!(texts(&one.convertible), "1.0.0 1.2.0");
-        assert_eq!(one.unfit[&Version::new(2, 0, 0)], Unfit::OtherMajor);
-        assert_eq!(one.unfit[&Version::new(0, 3, 0)], Unfit::OtherMajor);
+        let first = negotiate(&all, &requirement("^1"));
+        assert_eq!(texts(&first.convertible), "1.0.0 1.2.0");
+        assert_eq!(first.undeliverable[&Version::new(2, 0, 0)], Undeliverable::OtherMajor);
+        assert_eq!(first.undeliverable[&Version::new(0, 3, 0)], Undeliverable::OtherMajor);
         let zero = negotiate(&all, &requirement("^0.3"));
         assert_eq!(texts(&zero.convertible), "0.3.0 0.3.1");
-        assert_eq!(zero.unfit[&Version::new(0, 2, 0)], Unfit::OtherMinor);
+        assert_eq!(zero.undeliverable[&Version::new(0, 2, 0)], Undeliverable::OtherMinor);
         assert_eq!(zero.alternatives, Vec::<String>::new());
         let none = negotiate(&all, &requirement("=1.0.0"));
         assert_eq!((none.delivered, none.convertible.len()), (None, 0));
-        assert_eq!(none.unfit[&Version::new(1, 0, 0)], Unfit::Retired);
-        let why = none.unfit[&Version::new(2, 0, 0)].to_string();
-        assert_eq!(why, "it does not satisfy =1.0.0");
+        assert_eq!(none.undeliverable[&Version::new(1, 0, 0)], Undeliverable::Retired);
+        let reason = none.undeliverable[&Version::new(2, 0, 0)].to_string();
+        assert_eq!(reason, "it does not satisfy =1.0.0");
         assert_eq!(none.alternatives, ["^0.2", "^0.3", "^1.0", "^2.0"]);
     }
 
     #[test]
-    fn alternatives_are_of_what_is_active_and_pre_releases_only_themselves() {
-        let active = offers(&["1.0.0 deprecated", "2.0.0", "2.1.0-rc.1", "3.0.0-rc.1"]);
+    fn alternatives_name_active_lines_and_single_pre_releases() {
+        let active = versions(&["1.0.0 deprecated", "2.0.0", "2.1.0-rc.1", "3.0.0-rc.1"]);
         assert_eq!(alternatives(&active), ["^2.0", "=3.0.0-rc.1"]);
-        let deprecated = offers(&["1.0.0 deprecated", "2.0.0 retired"]);
+        let deprecated = versions(&["1.0.0 deprecated", "2.0.0 retired"]);
         assert_eq!(alternatives(&deprecated), ["^1.0"]);
-        assert_eq!(alternatives(&offers(&["1.0.0 retired"])), Vec::<String>::new());
+        assert_eq!(alternatives(&versions(&["1.0.0 retired"])), Vec::<String>::new());
     }
 
-    fn any_offers() -> impl Strategy<Value = Vec<Offer>> {
+    fn any_versions() -> impl Strategy<Value = Vec<VersionAndState>> {
         let pre = prop_oneof![4 => Just(""), 1 => Just("-rc.1"), 1 => Just("-rc.2")];
         let state = prop_oneof![Just(State::Active), Just(State::Deprecated), Just(State::Retired)];
         let version = (0..4u64, 0..4u64, 0..3u64, pre);
-        let one = (version, state).prop_map(|((major, minor, patch, pre), state)| Offer {
-            version: Version::parse(&format!("{major}.{minor}.{patch}{pre}")).expect("a version"),
-            state,
-        });
-        prop::collection::vec(one, 0..12).prop_map(|mut offers| {
-            offers.sort_by(|one, other| one.version.cmp(&other.version));
-            offers.dedup_by(|one, other| one.version == other.version);
-            offers
+        let version_and_state =
+            (version, state).prop_map(|((major, minor, patch, pre), state)| VersionAndState {
+                version: Version::parse(&format!("{major}.{minor}.{patch}{pre}"))
+                    .expect("a version"),
+                state,
+            });
+        prop::collection::vec(version_and_state, 0..12).prop_map(|mut versions| {
+            versions.sort_by(|a, b| a.version.cmp(&b.version));
+            versions.dedup_by(|a, b| a.version == b.version);
+            versions
         })
     }
 
@@ -297,40 +319,46 @@ mod tests {
             prop_oneof![exact, Just("1".into()), Just("0.2".into()), Just("2.0.0-rc.1".into())];
         prop_oneof![
             Just("*".to_owned()),
-            (sign, number).prop_map(|(sign, it)| format!("{sign}{it}"))
+            (sign, number).prop_map(|(sign, number)| format!("{sign}{number}"))
         ]
         .prop_map(|text| requirement(&text))
     }
 
     proptest! {
         #[test]
-        fn every_version_is_told_of_once_and_alternatives_hold(
-            all in any_offers(),
-            asked in any_requirement(),
+        fn every_version_is_listed_once_and_alternatives_hold(
+            all in any_versions(),
+            requested in any_requirement(),
         ) {
-            let negotiated = negotiate(&all, &asked);
-            for it in &all {
-                let converts = negotiated.convertible.contains(&it.version);
-                prop_assert!(converts != negotiated.unfit.contains_key(&it.version));
+            let negotiated = negotiate(&all, &requested);
+            for candidate in &all {
+                let converts = negotiated.convertible.contains(&candidate.version);
+                prop_assert!(converts != negotiated.undeliverable.contains_key(&candidate.version));
             }
-            prop_assert_eq!(negotiated.convertible.len() + negotiated.unfit.len(), all.len());
+            let listed = negotiated.convertible.len() + negotiated.undeliverable.len();
+            prop_assert_eq!(listed, all.len());
             match &negotiated.delivered {
                 Some(delivered) => {
-                    prop_assert!(asked.matches(delivered));
+                    prop_assert!(requested.matches(delivered));
                     prop_assert!(negotiated.convertible.contains(delivered));
                     prop_assert!(negotiated.alternatives.is_empty());
-                    let better = |it: &&Offer| {
-                        it.state == State::Active && asked.matches(&it.version) && it.version > *delivered
+                    let better = |candidate: &&VersionAndState| {
+                        candidate.state == State::Active
+                            && requested.matches(&candidate.version)
+                            && candidate.version > *delivered
                     };
                     prop_assert_eq!(all.iter().find(better), None);
                 }
                 None => {
-                    let usable = |it: &&Offer| it.state != State::Retired;
-                    prop_assert_eq!(all.iter().filter(usable).find(|it| asked.matches(&it.version)), None);
-                    prop_assert_eq!(negotiated.alternatives.is_empty(), !all.iter().any(|it| usable(&it)));
+                    let usable = |candidate: &&VersionAndState| candidate.state != State::Retired;
+                    let matching =
+                        all.iter().filter(usable).find(|found| requested.matches(&found.version));
+                    prop_assert_eq!(matching, None);
+                    let has_usable = all.iter().any(|candidate| usable(&candidate));
+                    prop_assert_eq!(negotiated.alternatives.is_empty(), !has_usable);
                     for alternative in &negotiated.alternatives {
                         let found = best(&all, &requirement(alternative));
-                        prop_assert!(found.is_some(), "{} finds nothing", alternative);
+                        prop_assert!(found.is_some(), "no version satisfies {}", alternative);
                     }
                 }
             }

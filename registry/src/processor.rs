@@ -1,24 +1,26 @@
-//! The instructions that RocksDB is compiled for.
+//! Checks for the instructions that RocksDB is compiled for.
 
-/// What the build of RocksDB assumes (scripts/rocksdb.sh): SSE4.2 and PCLMULQDQ compute the checksums of blocks, and a
-/// compiler that may use SSE4.2 uses POPCNT as well. Processors have them since 2011 (Intel Westmere, AMD Bulldozer).
+/// The instruction sets that the build of RocksDB assumes (scripts/rocksdb.sh): SSE4.2 and
+/// PCLMULQDQ compute the checksums of blocks, and a compiler that may use SSE4.2 uses POPCNT as
+/// well. Processors have them since 2011 (Intel Westmere, AMD Bulldozer).
 const REQUIRED: [&str; 3] = ["sse4.2", "popcnt", "pclmulqdq"];
 
 /// The processor lacks instructions that the program was compiled for.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "this processor has no {}: RocksDB needs x86-64-v2 and PCLMULQDQ (Intel Westmere, AMD Bulldozer, or newer)",
+    "this processor has no {}: RocksDB needs x86-64-v2 and PCLMULQDQ (Intel Westmere, AMD \
+     Bulldozer, or newer)",
     .missing.join(", ")
 )]
 pub struct UnsupportedProcessor {
     missing: Vec<&'static str>,
 }
 
-/// Checks that the processor has what RocksDB was compiled for, where the alternative is to die of an illegal
-/// instruction in the middle of a write.
+/// Checks that the processor has the instructions that RocksDB was compiled for. Without the check,
+/// the program would die of an illegal instruction in the middle of a write.
 ///
 /// # Errors
-/// Where an instruction set is missing.
+/// Returns an error if an instruction set is missing.
 pub fn check() -> Result<(), UnsupportedProcessor> {
     check_for(detected)
 }
@@ -38,7 +40,7 @@ fn detected(set: &str) -> bool {
     }
 }
 
-/// Elsewhere RocksDB asks the processor itself.
+/// On other architectures RocksDB detects the instructions itself.
 #[cfg(not(target_arch = "x86_64"))]
 fn detected(_: &str) -> bool {
     true
@@ -49,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_what_is_missing() {
+    fn the_error_names_missing_instruction_sets() {
         let error = check_for(|set| set == "popcnt").expect_err("two are missing");
         assert!(
             error.to_string().starts_with("this processor has no sse4.2, pclmulqdq: "),

@@ -1,4 +1,4 @@
-//! The only include of generated code.
+//! Includes the generated code; no other file does.
 
 use std::sync::LazyLock;
 
@@ -19,7 +19,7 @@ pub mod v1 {
 /// The registry's part of `proto/` as an encoded `FileDescriptorSet`, for reflection and for JSON.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// How the service of this package reads and writes.
+/// The codec of the service of this package.
 pub type RequestCodec<T, U> = codec::RequestCodec<T, U, Messages>;
 
 /// The messages of this package.

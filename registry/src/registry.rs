@@ -1,4 +1,4 @@
-//! The owner of the registry: one writer at a time, readers on snapshots.
+//! The registry: one writer at a time, readers on snapshots.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::{
     catalog::{
         Catalog,
-        impact::{self, offers},
+        impact::{self, versions_of},
         plan::{Decision, Draft, Planned},
     },
     consumer::table::ConsumerTable,
@@ -30,46 +30,43 @@ use tidings_schema::version::Selector;
 pub mod consumers;
 mod verify;
 
-/// A handle on the registry. Its methods take processor time and disk time: call them on blocking threads.
+/// A handle to the registry. Its methods use the processor and the disk: call them on blocking
+/// threads.
 #[derive(Clone)]
 pub struct Registry(Arc<Inner>);
 
 struct Inner {
     store: Store,
     catalog: RwLock<Arc<Catalog>>,
-    /// Read-locked from when it is asked who would be left behind until the change is on disk: whoever says what it needs
-    /// in between is answered out of what is registered then.
+    /// Read-locked from the computation of affected consumers until the change is on disk. So an
+    /// update of a consumer in between is negotiated with the changed versions.
     consumers: RwLock<ConsumerTable>,
-    /// Held by whoever writes, from the plan to the disk.
+    /// Held by a writer from the plan until the write is on disk.
     writer: Mutex<()>,
-    /// The reason why nothing is written any more, if so.
+    /// The reason why writes are stopped. None: they are not.
     stopped: watch::Sender<Option<String>>,
     revision: watch::Sender<u64>,
-    aside: Vec<Quarantined>,
+    quarantined: Vec<Quarantined>,
 }
 
-/// What an apply did, or would do.
+/// The result of an apply, or of its plan.
 #[derive(Debug)]
 pub struct Applied {
-    /// In the order of the drafts.
+    /// One plan for each draft, in the order of the drafts.
     pub planned: Vec<Planned>,
-    /// The revision that it led to, or that it was planned at.
+    /// The revision after the apply, or the revision of the plan.
     pub revision: u64,
 }
 
 impl Registry {
-    /// Opens or makes the registry of a directory.
+    /// Opens or creates the registry of a directory.
     ///
     /// # Errors
-    /// Where nothing can be served out of it.
+    /// Returns an error if nothing can be served from the directory.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        let (store, catalog, consumers, aside) = Store::open(directory)?;
-        for aside in &aside {
-            tracing::error!(
-                what = aside.what,
-                detail = aside.detail,
-                "set aside: it cannot be read"
-            );
+        let (store, catalog, consumers, quarantined) = Store::open(directory)?;
+        for Quarantined { item, reason } in &quarantined {
+            tracing::error!(item, reason, "quarantined: the row cannot be read");
         }
         tracing::info!(
             directory = %directory.display(),
@@ -84,34 +81,35 @@ impl Registry {
             consumers: RwLock::new(consumers),
             writer: Mutex::new(()),
             stopped: watch::Sender::new(None),
-            aside,
+            quarantined,
         })))
     }
 
-    /// Everything that is registered now.
+    /// Returns a snapshot of the registry at the current revision.
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.0.catalog.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Counts the changes.
+    /// Returns a receiver of the current revision.
     pub fn revisions(&self) -> watch::Receiver<u64> {
         self.0.revision.subscribe()
     }
 
-    /// Why nothing is written any more, once a write failed. Reads go on; a start writes again.
+    /// Returns a receiver of the reason why writes are stopped, which is set when a write fails.
+    /// Reads continue; a restart enables writes again.
     pub fn stopped(&self) -> watch::Receiver<Option<String>> {
         self.0.stopped.subscribe()
     }
 
-    /// What the start set aside.
-    pub fn aside(&self) -> &[Quarantined] {
-        &self.0.aside
+    /// Returns the rows that the start quarantined.
+    pub fn quarantined(&self) -> &[Quarantined] {
+        &self.0.quarantined
     }
 
-    /// Changes behind a revision, at most so many.
+    /// Reads at most `limit` changes after a revision.
     ///
     /// # Errors
-    /// Where one cannot be read.
+    /// Returns an error if a change cannot be read.
     pub fn changes(
         &self,
         after: u64,
@@ -120,11 +118,11 @@ impl Registry {
         self.0.store.changes(after, limit)
     }
 
-    /// What drafts would become, one behind the other. Refused ones are among them; where it would be forced, none is for
-    /// the consumers that it leaves behind.
+    /// Plans drafts one after the other. Refused drafts are part of the result. If the plan is
+    /// forced, no draft is refused because of affected consumers.
     ///
     /// # Errors
-    /// Where they refer to each other in a circle.
+    /// Returns an error if the drafts reference each other in a cycle.
     pub fn plan(
         &self,
         drafts: &[Draft],
@@ -136,15 +134,16 @@ impl Registry {
         Ok(Applied { planned, revision: catalog.revision })
     }
 
-    /// What one draft would become.
+    /// Plans one draft against a catalog.
     pub fn check(&self, catalog: &Catalog, draft: &Draft, now: Timestamp) -> Planned {
         catalog.plan(draft, &self.consumers(), false, now)
     }
 
-    /// Registers all drafts or none. `force` is why it goes on although consumers are left behind.
+    /// Registers all drafts or none. `force` is the reason to register drafts that affect
+    /// consumers.
     ///
     /// # Errors
-    /// Why none.
+    /// Returns the reason if no draft is registered.
     pub fn apply(
         &self,
         drafts: &[Draft],
@@ -161,16 +160,17 @@ impl Registry {
         }
         let (mut planned, mut next) =
             plan(&catalog, drafts, &self.consumers(), force.is_some(), now)?;
-        for one in &planned {
-            if let (Some(reason), Decision::Register(registered)) = (force, &one.decision) {
-                next.record_force(registered.id, reason, &one.impact.affected);
+        for draft in &planned {
+            if let (Some(reason), Decision::Register(schema)) = (force, &draft.decision) {
+                next.record_force(schema.id, reason, &draft.impact.affected);
             }
         }
-        let is_refused = |it: &Planned| matches!(it.decision, Decision::Refused(_));
+        let is_refused = |draft: &Planned| matches!(draft.decision, Decision::Refused(_));
         if planned.iter().any(is_refused) {
-            let refusals = planned.drain(..).enumerate().filter_map(|(at, it)| match it.decision {
-                Decision::Refused(refusal) => Some((at, refusal)),
-                Decision::Already(_) | Decision::Register(_) => None,
+            let decisions = planned.drain(..).map(|draft| draft.decision).enumerate();
+            let refusals = decisions.filter_map(|(index, decision)| match decision {
+                Decision::Refused(refusal) => Some((index, refusal)),
+                Decision::AlreadyRegistered(_) | Decision::Register(_) => None,
             });
             return Err(WriteError::Refused(refusals.collect()));
         }
@@ -179,10 +179,10 @@ impl Registry {
         Ok(Applied { planned, revision })
     }
 
-    /// Changes what the owner of a subject decides.
+    /// Changes the settings of a subject.
     ///
     /// # Errors
-    /// Why not.
+    /// Returns the reason if nothing is changed.
     pub fn update_subject(
         &self,
         name: &SubjectName,
@@ -205,10 +205,11 @@ impl Registry {
         Ok(Arc::clone(self.catalog().subject(name)?))
     }
 
-    /// Deletes a subject. Its ids can still be asked for, and its versions are never used again.
+    /// Deletes a subject. Its schemas are still served by id, and its versions are never reused.
+    /// `force` is the reason to affect consumers.
     ///
     /// # Errors
-    /// Why not.
+    /// Returns the reason if nothing is deleted.
     pub fn delete_subject(
         &self,
         name: &SubjectName,
@@ -222,14 +223,15 @@ impl Registry {
         check_etag(&subject, etag)?;
         let referrers = catalog.referrers(&subject);
         if !referrers.is_empty() {
-            let by = referrers.iter().map(|it| format!("{} {}", it.subject, it.version)).collect();
+            let by = referrers.iter();
+            let by = by.map(|schema| format!("{} {}", schema.subject, schema.version)).collect();
             return Err(WriteError::StillReferenced { subject: name.to_string(), by });
         }
-        let book = self.consumers();
+        let consumers = self.consumers();
         let before = &subject;
         let change =
             impact::Change { catalog: &catalog, before, after: Vec::new(), proposed: None };
-        let affected = change.affected(&book, now);
+        let affected = change.affected(&consumers, now);
         if force.is_none() && !affected.is_empty() {
             return Err(WriteError::AffectsConsumers(affected));
         }
@@ -246,10 +248,10 @@ impl Registry {
         self.commit(&writer, next)
     }
 
-    /// Deprecates, retires or reactivates a version.
+    /// Deprecates, retires or reactivates a version. `force` is the reason to affect consumers.
     ///
     /// # Errors
-    /// Why not.
+    /// Returns the reason if nothing is changed.
     pub fn set_state(
         &self,
         name: &SubjectName,
@@ -262,37 +264,37 @@ impl Registry {
         let writer = self.writer()?;
         let catalog = self.catalog();
         let selector = Selector::Exactly(version.clone());
-        let registered = catalog.version(name, &selector, &version.to_string())?;
-        if registered.state == state && registered.deprecation == deprecation {
-            return Ok(Arc::clone(registered));
+        let schema = catalog.version(name, &selector, &version.to_string())?;
+        if schema.state == state && schema.deprecation == deprecation {
+            return Ok(Arc::clone(schema));
         }
-        let registered = Arc::new(SchemaVersion {
+        let schema = Arc::new(SchemaVersion {
             state,
             deprecation: deprecation.into(),
-            ..SchemaVersion::clone(registered)
+            ..SchemaVersion::clone(schema)
         });
         let before = catalog.subject(name)?;
         let mut subject = Subject::clone(before);
-        subject.versions.insert(version.clone(), Arc::clone(&registered));
-        let book = self.consumers();
-        let after = offers(&subject);
+        subject.versions.insert(version.clone(), Arc::clone(&schema));
+        let consumers = self.consumers();
+        let after = versions_of(&subject);
         let change = impact::Change { catalog: &catalog, before, after, proposed: None };
-        let affected = change.affected(&book, now);
+        let affected = change.affected(&consumers, now);
         if force.is_none() && !affected.is_empty() {
             return Err(WriteError::AffectsConsumers(affected));
         }
         let mut next = Next::new(&catalog);
-        next.schemas.push(Arc::clone(&registered));
-        next.catalog.put_schema(Arc::clone(&registered));
-        let change = v1::Schema::from(&*registered);
-        next.subject(subject, now, |_| Change::VersionStateSet(change));
+        next.schemas.push(Arc::clone(&schema));
+        next.catalog.put_schema(Arc::clone(&schema));
+        let changed = v1::Schema::from(&*schema);
+        next.subject(subject, now, |_| Change::VersionStateSet(changed));
         next.record_force_of_last(force, &affected);
         self.commit(&writer, next)?;
-        Ok(registered)
+        Ok(schema)
     }
 
     fn writer(&self) -> Result<MutexGuard<'_, ()>, StorageError> {
-        // A panic while planning has written nothing.
+        // Nothing was written if a panic poisoned the lock: it happened while planning.
         let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
         match &*self.0.stopped.borrow() {
             Some(reason) => Err(StorageError::Stopped(reason.clone())),
@@ -313,7 +315,7 @@ impl Registry {
         };
         if let Err(error) = self.0.store.commit(&commit) {
             let (StorageError::Ambiguous(reason) | StorageError::Stopped(reason)) = &error;
-            tracing::error!(reason, "a write failed: nothing is written any more");
+            tracing::error!(reason, "a write failed: the registry accepts no more writes");
             self.0.stopped.send_replace(Some(reason.clone()));
             return Err(error.into());
         }
@@ -334,10 +336,10 @@ fn check_etag(subject: &Subject, etag: Option<&str>) -> Result<(), WriteError> {
     }
 }
 
-/// The next revision in the making.
+/// The next revision, while it is built.
 struct Next {
     catalog: Catalog,
-    /// By name: the last form of each.
+    /// The changed subjects, each in its last state.
     subjects: BTreeMap<SubjectName, Subject>,
     schemas: Vec<Arc<SchemaVersion>>,
     changes: Vec<v1::WatchRegistryResponse>,
@@ -353,7 +355,7 @@ impl Next {
         }
     }
 
-    /// Puts a changed subject in, as one revision.
+    /// Adds a changed subject, as one revision.
     fn subject(
         &mut self,
         mut subject: Subject,
@@ -372,47 +374,50 @@ impl Next {
         self.subjects.insert(subject.name.clone(), subject);
     }
 
-    /// Notes with the last change that it went on although it left consumers behind.
+    /// Records in the last change that it was forced, if it affects consumers.
     fn record_force_of_last(&mut self, force: Option<&str>, affected: &Affected) {
         if let Some(reason) = force.filter(|_| !affected.is_empty())
             && let Some(change) = self.changes.last_mut()
         {
-            note_force(change, reason, affected);
+            set_force(change, reason, affected);
         }
     }
 
-    /// The same with the registration of an id.
+    /// Records in the registration of an id that it was forced, if it affects consumers.
     fn record_force(&mut self, id: u32, reason: &str, affected: &Affected) {
-        let registers = |it: &&mut v1::WatchRegistryResponse| matches!(&it.change, Some(Change::SchemaRegistered(schema)) if schema.id == id);
+        let registers_id = |change: &&mut v1::WatchRegistryResponse| match &change.change {
+            Some(Change::SchemaRegistered(schema)) => schema.id == id,
+            _ => false,
+        };
         if !affected.is_empty()
-            && let Some(change) = self.changes.iter_mut().find(registers)
+            && let Some(change) = self.changes.iter_mut().find(registers_id)
         {
-            note_force(change, reason, affected);
+            set_force(change, reason, affected);
         }
     }
 
-    fn register(&mut self, draft: &Draft, registered: &Arc<SchemaVersion>, now: Timestamp) {
-        let grave = self.catalog.subject_or_grave(&registered.subject);
-        let new = |grave: Option<&Arc<Subject>>| Subject {
-            name: registered.subject.clone(),
-            format: registered.format,
+    fn register(&mut self, draft: &Draft, schema: &Arc<SchemaVersion>, now: Timestamp) {
+        let previous = self.catalog.subject_or_tombstone(&schema.subject);
+        let new = |previous: Option<&Arc<Subject>>| Subject {
+            name: schema.subject.clone(),
+            format: schema.format,
             settings: draft.settings(),
-            // As it is stored: a start shows the same.
+            // With the precision of the stored value, so that a start loads the same time.
             created: Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now),
             revision: 0,
             deleted: false,
-            ids_before: grave.map_or(0, |grave| grave.ids_before),
-            major_before: grave.and_then(|grave| grave.major_before),
+            ids_before: previous.map_or(0, |tombstone| tombstone.ids_before),
+            major_before: previous.and_then(|tombstone| tombstone.major_before),
             versions: BTreeMap::new(),
             unreadable: BTreeMap::new(),
         };
-        let known = grave.filter(|subject| !subject.deleted);
-        let is_new = known.is_none();
-        let mut subject = known.map_or_else(|| new(grave), |it| Subject::clone(it));
-        subject.versions.insert(registered.version.clone(), Arc::clone(registered));
-        self.catalog.put_schema(Arc::clone(registered));
-        self.schemas.push(Arc::clone(registered));
-        let change = v1::Schema::from(&**registered);
+        let existing = previous.filter(|subject| !subject.deleted);
+        let is_new = existing.is_none();
+        let mut subject = existing.map_or_else(|| new(previous), |subject| Subject::clone(subject));
+        subject.versions.insert(schema.version.clone(), Arc::clone(schema));
+        self.catalog.put_schema(Arc::clone(schema));
+        self.schemas.push(Arc::clone(schema));
+        let change = v1::Schema::from(&**schema);
         let mut created = None;
         self.subject(subject, now, |subject| {
             created = is_new.then(|| v1::Subject::from(subject));
@@ -424,13 +429,13 @@ impl Next {
     }
 }
 
-fn note_force(change: &mut v1::WatchRegistryResponse, reason: &str, affected: &Affected) {
+fn set_force(change: &mut v1::WatchRegistryResponse, reason: &str, affected: &Affected) {
     change.forced = true;
     change.force_reason = reason.into();
     change.left_behind = affected.names();
 }
 
-/// Plans drafts in an order in which each finds what it refers to; the answers are in the order of the request.
+/// Plans drafts after the drafts that they reference. The results are in the order of the request.
 fn plan(
     catalog: &Catalog,
     drafts: &[Draft],
@@ -440,45 +445,48 @@ fn plan(
 ) -> Result<(Vec<Planned>, Next), WriteError> {
     let mut next = Next::new(catalog);
     let mut planned: Vec<Option<Planned>> = drafts.iter().map(|_| None).collect();
-    for at in in_order(drafts)? {
-        let draft = &drafts[at];
-        let one = next.catalog.plan(draft, consumers, is_forced, now);
-        // Drafts behind one that affects consumers are planned as if it were registered: the answer has it all.
-        if let Some(candidate) = &one.candidate {
+    for index in dependency_order(drafts)? {
+        let draft = &drafts[index];
+        let plan = next.catalog.plan(draft, consumers, is_forced, now);
+        // A draft that affects consumers is registered in the plan, so that the result also has the
+        // plans of later drafts.
+        if let Some(candidate) = &plan.candidate {
             next.register(draft, candidate, now);
         }
-        planned[at] = Some(one);
+        planned[index] = Some(plan);
     }
     Ok((planned.into_iter().flatten().collect(), next))
 }
 
-/// Drafts behind those that they refer to, otherwise as they came.
-fn in_order(drafts: &[Draft]) -> Result<Vec<usize>, WriteError> {
+/// Returns the indexes of drafts, each after the drafts that it references, otherwise in the order
+/// of the request.
+fn dependency_order(drafts: &[Draft]) -> Result<Vec<usize>, WriteError> {
     let mut of_subject: HashMap<&SubjectName, Vec<usize>> = HashMap::new();
-    for (at, draft) in drafts.iter().enumerate() {
-        of_subject.entry(&draft.subject).or_default().push(at);
+    for (index, draft) in drafts.iter().enumerate() {
+        of_subject.entry(&draft.subject).or_default().push(index);
     }
     let mut order = Vec::with_capacity(drafts.len());
     let mut done = vec![false; drafts.len()];
     while order.len() < drafts.len() {
         let before = order.len();
-        for (at, draft) in
-            drafts.iter().enumerate().filter(|(at, _)| !done[*at]).collect::<Vec<_>>()
+        for (index, draft) in
+            drafts.iter().enumerate().filter(|(index, _)| !done[*index]).collect::<Vec<_>>()
         {
             let ready = draft.references.iter().all(|reference| {
                 let targets = of_subject.get(&reference.subject).into_iter().flatten();
                 reference.subject == draft.subject
                     || targets.into_iter().all(|target| done[*target])
             });
-            let earlier = &of_subject[&draft.subject];
-            if ready && earlier.iter().all(|other| done[*other] || *other >= at) {
-                done[at] = true;
-                order.push(at);
+            let same_subject = &of_subject[&draft.subject];
+            if ready && same_subject.iter().all(|other| done[*other] || *other >= index) {
+                done[index] = true;
+                order.push(index);
             }
         }
         if order.len() == before {
-            let open = drafts.iter().zip(&done).filter(|(_, done)| !**done);
-            return Err(WriteError::Circle(open.map(|(it, _)| it.subject.to_string()).collect()));
+            let pending = drafts.iter().zip(&done).filter(|(_, done)| !**done);
+            let subjects = pending.map(|(draft, _)| draft.subject.to_string()).collect();
+            return Err(WriteError::ReferenceCycle(subjects));
         }
     }
     Ok(order)
@@ -491,8 +499,8 @@ impl From<Refusal> for WriteError {
 }
 
 impl Applied {
-    /// Whether nothing is refused.
+    /// Returns whether no draft is refused.
     pub fn is_acceptable(&self) -> bool {
-        self.planned.iter().all(|it| !matches!(it.decision, Decision::Refused(_)))
+        self.planned.iter().all(|draft| !matches!(draft.decision, Decision::Refused(_)))
     }
 }

@@ -1,5 +1,6 @@
-//! A registry that runs elsewhere, on this server's port: calls are passed on as they are, undecoded. An answer waits for
-//! the mirror, so that what was registered through this server holds for the next publish to it.
+//! Serves a remote registry on this server's port: calls are forwarded undecoded. A response waits
+//! for the mirror, so that a schema that was registered through this server applies to the next
+//! publish to it.
 
 use std::{
     convert::Infallible,
@@ -17,7 +18,7 @@ use crate::{
     service::{revision, unreachable},
 };
 
-/// Passes calls on.
+/// Forwards calls to a remote registry.
 #[derive(Clone)]
 pub struct Remote {
     transport: Transport,
@@ -25,7 +26,7 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// To the registry that the mirror is of.
+    /// Forwards calls to the registry that the mirror copies.
     pub fn new(transport: Transport, mirror: Mirror) -> Self {
         Self { transport, mirror }
     }
@@ -41,22 +42,23 @@ impl Service<http::Request<Body>> for Remote {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Each call waits for its own turn: one that cannot be passed on is answered.
+        // Each call waits for the transport itself. A call that cannot be forwarded gets an error
+        // response.
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let Self { transport, mirror } = self.clone();
         Box::pin(async move {
-            let answer = match transport.oneshot(request).await {
-                Ok(answer) => answer,
+            let response = match transport.oneshot(request).await {
+                Ok(response) => response,
                 Err(error) => return Ok(unreachable(error.as_ref()).into_http()),
             };
-            if let Some(revision) = revision::of(answer.headers()) {
-                // A mirror that is late does not make the answer untrue.
-                let _ = mirror.reach(revision).await;
+            if let Some(revision) = revision::of(response.headers()) {
+                // The response is valid even if the mirror is late.
+                let _ = mirror.wait_for_revision(revision).await;
             }
-            Ok(answer)
+            Ok(response)
         })
     }
 }

@@ -1,4 +1,4 @@
-//! SchemaVersion versions.
+//! Registered versions of schemas.
 
 use std::{
     collections::BTreeMap,
@@ -17,12 +17,13 @@ use tidings_schema::{
     version::Bump,
 };
 
-/// SHA-256 of the canonical form with the fingerprints of what it refers to.
+/// SHA-256 of the canonical form and of the fingerprints of its references.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
-    /// Of a schema. References count by what they mean, not by where they are registered.
+    /// Computes the fingerprint of a schema. A reference counts by the fingerprint of the schema
+    /// that it names, not by subject and version.
     pub fn of(format: Format, canonical: &[u8], references: &[(String, Fingerprint)]) -> Self {
         let mut hash = Sha256::new();
         let tag = match format {
@@ -34,7 +35,7 @@ impl Fingerprint {
         hash.update((canonical.len() as u64).to_be_bytes());
         hash.update(canonical);
         let mut references: Vec<_> = references.iter().collect();
-        references.sort_by(|one, other| one.0.cmp(&other.0));
+        references.sort_by(|(a, _), (b, _)| a.cmp(b));
         for (name, fingerprint) in references {
             hash.update((name.len() as u64).to_be_bytes());
             hash.update(name);
@@ -43,7 +44,7 @@ impl Fingerprint {
         Self(hash.finalize().into())
     }
 
-    /// Reads the hexadecimal form.
+    /// Parses the hexadecimal form.
     pub fn parse(hex: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         if hex.len() != 64 {
@@ -62,58 +63,59 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// Whether a version is to be used.
+/// Whether a version may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
-    /// Yes.
+    /// May be used.
     Active,
-    /// Still served, with notice.
+    /// May be used, with a notice.
     Deprecated,
-    /// Only by id, for the events that it wrote.
+    /// Only served by id, for the events that were written with it.
     Retired,
 }
 
 /// A version of another subject that a definition refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// What the definition calls it.
+    /// The name that the definition uses.
     pub name: String,
-    /// Where it is registered.
+    /// The subject of the referenced version.
     pub subject: SubjectName,
-    /// In which version: for good, since versions are never used again.
+    /// The referenced version. It is fixed, since versions are never reused.
     pub version: Version,
 }
 
 /// One immutable version of a subject's schema.
 #[derive(Debug, Clone)]
 pub struct SchemaVersion {
-    /// Whose it is.
+    /// The subject.
     pub subject: SubjectName,
-    /// Its version.
+    /// The version.
     pub version: Version,
-    /// Names it for ever.
+    /// The id, which is never assigned again.
     pub id: u32,
-    /// Its format.
+    /// The format.
     pub format: Format,
-    /// As its author wrote it.
+    /// The definition as its author wrote it.
     pub definition: Definition,
-    /// What it refers to.
+    /// The referenced versions of other subjects.
     pub references: Vec<Reference>,
-    /// What makes it the same as another one.
+    /// The fingerprint, which is equal for equivalent schemas.
     pub fingerprint: Fingerprint,
-    /// Whether it is to be used.
+    /// Whether the version may be used.
     pub state: State,
-    /// Why it is deprecated, and what to move to.
+    /// The reason of a deprecation, and the version to migrate to.
     pub deprecation: String,
-    /// For tools.
+    /// Labels for tools.
     pub labels: BTreeMap<String, String>,
-    /// When it was registered.
+    /// When the version was registered.
     pub created: Timestamp,
-    /// What it changed against the one before it. None for a first one.
+    /// The size of the change since the previous version. None for a first version.
     pub bump: Option<Bump>,
-    /// Parsed when it is first needed: a start with many is fast, and what cannot be parsed any more stops nobody.
+    /// The parsed schema, parsed when first needed: a start with many versions is fast, and a
+    /// definition that no longer parses does not prevent a start.
     pub parsed: Parsed,
 }
 
-/// A schema, parsed once.
+/// A schema that is parsed at most once.
 pub type Parsed = Arc<OnceLock<Result<Arc<Schema>, InvalidSchema>>>;

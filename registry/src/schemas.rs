@@ -1,5 +1,5 @@
-//! What is registered, for whoever publishes and reads beside the registry: the one of this process, or a mirror of one
-//! elsewhere.
+//! Access to registered schemas for a server that uses a registry: the registry of this process, or
+//! a mirror of a remote registry.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     subject::{Subject, SubjectName},
 };
 
-/// Everything that is registered, wherever that is.
+/// The registered schemas, of an embedded or a remote registry.
 #[derive(Clone)]
 pub struct Schemas {
     source: Source,
@@ -25,46 +25,46 @@ pub struct Schemas {
 
 #[derive(Clone)]
 enum Source {
-    Here(Registry),
-    There(Mirror),
+    Embedded(Registry),
+    Remote(Mirror),
 }
 
 impl Schemas {
-    /// Of the registry in this process.
-    pub fn here(registry: Registry, service: Service) -> Self {
-        Self { source: Source::Here(registry), client: client::embedded(service).into() }
+    /// Uses the registry of this process.
+    pub fn embedded(registry: Registry, service: Service) -> Self {
+        Self { source: Source::Embedded(registry), client: client::embedded(service).into() }
     }
 
-    /// Of a registry elsewhere.
-    pub fn there(mirror: Mirror, client: Client) -> Self {
-        Self { source: Source::There(mirror), client }
+    /// Uses a mirror of a remote registry.
+    pub fn remote(mirror: Mirror, client: Client) -> Self {
+        Self { source: Source::Remote(mirror), client }
     }
 
-    /// Everything that is known to be registered now.
+    /// Returns the newest known snapshot of the registry.
     pub fn catalog(&self) -> Arc<Catalog> {
         match &self.source {
-            Source::Here(registry) => registry.catalog(),
-            Source::There(mirror) => mirror.catalog(),
+            Source::Embedded(registry) => registry.catalog(),
+            Source::Remote(mirror) => mirror.catalog(),
         }
     }
 
-    /// Counts the changes.
+    /// Returns a receiver of the newest known revision.
     pub fn revisions(&self) -> watch::Receiver<u64> {
         match &self.source {
-            Source::Here(registry) => registry.revisions(),
-            Source::There(mirror) => mirror.revisions(),
+            Source::Embedded(registry) => registry.revisions(),
+            Source::Remote(mirror) => mirror.revisions(),
         }
     }
 
-    /// The registry's calls.
+    /// Returns a client of the registry.
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// A subject. None: it is certain that it is not registered.
+    /// Returns a subject. None: it is certainly not registered.
     ///
     /// # Errors
-    /// Where it is not known here, and the registry is away.
+    /// Returns an error if the mirror does not know the subject, and the registry is unavailable.
     pub async fn subject(
         &self,
         name: &SubjectName,
@@ -72,18 +72,18 @@ impl Schemas {
         let find = || self.catalog().subject(name).ok().map(Arc::clone);
         match (find(), &self.source) {
             (Some(subject), _) => Ok(Some(subject)),
-            (None, Source::Here(_)) => Ok(None),
-            (None, Source::There(mirror)) => {
-                mirror.ask(name).await?;
+            (None, Source::Embedded(_)) => Ok(None),
+            (None, Source::Remote(mirror)) => {
+                mirror.look_up(name).await?;
                 Ok(find())
             }
         }
     }
 
-    /// A version of a subject, given exactly. None: it is certain that it is not registered.
+    /// Returns an exact version of a subject. None: it is certainly not registered.
     ///
     /// # Errors
-    /// Where it is not known here, and the registry is away.
+    /// Returns an error if the mirror does not know the version, and the registry is unavailable.
     pub async fn version(
         &self,
         name: &SubjectName,
@@ -91,24 +91,25 @@ impl Schemas {
     ) -> Result<Option<Arc<SchemaVersion>>, RegistryUnavailable> {
         let find = || self.catalog().subject(name).ok()?.versions.get(version).map(Arc::clone);
         match (find(), &self.source) {
-            (Some(registered), _) => Ok(Some(registered)),
-            (None, Source::Here(_)) => Ok(None),
-            (None, Source::There(mirror)) => {
-                mirror.ask(name).await?;
+            (Some(schema), _) => Ok(Some(schema)),
+            (None, Source::Embedded(_)) => Ok(None),
+            (None, Source::Remote(mirror)) => {
+                mirror.look_up(name).await?;
                 Ok(find())
             }
         }
     }
 
-    /// The version that an event was written with, by its id. None: no registry that this server has seen gave the id.
+    /// Returns the version that an event was written with, by its id. None: no registry that this
+    /// server used assigned the id.
     ///
     /// # Errors
-    /// Where it is not known here, and the registry is away.
+    /// Returns an error if the mirror does not know the id, and the registry is unavailable.
     pub fn written(&self, id: u32) -> Result<Option<Arc<SchemaVersion>>, RegistryUnavailable> {
         match (self.catalog().by_id(id), &self.source) {
-            (Ok(registered), _) => Ok(Some(Arc::clone(registered))),
-            (Err(_), Source::Here(_)) => Ok(None),
-            (Err(_), Source::There(mirror)) => match &*mirror.away().borrow() {
+            (Ok(schema), _) => Ok(Some(Arc::clone(schema))),
+            (Err(_), Source::Embedded(_)) => Ok(None),
+            (Err(_), Source::Remote(mirror)) => match &*mirror.unavailable().borrow() {
                 Some(reason) => Err(RegistryUnavailable(reason.clone())),
                 None => Ok(None),
             },

@@ -1,4 +1,4 @@
-//! The registry on the wire: decodes, asks and encodes.
+//! The gRPC service of the registry: decodes requests, calls the registry, and encodes responses.
 
 mod consumers;
 mod decode;
@@ -40,20 +40,21 @@ use tidings_schema::{
     version,
 };
 
-/// Largest request in bytes: a deploy of many schemas.
+/// The largest request in bytes: a deployment of many schemas.
 const REQUEST_BYTES_MAX: usize = 16 << 20;
-/// Most drafts of a request.
+/// Limits the drafts of a request.
 const DRAFTS_MAX: usize = 1000;
-/// Bytes of the reports of an answer. With what stands around them, a message stays under the 4 MiB that clients take.
+/// Bytes of the reports in a response. With its other fields, a message stays under the 4 MiB that
+/// clients accept.
 const REPORTS_BYTES_MAX: usize = 3 << 19;
-/// Schemas that are compiled at a time. The largest takes a second; reads go on beside.
+/// Limits concurrent compilations. The largest schema takes a second; reads continue meanwhile.
 const COMPILERS: usize = 2;
-/// How long a request waits for its turn to compile.
+/// How long a request waits for a permit to compile.
 const COMPILER_WAIT: Duration = Duration::from_secs(10);
 /// Changes that are read at a time for a watch.
 const CHANGES_MAX: usize = 64;
 
-/// The service over a registry.
+/// The service of a registry.
 #[derive(Clone)]
 pub struct Service {
     registry: Registry,
@@ -62,33 +63,33 @@ pub struct Service {
 }
 
 impl Service {
-    /// Watches end when `draining` turns true.
+    /// Creates the service. Watches end when `draining` becomes true.
     pub fn new(registry: Registry, draining: watch::Receiver<bool>) -> Self {
         Self { registry, compilers: Arc::new(Semaphore::new(COMPILERS)), draining }
     }
 
-    /// As a tower service, for a server, or for a client in the same process.
+    /// Returns the tower service, for a server, or for a client in the same process.
     pub fn server(self) -> AtRevision<SchemaRegistryServiceServer<Self>> {
         let registry = self.registry.clone();
         let server = SchemaRegistryServiceServer::new(self);
         AtRevision::new(server.max_decoding_message_size(REQUEST_BYTES_MAX), registry)
     }
 
-    /// Work that compiles schemas or writes, off the threads that answer.
+    /// Runs work that compiles schemas or writes, on a blocking thread.
     async fn compile<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Registry) -> T + Send + 'static,
     ) -> Result<T, Status> {
-        let turn = Arc::clone(&self.compilers).acquire_owned();
-        let Ok(Ok(turn)) = tokio::time::timeout(COMPILER_WAIT, turn).await else {
+        let permit = Arc::clone(&self.compilers).acquire_owned();
+        let Ok(Ok(permit)) = tokio::time::timeout(COMPILER_WAIT, permit).await else {
             return Err(status::overloaded());
         };
         let registry = self.registry.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+        let result = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
             work(&registry)
         });
-        done.await.map_err(status::internal)
+        result.await.map_err(status::internal)
     }
 
     async fn apply(
@@ -104,14 +105,14 @@ impl Service {
     }
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+type RpcResult<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl SchemaRegistryService for Service {
     async fn register_schema(
         &self,
         request: Request<v1::RegisterSchemaRequest>,
-    ) -> Answer<v1::RegisterSchemaResponse> {
+    ) -> RpcResult<v1::RegisterSchemaResponse> {
         let request = request.into_inner();
         let mut faults = Faults::default();
         let force = decode::force(&mut faults, request.force, request.force_reason);
@@ -125,15 +126,16 @@ impl SchemaRegistryService for Service {
             },
             error => status::write(&error),
         })?;
-        let one = applied.planned.pop().ok_or_else(|| status::internal("no plan of a draft"))?;
-        let whole = |it: &SchemaVersion| it.into();
-        Ok(Response::new(self.result(one, whole, REPORTS_BYTES_MAX)))
+        let planned = applied.planned.pop();
+        let planned = planned.ok_or_else(|| status::internal("a draft has no plan"))?;
+        let schema = |schema: &SchemaVersion| schema.into();
+        Ok(Response::new(self.result(planned, schema, REPORTS_BYTES_MAX)))
     }
 
     async fn check_schema(
         &self,
         request: Request<v1::CheckSchemaRequest>,
-    ) -> Answer<v1::CheckSchemaResponse> {
+    ) -> RpcResult<v1::CheckSchemaResponse> {
         let request = request.into_inner();
         let mut faults = Faults::default();
         let draft = decode::draft(&mut faults, "schema", request.schema);
@@ -145,16 +147,16 @@ impl SchemaRegistryService for Service {
             }
         };
         let draft = faults.finish(draft)?;
-        let asked = request.against_version;
+        let requested = request.against_version;
         let checked = self.compile(move |registry| {
             let catalog = registry.catalog();
             let planned = registry.check(&catalog, &draft, Timestamp::now());
             let against = match &against {
                 None => None,
                 Some(selector) => {
-                    let registered = catalog.version(&draft.subject, selector, &asked);
-                    let registered = registered.map_err(|error| status::not_found(&error))?;
-                    let report = catalog.compare_with(&draft, registered);
+                    let version = catalog.version(&draft.subject, selector, &requested);
+                    let version = version.map_err(|error| status::not_found(&error))?;
+                    let report = catalog.compare_with(&draft, version);
                     let report = report.map_err(|refusal| status::refused("schema.", &refusal))?;
                     Some(Impact { report, affected: planned.impact.affected.clone() })
                 }
@@ -163,7 +165,9 @@ impl SchemaRegistryService for Service {
         });
         let (planned, against) = checked.await??;
         let (impact, refusal_reason) = match planned.decision {
-            Decision::Already(_) | Decision::Register(_) => (planned.impact, Reason::Unspecified),
+            Decision::AlreadyRegistered(_) | Decision::Register(_) => {
+                (planned.impact, Reason::Unspecified)
+            }
             Decision::Refused(refusal) => match refusal.impact() {
                 Some(impact) => (impact.clone(), Reason::from(&refusal)),
                 None => return Err(status::refused("schema.", &refusal)),
@@ -180,13 +184,13 @@ impl SchemaRegistryService for Service {
     async fn apply_schemas(
         &self,
         request: Request<v1::ApplySchemasRequest>,
-    ) -> Answer<v1::ApplySchemasResponse> {
+    ) -> RpcResult<v1::ApplySchemasResponse> {
         let request = request.into_inner();
         let mut faults = Faults::default();
         let count = request.schemas.len();
         if count == 0 || count > DRAFTS_MAX {
-            let why = format!("has {count} entries: from 1 to {DRAFTS_MAX} are taken");
-            faults.add(Reason::InvalidRequest, "schemas", why);
+            let message = format!("has {count} entries; from 1 to {DRAFTS_MAX} are allowed");
+            faults.add(Reason::InvalidRequest, "schemas", message);
         }
         let mut drafts = Vec::with_capacity(count.min(DRAFTS_MAX));
         for (n, draft) in request.schemas.into_iter().enumerate().take(DRAFTS_MAX) {
@@ -219,7 +223,7 @@ impl SchemaRegistryService for Service {
     async fn get_schema(
         &self,
         request: Request<v1::GetSchemaRequest>,
-    ) -> Answer<v1::GetSchemaResponse> {
+    ) -> RpcResult<v1::GetSchemaResponse> {
         let catalog = self.registry.catalog();
         let mut faults = Faults::default();
         let found = match request.into_inner().by {
@@ -232,43 +236,45 @@ impl SchemaRegistryService for Service {
                 None
             }
             Some(v1::get_schema_request::By::Id(id)) => Some(catalog.by_id(id)),
-            Some(v1::get_schema_request::By::SubjectVersion(of)) => {
-                decode::subject_version(&mut faults, "subject_version", Some(of))
-                    .map(|(name, selector, asked)| catalog.version(&name, &selector, &asked))
+            Some(v1::get_schema_request::By::SubjectVersion(selected)) => {
+                decode::subject_version(&mut faults, "subject_version", Some(selected)).map(
+                    |(name, selector, requested)| catalog.version(&name, &selector, &requested),
+                )
             }
         };
-        let registered = faults.finish(found)?.map_err(|error| status::not_found(&error))?;
-        Ok(Response::new(v1::GetSchemaResponse { schema: Some((&**registered).into()) }))
+        let schema = faults.finish(found)?.map_err(|error| status::not_found(&error))?;
+        Ok(Response::new(v1::GetSchemaResponse { schema: Some((&**schema).into()) }))
     }
 
     async fn list_schemas(
         &self,
         request: Request<v1::ListSchemasRequest>,
-    ) -> Answer<v1::ListSchemasResponse> {
+    ) -> RpcResult<v1::ListSchemasResponse> {
         let request = request.into_inner();
         let mut faults = Faults::default();
         let name = faults.name("subject", &request.subject);
         let size = faults.take(Reason::InvalidRequest, "page_size", pages::size(request.page_size));
-        let behind = pages::behind(&request.page_token)
+        let after = pages::after(&request.page_token)
             .and_then(|entry| entry.map(|entry| version::parse(&entry)).transpose());
-        let behind = faults.take(Reason::InvalidRequest, "page_token", behind);
-        let (name, size, behind) = faults.finish(name.zip(size).zip(behind).map(flat))?;
+        let after = faults.take(Reason::InvalidRequest, "page_token", after);
+        let (name, size, after) = faults.finish(name.zip(size).zip(after).map(flatten))?;
         let catalog = self.registry.catalog();
         let subject = catalog.subject(&name).map_err(|error| status::not_found(&error))?;
         let versions = subject
             .versions
             .values()
-            .filter(|it| behind.as_ref().is_none_or(|behind| it.version > *behind));
-        let (schemas, has_more) = pages::fill(size, versions.map(|it| v1::Schema::from(&**it)));
+            .filter(|schema| after.as_ref().is_none_or(|after| schema.version > *after));
+        let (schemas, has_more) =
+            pages::fill(size, versions.map(|schema| v1::Schema::from(&**schema)));
         let last = schemas.last().filter(|_| has_more);
-        let next_page_token = last.map(|it| pages::token(&it.version)).unwrap_or_default();
+        let next_page_token = last.map(|schema| pages::token(&schema.version)).unwrap_or_default();
         Ok(Response::new(v1::ListSchemasResponse { next_page_token, schemas }))
     }
 
     async fn diff_schemas(
         &self,
         request: Request<v1::DiffSchemasRequest>,
-    ) -> Answer<v1::DiffSchemasResponse> {
+    ) -> RpcResult<v1::DiffSchemasResponse> {
         let request = request.into_inner();
         let mut faults = Faults::default();
         let old = decode::subject_version(&mut faults, "old", request.old);
@@ -276,9 +282,9 @@ impl SchemaRegistryService for Service {
         let (old, new) = faults.finish(old.zip(new))?;
         let compared = self.compile(move |registry| {
             let catalog = registry.catalog();
-            let find = |(name, selector, asked): &(_, _, String)| {
-                let found = catalog.version(name, selector, asked);
-                found.cloned().map_err(|error| status::not_found(&error))
+            let find = |(name, selector, requested): &(_, _, String)| {
+                let schema = catalog.version(name, selector, requested);
+                schema.cloned().map_err(|error| status::not_found(&error))
             };
             let (old, new) = (find(&old)?, find(&new)?);
             let subject =
@@ -295,11 +301,11 @@ impl SchemaRegistryService for Service {
     async fn validate_payload(
         &self,
         request: Request<v1::ValidatePayloadRequest>,
-    ) -> Answer<v1::ValidatePayloadResponse> {
+    ) -> RpcResult<v1::ValidatePayloadResponse> {
         use v1::validate_payload_request::Payload;
         let request = request.into_inner();
         let mut faults = Faults::default();
-        let of = decode::subject_version(&mut faults, "schema", request.schema);
+        let selected = decode::subject_version(&mut faults, "schema", request.schema);
         if request.payload.is_none() {
             faults.add(
                 Reason::InvalidRequest,
@@ -307,13 +313,13 @@ impl SchemaRegistryService for Service {
                 "is missing: give `json` or `binary_data`",
             );
         }
-        let (of, payload) = faults.finish(of.zip(request.payload))?;
+        let (selected, payload) = faults.finish(selected.zip(request.payload))?;
         let validated = self.compile(move |registry| {
             let catalog = registry.catalog();
-            let (name, selector, asked) = &of;
-            let registered = catalog.version(name, selector, asked);
-            let registered = registered.map_err(|error| status::not_found(&error))?;
-            let schema = catalog.parsed(registered);
+            let (name, selector, requested) = &selected;
+            let schema_version = catalog.version(name, selector, requested);
+            let schema_version = schema_version.map_err(|error| status::not_found(&error))?;
+            let schema = catalog.parsed(schema_version);
             let schema = schema.map_err(|error| status::refused("schema.", &error.into()))?;
             Ok::<_, Status>(match payload {
                 Payload::Json(json) => schema.validate_json_with(&json, &*catalog),
@@ -321,9 +327,9 @@ impl SchemaRegistryService for Service {
             })
         });
         let violations = validated.await??.err().unwrap_or_default();
-        let violation = |it: tidings_schema::definition::Violation| v1::PayloadViolation {
-            path: shorten(&it.path),
-            message: shorten(&it.message),
+        let violation = |violation: tidings_schema::definition::Violation| v1::PayloadViolation {
+            path: shorten(&violation.path),
+            message: shorten(&violation.message),
         };
         Ok(Response::new(v1::ValidatePayloadResponse {
             valid: violations.is_empty(),
@@ -334,7 +340,7 @@ impl SchemaRegistryService for Service {
     async fn get_subject(
         &self,
         request: Request<v1::GetSubjectRequest>,
-    ) -> Answer<v1::GetSubjectResponse> {
+    ) -> RpcResult<v1::GetSubjectResponse> {
         let mut faults = Faults::default();
         let name = faults.name("name", &request.into_inner().name);
         let name = faults.finish(name)?;
@@ -346,29 +352,30 @@ impl SchemaRegistryService for Service {
     async fn list_subjects(
         &self,
         request: Request<v1::ListSubjectsRequest>,
-    ) -> Answer<v1::ListSubjectsResponse> {
+    ) -> RpcResult<v1::ListSubjectsResponse> {
         let request = request.into_inner();
         let mut faults = Faults::default();
         let size = faults.take(Reason::InvalidRequest, "page_size", pages::size(request.page_size));
-        let behind = pages::behind(&request.page_token).and_then(|entry| {
+        let after = pages::after(&request.page_token).and_then(|entry| {
             entry.map(|entry| crate::subject::SubjectName::parse(&entry)).transpose()
         });
-        let behind = faults.take(Reason::InvalidRequest, "page_token", behind);
-        let (size, behind) = faults.finish(size.zip(behind))?;
+        let after = faults.take(Reason::InvalidRequest, "page_token", after);
+        let (size, after) = faults.finish(size.zip(after))?;
         let catalog = self.registry.catalog();
         let subjects = catalog
-            .subjects_behind(behind.as_ref())
-            .filter(|it| it.name.as_str().starts_with(&request.prefix));
-        let (subjects, has_more) = pages::fill(size, subjects.map(|it| v1::Subject::from(&**it)));
+            .subjects_after(after.as_ref())
+            .filter(|subject| subject.name.as_str().starts_with(&request.prefix));
+        let (subjects, has_more) =
+            pages::fill(size, subjects.map(|subject| v1::Subject::from(&**subject)));
         let last = subjects.last().filter(|_| has_more);
-        let next_page_token = last.map(|it| pages::token(&it.name)).unwrap_or_default();
+        let next_page_token = last.map(|subject| pages::token(&subject.name)).unwrap_or_default();
         Ok(Response::new(v1::ListSubjectsResponse { next_page_token, subjects }))
     }
 
     async fn update_subject(
         &self,
         request: Request<v1::UpdateSubjectRequest>,
-    ) -> Answer<v1::UpdateSubjectResponse> {
+    ) -> RpcResult<v1::UpdateSubjectResponse> {
         let request = request.into_inner();
         let mut faults = Faults::default();
         let subject = request.subject.unwrap_or_default();
@@ -379,11 +386,12 @@ impl SchemaRegistryService for Service {
         };
         let invalid = Reason::InvalidRequest;
         for path in paths.iter().filter(|path| !UPDATABLE.contains(&path.as_str())) {
-            let why = format!("names \"{path}\"; what can be updated is {}", UPDATABLE.join(", "));
-            faults.add(invalid, "update_mask", why);
+            let fields = UPDATABLE.join(", ");
+            let message = format!("names \"{path}\"; the fields that can be updated are {fields}");
+            faults.add(invalid, "update_mask", message);
         }
         if paths.is_empty() {
-            faults.add(invalid, "subject", "sets nothing that could be updated");
+            faults.add(invalid, "subject", "sets no field that can be updated");
         }
         let level = Level::from_proto(subject.compatibility);
         let level = faults.take(invalid, "subject.compatibility", level);
@@ -398,7 +406,7 @@ impl SchemaRegistryService for Service {
             registry.update_subject(&name, etag.as_deref(), Timestamp::now(), |settings| {
                 for path in paths {
                     match path.as_str() {
-                        // What is not said is the default.
+                        // An unspecified value is the default.
                         "compatibility" => settings.level = level.unwrap_or_default(),
                         "content_model" => settings.content_model = model.unwrap_or_default(),
                         "surface" => settings.surface = surface.unwrap_or_default(),
@@ -416,7 +424,7 @@ impl SchemaRegistryService for Service {
     async fn delete_subject(
         &self,
         request: Request<v1::DeleteSubjectRequest>,
-    ) -> Answer<v1::DeleteSubjectResponse> {
+    ) -> RpcResult<v1::DeleteSubjectResponse> {
         let request = request.into_inner();
         let mut faults = Faults::default();
         let name = faults.name("name", &request.name);
@@ -434,7 +442,7 @@ impl SchemaRegistryService for Service {
     async fn set_version_state(
         &self,
         request: Request<v1::SetVersionStateRequest>,
-    ) -> Answer<v1::SetVersionStateResponse> {
+    ) -> RpcResult<v1::SetVersionStateResponse> {
         let request = request.into_inner();
         let mut faults = Faults::default();
         let name = faults.name("subject", &request.subject);
@@ -444,37 +452,38 @@ impl SchemaRegistryService for Service {
             state.ok_or_else(|| "is missing: ACTIVE, DEPRECATED or RETIRED".into())
         });
         let state = faults.take(Reason::InvalidRequest, "state", state);
-        if !request.deprecation.is_empty() && state.is_some_and(|it| it != State::Deprecated) {
-            let why = "is for the state DEPRECATED: why, and what to move to";
-            faults.add(Reason::InvalidRequest, "deprecation", why);
+        if !request.deprecation.is_empty() && state.is_some_and(|state| state != State::Deprecated)
+        {
+            let message = "is allowed with the state DEPRECATED only";
+            faults.add(Reason::InvalidRequest, "deprecation", message);
         }
         if request.deprecation.len() > DEPRECATION_BYTES_MAX {
             let bytes = request.deprecation.len();
-            let why = format!("has {bytes} bytes, at most {DEPRECATION_BYTES_MAX} are taken");
-            faults.add(Reason::InvalidRequest, "deprecation", why);
+            let message = format!("has {bytes} bytes; the limit is {DEPRECATION_BYTES_MAX}");
+            faults.add(Reason::InvalidRequest, "deprecation", message);
         }
         let force = decode::force(&mut faults, request.force, request.force_reason);
-        let (name, version, state) = faults.finish(name.zip(version).zip(state).map(flat))?;
+        let (name, version, state) = faults.finish(name.zip(version).zip(state).map(flatten))?;
         let deprecation = request.deprecation;
-        let set = self.compile(move |registry| {
+        let changed = self.compile(move |registry| {
             let now = Timestamp::now();
             registry.set_state(&name, &version, state, &deprecation, force.as_deref(), now)
         });
-        let registered = set.await?.map_err(|error| status::write(&error))?;
-        Ok(Response::new(v1::SetVersionStateResponse { schema: Some((&*registered).into()) }))
+        let schema = changed.await?.map_err(|error| status::write(&error))?;
+        Ok(Response::new(v1::SetVersionStateResponse { schema: Some((&*schema).into()) }))
     }
 
     async fn negotiate_versions(
         &self,
         request: Request<v1::NegotiateVersionsRequest>,
-    ) -> Answer<v1::NegotiateVersionsResponse> {
+    ) -> RpcResult<v1::NegotiateVersionsResponse> {
         self.negotiate(request).await
     }
 
     async fn list_consumers(
         &self,
         request: Request<v1::ListConsumersRequest>,
-    ) -> Answer<v1::ListConsumersResponse> {
+    ) -> RpcResult<v1::ListConsumersResponse> {
         self.consumers(request).await
     }
 
@@ -483,28 +492,28 @@ impl SchemaRegistryService for Service {
     async fn watch_registry(
         &self,
         request: Request<v1::WatchRegistryRequest>,
-    ) -> Answer<Self::WatchRegistryStream> {
+    ) -> RpcResult<Self::WatchRegistryStream> {
         let after = request.into_inner().after_revision;
         let revisions = self.registry.revisions();
         let revision = *revisions.borrow();
         if after > revision {
             return Err(status::revision_lost(after, revision));
         }
-        // One answer waits: whoever reads slowly holds no more than that.
+        // The channel holds one response: a slow reader buffers no more.
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(watch_from(self.registry.clone(), after, sender, self.draining.clone()));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }
 
-/// Longest deprecation notice, in bytes.
+/// The longest deprecation notice, in bytes.
 const DEPRECATION_BYTES_MAX: usize = 4096;
 
-/// What `UpdateSubject` can change.
+/// The fields that `UpdateSubject` can change.
 const UPDATABLE: [&str; 6] =
     ["compatibility", "content_model", "surface", "owner", "description", "labels"];
 
-/// Without a mask: the fields that are set.
+/// Returns the fields that are set, which are updated if there is no mask.
 fn set_fields(subject: &v1::Subject) -> Vec<String> {
     let set = [
         subject.compatibility != 0,
@@ -525,40 +534,41 @@ impl Service {
         report_bytes_max: usize,
     ) -> v1::RegisterSchemaResponse {
         let mut refusal_reason = Reason::Unspecified;
-        let (outcome, registered) = match planned.decision {
-            Decision::Register(it) => (v1::Outcome::Registered, Some(it)),
-            Decision::Already(it) => (v1::Outcome::AlreadyRegistered, Some(it)),
+        let (outcome, version) = match planned.decision {
+            Decision::Register(version) => (v1::Outcome::Registered, Some(version)),
+            Decision::AlreadyRegistered(version) => (v1::Outcome::AlreadyRegistered, Some(version)),
             Decision::Refused(refusal) => {
                 refusal_reason = Reason::from(&refusal);
                 (v1::Outcome::Unspecified, None)
             }
         };
         let catalog = self.registry.catalog();
-        let newest = registered.as_ref().and_then(|it| catalog.subject(&it.subject).ok()?.newest());
+        let newest =
+            version.as_ref().and_then(|version| catalog.subject(&version.subject).ok()?.newest());
         v1::RegisterSchemaResponse {
-            is_latest: registered
+            is_latest: version
                 .as_ref()
                 .zip(newest)
-                .is_some_and(|(it, newest)| it.id == newest.id),
-            schema: registered.map(|it| schema(&it)),
+                .is_some_and(|(version, newest)| version.id == newest.id),
+            schema: version.map(|version| schema(&version)),
             outcome: outcome.into(),
             report: Some(fit(planned.impact.into(), report_bytes_max)),
             refusal_reason: refusal_reason.into(),
         }
     }
 
-    /// What a plan found is an answer; what cannot be planned at all is an error.
+    /// Returns a response if all drafts were compared, and an error if some draft could not be.
     fn applied(&self, applied: Applied) -> Result<v1::ApplySchemasResponse, Status> {
         let (acceptable, revision) = (applied.is_acceptable(), applied.revision);
         let share = REPORTS_BYTES_MAX / applied.planned.len().max(1);
         let mut results = Vec::with_capacity(applied.planned.len());
         let mut refusals = Vec::new();
-        for (at, mut planned) in applied.planned.into_iter().enumerate() {
+        for (index, mut planned) in applied.planned.into_iter().enumerate() {
             if let Decision::Refused(refusal) = &planned.decision {
                 match refusal.impact() {
                     Some(impact) => planned.impact = impact.clone(),
                     None => {
-                        refusals.push((at, refusal.clone()));
+                        refusals.push((index, refusal.clone()));
                         continue;
                     }
                 }
@@ -572,7 +582,7 @@ impl Service {
     }
 }
 
-/// Sends changes behind a revision, until nobody listens or the server stops.
+/// Sends changes after a revision, until the client closes the stream or the server stops.
 async fn watch_from(
     registry: Registry,
     mut after: u64,
@@ -591,7 +601,7 @@ async fn watch_from(
                 Ok(Ok(changes)) if !changes.is_empty() => changes,
                 Ok(Ok(_)) => break,
                 Ok(Err(error)) => {
-                    // Whoever is gone does not mind.
+                    // Sending fails if the client has closed the stream.
                     let _ = sender.send(Err(status::damaged(&error))).await;
                     return;
                 }
@@ -609,7 +619,7 @@ async fn watch_from(
             }
         }
         tokio::select! {
-            moved = revisions.changed() => if moved.is_err() { return },
+            changed = revisions.changed() => if changed.is_err() { return },
             () = sender.closed() => return,
             () = drained(&mut draining) => {
                 let _ = sender.try_send(Err(status::draining()));
@@ -621,11 +631,12 @@ async fn watch_from(
 
 async fn drained(draining: &mut watch::Receiver<bool>) {
     if draining.wait_for(|draining| *draining).await.is_err() {
-        // Nobody will say so any more: the server goes on until it is gone.
+        // The sender was dropped, so no drain will be announced: the server runs until the process
+        // ends.
         std::future::pending::<()>().await;
     }
 }
 
-fn flat<A, B, C>(((a, b), c): ((A, B), C)) -> (A, B, C) {
+fn flatten<A, B, C>(((a, b), c): ((A, B), C)) -> (A, B, C) {
     (a, b, c)
 }

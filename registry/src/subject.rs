@@ -1,19 +1,16 @@
-//! Subjects: named lines of versions.
+//! Subjects: names under which versions of a schema are registered.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use jiff::Timestamp;
 use semver::Version;
 
-use crate::{
-    negotiation,
-    schema::{SchemaVersion, State},
-};
+use crate::schema::{SchemaVersion, State};
 use tidings_schema::level::Level;
 use tidings_schema::{
     finding::{ContentModel, Options, Surface},
     schema::Format,
-    version::{Line, Selector},
+    version::Line,
 };
 
 /// Longest name, in characters.
@@ -27,15 +24,15 @@ const LABELS_MAX: usize = 64;
 /// Longest name or value of a label, in bytes.
 const LABEL_BYTES_MAX: usize = 256;
 
-/// The name of a subject; for events, the event type.
+/// The name of a subject. For events it is the event type.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubjectName(Arc<str>);
 
 impl SubjectName {
-    /// 1 to 255 printable characters, no spaces.
+    /// Parses a name: 1 to 255 printable characters, no spaces.
     ///
     /// # Errors
-    /// In words.
+    /// Returns the fault as text if the name is empty or [`check_name`] fails.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("a subject needs a name, such as com.example.order.placed".into());
@@ -44,33 +41,41 @@ impl SubjectName {
         Ok(Self(text.into()))
     }
 
-    /// As text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// What names are held to: at most [`NAME_CHARS_MAX`] characters, printable ones without spaces.
+/// Checks a name: at most [`NAME_CHARS_MAX`] characters, all printable, no spaces.
 ///
 /// # Errors
-/// In words.
+/// Returns the fault as text.
 pub fn check_name(text: &str) -> Result<(), String> {
     let chars = text.chars().count();
     if chars > NAME_CHARS_MAX {
-        return Err(format!("has {chars} characters, at most {NAME_CHARS_MAX} are taken"));
+        return Err(format!("has {chars} characters; the limit is {NAME_CHARS_MAX}"));
     }
-    match text.chars().find(|c| c.is_control() || c.is_whitespace() || invisible(*c)) {
-        Some(bad) => Err(format!(
-            "has the character {}: only printable ones without spaces are taken",
-            bad.escape_unicode()
+    match text.chars().find(|c| c.is_control() || c.is_whitespace() || is_invisible(*c)) {
+        Some(c) => Err(format!(
+            "has the character {}: only printable characters are allowed, no spaces",
+            c.escape_unicode()
         )),
         None => Ok(()),
     }
 }
 
-/// Characters that show nothing, or turn what is shown around.
-fn invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+/// Returns whether a character is not shown, or reverses the direction of text.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+    )
 }
 
 impl fmt::Display for SubjectName {
@@ -79,60 +84,59 @@ impl fmt::Display for SubjectName {
     }
 }
 
-/// What its owner decided.
+/// The settings of a subject, which its owner decides.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
-    /// What new versions are held to.
+    /// The compatibility level that new versions are checked against.
     pub level: Level,
-    /// How undeclared properties of an open JSON object are seen.
+    /// How comparisons treat undeclared properties of an open JSON object.
     pub content_model: ContentModel,
-    /// Which encodings of a Protobuf message count.
+    /// The encodings of a Protobuf message that comparisons consider.
     pub surface: Surface,
-    /// Whom to ask.
+    /// The person or team to contact.
     pub owner: String,
-    /// What it is for.
+    /// The purpose of the subject.
     pub description: String,
-    /// For tools.
+    /// Labels for tools.
     pub labels: BTreeMap<String, String>,
 }
 
 impl Settings {
-    /// What comparisons are told.
+    /// Returns the options of comparisons.
     pub fn options(&self) -> Options {
         Options { content_model: self.content_model, surface: self.surface }
     }
 
-    /// Everything that is out of bounds: the field and why.
+    /// Returns each field that exceeds its limit, with the reason.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
-        let mut bound = |field: &str, length: usize, limit: usize| {
+        let mut check = |field: &str, length: usize, limit: usize| {
             if length > limit {
-                faults
-                    .push((field.into(), format!("has {length} bytes, at most {limit} are taken")));
+                faults.push((field.into(), format!("has {length} bytes; the limit is {limit}")));
             }
         };
-        bound("owner", self.owner.len(), OWNER_BYTES_MAX);
-        bound("description", self.description.len(), DESCRIPTION_BYTES_MAX);
+        check("owner", self.owner.len(), OWNER_BYTES_MAX);
+        check("description", self.description.len(), DESCRIPTION_BYTES_MAX);
         faults.extend(label_faults(&self.labels));
         faults
     }
 }
 
-/// What is out of bounds in labels: the field and why.
+/// Returns the labels that exceed a limit, with the reason.
 pub fn label_faults(labels: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let mut faults = Vec::new();
     if labels.len() > LABELS_MAX {
-        let message = format!("has {} entries, at most {LABELS_MAX} are taken", labels.len());
+        let message = format!("has {} entries; the limit is {LABELS_MAX}", labels.len());
         faults.push(("labels".into(), message));
     }
     for (name, value) in labels {
         let bytes = name.len().max(value.len());
         if bytes > LABEL_BYTES_MAX || name.is_empty() {
-            let short: String = name.chars().take(40).collect();
+            let shortened: String = name.chars().take(40).collect();
             faults.push((
-                format!("labels[\"{short}\"]"),
+                format!("labels[\"{shortened}\"]"),
                 format!(
-                    "a label has a name, and at most {LABEL_BYTES_MAX} bytes in it and in its value"
+                    "needs a name, and at most {LABEL_BYTES_MAX} bytes in the name and in the value"
                 ),
             ));
         }
@@ -143,58 +147,52 @@ pub fn label_faults(labels: &BTreeMap<String, String>) -> Vec<(String, String)> 
 /// A subject with its versions.
 #[derive(Debug, Clone)]
 pub struct Subject {
-    /// Its name.
+    /// The name.
     pub name: SubjectName,
-    /// The format of all its versions.
+    /// The format of all versions.
     pub format: Format,
-    /// What its owner decided.
+    /// The settings, which the owner decides.
     pub settings: Settings,
-    /// When it was made.
+    /// When the subject was created.
     pub created: Timestamp,
-    /// The revision of the registry at its last change: its etag.
+    /// The revision of the registry at the last change of the subject: its etag.
     pub revision: u64,
-    /// It was deleted. What is left says which versions and ids are used up.
+    /// Whether the subject was deleted. The remaining fields keep used versions and ids from being
+    /// assigned again.
     pub deleted: bool,
-    /// Ids up to here belong to what was deleted.
+    /// Ids up to this one belong to deleted versions.
     pub ids_before: u32,
-    /// The highest major version that was deleted.
+    /// The highest major version among deleted versions.
     pub major_before: Option<u64>,
-    /// What is registered, by version.
+    /// The registered versions.
     pub versions: BTreeMap<Version, Arc<SchemaVersion>>,
-    /// Versions that are registered and were set aside, with their ids: nothing can be compared with them.
+    /// Registered versions whose rows are quarantined, with their ids. They cannot be compared.
     pub unreadable: BTreeMap<Version, u32>,
 }
 
 impl Subject {
-    /// Changes with every change of it or of its versions.
+    /// Returns the etag, which changes with every change of the subject or of its versions.
     pub fn etag(&self) -> String {
         self.revision.to_string()
     }
 
-    /// The highest active release; where there is none, the highest deprecated one, then a pre-release.
+    /// Returns the newest usable version: the highest active release, else the highest deprecated
+    /// release, else the highest pre-release.
     pub fn newest(&self) -> Option<&Arc<SchemaVersion>> {
-        let usable = || self.versions.values().rev().filter(|it| it.state != State::Retired);
-        let released = || usable().filter(|it| it.version.pre.is_empty());
-        (released().find(|it| it.state == State::Active))
+        let usable =
+            || self.versions.values().rev().filter(|schema| schema.state != State::Retired);
+        let released = || usable().filter(|schema| schema.version.pre.is_empty());
+        (released().find(|schema| schema.state == State::Active))
             .or_else(|| released().next())
             .or_else(|| usable().next())
     }
 
-    /// What somebody asks for. A version given exactly is meant, also where it is retired.
-    pub fn select(&self, selector: &Selector) -> Option<&Arc<SchemaVersion>> {
-        match selector {
-            Selector::Newest => self.newest(),
-            Selector::Exactly(version) => self.versions.get(version),
-            Selector::Best(requirement) => negotiation::best(self.versions.values(), requirement),
-        }
-    }
-
-    /// The releases of a line, the oldest first.
+    /// Returns the releases of a line, the oldest first.
     pub fn line(&self, line: Line) -> impl DoubleEndedIterator<Item = &Arc<SchemaVersion>> {
-        let belongs = move |it: &&Arc<SchemaVersion>| {
-            Line::of(&it.version) == line && it.version.pre.is_empty()
+        let is_release_of_line = move |schema: &&Arc<SchemaVersion>| {
+            Line::of(&schema.version) == line && schema.version.pre.is_empty()
         };
-        self.versions.values().filter(belongs)
+        self.versions.values().filter(is_release_of_line)
     }
 }
 

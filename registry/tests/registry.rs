@@ -1,16 +1,17 @@
-//! The registry itself: what it keeps, what it refuses to start with, and its program.
+//! Tests of the registry and of its program: what it stores, what it refuses to open, and what it
+//! serves.
 
-#[path = "registry/aside.rs"]
-mod aside;
 #[path = "registry/consumers.rs"]
 mod consumers;
+#[path = "registry/durable_mark.rs"]
+mod durable_mark;
 #[path = "registry/imports.rs"]
 mod imports;
+#[path = "registry/quarantined.rs"]
+mod quarantined;
 #[path = "registry/rules.rs"]
 mod rules;
 #[path = "registry/standalone.rs"]
 mod standalone;
 #[path = "registry/verify.rs"]
 mod verify;
-#[path = "registry/witness.rs"]
-mod witness;

@@ -1,5 +1,5 @@
-//! Readers with a name: what they understand is said in the registry for as long as a stream of theirs is open, so that
-//! a change that would leave them behind is refused there.
+//! Named readers: their requirements are recorded in the registry while one of their streams is
+//! open, so that the registry can reject a change that would break them.
 
 use std::{
     collections::HashMap,
@@ -15,59 +15,81 @@ use tidings_registry::{
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::negotiation::Answer;
+use super::negotiation::NegotiatedSchema;
 
-/// How often it is said again: twice as often as the registry forgets it.
-const INTERVAL: Duration = Duration::from_secs(55);
-/// How soon it is said again where the registry did not take it.
-const RETRY: Duration = Duration::from_secs(5);
-/// How long the registry has for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Interval of renewals: half of the time after which the registry forgets a consumer.
+const RENEW_INTERVAL: Duration = Duration::from_secs(55);
+/// Delay after which a failed record is retried.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// Longest time to wait for the reply of the registry.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A consumer and what it understands: subjects and requirements.
-type Needs = (String, Vec<(String, String)>);
+/// The name of a consumer, and its requirements by subject.
+type ConsumerRequirements = (String, Vec<(String, String)>);
 
-/// Who reads now.
+/// The consumers that are announced.
 #[derive(Default)]
-pub(super) struct Consumers(Mutex<HashMap<Needs, Weak<Announced>>>);
+pub(super) struct Consumers(Mutex<HashMap<ConsumerRequirements, Weak<Announcement>>>);
 
-/// What a consumer needs is said for as long as one of its streams has this.
-pub(super) struct Announced(#[expect(dead_code, reason = "says so when it is dropped")] DropGuard);
+/// Keeps the requirements of a consumer recorded while one of its streams holds it.
+pub(super) struct Announcement(
+    #[expect(dead_code, reason = "ends the announcement when it is dropped")] DropGuard,
+);
 
 impl Consumers {
-    /// A stream begins. At most 100 types of it are said, those that are named exactly first.
-    pub fn begin(&self, name: String, answers: &[Answer], client: Client) -> Arc<Announced> {
-        let need =
-            |answer: &Answer| (answer.event_type.to_string(), answer.requirement.to_string());
-        let needs = (name, answers.iter().take(ACCEPTED_MAX).map(need).collect());
+    /// Announces the consumer of a new stream. At most 100 types are announced, those named exactly
+    /// first.
+    pub fn announce(
+        &self,
+        name: String,
+        schemas: &[NegotiatedSchema],
+        client: Client,
+    ) -> Arc<Announcement> {
+        let requirement = |schema: &NegotiatedSchema| {
+            (schema.event_type.to_string(), schema.requirement.to_string())
+        };
+        let requirements = (name, schemas.iter().take(ACCEPTED_MAX).map(requirement).collect());
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, announced| announced.strong_count() > 0);
-        if let Some(announced) = known.get(&needs).and_then(Weak::upgrade) {
-            return announced;
+        known.retain(|_, announcement| announcement.strong_count() > 0);
+        if let Some(announcement) = known.get(&requirements).and_then(Weak::upgrade) {
+            return announcement;
         }
         let ended = CancellationToken::new();
-        let announced = Arc::new(Announced(ended.clone().drop_guard()));
-        known.insert(needs.clone(), Arc::downgrade(&announced));
-        tokio::spawn(announce(needs, client, ended));
-        announced
+        let announcement = Arc::new(Announcement(ended.clone().drop_guard()));
+        known.insert(requirements.clone(), Arc::downgrade(&announcement));
+        tokio::spawn(keep_announced(requirements, client, ended));
+        announcement
     }
 }
 
-/// Says what a consumer needs, again and again until its last stream has ended, and then that.
-async fn announce(needs: Needs, mut client: Client, ended: CancellationToken) {
+/// Records the requirements of a consumer repeatedly until its last stream has ended, and then
+/// records the end.
+async fn keep_announced(
+    requirements: ConsumerRequirements,
+    mut client: Client,
+    ended: CancellationToken,
+) {
     while !ended.is_cancelled() {
-        let wait = if say(&mut client, &needs, false).await { INTERVAL } else { RETRY };
+        let delay = if record(&mut client, &requirements, false).await {
+            RENEW_INTERVAL
+        } else {
+            RETRY_INTERVAL
+        };
         tokio::select! {
             () = ended.cancelled() => {}
-            () = sleep(wait) => {}
+            () = sleep(delay) => {}
         }
     }
-    say(&mut client, &needs, true).await;
+    record(&mut client, &requirements, true).await;
 }
 
-/// Whether the registry took it.
-async fn say(client: &mut Client, (name, needs): &Needs, ended: bool) -> bool {
-    let requirements = needs.iter().map(|(subject, requirement)| VersionRequirement {
+/// Whether the registry recorded the requirements.
+async fn record(
+    client: &mut Client,
+    (name, requirements): &ConsumerRequirements,
+    ended: bool,
+) -> bool {
+    let requirements = requirements.iter().map(|(subject, requirement)| VersionRequirement {
         subject: subject.clone(),
         requirement: requirement.clone(),
     });
@@ -78,7 +100,7 @@ async fn say(client: &mut Client, (name, needs): &Needs, ended: bool) -> bool {
         origin: ConsumerOrigin::Stream.into(),
         ended,
     };
-    match timeout(PATIENCE, client.negotiate_versions(request)).await {
+    match timeout(REPLY_TIMEOUT, client.negotiate_versions(request)).await {
         Ok(Ok(_)) => true,
         Ok(Err(status)) => {
             tracing::warn!(
@@ -89,7 +111,7 @@ async fn say(client: &mut Client, (name, needs): &Needs, ended: bool) -> bool {
             false
         }
         Err(_) => {
-            tracing::warn!(consumer = name, "not recorded in the registry: it does not answer");
+            tracing::warn!(consumer = name, "not recorded in the registry: no reply in time");
             false
         }
     }

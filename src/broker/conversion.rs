@@ -1,5 +1,5 @@
-//! Payloads from the version that wrote them to the one that a reader wants. What was converted is kept for all readers
-//! that want the same.
+//! Conversion of payloads from the version of the writer to the version of a reader. Converted
+//! events are cached for other readers of the same version.
 
 use std::{mem, sync::Arc};
 
@@ -9,97 +9,100 @@ use tidings_registry::schema::SchemaVersion;
 use tidings_schema::{converter::Converter, definition::Violation, schema::Schema};
 
 use crate::model::{
-    encoded::{Payload, any, tag, with_fields},
+    encoded::{Payload, encode_any, tag, with_fields},
     event::Recorded,
     numbers::Position,
 };
 
-/// Bytes of converted events that are kept: what a handful of readers at the tail want at the same time.
-const KEPT_BYTES_MAX: u64 = 32 << 20;
-/// Bytes that an entry costs beside its event.
+/// Most bytes of cached events: as much as a handful of readers at the tail read at the same time.
+const CACHED_BYTES_MAX: u64 = 32 << 20;
+/// Bytes of a cache entry in addition to its event.
 const ENTRY_BYTES: u64 = 96;
-/// Faults of a conversion that are told.
+/// Most violations in an error message.
 const VIOLATIONS_MAX: usize = 3;
 
-/// What an event may grow by where its payload does not: the version, the tags and lengths of two fields.
+/// Bytes by which an event may grow although its payload does not: the version, and the tags and
+/// lengths of two fields.
 const GROWTH_BYTES: usize = 48;
 
-/// Two versions of a subject.
-pub(super) struct Pair {
+/// A pair of versions of a subject, with their converter.
+pub(super) struct VersionPair {
     writer: Arc<SchemaVersion>,
     reader: Arc<SchemaVersion>,
-    /// Of the reader, in words.
+    /// The version of the reader, as text.
     version: String,
     converter: Converter,
 }
 
-/// Room that the conversions of one stream share.
+/// Buffers that the conversions of one stream share.
 #[derive(Default)]
-pub(super) struct Room {
-    /// A payload on its way.
+pub(super) struct Buffers {
+    /// The payload being converted.
     payload: Vec<u8>,
-    /// Events of a batch, one behind the other: one allocation for all of them.
+    /// The events of a batch in sequence: one allocation for all of them.
     events: BytesMut,
 }
 
-impl Room {
-    /// Makes room for a batch of events.
+impl Buffers {
+    /// Reserves capacity for a batch of events.
     pub fn reserve(&mut self, events: usize, bytes: usize) {
         self.events.reserve(bytes + events * GROWTH_BYTES);
     }
 }
 
-/// What became of an event: None where its bytes stay.
+/// The converted event. None: its bytes do not change.
 type Converted = Option<Bytes>;
 
-/// Converted events, by where they are recorded and which schema they are in.
-pub(super) struct Conversions(Cache<(Position, u32), Converted, Bytewise>);
+/// Converted events by position and schema id of the reader.
+pub(super) struct ConversionCache(Cache<(Position, u32), Converted, ByteWeighter>);
 
 #[derive(Clone)]
-struct Bytewise;
+struct ByteWeighter;
 
-impl Weighter<(Position, u32), Converted> for Bytewise {
+impl Weighter<(Position, u32), Converted> for ByteWeighter {
     fn weight(&self, _: &(Position, u32), converted: &Converted) -> u64 {
         ENTRY_BYTES + converted.as_ref().map_or(0, |event| event.len() as u64)
     }
 }
 
-impl Conversions {
+impl ConversionCache {
     pub fn new() -> Self {
-        // About a KiB an event.
-        let estimate = usize::try_from(KEPT_BYTES_MAX >> 10).unwrap_or(usize::MAX);
-        Self(Cache::with_weighter(estimate, KEPT_BYTES_MAX, Bytewise))
+        // Assumes a KiB per event.
+        let estimate = usize::try_from(CACHED_BYTES_MAX >> 10).unwrap_or(usize::MAX);
+        Self(Cache::with_weighter(estimate, CACHED_BYTES_MAX, ByteWeighter))
     }
 
-    /// The event in the reader's version. None: as it is.
+    /// The event in the version of the reader. None: its bytes do not change.
     ///
     /// # Errors
-    /// In words, why its payload cannot be given so.
+    /// Returns why the payload cannot be converted.
     pub fn convert(
         &self,
-        pair: &Pair,
+        pair: &VersionPair,
         recorded: &Recorded,
-        room: &mut Room,
+        buffers: &mut Buffers,
     ) -> Result<Converted, String> {
-        // Copying without some fields costs no more than keeping the copy.
-        if pair.has_short_way() {
-            return pair.convert(recorded, room);
+        // A projection costs no more than a copy into the cache.
+        if pair.has_projection() {
+            return pair.convert(recorded, buffers);
         }
         let key = (recorded.position, pair.reader_id());
-        if let Some(known) = self.0.get(&key) {
-            return Ok(known);
+        if let Some(cached) = self.0.get(&key) {
+            return Ok(cached);
         }
-        // In a piece of its own: what is kept is not to keep its neighbours.
-        let mut alone = Room { payload: mem::take(&mut room.payload), events: BytesMut::new() };
-        let converted = pair.convert(recorded, &mut alone);
-        room.payload = alone.payload;
+        // A separate allocation, so that the cached event does not keep other events of the batch
+        // in memory.
+        let mut own_buffers =
+            Buffers { payload: mem::take(&mut buffers.payload), events: BytesMut::new() };
+        let converted = pair.convert(recorded, &mut own_buffers);
+        buffers.payload = own_buffers.payload;
         let converted = converted?;
         self.0.insert(key, converted.clone());
         Ok(converted)
     }
 }
 
-impl Pair {
+impl VersionPair {
     pub fn new(
         writer: (&Arc<SchemaVersion>, Arc<Schema>),
         reader: (&Arc<SchemaVersion>, Arc<Schema>),
@@ -112,50 +115,52 @@ impl Pair {
         }
     }
 
-    /// Of the schema that comes out.
+    /// The id of the reader's schema.
     pub fn reader_id(&self) -> u32 {
         self.reader.id
     }
 
-    /// Whether payloads are copied without some fields, where they are not built anew.
-    pub fn has_short_way(&self) -> bool {
-        self.converter.has_short_way()
+    /// Whether conversion only copies the payload without some fields, instead of building a new
+    /// one.
+    pub fn has_projection(&self) -> bool {
+        self.converter.has_projection()
     }
 
-    fn convert(&self, recorded: &Recorded, room: &mut Room) -> Result<Converted, String> {
+    fn convert(&self, recorded: &Recorded, buffers: &mut Buffers) -> Result<Converted, String> {
         let payload = recorded.encoded().payload();
         let bytes = match payload {
             Some(Payload::Binary(bytes)) => bytes,
             Some(Payload::Text(text)) => text.as_bytes(),
             Some(Payload::Any { value, .. }) => value,
-            None => return Err(self.refused("it has no payload")),
+            None => return Err(self.error("it has no payload")),
         };
-        room.payload.clear();
-        let changed = self.converter.convert(bytes, &mut room.payload).map_err(|violations| {
-            let sentences: Vec<String> =
-                violations.iter().take(VIOLATIONS_MAX).map(sentence).collect();
-            self.refused(&sentences.join("; "))
-        })?;
+        buffers.payload.clear();
+        let changed =
+            self.converter.convert(bytes, &mut buffers.payload).map_err(|violations| {
+                let sentences: Vec<String> =
+                    violations.iter().take(VIOLATIONS_MAX).map(sentence).collect();
+                self.error(&sentences.join("; "))
+            })?;
         if !changed {
             return Ok(None);
         }
         let wrapped;
         let (field, bytes) = match payload {
-            Some(Payload::Text(_)) => (tag::TEXT_DATA, &room.payload),
+            Some(Payload::Text(_)) => (tag::TEXT_DATA, &buffers.payload),
             Some(Payload::Any { type_url, .. }) => {
-                wrapped = any(type_url, &room.payload);
+                wrapped = encode_any(type_url, &buffers.payload);
                 (tag::PROTO_DATA, &wrapped)
             }
-            Some(Payload::Binary(_)) | None => (tag::BINARY_DATA, &room.payload),
+            Some(Payload::Binary(_)) | None => (tag::BINARY_DATA, &buffers.payload),
         };
         let fields = [(field, bytes.as_slice()), (tag::SCHEMAVERSION, self.version.as_bytes())];
-        with_fields(&recorded.event, &fields, &mut room.events);
-        Ok(Some(room.events.split().freeze()))
+        with_fields(&recorded.event, &fields, &mut buffers.events);
+        Ok(Some(buffers.events.split().freeze()))
     }
 
-    fn refused(&self, why: &str) -> String {
+    fn error(&self, reason: &str) -> String {
         let SchemaVersion { subject, version, .. } = &*self.writer;
-        format!("written in {subject} {version}, not to be given in {}: {why}", self.version)
+        format!("written in {subject} {version}; cannot be converted to {}: {reason}", self.version)
     }
 }
 

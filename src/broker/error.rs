@@ -1,6 +1,7 @@
-//! What can go wrong in the domain. Leaves carry what happened; an operation's error is made of them.
+//! Errors of the domain. Leaf types describe what happened; each operation has an enum of them.
 
-use super::{negotiation::Mismatch, start::Cause};
+use std::sync::Arc;
+
 use crate::{
     journal::CommitError,
     model::{
@@ -8,98 +9,99 @@ use crate::{
         cursor::Cursor,
         event::Refusal,
         fault::Faults,
+        name::TopicName,
         numbers::{Offset, Position},
     },
-    store::{ReadError, StorageError},
+    store::{ReadError, StorageError, meta::Hole},
 };
 
-/// There is no topic of that name.
+/// The topic does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("topic {topic:?} does not exist{}", hint(.nearest.as_deref()))]
+#[error("topic {topic:?} does not exist{}", hint(.suggestion.as_deref()))]
 pub struct TopicNotFound {
-    /// What was asked for.
+    /// The requested name.
     pub topic: String,
-    /// What may have been meant.
-    pub nearest: Option<String>,
+    /// A similar name.
+    pub suggestion: Option<String>,
 }
 
-fn hint(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |nearest| format!("; did you mean {nearest:?}?"))
+fn hint(suggestion: Option<&str>) -> String {
+    suggestion.map_or_else(String::new, |suggestion| format!("; did you mean {suggestion:?}?"))
 }
 
 /// The server is about to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the server is draining: try another one, or again in a moment")]
+#[error("the server is draining: retry, or connect to another server")]
 pub struct Draining;
 
-/// The registry has to be asked, and cannot be.
+/// The registry is needed, but unavailable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct RegistryAway(pub String);
+pub struct RegistryUnavailable(pub String);
 
-/// A type that a reader cannot be given as it asks.
+/// A type that cannot be delivered in a version that the reader requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unsatisfied {
+pub struct UnsatisfiedRequirement {
     /// The type.
     pub event_type: String,
-    /// What was asked for.
+    /// The requirement of the reader.
     pub requirement: String,
-    /// The type is registered, in other versions.
+    /// Whether the type has registered versions.
     pub has_schema: bool,
-    /// What could be asked for.
+    /// Requirements that registered versions satisfy.
     pub alternatives: Vec<String>,
 }
 
-impl Unsatisfied {
-    /// What is wrong and what to do.
+impl UnsatisfiedRequirement {
+    /// The problem and its remedy.
     pub fn sentence(&self) -> String {
         let Self { event_type, requirement, .. } = self;
         match (self.has_schema, self.alternatives.as_slice()) {
             (false, _) => format!("{event_type} has no registered schema"),
             (true, []) => format!("no version of {event_type} can be delivered: all are retired"),
-            (true, some) => format!(
+            (true, alternatives) => format!(
                 "no version of {event_type} satisfies {requirement}; {} would be satisfied",
-                some.join(", ")
+                alternatives.join(", ")
             ),
         }
     }
 }
 
-fn unsatisfied(all: &[Unsatisfied]) -> String {
-    let sentences: Vec<_> = all.iter().take(3).map(Unsatisfied::sentence).collect();
+fn unsatisfied(all: &[UnsatisfiedRequirement]) -> String {
+    let sentences: Vec<_> = all.iter().take(3).map(UnsatisfiedRequirement::sentence).collect();
     match all.len() - sentences.len() {
         0 => sentences.join("; "),
         more => format!("{} (and {more} more)", sentences.join("; ")),
     }
 }
 
-/// Why nothing was published.
+/// Why a batch was not published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The request's own fault.
+    /// The request is malformed.
     #[error(transparent)]
     Invalid(#[from] Faults),
-    /// Nowhere to publish to.
+    /// The topic does not exist.
     #[error(transparent)]
     TopicNotFound(#[from] TopicNotFound),
-    /// Identities that are taken by other contents.
+    /// Events with an identity that a recorded event with other content has.
     #[error("{} of the events have an id that another event of the same source has in the topic", .0.len())]
     IdConflict(Vec<IdConflict>),
-    /// Events that the topic does not take.
+    /// Events that the topic does not accept.
     #[error("{}", refusals(.0))]
     Refused(Vec<(usize, Refusal)>),
     /// Conditions that do not hold.
     #[error("{}", conditions(.failed))]
     Conditions {
-        /// Of this topic.
+        /// The topic.
         topic: String,
-        /// All of them.
+        /// All conditions that do not hold.
         failed: Vec<FailedCondition>,
     },
-    /// Stored data that the decision needs is damaged.
+    /// Stored data that the decision depends on is damaged.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),
-    /// It was not or not certainly committed.
+    /// The commit failed, or its result is unknown.
     #[error(transparent)]
     Commit(CommitError),
     /// The server is about to stop.
@@ -113,7 +115,7 @@ fn refusals(refused: &[(usize, Refusal)]) -> String {
             format!("events[{index}]: {refusal} (and {} more)", rest.len())
         }
         [(index, refusal), ..] => format!("events[{index}]: {refusal}"),
-        [] => "events are refused".into(),
+        [] => "events are rejected".into(),
     }
 }
 
@@ -123,7 +125,7 @@ fn conditions(failed: &[FailedCondition]) -> String {
 }
 
 impl FailedCondition {
-    /// What was expected, and what is.
+    /// The expected and the actual value.
     pub fn sentence(&self) -> String {
         match self {
             Self::KeyVersion { key, expected, actual } => {
@@ -136,30 +138,30 @@ impl FailedCondition {
     }
 }
 
-/// Why a topic could not be made, changed or removed.
+/// Why a topic was not created, updated, trimmed or deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
-    /// The request's own fault.
+    /// The request is malformed.
     #[error(transparent)]
     Invalid(#[from] Faults),
-    /// There is none of that name.
+    /// The topic does not exist.
     #[error(transparent)]
     NotFound(#[from] TopicNotFound),
-    /// There is one of that name.
-    #[error("topic {0:?} exists already")]
+    /// A topic of that name exists.
+    #[error("topic {0:?} already exists")]
     Exists(String),
-    /// It was changed in the meantime.
-    #[error("topic {topic:?} was changed in the meantime: its etag is {actual:?} now")]
+    /// The topic was changed concurrently.
+    #[error("topic {topic:?} was changed concurrently: its etag is now {actual:?}")]
     EtagMismatch {
         /// Its name.
         topic: String,
         /// Its etag.
         actual: String,
     },
-    /// Where to trim cannot be had.
+    /// The position to trim at cannot be resolved.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// It was not or not certainly committed.
+    /// The commit failed, or its result is unknown.
     #[error(transparent)]
     Commit(CommitError),
     /// The server is about to stop.
@@ -167,45 +169,72 @@ pub enum TopicError {
     Draining(#[from] Draining),
 }
 
-/// Why a read cannot begin where it was asked to.
+/// Why events are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossCause {
+    /// They were trimmed.
+    Trim,
+    /// Their topic was deleted and created again. The offsets are those of the deleted topic.
+    Deletion,
+    /// The positions are in a hole that an unclean stop left.
+    Hole(Hole),
+}
+
+/// An event that cannot be delivered in a required version, which ends the stream.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the event at offset {offset} of topic {topic:?} cannot be delivered as requested: {reason}", topic = topic.as_str())]
+pub struct VersionMismatch {
+    /// The topic of the event.
+    pub topic: Arc<TopicName>,
+    /// Its offset.
+    pub offset: Offset,
+    /// Its position, after which a reader can resume.
+    pub position: Position,
+    /// Its type.
+    pub event_type: String,
+    /// The reason.
+    pub reason: String,
+}
+
+/// Why a read cannot start at the requested position.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The request's own fault.
+    /// The request is malformed.
     #[error(transparent)]
     Invalid(#[from] Faults),
     /// A named topic does not exist.
     #[error(transparent)]
     TopicNotFound(#[from] TopicNotFound),
-    /// Retention or a trim removed it.
+    /// Retention, a trim or a deletion removed the position.
     #[error("{}; start at the earliest cursor, or with on_lost EARLIEST", lost(.topic, .first, .cause))]
     PositionLost {
-        /// In this topic.
+        /// The topic.
         topic: String,
-        /// The first offset that is retained.
+        /// The first retained offset.
         first: Offset,
-        /// What removed it.
-        cause: Cause,
-        /// Everything that is retained comes behind it.
+        /// The cause of the loss.
+        cause: LossCause,
+        /// The cursor before everything that is retained.
         earliest: Cursor,
-        /// Everything comes before it.
+        /// The cursor after everything.
         latest: Cursor,
     },
-    /// Nothing has been recorded there yet.
+    /// The position is beyond the end of the log.
     #[error("the position is beyond the end: {detail}")]
     PositionInFuture {
-        /// What the end is.
+        /// The position, and the end of the log.
         detail: String,
-        /// Everything that is retained comes behind it.
+        /// The cursor before everything that is retained.
         earliest: Cursor,
-        /// Everything comes before it.
+        /// The cursor after everything.
         latest: Cursor,
     },
-    /// Schema versions that cannot be had.
+    /// Requirements that no registered version satisfies.
     #[error("{}", unsatisfied(.0))]
-    Unsatisfiable(Vec<Unsatisfied>),
-    /// What the reader asks for cannot be looked up.
+    Unsatisfiable(Vec<UnsatisfiedRequirement>),
+    /// The requirements need the registry, which is unavailable.
     #[error(transparent)]
-    RegistryAway(#[from] RegistryAway),
+    RegistryUnavailable(#[from] RegistryUnavailable),
     /// The store cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -214,15 +243,13 @@ pub enum StartError {
     Draining(#[from] Draining),
 }
 
-fn lost(topic: &str, first: &Offset, cause: &Cause) -> String {
+fn lost(topic: &str, first: &Offset, cause: &LossCause) -> String {
     match cause {
-        Cause::Deletion => format!(
-            "topic {topic:?} was deleted and created again, and events behind the cursor were deleted with it"
+        LossCause::Deletion => format!(
+            "topic {topic:?} was deleted and created again, and events after the cursor were deleted with it"
         ),
-        Cause::Trim | Cause::Hole(_) => {
-            format!(
-                "the position is not retained any more: topic {topic:?} begins at offset {first} now"
-            )
+        LossCause::Trim | LossCause::Hole(_) => {
+            format!("the position is no longer retained: topic {topic:?} begins at offset {first}")
         }
     }
 }
@@ -230,51 +257,51 @@ fn lost(topic: &str, first: &Offset, cause: &Cause) -> String {
 /// Why a stream ended.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    /// A topic that it named was deleted.
+    /// A topic that the request names was deleted.
     #[error(transparent)]
     TopicNotFound(#[from] TopicNotFound),
     /// An event is damaged.
     #[error("{error}")]
     Corrupt {
-        /// Which.
+        /// The damaged event.
         error: ReadError,
-        /// Behind the damage, where that can be found.
+        /// A cursor after the damage. None: no readable event was found.
         resume: Option<Cursor>,
     },
-    /// An event cannot be given in the schema version that the reader understands.
+    /// An event cannot be delivered in a version that the reader requires.
     #[error("{mismatch}")]
     Mismatch {
-        /// Which, and why.
-        mismatch: Box<Mismatch>,
-        /// Behind it.
+        /// The event, and the reason.
+        mismatch: Box<VersionMismatch>,
+        /// A cursor after the event.
         resume: Cursor,
     },
-    /// What wrote an event is not known here, and cannot be looked up.
+    /// The schema of an event is unknown, and the registry is unavailable.
     #[error(transparent)]
-    RegistryAway(#[from] RegistryAway),
+    RegistryUnavailable(#[from] RegistryUnavailable),
     /// The store cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The server is about to stop; the reader was told its cursor.
+    /// The server is about to stop. The reader has received its cursor.
     #[error(transparent)]
     Draining(#[from] Draining),
 }
 
-/// Why one event could not be had.
+/// Why an event was not found.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// No such topic.
+    /// The topic does not exist.
     #[error(transparent)]
     TopicNotFound(#[from] TopicNotFound),
-    /// No such event.
+    /// The topic has no such event.
     #[error("topic {topic:?} has no event {event}")]
     NotFound {
-        /// In this topic.
+        /// The topic.
         topic: String,
-        /// As it was asked for.
+        /// The requested event.
         event: String,
     },
-    /// Removed, or not there yet.
+    /// The offset is trimmed or beyond the end.
     #[error(transparent)]
     Position(#[from] StartError),
     /// The store cannot be read.
@@ -282,10 +309,10 @@ pub enum EventError {
     Read(#[from] ReadError),
 }
 
-/// Behind everything that a damaged stream delivered.
+/// The damage that ends a stream, once everything before it was delivered.
 #[derive(Debug, Clone)]
 pub(super) struct Damage {
     pub error: ReadError,
-    /// Where reading can go on.
+    /// The position at which a reader can resume.
     pub resume: Option<Position>,
 }

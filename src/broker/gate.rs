@@ -1,5 +1,6 @@
-//! The schema gate: what is published fits the schema of its type. A refusal is a verdict on the event and travels with
-//! its commit, so that what is recorded already stays a duplicate, whatever the schema says today.
+//! The schema gate: published payloads match the schema of their type. A refusal is a verdict on an
+//! event and travels with its commit, so that a recorded event stays a duplicate, whatever its
+//! schema is now.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -20,36 +21,36 @@ use tidings_schema::{
 use crate::{
     model::{
         encoded::{EncodedEvent, Payload, tag},
-        event::{Form, NewEvent, Refusal},
+        event::{NewEvent, PayloadField, Refusal},
         media::{self, Media},
         topic::SchemaEnforcement,
     },
     telemetry::Metrics,
 };
 
-/// Bytes of payloads that are checked on the thread that serves: about a millisecond of JSON.
+/// Most bytes of payloads checked on the serving thread: about a millisecond of JSON.
 const INLINE_BYTES_MAX: usize = 64 << 10;
-/// Faults of one payload that are told.
+/// Most violations reported for a payload.
 const VIOLATIONS_MAX: usize = 20;
 
-/// Characters of a fault's place, and of what is said about it.
+/// Most characters of the path, and of the message, of a violation.
 const FAULT_CHARS_MAX: usize = 400;
 
-/// Knows the schemas, or that there are none.
+/// The schema gate. Without a registry, no type has a schema.
 #[derive(Clone)]
 pub(super) struct Gate {
     schemas: Option<Schemas>,
     metrics: Metrics,
 }
 
-/// What governs an event.
+/// The schema of an event.
 #[derive(Clone)]
-enum Governor {
-    /// This version.
+enum GoverningSchema {
+    /// A version of its type.
     Version(Arc<SchemaVersion>, Arc<Schema>),
-    /// Nothing does.
-    Nobody,
-    /// It is not to be had.
+    /// The type has no schema.
+    Ungoverned,
+    /// The schema cannot be used.
     Refused(Refusal),
 }
 
@@ -58,9 +59,9 @@ impl Gate {
         Self { schemas, metrics }
     }
 
-    /// Judges events: sets the schema of those that fit theirs, in its encoding, and the refusal of those that do not.
-    /// What it answers are notices of deprecated versions, one for each.
-    pub(super) async fn judge(
+    /// Checks events against their schemas. A matching payload is encoded in the encoding of its
+    /// schema; other events get a refusal. Also returns a notice for each deprecated version.
+    pub(super) async fn check(
         &self,
         enforcement: SchemaEnforcement,
         mut events: Vec<NewEvent>,
@@ -68,27 +69,29 @@ impl Gate {
         if enforcement == SchemaEnforcement::Off {
             return (events, Vec::new());
         }
-        let (governors, of_event) = self.governors(&events).await;
+        let (governing_schemas, schema_indexes) = self.governing_schemas(&events).await;
         let mut notices = Vec::new();
-        for governor in &governors {
-            if let Governor::Version(registered, _) = governor
-                && registered.state == State::Deprecated
+        for governing_schema in &governing_schemas {
+            if let GoverningSchema::Version(schema_version, _) = governing_schema
+                && schema_version.state == State::Deprecated
             {
-                notices.push(notice(registered));
+                notices.push(deprecation_notice(schema_version));
             }
         }
-        let is_governed = |governor: &Governor| matches!(governor, Governor::Version(..));
+        let is_governed = |governing_schema: &GoverningSchema| {
+            matches!(governing_schema, GoverningSchema::Version(..))
+        };
         let bytes: usize = events
             .iter()
-            .zip(&of_event)
-            .filter(|(_, at)| is_governed(&governors[**at]))
+            .zip(&schema_indexes)
+            .filter(|(_, at)| is_governed(&governing_schemas[**at]))
             .map(|(event, _)| event.row.len())
             .sum();
         let catalog = self.schemas.as_ref().map(Schemas::catalog);
         let work = move || {
-            for (event, at) in events.iter_mut().zip(of_event) {
+            for (event, at) in events.iter_mut().zip(schema_indexes) {
                 if event.refusal.is_none() {
-                    admit(event, &governors[at], enforcement, catalog.as_deref());
+                    admit(event, &governing_schemas[at], enforcement, catalog.as_deref());
                 }
             }
             events
@@ -97,79 +100,94 @@ impl Gate {
         for event in &events {
             match &event.refusal {
                 Some(Refusal::PayloadInvalid { .. }) => self.metrics.payload_refused(),
-                Some(Refusal::RegistryAway { .. }) => self.metrics.registry_missed(),
+                Some(Refusal::RegistryUnavailable { .. }) => self.metrics.registry_missed(),
                 _ => {}
             }
         }
         (events, notices)
     }
 
-    /// What governs the events of a batch: each once, and which one each event has.
-    async fn governors(&self, events: &[NewEvent]) -> (Vec<Governor>, Vec<usize>) {
-        let mut governors = Vec::new();
-        let mut of_event = Vec::with_capacity(events.len());
+    /// The distinct schemas of a batch, and for each event the index of its schema.
+    async fn governing_schemas(&self, events: &[NewEvent]) -> (Vec<GoverningSchema>, Vec<usize>) {
+        let mut governing_schemas = Vec::new();
+        let mut schema_indexes = Vec::with_capacity(events.len());
         let mut known: HashMap<(&str, &str), usize> = HashMap::new();
         for event in events {
-            let asked = EncodedEvent(event.encoded()).named(tag::SCHEMAVERSION).unwrap_or_default();
-            let at = match known.get(&(event.event_type.as_str(), asked)) {
+            let requested = EncodedEvent(event.encoded())
+                .text_attribute(tag::SCHEMAVERSION)
+                .unwrap_or_default();
+            let at = match known.get(&(event.event_type.as_str(), requested)) {
                 Some(at) => *at,
                 None => {
-                    governors.push(self.governor(&event.event_type, asked).await);
-                    known.insert((&event.event_type, asked), governors.len() - 1);
-                    governors.len() - 1
+                    governing_schemas
+                        .push(self.governing_schema(&event.event_type, requested).await);
+                    known.insert((&event.event_type, requested), governing_schemas.len() - 1);
+                    governing_schemas.len() - 1
                 }
             };
-            of_event.push(at);
+            schema_indexes.push(at);
         }
-        (governors, of_event)
+        (governing_schemas, schema_indexes)
     }
 
-    async fn governor(&self, event_type: &str, asked: &str) -> Governor {
-        // What cannot be the name of a subject has no schema.
+    async fn governing_schema(&self, event_type: &str, requested: &str) -> GoverningSchema {
+        // A type that is not a valid subject name has no schema.
         let (Some(schemas), Ok(name)) = (&self.schemas, SubjectName::parse(event_type)) else {
-            return Governor::Nobody;
+            return GoverningSchema::Ungoverned;
         };
         let unusable = |detail: String| {
-            let (event_type, asked) = (event_type.into(), asked.into());
-            Governor::Refused(Refusal::VersionUnusable { event_type, asked, detail })
+            let (event_type, requested) = (event_type.into(), requested.into());
+            GoverningSchema::Refused(Refusal::VersionUnusable { event_type, requested, detail })
         };
-        let away = |away: RegistryUnavailable| {
-            tracing::warn!(event_type, detail = away.0, "an event's schema cannot be looked up");
+        let unavailable = |error: RegistryUnavailable| {
+            tracing::warn!(event_type, detail = error.0, "an event's schema cannot be looked up");
             let event_type = event_type.into();
-            Governor::Refused(Refusal::RegistryAway { event_type, detail: away.to_string() })
+            GoverningSchema::Refused(Refusal::RegistryUnavailable {
+                event_type,
+                detail: error.to_string(),
+            })
         };
         let subject = match schemas.subject(&name).await {
             Ok(Some(subject)) => subject,
-            Ok(None) => return Governor::Nobody,
-            Err(error) => return away(error),
+            Ok(None) => return GoverningSchema::Ungoverned,
+            Err(error) => return unavailable(error),
         };
-        let selector = match Selector::written(asked) {
+        let selector = match Selector::parse_prefix(requested) {
             Ok(selector) => selector,
-            Err(why) => return unusable(why),
+            Err(error) => return unusable(error),
         };
-        let found = match (subject.select(&selector), &selector) {
-            (Some(found), _) => Ok(Some(Arc::clone(found))),
+        let selected = match (subject.select(&selector), &selector) {
+            (Some(version), _) => Ok(Some(Arc::clone(version))),
             (None, Selector::Exactly(version)) => schemas.version(&name, version).await,
             (None, Selector::Newest | Selector::Best(_)) => Ok(None),
         };
-        let registered = match found {
-            Ok(Some(registered)) => registered,
-            Ok(None) => return unusable(format!("there is none; {}", usable(&subject))),
-            Err(error) => return away(error),
+        let schema_version = match selected {
+            Ok(Some(version)) => version,
+            Ok(None) => {
+                return unusable(format!(
+                    "no such version is registered; {}",
+                    usable_versions(&subject)
+                ));
+            }
+            Err(error) => return unavailable(error),
         };
-        if registered.state == State::Retired {
-            return unusable(format!("{} is retired; {}", registered.version, usable(&subject)));
+        if schema_version.state == State::Retired {
+            return unusable(format!(
+                "{} is retired; {}",
+                schema_version.version,
+                usable_versions(&subject)
+            ));
         }
         let catalog = schemas.catalog();
         let parse = {
-            let registered = Arc::clone(&registered);
-            move || catalog.parsed(&registered)
+            let schema_version = Arc::clone(&schema_version);
+            move || catalog.parsed(&schema_version)
         };
         // The first event of a schema compiles it, which may take a second.
         let parsed =
-            if registered.parsed.get().is_some() { parse() } else { blocking(parse).await };
+            if schema_version.parsed.get().is_some() { parse() } else { blocking(parse).await };
         match parsed {
-            Ok(schema) => Governor::Version(registered, schema),
+            Ok(schema) => GoverningSchema::Version(schema_version, schema),
             Err(error) => unusable(error.to_string()),
         }
     }
@@ -182,18 +200,18 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
-/// The versions that can be published, in words: the newest few.
-fn usable(subject: &Subject) -> String {
-    let versions = subject.versions.values().filter(|it| it.state != State::Retired);
-    let versions: Vec<_> = versions.map(|it| &it.version).collect();
+/// The newest few versions that can be published, as text.
+fn usable_versions(subject: &Subject) -> String {
+    let versions = subject.versions.values().filter(|version| version.state != State::Retired);
+    let versions: Vec<_> = versions.map(|version| &version.version).collect();
     match versions.as_slice() {
-        [] => "all of them are retired: register a new one".into(),
-        _ => format!("there are {}", tidings_schema::version::list(versions.into_iter())),
+        [] => "all versions are retired: register a new one".into(),
+        _ => format!("available versions: {}", tidings_schema::version::list(versions.into_iter())),
     }
 }
 
-fn notice(registered: &SchemaVersion) -> String {
-    let SchemaVersion { subject, version, deprecation, .. } = registered;
+fn deprecation_notice(schema_version: &SchemaVersion) -> String {
+    let SchemaVersion { subject, version, deprecation, .. } = schema_version;
     match deprecation.as_str() {
         "" => format!("{subject} {version}"),
         text => format!("{subject} {version}: {text}"),
@@ -202,21 +220,21 @@ fn notice(registered: &SchemaVersion) -> String {
 
 fn admit(
     event: &mut NewEvent,
-    governor: &Governor,
+    governing_schema: &GoverningSchema,
     enforcement: SchemaEnforcement,
     catalog: Option<&Catalog>,
 ) {
-    match governor {
-        Governor::Refused(refusal) => event.refusal = Some(refusal.clone()),
-        Governor::Nobody => {
+    match governing_schema {
+        GoverningSchema::Refused(refusal) => event.refusal = Some(refusal.clone()),
+        GoverningSchema::Ungoverned => {
             let hint = match enforcement {
                 SchemaEnforcement::Required if catalog.is_some() => {
-                    "the topic takes registered types only: register its schema first"
+                    "the topic accepts registered types only: register the schema first"
                 }
                 SchemaEnforcement::Required => {
-                    "the topic takes registered types only, and this server runs without a registry"
+                    "the topic accepts registered types only, and this server runs without a registry"
                 }
-                SchemaEnforcement::IfRegistered if event.form == Form::Any => {
+                SchemaEnforcement::IfRegistered if event.payload_field == PayloadField::Any => {
                     "an Any has to be of a registered type, unless the topic's schema_enforcement is OFF"
                 }
                 SchemaEnforcement::IfRegistered | SchemaEnforcement::Off => return,
@@ -224,24 +242,24 @@ fn admit(
             let event_type = event.event_type.clone();
             event.refusal = Some(Refusal::SchemaRequired { event_type, hint });
         }
-        Governor::Version(registered, schema) => match fit(
+        GoverningSchema::Version(schema_version, schema) => match check_payload(
             event,
-            registered.format,
+            schema_version.format,
             schema,
-            catalog.map_or(&NoMessages as &dyn Messages, |it| it as &dyn Messages),
+            catalog.map_or(&NoMessages as &dyn Messages, |catalog| catalog as &dyn Messages),
         ) {
-            Ok(recorded) => {
-                event.schema_id = registered.id;
-                record(event, recorded, registered);
+            Ok(encoding) => {
+                event.schema_id = schema_version.id;
+                apply_encoding(event, encoding, schema_version);
             }
             Err(violations) => {
                 event.refusal = Some(Refusal::PayloadInvalid {
                     event_type: event.event_type.clone(),
-                    version: registered.version.to_string(),
-                    form: event.form,
+                    version: schema_version.version.to_string(),
+                    payload_field: event.payload_field,
                     violations: violations
                         .into_iter()
-                        .map(|it| (shorten(it.path), shorten(it.message)))
+                        .map(|violation| (shorten(violation.path), shorten(violation.message)))
                         .collect(),
                 });
             }
@@ -249,7 +267,7 @@ fn admit(
     }
 }
 
-/// A fault may quote the payload, which has a mebibyte.
+/// A violation may quote the payload, which can have a mebibyte.
 fn shorten(text: String) -> String {
     match text.char_indices().nth(FAULT_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -257,26 +275,27 @@ fn shorten(text: String) -> String {
     }
 }
 
-/// How a payload that fits is recorded.
-enum Recorded {
-    /// As it was sent.
+/// The encoding in which a valid payload is recorded.
+enum PayloadEncoding {
+    /// As published.
     AsSent,
-    /// In the encoding of its schema.
+    /// Re-encoded in the encoding of its schema.
     Encoded(Vec<u8>),
 }
 
-/// Checks a payload against its schema. `messages`: what an Any in it may hold besides.
-fn fit(
+/// Checks a payload against its schema. `messages` has the message types that an Any in it may
+/// contain in addition.
+fn check_payload(
     event: &NewEvent,
     format: Format,
     schema: &Schema,
     messages: &dyn Messages,
-) -> Result<Recorded, Vec<Violation>> {
+) -> Result<PayloadEncoding, Vec<Violation>> {
     let encoded = EncodedEvent(event.encoded());
-    let content_type = encoded.named(tag::DATACONTENTTYPE).unwrap_or_default();
+    let content_type = encoded.text_attribute(tag::DATACONTENTTYPE).unwrap_or_default();
     let media = Media::of(content_type);
     let fault = |message: String| Err(vec![Violation { path: String::new(), message }]);
-    let wrong = |expected: &str| {
+    let media_mismatch = |expected: &str| {
         fault(format!(
             "has the datacontenttype {content_type:?}, and {} is {format}: {expected}",
             event.event_type
@@ -286,51 +305,53 @@ fn fit(
         return fault("is missing: the type has a schema".into());
     };
     let checked = match (format, payload, media) {
-        (Format::Json, Payload::Text(text), Media::Json | Media::Unsaid) => {
-            schema.validate_json(text).map(|()| Recorded::AsSent)
+        (Format::Json, Payload::Text(text), Media::Json | Media::Unspecified) => {
+            schema.validate_json(text).map(|()| PayloadEncoding::AsSent)
         }
-        (Format::Json, Payload::Binary(bytes), Media::Json | Media::Unsaid) => {
-            schema.validate_binary(bytes).map(|()| Recorded::AsSent)
+        (Format::Json, Payload::Binary(bytes), Media::Json | Media::Unspecified) => {
+            schema.validate_binary(bytes).map(|()| PayloadEncoding::AsSent)
         }
         (Format::Json, Payload::Text(_) | Payload::Binary(_), _) => {
-            return wrong("send application/json");
+            return media_mismatch("send application/json");
         }
         (Format::Protobuf | Format::Avro, Payload::Text(json), Media::Json) => {
-            schema.encode_with(json, messages).map(Recorded::Encoded)
+            schema.encode_with(json, messages).map(PayloadEncoding::Encoded)
         }
         (Format::Protobuf | Format::Avro, Payload::Binary(bytes), Media::Json) => {
             match str::from_utf8(bytes) {
-                Ok(json) => schema.encode_with(json, messages).map(Recorded::Encoded),
+                Ok(json) => schema.encode_with(json, messages).map(PayloadEncoding::Encoded),
                 Err(error) => {
-                    return fault(format!("is not UTF-8 behind byte {}", error.valid_up_to()));
+                    return fault(format!("is not UTF-8 after byte {}", error.valid_up_to()));
                 }
             }
         }
         (Format::Protobuf | Format::Avro, Payload::Text(_), _) => {
-            return wrong(
+            return media_mismatch(
                 "send text as JSON (application/json), or the encoded bytes as binary_data",
             );
         }
-        (Format::Protobuf, Payload::Binary(bytes), Media::Protobuf | Media::Unsaid)
-        | (Format::Avro, Payload::Binary(bytes), Media::Avro | Media::Unsaid) => {
-            schema.validate_binary(bytes).map(|()| Recorded::AsSent)
+        (Format::Protobuf, Payload::Binary(bytes), Media::Protobuf | Media::Unspecified)
+        | (Format::Avro, Payload::Binary(bytes), Media::Avro | Media::Unspecified) => {
+            schema.validate_binary(bytes).map(|()| PayloadEncoding::AsSent)
         }
         (Format::Protobuf, Payload::Binary(_), _) => {
-            return wrong("send application/protobuf or application/json, or leave it out");
+            return media_mismatch(
+                "send application/protobuf or application/json, or leave it out",
+            );
         }
         (Format::Avro, Payload::Binary(_), _) => {
-            return wrong("send avro/binary or application/json, or leave it out");
+            return media_mismatch("send avro/binary or application/json, or leave it out");
         }
         (Format::Protobuf, Payload::Any { type_url, value }, _) => {
             let message = schema.message_name().unwrap_or_default();
-            let given = type_url.rsplit('/').next().unwrap_or_default();
-            if given != message {
+            let sent = type_url.rsplit('/').next().unwrap_or_default();
+            if sent != message {
                 return fault(format!(
-                    "is a {given:?}, and the schema of {} is the message {message}",
+                    "is a {sent:?}, and the schema of {} is the message {message}",
                     event.event_type
                 ));
             }
-            schema.validate_binary(value).map(|()| Recorded::AsSent)
+            schema.validate_binary(value).map(|()| PayloadEncoding::AsSent)
         }
         (Format::Json | Format::Avro, Payload::Any { .. }, _) => {
             return fault(format!("is Protobuf, and {} is {format}", event.event_type));
@@ -347,22 +368,24 @@ fn fit(
     })
 }
 
-/// Writes what the event is recorded with: its exact schema version, and its payload in the encoding of the schema.
-fn record(event: &mut NewEvent, recorded: Recorded, registered: &SchemaVersion) {
-    let version = registered.version.to_string();
-    let said = EncodedEvent(event.encoded()).named(tag::SCHEMAVERSION).unwrap_or_default();
-    let is_said = said == version;
+/// Replaces fields of the event by those that are recorded: its exact schema version, and its
+/// payload in the encoding of the schema.
+fn apply_encoding(event: &mut NewEvent, encoding: PayloadEncoding, schema_version: &SchemaVersion) {
+    let version = schema_version.version.to_string();
+    let declared =
+        EncodedEvent(event.encoded()).text_attribute(tag::SCHEMAVERSION).unwrap_or_default();
+    let is_declared = declared == version;
     let mut fields: Vec<(u32, &[u8])> = Vec::with_capacity(3);
-    if let Recorded::Encoded(bytes) = &recorded {
+    if let PayloadEncoding::Encoded(bytes) = &encoding {
         fields.push((tag::BINARY_DATA, bytes));
-        let content_type = match registered.format {
+        let content_type = match schema_version.format {
             Format::Protobuf => media::PROTOBUF,
             Format::Avro => media::AVRO,
             Format::Json => media::JSON,
         };
         fields.push((tag::DATACONTENTTYPE, content_type.as_bytes()));
     }
-    if !is_said {
+    if !is_declared {
         fields.push((tag::SCHEMAVERSION, version.as_bytes()));
     }
     if !fields.is_empty() {

@@ -1,112 +1,122 @@
-//! Topics merged by position: what was appended first is delivered first, across topics too.
+//! Merges topics by position: events are delivered in the order in which they were appended, across
+//! topics too.
 //!
-//! An event may go out as soon as every other topic is known up to its position. So each step reads on where nothing
-//! is buffered, takes the least of what the topics are known up to, and delivers what stands before it.
+//! An event can be delivered as soon as all other topics are known up to its position. So each
+//! batch first reads the topics with an empty buffer, then takes the lowest position up to which
+//! all topics are known, and delivers the events up to it.
 
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
 use tokio::task::JoinHandle;
 
 use super::{
-    error::Damage,
-    source::{Job, Part, Rank, Source},
-    start::{Begin, Cause, Missing},
-    wanted::Wanted,
+    error::{Damage, LossCause},
+    filter::EventFilter,
+    source::{MergeKey, ReadJob, ReadOutcome, Source},
+    start::{MissingRange, ResolvedStart},
 };
 use crate::{
     model::{
         event::{Delivered, Recorded},
         numbers::{Offset, Position},
     },
-    store::{Store, read::Way, tail::Bounds, topics::Topic},
+    store::{Store, read::Direction, tail::ReadLimit, topics::Topic},
 };
 
-/// Bytes of a delivery beside the event, its key and its topic's name: offsets, times and a cursor.
+/// Bytes of a delivered event in addition to the event, its key and the name of its topic: offsets,
+/// times and a cursor.
 const DELIVERY_BYTES: usize = 120;
 
-/// Bytes that a read of one topic takes at least, however many are merged.
+/// Least bytes of a read of one topic, however many topics are merged.
 const CHUNK_BYTES_MIN: usize = 16 << 10;
 
-/// Chunks from this size on are read ahead: who takes less has just begun, or has stalled.
-const AHEAD_BYTES_MIN: usize = 32 << 10;
+/// Least size of a chunk that is read ahead. A reader with smaller chunks has just started, or has
+/// stalled.
+const READ_AHEAD_BYTES_MIN: usize = 32 << 10;
 
-/// The topics of a stream.
+/// The merged topics of a stream.
 pub(super) struct Merge {
     store: Arc<Store>,
-    way: Way,
+    direction: Direction,
     sources: Vec<Source>,
-    wanted: Arc<Wanted>,
-    at: Rank,
-    /// A read of the disk, or a look at events with expressions, that is under way.
-    reading: Option<JoinHandle<Vec<(Job, Part)>>>,
+    filter: Arc<EventFilter>,
+    at: MergeKey,
+    /// A running read of the disk, or a running evaluation of expressions.
+    reading: Option<JoinHandle<Vec<(ReadJob, ReadOutcome)>>>,
 }
 
-/// What one step brought.
-pub(super) struct Step {
+/// The next events of a merge.
+pub(super) struct MergedBatch {
     pub events: Vec<Delivered>,
-    /// Something had to be read from the disk.
+    /// Whether the disk was read for it.
     pub from_disk: bool,
 }
 
 impl Merge {
-    pub fn new(store: Arc<Store>, way: Way, begin: &Begin, mut wanted: Wanted) -> Self {
-        wanted.not_before = wanted.not_before.max(begin.not_before);
-        let at = match way {
-            Way::Forward => Rank::of(way, begin.position),
-            // Everything from the position on counts as seen.
-            Way::Backward => Rank::of(way, begin.position),
+    pub fn new(
+        store: Arc<Store>,
+        direction: Direction,
+        start: &ResolvedStart,
+        mut filter: EventFilter,
+    ) -> Self {
+        filter.not_before = filter.not_before.max(start.not_before);
+        let at = match direction {
+            Direction::Forward => MergeKey::of(direction, start.position),
+            // Everything from the position on counts as delivered.
+            Direction::Backward => MergeKey::of(direction, start.position),
         };
-        let sources = begin
+        let sources = start
             .topics
             .iter()
-            .zip(&begin.offsets)
+            .zip(&start.offsets)
             .map(|(topic, offset)| Source::new(Arc::clone(topic), *offset, at))
             .collect();
-        Self { store, way, sources, wanted: Arc::new(wanted), at, reading: None }
+        Self { store, direction, sources, filter: Arc::new(filter), at, reading: None }
     }
 
-    /// Everything up to here was delivered or is not wanted.
+    /// Everything up to this position was delivered or filtered out.
     pub fn position(&self) -> Position {
-        self.at.position(self.way)
+        self.at.position(self.direction)
     }
 
-    /// Whether nothing comes any more, backwards.
+    /// Whether a backward merge has delivered everything.
     pub fn is_exhausted(&self) -> bool {
-        self.at == Rank::END
+        self.at == MergeKey::END
     }
 
     pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
         self.sources.iter().map(|source| &source.topic)
     }
 
-    /// Events that are recorded and not delivered; a filter may leave some of them out.
-    pub fn behind(&self) -> u64 {
-        self.sources.iter().map(Source::behind).sum()
+    /// Events that are recorded and not delivered, including events that the filter excludes.
+    pub fn lag(&self) -> u64 {
+        self.sources.iter().map(Source::lag).sum()
     }
 
-    /// Adds a topic that came while the stream was open, from its first event on.
+    /// Adds a topic that was created after the stream was opened, from its first event on.
     pub fn join(&mut self, topic: Arc<Topic>) {
         self.sources.push(Source::new(topic, Offset(0), self.at));
     }
 
-    /// Leaves out topics that are gone.
-    pub fn leave(&mut self, gone: impl Fn(&Topic) -> bool) {
-        // A read under way knows sources by their place.
+    /// Removes the topics that were deleted.
+    pub fn leave(&mut self, is_removed: impl Fn(&Topic) -> bool) {
+        // A running read refers to sources by index.
         self.reading = None;
-        self.sources.retain(|source| !gone(&source.topic));
+        self.sources.retain(|source| !is_removed(&source.topic));
     }
 
-    /// What trims have taken from under the stream since it was asked last. The stream goes on behind them.
-    pub fn overtaken(&mut self) -> Vec<Missing> {
+    /// The ranges that were trimmed before the stream read them, since the last call. The stream
+    /// continues after them.
+    pub fn take_trimmed_ranges(&mut self) -> Vec<MissingRange> {
         let mut missing = Vec::new();
         for source in &mut self.sources {
-            let first = source.topic.extent().first;
+            let first = source.topic.range().first;
             if source.next < first {
-                missing.push(Missing {
+                missing.push(MissingRange {
                     topic: Some(Arc::clone(&source.topic)),
                     from: source.next,
                     until: first,
-                    cause: Cause::Trim,
+                    cause: LossCause::Trim,
                 });
                 source.next = first;
             }
@@ -114,59 +124,66 @@ impl Merge {
         missing
     }
 
-    /// Whether a trim has overtaken the stream, and the last such trim.
-    pub fn overtaking_trim(&self) -> Option<Position> {
+    /// The last trim that overtook the stream. None: no trim has.
+    pub fn last_overtaking_trim(&self) -> Option<Position> {
         self.sources
             .iter()
-            .filter(|source| source.next < source.topic.extent().first)
+            .filter(|source| source.next < source.topic.range().first)
             .map(|source| source.topic.last_trim())
             .max()
     }
 
-    /// Delivers what comes next, up to a position, within bounds. Nothing: there is nothing up to [`Self::position`],
-    /// which may have moved.
-    pub async fn step(&mut self, upto: Position, bounds: Bounds) -> Result<Step, Damage> {
-        let end = match self.way {
-            Way::Forward => Rank::of(self.way, upto),
-            Way::Backward => Rank::END,
+    /// The next events up to a position, within a limit. Empty: there are none up to
+    /// [`Self::position`], which may have advanced.
+    pub async fn next_batch(
+        &mut self,
+        until: Position,
+        limit: ReadLimit,
+    ) -> Result<MergedBatch, Damage> {
+        let end = match self.direction {
+            Direction::Forward => MergeKey::of(self.direction, until),
+            Direction::Backward => MergeKey::END,
         };
-        let from_disk = self.read_on(upto, end, bounds).await;
+        let from_disk = self.read_on(until, end, limit).await;
         let bound = self.sources.iter().map(|source| source.known).min().unwrap_or(end).min(end);
-        let (events, is_cut) = self.take(bound, bounds);
+        let (events, is_cut) = self.take_merged(bound, limit);
         self.at = match events.last() {
-            Some(last) if is_cut => Rank::of(self.way, last.recorded.position),
+            Some(last) if is_cut => MergeKey::of(self.direction, last.recorded.position),
             _ => self.at.max(bound),
         };
         if events.is_empty() {
             let at = self.at;
-            let damaged =
-                self.sources.iter_mut().find(|one| one.damage.is_some() && one.known <= at);
+            let damaged = self
+                .sources
+                .iter_mut()
+                .find(|source| source.damage.is_some() && source.known <= at);
             if let Some(damage) = damaged.and_then(|source| source.damage.take()) {
                 return Err(damage);
             }
         }
-        // The next chunk is read while this one is on its way, for a reader that drains.
+        // For a reader that keeps up, the next chunk is read while this one is sent.
         let is_from_disk = self.sources.iter().any(|source| source.is_from_disk);
-        if is_from_disk && self.reading.is_none() && bounds.bytes >= AHEAD_BYTES_MIN {
-            self.start_reading(upto, end, bounds);
+        if is_from_disk && self.reading.is_none() && limit.bytes >= READ_AHEAD_BYTES_MIN {
+            self.start_reading(until, end, limit);
         }
-        Ok(Step { events, from_disk })
+        Ok(MergedBatch { events, from_disk })
     }
 
-    /// Reads on where little is buffered; waits only where nothing is. Whether the disk was waited for.
-    async fn read_on(&mut self, upto: Position, end: Rank, bounds: Bounds) -> bool {
+    /// Reads the topics with few buffered events. Waits only if a buffer is empty. Returns whether
+    /// it waited for the disk.
+    async fn read_on(&mut self, until: Position, end: MergeKey, limit: ReadLimit) -> bool {
         if self.reading.as_ref().is_some_and(JoinHandle::is_finished) {
             self.finish_reading().await;
         }
-        let wants = |source: &Source| source.known < end && source.damage.is_none();
+        let needs_read = |source: &Source| source.known < end && source.damage.is_none();
         let is_starved = |merge: &Self| {
-            merge.sources.iter().any(|source| source.buffer.is_empty() && wants(source))
+            merge.sources.iter().any(|source| source.buffer.is_empty() && needs_read(source))
         };
         if !is_starved(self) {
             return false;
         }
         if self.reading.is_none() {
-            self.start_reading(upto, end, bounds);
+            self.start_reading(until, end, limit);
         }
         if self.reading.is_none() || !is_starved(self) {
             return false;
@@ -174,49 +191,56 @@ impl Merge {
         self.finish_reading().await
     }
 
-    /// Reads what is low: from the tail at once, from the disk, and where
-    /// there is work to do, on another thread. One wait serves many topics.
-    fn start_reading(&mut self, upto: Position, end: Rank, bounds: Bounds) {
+    /// Starts reading the topics with few buffered events: directly from the tail cache, and on
+    /// another thread from the disk or with expensive filters. One wait serves many topics.
+    fn start_reading(&mut self, until: Position, end: MergeKey, limit: ReadLimit) {
         let share = match self.sources.len() {
-            1 => bounds.bytes,
-            count => (bounds.bytes / count.max(1)).max(CHUNK_BYTES_MIN),
+            1 => limit.bytes,
+            count => (limit.bytes / count.max(1)).max(CHUNK_BYTES_MIN),
         };
-        let bounds = Bounds { events: bounds.events, bytes: share };
+        let limit = ReadLimit { events: limit.events, bytes: share };
         let mut jobs = Vec::new();
         for (index, source) in self.sources.iter_mut().enumerate() {
-            let wants = source.known < end && source.damage.is_none();
-            let is_low = source.buffer.is_empty() || source.buffer.len() * 2 < source.chunk;
+            let needs_read = source.known < end && source.damage.is_none();
+            let is_low = source.buffer.is_empty() || source.buffer.len() * 2 < source.chunk_events;
             let is_overtaken =
-                self.way == Way::Forward && source.next < source.topic.extent().first;
-            if wants && is_low && !is_overtaken {
-                jobs.extend(source.read(index, &self.store, self.way, upto, &self.wanted, bounds));
+                self.direction == Direction::Forward && source.next < source.topic.range().first;
+            if needs_read && is_low && !is_overtaken {
+                jobs.extend(source.read(
+                    index,
+                    &self.store,
+                    self.direction,
+                    until,
+                    &self.filter,
+                    limit,
+                ));
             }
         }
         if jobs.is_empty() {
             return;
         }
-        let (store, wanted) = (Arc::clone(&self.store), Arc::clone(&self.wanted));
+        let (store, filter) = (Arc::clone(&self.store), Arc::clone(&self.filter));
         self.reading = Some(tokio::task::spawn_blocking(move || {
             jobs.into_iter()
                 .map(|mut job| {
-                    let part = job.run(&store, &wanted);
-                    (job, part)
+                    let outcome = job.run(&store, &filter);
+                    (job, outcome)
                 })
                 .collect()
         }));
     }
 
-    /// Takes what the read under way brings. Whether it was one of the disk.
+    /// Applies the outcomes of the running read. Returns whether it read the disk.
     async fn finish_reading(&mut self) -> bool {
         let Some(reading) = &mut self.reading else { return false };
-        let parts = reading.await;
+        let outcomes = reading.await;
         self.reading = None;
-        match parts {
-            Ok(parts) => {
-                let is_from_disk = parts.iter().any(|(_, part)| part.is_from_disk);
-                for (job, part) in parts {
+        match outcomes {
+            Ok(outcomes) => {
+                let is_from_disk = outcomes.iter().any(|(_, outcome)| outcome.is_from_disk);
+                for (job, outcome) in outcomes {
                     if let Some(source) = self.sources.get_mut(job.source) {
-                        source.take(&job, part);
+                        source.apply(&job, outcome);
                     }
                 }
                 is_from_disk
@@ -225,23 +249,23 @@ impl Merge {
         }
     }
 
-    /// Takes what stands up to a bound, merged; whether the bounds of a delivery cut it short.
-    fn take(&mut self, bound: Rank, bounds: Bounds) -> (Vec<Delivered>, bool) {
-        let way = self.way;
+    /// Merges the buffered events up to a key. Also returns whether the limit ended the batch.
+    fn take_merged(&mut self, bound: MergeKey, limit: ReadLimit) -> (Vec<Delivered>, bool) {
+        let direction = self.direction;
         let mut events = Vec::new();
-        let mut left = bounds.bytes;
-        let mut fits = |event: &Recorded, topic: &Topic, taken: usize| {
+        let mut bytes_left = limit.bytes;
+        let mut fits = |event: &Recorded, topic: &Topic, count: usize| {
             let size = event.event.len()
                 + event.key.map_or(0, |(_, length)| usize::from(length))
                 + topic.name.as_str().len()
                 + DELIVERY_BYTES;
-            let fits = taken == 0 || (taken < bounds.events && size <= left);
-            left = left.saturating_sub(size);
+            let fits = count == 0 || (count < limit.events && size <= bytes_left);
+            bytes_left = bytes_left.saturating_sub(size);
             fits
         };
         if let [source] = self.sources.as_mut_slice() {
             while let Some(event) = source.buffer.front() {
-                if Rank::of(way, event.position) > bound {
+                if MergeKey::of(direction, event.position) > bound {
                     break;
                 }
                 if !fits(event, &source.topic, events.len()) {
@@ -257,18 +281,18 @@ impl Merge {
             }
             return (events, false);
         }
-        let rank = |source: &Source| {
+        let merge_key = |source: &Source| {
             source
                 .buffer
                 .front()
-                .map(|event| Rank::of(way, event.position))
-                .filter(|rank| *rank <= bound)
+                .map(|event| MergeKey::of(direction, event.position))
+                .filter(|key| *key <= bound)
         };
-        let mut heads: BinaryHeap<Reverse<(Rank, usize)>> = self
+        let mut heads: BinaryHeap<Reverse<(MergeKey, usize)>> = self
             .sources
             .iter()
             .enumerate()
-            .filter_map(|(index, source)| Some(Reverse((rank(source)?, index))))
+            .filter_map(|(index, source)| Some(Reverse((merge_key(source)?, index))))
             .collect();
         while let Some(Reverse((_, index))) = heads.pop() {
             let Some(source) = self.sources.get_mut(index) else { continue };
@@ -280,8 +304,8 @@ impl Merge {
             events.extend(
                 source.buffer.pop_front().map(|recorded| Delivered::as_written(topic, recorded)),
             );
-            if let Some(rank) = rank(source) {
-                heads.push(Reverse((rank, index)));
+            if let Some(key) = merge_key(source) {
+                heads.push(Reverse((key, index)));
             }
         }
         (events, false)

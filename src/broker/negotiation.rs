@@ -1,5 +1,6 @@
-//! Negotiation: which schema version a reader is given of each type, and what becomes of events that were written in
-//! another one. A stream that asks for nothing has none of this.
+//! Negotiation of schema versions: the version in which each type is delivered to a reader, and how
+//! events written in another version are delivered. It does not apply to streams without a
+//! selection.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,7 +11,7 @@ use semver::VersionReq;
 use tidings_registry::{
     accepted::Accepted,
     catalog::Catalog,
-    negotiation::{Unfit, alternatives, best, convertible},
+    negotiation::{Undeliverable, alternatives, best, convertible},
     schema::{SchemaVersion, State},
     schemas::Schemas,
     subject::{Subject, SubjectName},
@@ -19,8 +20,8 @@ use tokio::sync::watch;
 
 use super::{
     Broker,
-    conversion::{Conversions, Pair, Room},
-    error::{RegistryAway, StartError, Unsatisfied},
+    conversion::{Buffers, ConversionCache, VersionPair},
+    error::{RegistryUnavailable, StartError, UnsatisfiedRequirement, VersionMismatch},
 };
 use crate::model::{
     encoded::{EncodedEvent, tag},
@@ -29,151 +30,139 @@ use crate::model::{
     numbers::{Offset, Position},
 };
 
-/// Types that the start of a stream tells of: those named exactly, and of those that match a prefix so many. Others are
-/// told of before their first event.
-const TOLD_AT_START_MAX: usize = 1000;
-/// Bytes of what is told at the start.
-const TOLD_BYTES_MAX: usize = 2 << 20;
-/// Bytes of events that are converted on the thread that serves: about 100 us.
+/// Most types that the start of a stream announces: those named exactly, then those that match a
+/// prefix. Other types are announced before their first event.
+const ANNOUNCED_AT_START_MAX: usize = 1000;
+/// Most bytes that the start of a stream announces.
+const ANNOUNCED_BYTES_MAX: usize = 2 << 20;
+/// Most bytes of events converted on the serving thread: about 100 us.
 const INLINE_BYTES_MAX: usize = 16 << 10;
-/// How many times faster it goes where fields are only left out.
-const SHORT_WAY_GAIN: usize = 16;
-/// Bytes of one message. Conversion fills in defaults, so a batch may grow.
+/// How much faster a projection is than a full conversion.
+const PROJECTION_SPEEDUP: usize = 16;
+/// Most bytes of a message. Conversion fills in defaults, so a batch may grow.
 const MESSAGE_BYTES_MAX: usize = 3 << 20;
 
-/// Which versions a reader understands.
+/// The schema versions that a reader understands.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    /// By type.
+    /// Requirements by type.
     pub accepted: Accepted,
-    /// What becomes of an event that cannot be given so.
+    /// The handling of events that cannot be delivered in such a version.
     pub on_mismatch: OnMismatch,
 }
 
-/// What becomes of an event that cannot be given as its reader asks.
+/// The handling of an event that cannot be delivered in a required version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnMismatch {
-    /// The stream ends.
+    /// The stream fails.
     Fail,
-    /// It is left out, and the reader is told.
+    /// The event is skipped, which is reported to the reader.
     Skip,
-    /// It is given as it was written.
+    /// The event is delivered as it was written.
     Deliver,
 }
 
-/// What events of a type are delivered in, and why.
+/// The version in which a type is delivered.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct NegotiatedSchema {
     /// The type.
     pub event_type: SubjectName,
-    /// What the reader asked for.
+    /// The requirement of the reader.
     pub requirement: VersionReq,
-    /// None: nothing registered satisfies the requirement.
+    /// The version. None: no registered version satisfies the requirement.
     pub delivered: Option<Arc<SchemaVersion>>,
-    /// Versions that the reader may meet as they were written.
+    /// Versions that are delivered as they were written.
     pub written: Vec<String>,
 }
 
-/// Events that a reader asked for and does not get.
+/// Requested events that cannot be delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skipped {
-    /// In this topic.
+pub struct SkippedRange {
+    /// The topic.
     pub topic: Arc<TopicName>,
-    /// From here.
+    /// The first offset.
     pub from: Offset,
-    /// Up to, not including.
+    /// The offset after the last one.
     pub until: Offset,
-    /// Of the last of them.
+    /// The position of the last event.
     pub position: Position,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// An event that ends its stream.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the event at offset {offset} of topic {topic:?} cannot be delivered as asked: {reason}", topic = topic.as_str())]
-pub struct Mismatch {
-    /// In this topic.
-    pub topic: Arc<TopicName>,
-    /// Its place.
-    pub offset: Offset,
-    /// Its place among everything: reading goes on behind it.
-    pub position: Position,
-    /// Its type.
-    pub event_type: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// What a batch became.
+/// An item of the delivery of a batch.
 #[derive(Debug)]
-pub enum Piece {
-    /// These come next.
+pub enum DeliveryItem {
+    /// Events to deliver.
     Events(Vec<Delivered>),
-    /// These do not come.
-    Skipped(Skipped),
-    /// What a type is delivered in is this from here on.
-    Changed(Answer),
-    /// Nothing comes any more.
-    Failed(Mismatch),
-    /// Nothing comes any more: what wrote the next event is not known here, and the registry is away.
-    RegistryUnavailable(RegistryAway),
+    /// Events that are skipped.
+    Skipped(SkippedRange),
+    /// The version in which a type is delivered from here on.
+    Changed(NegotiatedSchema),
+    /// The stream fails at this event.
+    Failed(VersionMismatch),
+    /// The stream fails: the schema of the next event is unknown, and the registry is unavailable.
+    RegistryUnavailable(RegistryUnavailable),
 }
 
-/// How events of a written version are given to the reader.
+/// How events of a written version are delivered.
 #[derive(Clone)]
-enum Way {
+enum DeliveryPlan {
     AsWritten,
-    Converted(Arc<Pair>),
-    Unfit(String),
-    /// It may be known once the registry is there.
-    Unknown(RegistryAway),
+    Converted(Arc<VersionPair>),
+    Undeliverable(String),
+    /// The schema is unknown until the registry is available.
+    Unknown(RegistryUnavailable),
 }
 
 /// The negotiation of one stream.
 pub struct Negotiation {
     selection: Selection,
     schemas: Option<Schemas>,
-    conversions: Arc<Conversions>,
-    room: Room,
+    conversions: Arc<ConversionCache>,
+    buffers: Buffers,
     revisions: Option<watch::Receiver<u64>>,
     catalog: Arc<Catalog>,
-    /// What the reader was told of a type: the id of what it is delivered in, 0 where it is nothing.
-    told: BTreeMap<SubjectName, u32>,
-    /// By the id of the schema that wrote an event. Emptied when something was registered.
-    ways: HashMap<u32, Way>,
+    /// The id of the schema version announced for a type. 0: no version is delivered.
+    announced: BTreeMap<SubjectName, u32>,
+    /// Plans by the id of the writer's schema. Cleared when a schema is registered.
+    plans: HashMap<u32, DeliveryPlan>,
 }
 
 impl Broker {
-    /// Negotiates for a stream that begins. The answers for its types come with it.
+    /// Negotiates for a new stream. Also returns the versions to announce at its start.
     ///
     /// # Errors
-    /// Where the stream may not begin: everything that cannot be had.
+    /// Returns an error if the registry is unavailable, or if the stream fails on mismatches and
+    /// requirements are unsatisfiable.
     pub(super) async fn negotiate(
         &self,
         selection: Selection,
-    ) -> Result<(Negotiation, Vec<Answer>), StartError> {
-        let schemas = self.parts.schemas.clone();
+    ) -> Result<(Negotiation, Vec<NegotiatedSchema>), StartError> {
+        let schemas = self.inner.schemas.clone();
         let revisions = schemas.as_ref().map(|schemas| {
             let mut revisions = schemas.revisions();
             revisions.mark_unchanged();
             revisions
         });
         if let Some(schemas) = &schemas {
-            // A registry elsewhere is asked for what is not known here.
+            // A remote registry is queried for unknown subjects.
             for (name, _) in selection.accepted.exact() {
-                schemas.subject(name).await.map_err(|error| RegistryAway(error.to_string()))?;
+                schemas
+                    .subject(name)
+                    .await
+                    .map_err(|error| RegistryUnavailable(error.to_string()))?;
             }
         }
         let mut negotiation = Negotiation {
             catalog: schemas.as_ref().map(Schemas::catalog).unwrap_or_default(),
-            conversions: Arc::clone(&self.parts.conversions),
-            room: Room::default(),
+            conversions: Arc::clone(&self.inner.conversions),
+            buffers: Buffers::default(),
             selection,
             schemas,
             revisions,
-            told: BTreeMap::new(),
-            ways: HashMap::new(),
+            announced: BTreeMap::new(),
+            plans: HashMap::new(),
         };
         if negotiation.selection.on_mismatch == OnMismatch::Fail {
             let unsatisfied = negotiation.unsatisfied();
@@ -181,21 +170,21 @@ impl Broker {
                 return Err(StartError::Unsatisfiable(unsatisfied));
             }
         }
-        let answers = negotiation.begin();
-        Ok((negotiation, answers))
+        let negotiated = negotiation.initial_schemas();
+        Ok((negotiation, negotiated))
     }
 }
 
 impl Negotiation {
-    /// Types named exactly that cannot be had.
-    fn unsatisfied(&self) -> Vec<Unsatisfied> {
+    /// The types named exactly whose requirements cannot be satisfied.
+    fn unsatisfied(&self) -> Vec<UnsatisfiedRequirement> {
         let accepted = self.selection.accepted.exact();
         accepted
             .filter_map(|(name, requirement)| {
                 let subject = self.catalog.subject(name).ok();
                 let versions = || subject.iter().flat_map(|subject| subject.versions.values());
-                let is_there = best(versions(), requirement).is_some();
-                (!is_there).then(|| Unsatisfied {
+                let is_satisfiable = best(versions(), requirement).is_some();
+                (!is_satisfiable).then(|| UnsatisfiedRequirement {
                     event_type: name.to_string(),
                     requirement: requirement.to_string(),
                     has_schema: subject.is_some(),
@@ -205,53 +194,57 @@ impl Negotiation {
             .collect()
     }
 
-    fn begin(&mut self) -> Vec<Answer> {
+    fn initial_schemas(&mut self) -> Vec<NegotiatedSchema> {
         let exact: Vec<_> = self.selection.accepted.exact().map(|(name, _)| name.clone()).collect();
         let catalog = Arc::clone(&self.catalog);
         let others = catalog
-            .subjects_behind(None)
+            .subjects_after(None)
             .map(|subject| &subject.name)
             .filter(|name| self.selection.accepted.requirement(name.as_str()).is_some())
             .filter(|name| !exact.contains(name));
-        let names: Vec<_> = exact.iter().chain(others).take(TOLD_AT_START_MAX).cloned().collect();
-        let mut answers = Vec::with_capacity(names.len());
+        let names: Vec<_> =
+            exact.iter().chain(others).take(ANNOUNCED_AT_START_MAX).cloned().collect();
+        let mut schemas = Vec::with_capacity(names.len());
         let mut bytes = 0;
         for name in names {
-            let Some(answer) = self.answer(&name) else { continue };
-            bytes += answer.bytes();
-            if bytes > TOLD_BYTES_MAX {
+            let Some(schema) = self.negotiate_type(&name) else { continue };
+            bytes += schema.bytes();
+            if bytes > ANNOUNCED_BYTES_MAX {
                 break;
             }
-            self.told.insert(name, id_of(&answer));
-            answers.push(answer);
+            self.announced.insert(name, id_of(&schema));
+            schemas.push(schema);
         }
-        answers
+        schemas
     }
 
-    /// What a type is delivered in. None: the reader takes any version of it.
-    fn answer(&self, name: &SubjectName) -> Option<Answer> {
+    /// The version in which a type is delivered. None: the reader has no requirement for it.
+    fn negotiate_type(&self, name: &SubjectName) -> Option<NegotiatedSchema> {
         let requirement = self.selection.accepted.requirement(name.as_str())?;
         let subject = self.catalog.subject(name).ok();
         let versions = || subject.iter().flat_map(|subject| subject.versions.values());
         let delivered = best(versions(), requirement).map(Arc::clone);
-        let is_written = |it: &&Arc<SchemaVersion>| match &delivered {
-            Some(chosen) if it.id == chosen.id => true,
+        let is_written = |version: &&Arc<SchemaVersion>| match &delivered {
+            Some(chosen) if version.id == chosen.id => true,
             Some(chosen) => {
                 self.selection.on_mismatch == OnMismatch::Deliver
-                    && convertible(&it.version, &chosen.version).is_err()
+                    && convertible(&version.version, &chosen.version).is_err()
             }
             None => self.selection.on_mismatch == OnMismatch::Deliver,
         };
-        Some(Answer {
+        Some(NegotiatedSchema {
             event_type: name.clone(),
             requirement: requirement.clone(),
-            written: versions().filter(is_written).map(|it| it.version.to_string()).collect(),
+            written: versions()
+                .filter(is_written)
+                .map(|version| version.version.to_string())
+                .collect(),
             delivered,
         })
     }
 
-    /// Looks whether something was registered since, and what changed for the reader by that.
-    pub fn changes(&mut self) -> Vec<Answer> {
+    /// The announced types that are delivered in another version since schemas were registered.
+    pub fn changes(&mut self) -> Vec<NegotiatedSchema> {
         let (Some(schemas), Some(revisions)) = (&self.schemas, &mut self.revisions) else {
             return Vec::new();
         };
@@ -260,104 +253,104 @@ impl Negotiation {
         }
         revisions.mark_unchanged();
         self.catalog = schemas.catalog();
-        self.ways.clear();
-        let names: Vec<_> = self.told.keys().cloned().collect();
+        self.plans.clear();
+        let names: Vec<_> = self.announced.keys().cloned().collect();
         let mut changes = Vec::new();
         for name in names {
-            let Some(answer) = self.answer(&name) else { continue };
-            if self.told.insert(name, id_of(&answer)) != Some(id_of(&answer)) {
-                changes.push(answer);
+            let Some(negotiated) = self.negotiate_type(&name) else { continue };
+            if self.announced.insert(name, id_of(&negotiated)) != Some(id_of(&negotiated)) {
+                changes.push(negotiated);
             }
         }
         changes
     }
 
-    /// Waits until something is registered.
-    pub async fn registered(&mut self) {
+    /// Waits until a schema is registered.
+    pub async fn wait_for_registration(&mut self) {
         match &mut self.revisions {
             Some(revisions) => match revisions.changed().await {
                 Ok(()) => revisions.mark_changed(),
-                // The registry is gone, and with it the server.
+                // The registry has stopped, and the server with it.
                 Err(_) => std::future::pending().await,
             },
             None => std::future::pending().await,
         }
     }
 
-    /// Gives a batch to the reader: what comes next, in order.
-    pub fn deliver(&mut self, events: Vec<Delivered>) -> Vec<Piece> {
-        let (mut effort, mut short) = (0, (0, 0));
-        for one in &events {
-            let bytes = one.recorded.event.len();
-            match self.ways.get(&one.recorded.schema_id) {
-                Some(Way::AsWritten) => {}
-                Some(Way::Converted(pair)) if pair.has_short_way() => {
-                    effort += bytes / SHORT_WAY_GAIN;
-                    short = (short.0 + 1, short.1 + bytes);
+    /// Delivers a batch in order.
+    pub fn deliver(&mut self, events: Vec<Delivered>) -> Vec<DeliveryItem> {
+        let (mut cost, mut projected) = (0, (0, 0));
+        for event in &events {
+            let bytes = event.recorded.event.len();
+            match self.plans.get(&event.recorded.schema_id) {
+                Some(DeliveryPlan::AsWritten) => {}
+                Some(DeliveryPlan::Converted(pair)) if pair.has_projection() => {
+                    cost += bytes / PROJECTION_SPEEDUP;
+                    projected = (projected.0 + 1, projected.1 + bytes);
                 }
-                _ => effort += bytes,
+                _ => cost += bytes,
             }
         }
-        self.room.reserve(short.0, short.1);
-        let is_long = effort > INLINE_BYTES_MAX;
+        self.buffers.reserve(projected.0, projected.1);
+        let is_expensive = cost > INLINE_BYTES_MAX;
         let work = || {
-            let mut pieces = Pieces::default();
-            for one in events {
-                if !self.give(one, &mut pieces) {
+            let mut delivery = DeliveryBuilder::default();
+            for event in events {
+                if !self.deliver_event(event, &mut delivery) {
                     break;
                 }
             }
-            pieces.pieces
+            delivery.items
         };
-        if is_long { tokio::task::block_in_place(work) } else { work() }
+        if is_expensive { tokio::task::block_in_place(work) } else { work() }
     }
 
-    /// Gives one event; whether the stream goes on.
-    fn give(&mut self, mut one: Delivered, pieces: &mut Pieces) -> bool {
-        let written = one.recorded.schema_id;
-        let way = match self.ways.get(&written) {
+    /// Delivers one event. Returns whether the stream continues.
+    fn deliver_event(&mut self, mut event: Delivered, delivery: &mut DeliveryBuilder) -> bool {
+        let written = event.recorded.schema_id;
+        let plan = match self.plans.get(&written) {
             Some(known) => known.clone(),
             None => {
-                if let Some(answer) = self.told_first(&one) {
-                    pieces.pieces.push(Piece::Changed(answer));
+                if let Some(negotiated) = self.announce_type(&event) {
+                    delivery.items.push(DeliveryItem::Changed(negotiated));
                 }
-                self.way(written, &one.recorded.event)
+                self.plan(written, &event.recorded.event)
             }
         };
-        let reason = match way {
-            Way::AsWritten => {
-                pieces.event(one);
+        let reason = match plan {
+            DeliveryPlan::AsWritten => {
+                delivery.push_event(event);
                 return true;
             }
-            Way::Converted(pair) => {
-                match self.conversions.convert(&pair, &one.recorded, &mut self.room) {
+            DeliveryPlan::Converted(pair) => {
+                match self.conversions.convert(&pair, &event.recorded, &mut self.buffers) {
                     Ok(converted) => {
-                        one.schema_id = pair.reader_id();
-                        if let Some(event) = converted {
-                            one.recorded.replace(event);
-                            one.converted = true;
+                        event.schema_id = pair.reader_id();
+                        if let Some(bytes) = converted {
+                            event.recorded.replace(bytes);
+                            event.converted = true;
                         }
-                        pieces.event(one);
+                        delivery.push_event(event);
                         return true;
                     }
                     Err(reason) => reason,
                 }
             }
-            Way::Unfit(reason) => reason,
-            Way::Unknown(away) => {
-                pieces.pieces.push(Piece::RegistryUnavailable(away));
+            DeliveryPlan::Undeliverable(reason) => reason,
+            DeliveryPlan::Unknown(unavailable) => {
+                delivery.items.push(DeliveryItem::RegistryUnavailable(unavailable));
                 return false;
             }
         };
         match self.selection.on_mismatch {
-            OnMismatch::Deliver => pieces.event(one),
-            OnMismatch::Skip => pieces.skip(&one, reason),
+            OnMismatch::Deliver => delivery.push_event(event),
+            OnMismatch::Skip => delivery.push_skipped(&event, reason),
             OnMismatch::Fail => {
-                let event_type = type_of(&one.recorded.event).into();
-                pieces.pieces.push(Piece::Failed(Mismatch {
-                    topic: one.topic,
-                    offset: one.recorded.offset,
-                    position: one.recorded.position,
+                let event_type = type_of(&event.recorded.event).into();
+                delivery.items.push(DeliveryItem::Failed(VersionMismatch {
+                    topic: event.topic,
+                    offset: event.recorded.offset,
+                    position: event.recorded.position,
                     event_type,
                     reason,
                 }));
@@ -367,75 +360,85 @@ impl Negotiation {
         true
     }
 
-    /// The answer for an event's type, where the reader was not told of it.
-    fn told_first(&mut self, one: &Delivered) -> Option<Answer> {
-        let name = match self.catalog.by_id(one.recorded.schema_id) {
+    /// The version to announce for the type of an event. None: it was announced before, or has no
+    /// requirement.
+    fn announce_type(&mut self, event: &Delivered) -> Option<NegotiatedSchema> {
+        let name = match self.catalog.by_id(event.recorded.schema_id) {
             Ok(written) => written.subject.clone(),
-            Err(_) => SubjectName::parse(type_of(&one.recorded.event)).ok()?,
+            Err(_) => SubjectName::parse(type_of(&event.recorded.event)).ok()?,
         };
-        if self.told.contains_key(&name) {
+        if self.announced.contains_key(&name) {
             return None;
         }
-        let answer = self.answer(&name)?;
-        self.told.insert(name, id_of(&answer));
-        Some(answer)
+        let negotiated = self.negotiate_type(&name)?;
+        self.announced.insert(name, id_of(&negotiated));
+        Some(negotiated)
     }
 
-    fn way(&mut self, written: u32, event: &[u8]) -> Way {
+    fn plan(&mut self, written: u32, event: &[u8]) -> DeliveryPlan {
         if written == 0 {
             let event_type = type_of(event);
             return match self.selection.accepted.requirement(event_type) {
-                None => Way::AsWritten,
-                Some(_) => Way::Unfit(format!("it was published without a schema of {event_type}")),
+                None => DeliveryPlan::AsWritten,
+                Some(_) => DeliveryPlan::Undeliverable(format!(
+                    "it was published without a schema of {event_type}"
+                )),
             };
         }
-        let way = self.find_way(written);
-        if !matches!(way, Way::Unknown(_)) {
-            self.ways.insert(written, way.clone());
+        let plan = self.make_plan(written);
+        if !matches!(plan, DeliveryPlan::Unknown(_)) {
+            self.plans.insert(written, plan.clone());
         }
-        way
+        plan
     }
 
-    fn find_way(&self, written: u32) -> Way {
+    fn make_plan(&self, written: u32) -> DeliveryPlan {
         let Ok(writer) = self.catalog.by_id(written) else {
             let known = self.schemas.as_ref().map(|schemas| schemas.written(written));
             return match known {
-                Some(Err(away)) => Way::Unknown(RegistryAway(away.to_string())),
-                Some(Ok(_)) | None => {
-                    Way::Unfit(format!("the schema with the id {written} is not known here"))
+                Some(Err(unavailable)) => {
+                    DeliveryPlan::Unknown(RegistryUnavailable(unavailable.to_string()))
                 }
+                Some(Ok(_)) | None => DeliveryPlan::Undeliverable(format!(
+                    "the schema with id {written} is not known"
+                )),
             };
         };
         let Some(requirement) = self.selection.accepted.requirement(writer.subject.as_str()) else {
-            return Way::AsWritten;
+            return DeliveryPlan::AsWritten;
         };
         let Ok(subject) = self.catalog.subject(&writer.subject) else {
-            return Way::Unfit(format!("{} is not registered any more", writer.subject));
+            return DeliveryPlan::Undeliverable(format!(
+                "{} is no longer registered",
+                writer.subject
+            ));
         };
         let Some(reader) = best(subject.versions.values(), requirement) else {
-            return Way::Unfit(unsatisfied(subject, requirement));
+            return DeliveryPlan::Undeliverable(unsatisfied(subject, requirement));
         };
         if reader.id == writer.id {
-            return Way::AsWritten;
+            return DeliveryPlan::AsWritten;
         }
-        let unfit = |unfit: Unfit| {
+        let undeliverable = |cause: Undeliverable| {
             let (from, to) = (&writer.version, &reader.version);
-            Way::Unfit(format!(
-                "it was written in {} {from} and {to} is delivered: {unfit}",
+            DeliveryPlan::Undeliverable(format!(
+                "it was written in {} {from} and {to} is delivered: {cause}",
                 writer.subject
             ))
         };
-        if let Err(why) = convertible(&writer.version, &reader.version) {
-            return unfit(why);
+        if let Err(reason) = convertible(&writer.version, &reader.version) {
+            return undeliverable(reason);
         }
         match (self.catalog.parsed(writer), self.catalog.parsed(reader)) {
-            (Ok(from), Ok(to)) => Way::Converted(Arc::new(Pair::new((writer, from), (reader, to)))),
-            (Err(_), _) | (_, Err(_)) => unfit(Unfit::Unreadable),
+            (Ok(from), Ok(to)) => {
+                DeliveryPlan::Converted(Arc::new(VersionPair::new((writer, from), (reader, to))))
+            }
+            (Err(_), _) | (_, Err(_)) => undeliverable(Undeliverable::Unreadable),
         }
     }
 }
 
-/// In words.
+/// Why no version satisfies a requirement.
 fn unsatisfied(subject: &Subject, requirement: &VersionReq) -> String {
     let offered = alternatives(subject.versions.values());
     match offered.as_slice() {
@@ -449,23 +452,24 @@ fn unsatisfied(subject: &Subject, requirement: &VersionReq) -> String {
 }
 
 fn type_of(event: &[u8]) -> &str {
-    EncodedEvent(event).named(tag::TYPE).unwrap_or_default()
+    EncodedEvent(event).text_attribute(tag::TYPE).unwrap_or_default()
 }
 
-fn id_of(answer: &Answer) -> u32 {
-    answer.delivered.as_ref().map_or(0, |it| it.id)
+fn id_of(negotiated: &NegotiatedSchema) -> u32 {
+    negotiated.delivered.as_ref().map_or(0, |version| version.id)
 }
 
-impl Answer {
-    /// How large it is, about.
+impl NegotiatedSchema {
+    /// Approximate size of its message.
     fn bytes(&self) -> usize {
         let written: usize = self.written.iter().map(|version| version.len() + 2).sum();
         1_024 + written + self.deprecation().map_or(0, str::len)
     }
 
-    /// What is to be said about the version that is delivered, where it is deprecated.
+    /// The deprecation notice of the delivered version. None: it is not deprecated.
     pub fn deprecation(&self) -> Option<&str> {
-        let delivered = self.delivered.as_ref().filter(|it| it.state == State::Deprecated)?;
+        let delivered =
+            self.delivered.as_ref().filter(|version| version.state == State::Deprecated)?;
         Some(match delivered.deprecation.as_str() {
             "" => "deprecated",
             text => text,
@@ -474,31 +478,31 @@ impl Answer {
 }
 
 #[derive(Default)]
-struct Pieces {
-    pieces: Vec<Piece>,
-    /// Of the events of the last piece.
+struct DeliveryBuilder {
+    items: Vec<DeliveryItem>,
+    /// Bytes of the events of the last item.
     bytes: usize,
 }
 
-impl Pieces {
-    fn event(&mut self, one: Delivered) {
-        let bytes = one.recorded.event.len();
-        match self.pieces.last_mut() {
-            Some(Piece::Events(events)) if self.bytes + bytes <= MESSAGE_BYTES_MAX => {
+impl DeliveryBuilder {
+    fn push_event(&mut self, event: Delivered) {
+        let bytes = event.recorded.event.len();
+        match self.items.last_mut() {
+            Some(DeliveryItem::Events(events)) if self.bytes + bytes <= MESSAGE_BYTES_MAX => {
                 self.bytes += bytes;
-                events.push(one);
+                events.push(event);
             }
             _ => {
                 self.bytes = bytes;
-                self.pieces.push(Piece::Events(vec![one]));
+                self.items.push(DeliveryItem::Events(vec![event]));
             }
         }
     }
 
-    fn skip(&mut self, one: &Delivered, reason: String) {
-        let (offset, position) = (one.recorded.offset, one.recorded.position);
-        if let Some(Piece::Skipped(last)) = self.pieces.last_mut()
-            && last.topic == one.topic
+    fn push_skipped(&mut self, event: &Delivered, reason: String) {
+        let (offset, position) = (event.recorded.offset, event.recorded.position);
+        if let Some(DeliveryItem::Skipped(last)) = self.items.last_mut()
+            && last.topic == event.topic
             && last.until == offset
             && last.reason == reason
         {
@@ -506,8 +510,8 @@ impl Pieces {
             last.position = position;
             return;
         }
-        self.pieces.push(Piece::Skipped(Skipped {
-            topic: Arc::clone(&one.topic),
+        self.items.push(DeliveryItem::Skipped(SkippedRange {
+            topic: Arc::clone(&event.topic),
             from: offset,
             until: offset.next(),
             position,

@@ -1,6 +1,6 @@
-//! Payloads as expressions see them: JSON, whatever they are encoded in.
+//! Payloads as expressions see them: as JSON, in whatever encoding they are recorded.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde_json::Value as Json;
 use tidings_registry::schemas::Schemas;
@@ -15,7 +15,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Reads payloads. Without schemas only those that are JSON.
+/// Decodes payloads. Without a registry, only JSON payloads.
 #[derive(Clone, Default)]
 pub struct Payloads {
     schemas: Option<Schemas>,
@@ -23,24 +23,24 @@ pub struct Payloads {
 }
 
 impl Payloads {
-    /// With what is registered.
+    /// A decoder that knows the registered schemas.
     pub fn new(schemas: Option<Schemas>, metrics: Metrics) -> Self {
         Self { schemas, metrics: Some(metrics) }
     }
 
-    /// An expression gave no answer.
-    pub fn failed(&self) {
+    /// Counts an expression that has no value for an event.
+    pub fn count_failure(&self) {
         if let Some(metrics) = &self.metrics {
             metrics.filter_failed();
         }
     }
 
-    /// The payload of an event. None: there is none, or nothing says what its bytes mean. Blocking: the first event of
-    /// a schema compiles it.
+    /// The payload of an event. None: the event has none, or its encoding is unknown. Blocking: the
+    /// first event of a schema compiles it.
     pub fn read(&self, event: &Recorded) -> Option<Json> {
         let encoded = event.encoded();
-        let is_json =
-            Media::of(encoded.named(tag::DATACONTENTTYPE).unwrap_or_default()) == Media::Json;
+        let is_json = Media::of(encoded.text_attribute(tag::DATACONTENTTYPE).unwrap_or_default())
+            == Media::Json;
         match encoded.payload()? {
             Payload::Text(text) if is_json => rounded(text),
             Payload::Binary(bytes) if is_json => rounded(str::from_utf8(bytes).ok()?),
@@ -58,13 +58,13 @@ impl Payloads {
         rounded(&self.schema(schema_id)?.to_plain_json_with(bytes, &*catalog).ok()?)
     }
 
-    fn schema(&self, id: u32) -> Option<std::sync::Arc<Schema>> {
+    fn schema(&self, id: u32) -> Option<Arc<Schema>> {
         if id == 0 {
             return None;
         }
         let schemas = self.schemas.as_ref()?;
-        let registered = schemas.written(id).ok()??;
-        schemas.catalog().parsed(&registered).ok()
+        let schema_version = schemas.written(id).ok()??;
+        schemas.catalog().parsed(&schema_version).ok()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Publishing: what a topic takes, then the journal.
+//! Publishing: admission of a batch, then the journal.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{
 use crate::{
     journal::CommitError,
     model::{
-        commit::{Action, Applied, Commit, Condition, Durability, Place, Rejected},
+        commit::{Action, Applied, Commit, Condition, Durability, Placement, Rejected},
         event::{NewEvent, Refusal},
         name::TopicName,
         topic::TopicConfig,
@@ -17,23 +17,23 @@ use crate::{
     store::topics::Topic,
 };
 
-/// A batch that is well formed.
+/// A well-formed batch.
 #[derive(Debug)]
 pub struct Publish {
-    /// Where to.
+    /// The topic.
     pub topic: TopicName,
-    /// What.
+    /// The events, in order.
     pub events: Vec<NewEvent>,
-    /// If.
+    /// Conditions that must all hold.
     pub conditions: Vec<Condition>,
-    /// How durable before the answer.
+    /// The durability at which the publish is acknowledged.
     pub durability: Durability,
-    /// Says what would be, and appends nothing.
+    /// Checks the batch and predicts its placements, but appends nothing.
     pub validate_only: bool,
 }
 
-/// What a publish waits for, once it has its place in the order.
-pub struct Pending {
+/// A publish with a place in the order, whose result is pending.
+pub struct PendingPublish {
     topic: TopicName,
     events: u64,
     bytes: u64,
@@ -42,29 +42,29 @@ pub struct Pending {
     outcome: std::pin::Pin<Box<dyn Future<Output = Result<Applied, CommitError>> + Send>>,
 }
 
-/// A batch that is recorded.
+/// The result of a publish.
 #[derive(Debug)]
 pub struct Published {
-    /// In the order of its events.
-    pub places: Vec<Place>,
-    /// Deprecated schema versions that it was written with, and what to move to.
+    /// The placements, in the order of the events.
+    pub placements: Vec<Placement>,
+    /// The deprecated schema versions of the batch, each with its replacement.
     pub notices: Vec<String>,
 }
 
 impl Broker {
-    /// Publishes a batch, and waits for it.
+    /// Publishes a batch and waits for the result.
     ///
     /// # Errors
-    /// Why nothing was appended, or why that is not certain.
+    /// Returns why nothing was appended, or why the result is unknown.
     pub async fn publish(&self, publish: Publish) -> Result<Published, PublishError> {
         self.submit(publish).await?.finish().await
     }
 
-    /// Gives a batch its place in the order; batches that are submitted one after the other are recorded so.
+    /// Submits a batch. Batches are appended in the order in which they are submitted.
     ///
     /// # Errors
-    /// Why it was not tried.
-    pub async fn submit(&self, publish: Publish) -> Result<Pending, PublishError> {
+    /// Returns why the batch was not submitted.
+    pub async fn submit(&self, publish: Publish) -> Result<PendingPublish, PublishError> {
         if self.is_draining() {
             return Err(Draining.into());
         }
@@ -74,8 +74,8 @@ impl Broker {
         for event in &mut events {
             event.refusal = not_allowed(&config, event);
         }
-        let judged = self.parts.gate.judge(config.schema_enforcement, events).await;
-        let (mut events, notices) = judged;
+        let checked = self.inner.gate.check(config.schema_enforcement, events).await;
+        let (mut events, notices) = checked;
         for event in events.iter_mut().filter(|event| event.refusal.is_none()) {
             event.refusal = self.too_large(&config, event);
         }
@@ -83,8 +83,8 @@ impl Broker {
         let count = events.len() as u64;
         let action = Action::Publish { topic: topic.id, events, conditions, validate_only };
         let commit = Commit { action, time: self.now(), durability };
-        let outcome = self.parts.journal.submit(commit).await.map_err(PublishError::Commit)?;
-        Ok(Pending {
+        let outcome = self.inner.journal.submit(commit).await.map_err(PublishError::Commit)?;
+        Ok(PendingPublish {
             topic: name,
             events: if validate_only { 0 } else { count },
             bytes,
@@ -105,7 +105,7 @@ impl Broker {
                 if self.limits().auto_create_topics && !validate_only && !name.is_internal() =>
             {
                 match self.create_topic(name.clone(), TopicConfig::default()).await {
-                    // Somebody else was first: as good.
+                    // A concurrent publish created the topic.
                     Ok(_) | Err(TopicError::Exists(_)) => Ok(self.topic(name)?),
                     Err(TopicError::Commit(error)) => Err(PublishError::Commit(error)),
                     Err(_) => Err(missing.into()),
@@ -117,8 +117,8 @@ impl Broker {
 
     fn too_large(&self, config: &TopicConfig, event: &NewEvent) -> Option<Refusal> {
         let size = event.encoded().len();
-        let limit = config.event_bytes_max.map_or(self.limits().event_bytes_max, |own| {
-            self.limits().event_bytes_max.min(own as usize)
+        let limit = config.event_bytes_max.map_or(self.limits().event_bytes_max, |topic_limit| {
+            self.limits().event_bytes_max.min(topic_limit as usize)
         });
         (size > limit).then_some(Refusal::TooLarge { size: size as u64, limit: limit as u64 })
     }
@@ -131,34 +131,35 @@ fn not_allowed(config: &TopicConfig, event: &NewEvent) -> Option<Refusal> {
     })
 }
 
-impl Pending {
-    /// Waits for the outcome.
+impl PendingPublish {
+    /// Waits for the result.
     ///
     /// # Errors
-    /// Why nothing was appended, or why that is not certain.
+    /// Returns why nothing was appended, or why the result is unknown.
     pub async fn finish(self) -> Result<Published, PublishError> {
         match self.outcome.await {
-            Ok(Applied::Published(places)) => {
-                let duplicates = places.iter().filter(|place| place.duplicate).count() as u64;
-                self.broker.parts.metrics.publish_accepted(
+            Ok(Applied::Published(placements)) => {
+                let duplicates =
+                    placements.iter().filter(|placement| placement.duplicate).count() as u64;
+                self.broker.inner.metrics.publish_accepted(
                     self.events.saturating_sub(duplicates),
                     self.bytes,
                     duplicates,
                 );
-                Ok(Published { places, notices: self.notices })
+                Ok(Published { placements, notices: self.notices })
             }
             Ok(other) => Err(PublishError::Corrupt(format!(
                 "a publish was applied as something else: {other:?}"
             ))),
             Err(CommitError::Rejected(rejected)) => Err(match rejected {
-                Rejected::TopicGone => self.broker.not_found(self.topic.as_str()).into(),
+                Rejected::TopicNotFound => self.broker.not_found(self.topic.as_str()).into(),
                 Rejected::IdConflict(conflicts) => PublishError::IdConflict(conflicts),
-                Rejected::Refused(refused) => PublishError::Refused(refused),
+                Rejected::Refused(rejected) => PublishError::Refused(rejected),
                 Rejected::Conditions(failed) => {
                     PublishError::Conditions { topic: self.topic.to_string(), failed }
                 }
                 Rejected::Corrupt(detail) => PublishError::Corrupt(detail),
-                Rejected::TopicExists | Rejected::RevisionMoved { .. } => {
+                Rejected::TopicExists | Rejected::RevisionMismatch { .. } => {
                     PublishError::Corrupt(rejected.to_string())
                 }
             }),

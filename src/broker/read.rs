@@ -1,4 +1,5 @@
-//! A finite read, forwards or backwards, of topics, of a key, or of a flow; and one event by itself.
+//! Finite reads, forwards or backwards, of topics, of a key, or of a correlation id; and lookups of
+//! single events.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,10 +9,10 @@ use std::{
 use super::{
     Broker,
     error::{Damage, Draining, EventError, StartError, StreamError},
+    filter::EventFilter,
     merge::Merge,
-    negotiation::{Negotiation, Piece, Selection, Skipped},
-    start::{Begin, Place, Start},
-    wanted::Wanted,
+    negotiation::{DeliveryItem, Negotiation, Selection, SkippedRange},
+    start::{ResolvedStart, Start, StartPosition},
 };
 use crate::{
     model::{
@@ -21,73 +22,73 @@ use crate::{
         name::{TopicName, TopicPattern},
         numbers::{Offset, Position, TopicId},
     },
-    store::{ReadError, Store, read::Way, tail::Bounds, topics::Topic},
+    store::{ReadError, Store, read::Direction, tail::ReadLimit, topics::Topic},
 };
 
-/// Bounds of one message of a read.
-const BATCH: Bounds = Bounds { events: 500, bytes: 256 << 10 };
-/// Bytes of the first message: who reads ten events should not wait for a thousand.
+/// Limit of one message of a read.
+const BATCH: ReadLimit = ReadLimit { events: 500, bytes: 256 << 10 };
+/// Bytes of the first message: a reader of ten events should not wait for a thousand.
 const FIRST_BATCH_BYTES: usize = 16 << 10;
 
-/// What is asked for.
+/// A request for a finite read.
 #[derive(Debug, Clone)]
 pub struct Read {
-    /// Topics and patterns; with a correlation id none means all.
+    /// Topics and patterns. With a correlation id, an empty list means all topics.
     pub topics: Vec<TopicPattern>,
-    /// Where to begin. None: at the earliest forwards, at the latest backwards.
+    /// The start. None: the earliest position forwards, the latest backwards.
     pub start: Option<Start>,
-    /// Which way.
-    pub way: Way,
-    /// Which events.
-    pub wanted: Wanted,
-    /// Of this flow only.
+    /// The direction.
+    pub direction: Direction,
+    /// The events to select.
+    pub filter: EventFilter,
+    /// Selects the events with this correlation id.
     pub correlation: Option<String>,
-    /// How many at most.
+    /// Most events. None: no limit.
     pub events_max: Option<u64>,
-    /// Which schema versions the reader understands. None: any.
+    /// The schema versions that the reader understands. None: any.
     pub selection: Option<Selection>,
 }
 
-/// What a read delivers.
+/// A batch of a read.
 #[derive(Debug)]
 pub struct ReadBatch {
-    /// Events.
+    /// The events.
     pub events: Vec<Delivered>,
-    /// Events among them that cannot be given as the reader asked.
-    pub skipped: Vec<Skipped>,
-    /// Behind them.
+    /// Events of the range that cannot be delivered in a required version.
+    pub skipped: Vec<SkippedRange>,
+    /// The cursor after the batch.
     pub cursor: Cursor,
-    /// The last message: where a read in the same direction goes on.
+    /// Whether it is the last batch. A read in the same direction can resume at its cursor.
     pub is_last: bool,
 }
 
-/// What a step gives to the reader.
+/// The events of a batch, as they are delivered.
 #[derive(Default)]
-struct Given {
+struct Page {
     events: Vec<Delivered>,
-    skipped: Vec<Skipped>,
-    /// Of the last event, given or not. None: there was none.
+    skipped: Vec<SkippedRange>,
+    /// The position of the last event, delivered or skipped. None: there was none.
     at: Option<Position>,
 }
 
-impl Given {
-    /// The last of what was given or left out.
+impl Page {
+    /// The position of the last event that was delivered or skipped.
     fn reached(&self) -> Option<Position> {
-        let given = self.events.last().map(|it| it.recorded.position);
-        given.max(self.skipped.last().map(|it| it.position))
+        let delivered = self.events.last().map(|event| event.recorded.position);
+        delivered.max(self.skipped.last().map(|range| range.position))
     }
 }
 
 /// An open read.
-pub struct Reading {
+pub struct OpenRead {
     broker: Broker,
     events: Events,
-    way: Way,
-    wanted: Wanted,
+    direction: Direction,
+    filter: EventFilter,
     negotiation: Option<Negotiation>,
     failure: Option<StreamError>,
-    left: u64,
-    upto: Position,
+    events_left: u64,
+    until: Position,
     horizon: Position,
     at: Position,
     batch_bytes: usize,
@@ -96,13 +97,13 @@ pub struct Reading {
 
 enum Events {
     Topics(Box<Merge>),
-    Flow(Flow),
+    Correlated(CorrelatedEvents),
 }
 
-/// Events of one flow, in the order recorded.
-struct Flow {
+/// The events with one correlation id, in the order of positions.
+struct CorrelatedEvents {
     correlation: String,
-    /// Whatever the flow has in other topics is left out. None: all topics.
+    /// Selects the events in these topics. None: all topics.
     topics: Option<Vec<TopicId>>,
     at: Position,
     buffer: VecDeque<Delivered>,
@@ -113,13 +114,13 @@ impl Broker {
     /// Opens a read.
     ///
     /// # Errors
-    /// Why it cannot begin where it was asked to.
-    pub async fn read(&self, request: Read) -> Result<Reading, StartError> {
+    /// Returns why the read cannot start at the requested position.
+    pub async fn read(&self, request: Read) -> Result<OpenRead, StartError> {
         if self.is_draining() {
             return Err(Draining.into());
         }
-        let is_of_all = request.topics.is_empty() && request.correlation.is_some();
-        let topics = if is_of_all {
+        let is_over_all_topics = request.topics.is_empty() && request.correlation.is_some();
+        let topics = if is_over_all_topics {
             self.store().catalog().all().values().cloned().collect()
         } else {
             self.resolve(&request.topics)?
@@ -128,76 +129,87 @@ impl Broker {
             Some(selection) => Some(self.negotiate(selection).await?.0),
             None => None,
         };
-        let default = match request.way {
-            Way::Forward => Place::Earliest,
-            Way::Backward => Place::Latest,
+        let default = match request.direction {
+            Direction::Forward => StartPosition::Earliest,
+            Direction::Backward => StartPosition::Latest,
         };
         let start = request.start.unwrap_or(Start::at(default));
-        let begin = match request.way {
-            Way::Forward => self.start_forward(topics, &start).await?,
-            Way::Backward => self.start_backward(topics, &start).await?,
+        let resolved = match request.direction {
+            Direction::Forward => self.start_forward(topics, &start).await?,
+            Direction::Backward => self.start_backward(topics, &start).await?,
         };
-        let mut wanted = request.wanted;
-        wanted.payloads = self.payloads();
-        wanted.not_before = wanted.not_before.max(begin.not_before);
+        let mut filter = request.filter;
+        filter.payloads = self.payloads();
+        filter.not_before = filter.not_before.max(resolved.not_before);
         let events = match request.correlation {
             None => Events::Topics(Box::new(Merge::new(
                 Arc::clone(self.store()),
-                request.way,
-                &begin,
-                wanted.clone(),
+                request.direction,
+                &resolved,
+                filter.clone(),
             ))),
-            Some(correlation) => {
-                Events::Flow(self.flow(correlation, &begin, is_of_all, request.way))
-            }
+            Some(correlation) => Events::Correlated(self.correlated(
+                correlation,
+                &resolved,
+                is_over_all_topics,
+                request.direction,
+            )),
         };
-        Ok(Reading {
+        Ok(OpenRead {
             broker: self.clone(),
             events,
-            way: request.way,
-            wanted,
+            direction: request.direction,
+            filter,
             negotiation,
             failure: None,
-            left: request.events_max.unwrap_or(u64::MAX),
-            upto: begin.horizon,
-            horizon: begin.horizon,
-            at: begin.position,
+            events_left: request.events_max.unwrap_or(u64::MAX),
+            until: resolved.horizon,
+            horizon: resolved.horizon,
+            at: resolved.position,
             batch_bytes: FIRST_BATCH_BYTES,
             done: false,
         })
     }
 
-    fn flow(&self, correlation: String, begin: &Begin, is_of_all: bool, way: Way) -> Flow {
-        let at = match way {
-            Way::Forward => begin.position,
-            Way::Backward => begin.position.min(begin.horizon.next()),
+    fn correlated(
+        &self,
+        correlation: String,
+        resolved: &ResolvedStart,
+        is_over_all_topics: bool,
+        direction: Direction,
+    ) -> CorrelatedEvents {
+        let at = match direction {
+            Direction::Forward => resolved.position,
+            Direction::Backward => resolved.position.min(resolved.horizon.next()),
         };
-        let topics = (!is_of_all).then(|| begin.topics.iter().map(|topic| topic.id).collect());
-        Flow { correlation, topics, at, buffer: VecDeque::new(), done: false }
+        let topics =
+            (!is_over_all_topics).then(|| resolved.topics.iter().map(|topic| topic.id).collect());
+        CorrelatedEvents { correlation, topics, at, buffer: VecDeque::new(), done: false }
     }
 
-    /// One event by its offset.
+    /// Reads an event by its offset.
     ///
     /// # Errors
-    /// Where it is not there.
+    /// Returns why the event was not found.
     pub async fn event_at(
         &self,
         topic: &TopicName,
         offset: Offset,
     ) -> Result<Delivered, EventError> {
         let topic = self.topic(topic)?;
-        // The bounds of a start at an offset are those of a read of it.
-        self.start_forward(vec![Arc::clone(&topic)], &Start::at(Place::Offset(offset))).await?;
-        let extent = topic.extent();
-        if offset >= extent.next {
+        // An offset that is valid as a start is valid for a lookup, except the next offset.
+        self.start_forward(vec![Arc::clone(&topic)], &Start::at(StartPosition::Offset(offset)))
+            .await?;
+        let range = topic.range();
+        if offset >= range.next {
             let (earliest, latest) = (
                 Cursor { position: Position(0), horizon: self.store().watermark() },
-                self.latest(),
+                self.latest_cursor(),
             );
             let detail = format!(
                 "offset {offset} of topic {:?}, whose next offset is {}",
                 topic.name.as_str(),
-                extent.next
+                range.next
             );
             return Err(StartError::PositionInFuture { detail, earliest, latest }.into());
         }
@@ -206,11 +218,11 @@ impl Broker {
         Ok(Delivered::as_written(name, recorded))
     }
 
-    /// One event by what its producer named it.
+    /// Reads an event by its source and id.
     ///
     /// # Errors
-    /// Where it is not there.
-    pub async fn event_of(
+    /// Returns why the event was not found.
+    pub async fn event_by_identity(
         &self,
         topic: &TopicName,
         source: &str,
@@ -218,14 +230,14 @@ impl Broker {
     ) -> Result<Delivered, EventError> {
         let topic = self.topic(topic)?;
         let identity = IdentityHash::of(source, id);
-        let (store, reading) = (Arc::clone(self.store()), Arc::clone(&topic));
-        let found: Option<Recorded> = blocking(move || {
-            let Some(offset) = store.offset_of(&reading, identity)? else { return Ok(None) };
-            store.event(&reading, offset).map(Some)
+        let (store, read_topic) = (Arc::clone(self.store()), Arc::clone(&topic));
+        let recorded: Option<Recorded> = blocking(move || {
+            let Some(offset) = store.offset_of(&read_topic, identity)? else { return Ok(None) };
+            store.event(&read_topic, offset).map(Some)
         })
         .await?;
         let name = Arc::clone(&topic.name);
-        found.map(|recorded| Delivered::as_written(name, recorded)).ok_or_else(|| {
+        recorded.map(|recorded| Delivered::as_written(name, recorded)).ok_or_else(|| {
             EventError::NotFound {
                 topic: topic.name.to_string(),
                 event: format!("{id:?} of source {source:?}"),
@@ -233,8 +245,8 @@ impl Broker {
         })
     }
 
-    /// Behind everything.
-    pub fn latest(&self) -> Cursor {
+    /// The cursor after everything that is recorded.
+    pub fn latest_cursor(&self) -> Cursor {
         let horizon = self.store().watermark();
         Cursor { position: horizon, horizon }
     }
@@ -249,11 +261,11 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-impl Reading {
-    /// What comes next. None: nothing.
+impl OpenRead {
+    /// The next batch. None: the read is complete.
     ///
     /// # Errors
-    /// Why it ends.
+    /// Returns why the read ended.
     pub async fn next(&mut self) -> Option<Result<ReadBatch, StreamError>> {
         if let Some(failure) = self.failure.take() {
             self.done = true;
@@ -262,95 +274,99 @@ impl Reading {
         if self.done {
             return None;
         }
-        let batch = self.batch().await;
+        let batch = self.next_batch().await;
         let is_over = batch.as_ref().map_or(true, |batch| batch.is_last);
         self.done = is_over && self.failure.is_none();
         Some(batch)
     }
 
-    async fn batch(&mut self) -> Result<ReadBatch, StreamError> {
+    async fn next_batch(&mut self) -> Result<ReadBatch, StreamError> {
         loop {
             if self.broker.is_draining() {
                 return Err(Draining.into());
             }
-            let bounds = Bounds {
-                events: BATCH.events.min(usize::try_from(self.left).unwrap_or(usize::MAX)),
+            let limit = ReadLimit {
+                events: BATCH.events.min(usize::try_from(self.events_left).unwrap_or(usize::MAX)),
                 bytes: self.batch_bytes,
             };
             self.batch_bytes = (self.batch_bytes * 2).min(BATCH.bytes);
-            if self.left == 0 {
-                return Ok(self.last(Given::default()));
+            if self.events_left == 0 {
+                return Ok(self.last_batch(Page::default()));
             }
-            let (mut events, is_end) = self.step(bounds).await?;
-            // Time never goes back over positions, so the first event past the bound ends the read.
-            let past = self.wanted.until.and_then(|until| {
-                events.iter().position(|event| match self.way {
-                    Way::Forward => event.recorded.append_time >= until,
-                    Way::Backward => event.recorded.append_time < until,
+            let (mut events, is_end) = self.next_events(limit).await?;
+            // Append time never decreases over positions, so the first event at or after the bound
+            // ends the read.
+            let end = self.filter.until.and_then(|until| {
+                events.iter().position(|event| match self.direction {
+                    Direction::Forward => event.recorded.append_time >= until,
+                    Direction::Backward => event.recorded.append_time < until,
                 })
             });
-            if let Some(past) = past {
-                events.truncate(past);
-                let given = self.give(events);
-                return Ok(self.last(given));
+            if let Some(end) = end {
+                events.truncate(end);
+                let page = self.deliver(events);
+                return Ok(self.last_batch(page));
             }
-            let given = self.give(events);
-            self.left -= (given.events.len() as u64).min(self.left);
+            let page = self.deliver(events);
+            self.events_left -= (page.events.len() as u64).min(self.events_left);
             if self.failure.is_some() {
-                return Ok(self.behind(given, false));
+                return Ok(self.batch_after(page, false));
             }
-            if is_end || self.left == 0 {
-                if is_end && self.left > 0 && self.way == Way::Forward {
-                    self.at = self.upto;
-                    return Ok(self.behind(Given { at: Some(self.upto), ..given }, true));
+            if is_end || self.events_left == 0 {
+                if is_end && self.events_left > 0 && self.direction == Direction::Forward {
+                    self.at = self.until;
+                    return Ok(self.batch_after(Page { at: Some(self.until), ..page }, true));
                 }
-                return Ok(self.last(given));
+                return Ok(self.last_batch(page));
             }
-            if given.at.is_some() {
-                return Ok(self.behind(given, false));
+            if page.at.is_some() {
+                return Ok(self.batch_after(page, false));
             }
             tokio::task::yield_now().await;
         }
     }
 
-    /// Events as their reader understands them.
-    fn give(&mut self, events: Vec<Delivered>) -> Given {
-        let mut given =
-            Given { at: events.last().map(|it| it.recorded.position), ..Given::default() };
-        let Some(negotiation) = &mut self.negotiation else { return Given { events, ..given } };
-        for piece in negotiation.deliver(events) {
-            match piece {
-                Piece::Events(events) => given.events.extend(events),
-                Piece::Skipped(skipped) => given.skipped.push(skipped),
-                // A read has no word for it: each event says what it is in.
-                Piece::Changed(_) => {}
-                Piece::RegistryUnavailable(away) => {
-                    given.at = given.reached();
-                    self.failure = Some(away.into());
+    /// Converts events to the versions that the reader requires.
+    fn deliver(&mut self, events: Vec<Delivered>) -> Page {
+        let mut page =
+            Page { at: events.last().map(|event| event.recorded.position), ..Page::default() };
+        let Some(negotiation) = &mut self.negotiation else { return Page { events, ..page } };
+        for item in negotiation.deliver(events) {
+            match item {
+                DeliveryItem::Events(events) => page.events.extend(events),
+                DeliveryItem::Skipped(range) => page.skipped.push(range),
+                // A read does not announce versions: each event states its own.
+                DeliveryItem::Changed(_) => {}
+                DeliveryItem::RegistryUnavailable(error) => {
+                    page.at = page.reached();
+                    self.failure = Some(error.into());
                 }
-                Piece::Failed(mismatch) => {
-                    given.at = given.reached();
+                DeliveryItem::Failed(mismatch) => {
+                    page.at = page.reached();
                     let resume = Cursor { position: mismatch.position, horizon: self.horizon };
                     self.failure =
                         Some(StreamError::Mismatch { mismatch: Box::new(mismatch), resume });
                 }
             }
         }
-        given
+        page
     }
 
-    fn behind(&mut self, given: Given, is_last: bool) -> ReadBatch {
-        self.at = given.at.unwrap_or(self.at);
+    fn batch_after(&mut self, page: Page, is_last: bool) -> ReadBatch {
+        self.at = page.at.unwrap_or(self.at);
         let cursor = Cursor { position: self.at, horizon: self.horizon };
-        let Given { events, skipped, .. } = given;
+        let Page { events, skipped, .. } = page;
         ReadBatch { events, skipped, cursor, is_last }
     }
 
-    fn last(&mut self, given: Given) -> ReadBatch {
-        self.behind(given, true)
+    fn last_batch(&mut self, page: Page) -> ReadBatch {
+        self.batch_after(page, true)
     }
 
-    async fn step(&mut self, bounds: Bounds) -> Result<(Vec<Delivered>, bool), StreamError> {
+    async fn next_events(
+        &mut self,
+        limit: ReadLimit,
+    ) -> Result<(Vec<Delivered>, bool), StreamError> {
         let horizon = self.horizon;
         let damaged = |damage: Damage| match damage.error {
             ReadError::Storage(error) => StreamError::Storage(error),
@@ -361,100 +377,101 @@ impl Reading {
         };
         match &mut self.events {
             Events::Topics(merge) => {
-                if self.way == Way::Forward {
-                    // A finite read has no word for a gap: what was trimmed while it ran is not retained, and left out.
-                    merge.overtaken();
+                if self.direction == Direction::Forward {
+                    // A read does not report gaps: events that were trimmed during the read are
+                    // omitted.
+                    merge.take_trimmed_ranges();
                 }
-                let step = merge.step(self.upto, bounds).await.map_err(damaged)?;
-                let is_end = match self.way {
-                    Way::Forward => merge.position() >= self.upto,
-                    Way::Backward => merge.is_exhausted(),
+                let batch = merge.next_batch(self.until, limit).await.map_err(damaged)?;
+                let is_end = match self.direction {
+                    Direction::Forward => merge.position() >= self.until,
+                    Direction::Backward => merge.is_exhausted(),
                 };
-                Ok((step.events, is_end))
+                Ok((batch.events, is_end))
             }
-            Events::Flow(flow) => flow
-                .step(&self.broker, self.way, self.upto, &self.wanted, bounds)
+            Events::Correlated(correlated) => correlated
+                .next_events(&self.broker, self.direction, self.until, &self.filter, limit)
                 .await
                 .map_err(|error| damaged(Damage { error, resume: None })),
         }
     }
 }
 
-impl Flow {
-    async fn step(
+impl CorrelatedEvents {
+    async fn next_events(
         &mut self,
         broker: &Broker,
-        way: Way,
-        upto: Position,
-        wanted: &Wanted,
-        bounds: Bounds,
+        direction: Direction,
+        until: Position,
+        filter: &EventFilter,
+        limit: ReadLimit,
     ) -> Result<(Vec<Delivered>, bool), ReadError> {
         if self.buffer.is_empty() && !self.done {
             let (store, correlation, at) =
                 (Arc::clone(broker.store()), self.correlation.clone(), self.at);
-            let (topics, wanted) = (self.topics.clone(), wanted.clone());
-            let most = bounds.events;
-            let (found, at, done) = blocking(move || {
-                let places = store.correlated(&correlation, at, way, most)?;
-                let mut done = places.len() < most;
-                let mut events = Vec::with_capacity(places.len());
+            let (topics, filter) = (self.topics.clone(), filter.clone());
+            let events_max = limit.events;
+            let (events, at, done) = blocking(move || {
+                let locations = store.correlated(&correlation, at, direction, events_max)?;
+                let mut done = locations.len() < events_max;
+                let mut events = Vec::with_capacity(locations.len());
                 let all = store.catalog().all();
                 let by_id: HashMap<TopicId, &Arc<Topic>> =
                     all.values().map(|topic| (topic.id, topic)).collect();
                 let mut at = at;
-                for (position, topic, offset) in places {
-                    if way == Way::Forward && position > upto {
+                for (position, topic, offset) in locations {
+                    if direction == Direction::Forward && position > until {
                         done = true;
                         break;
                     }
                     at = position;
                     let is_read = topics.as_ref().is_none_or(|topics| topics.contains(&topic));
                     if let Some(topic) = by_id.get(&topic).filter(|_| is_read) {
-                        events.extend(event(&store, topic, offset, &wanted)?);
+                        events.extend(event(&store, topic, offset, &filter)?);
                     }
                 }
                 Ok((events, at, done))
             })
             .await?;
             (self.at, self.done) = (at, done);
-            self.buffer.extend(found);
+            self.buffer.extend(events);
         }
-        let mut left = bounds.bytes;
+        let mut bytes_left = limit.bytes;
         let mut events = Vec::new();
         while let Some(next) = self.buffer.front() {
             let size = next.recorded.event.len();
-            if !events.is_empty() && (size > left || events.len() >= bounds.events) {
+            if !events.is_empty() && (size > bytes_left || events.len() >= limit.events) {
                 break;
             }
-            left = left.saturating_sub(size);
+            bytes_left = bytes_left.saturating_sub(size);
             events.extend(self.buffer.pop_front());
         }
         Ok((events, self.done && self.buffer.is_empty()))
     }
 }
 
-/// An event of a flow, where it is retained and wanted.
+/// An event with the correlation id. None: it is trimmed, or does not match.
 fn event(
     store: &Store,
     topic: &Topic,
     offset: Offset,
-    wanted: &Wanted,
+    filter: &EventFilter,
 ) -> Result<Option<Delivered>, ReadError> {
-    if topic.extent().first > offset {
+    if topic.range().first > offset {
         return Ok(None);
     }
     let recorded = store.event(topic, offset)?;
     let name = Arc::clone(&topic.name);
-    Ok(wanted.takes(&recorded).0.then(|| Delivered::as_written(name, recorded)))
+    Ok(filter.evaluate(&recorded).0.then(|| Delivered::as_written(name, recorded)))
 }
 
-/// Checks what only some reads may ask for.
+/// Checks the topics of a read.
 ///
 /// # Errors
-/// What is wrong.
+/// Returns a fault if the read selects neither topics nor a correlation id.
 pub fn check(topics: &[TopicPattern], correlation: Option<&str>) -> Result<(), Faults> {
     if topics.is_empty() && correlation.is_none() {
-        return Err(Faults::one(
+        return Err(Faults::single(
             FaultKind::Request,
             "topics",
             "is required: at least one topic or pattern, unless correlationid is given",

@@ -1,4 +1,4 @@
-//! Retention: a task that moves trim points to where each topic's bounds have them.
+//! Retention: a task that trims topics to their bounds.
 
 use std::sync::Arc;
 
@@ -16,13 +16,13 @@ use crate::{
 
 impl Broker {
     /// Runs until the server drains.
-    pub async fn retain(self) {
+    pub async fn run_retention(self) {
         let mut ticks = interval(self.limits().retention_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                () = self.parts.draining.cancelled() => return,
+                () = self.inner.draining.cancelled() => return,
             }
             let topics = self.store().catalog().all();
             let (mut events, mut bytes) = (0, 0);
@@ -31,27 +31,28 @@ impl Broker {
                 if retention.is_bounded() {
                     self.retain_topic(topic, retention).await;
                 }
-                let extent = topic.extent();
-                events += extent.events();
-                bytes += extent.bytes;
+                let range = topic.range();
+                events += range.events();
+                bytes += range.bytes;
             }
             let metrics = self.metrics();
             metrics.retained(topics.len() as u64, events, bytes);
-            metrics.disk_free(self.parts.journal.disk_available());
+            metrics.disk_free(self.inner.journal.disk_available());
             metrics
-                .queue_bytes(i64::try_from(self.parts.journal.waiting_bytes()).unwrap_or(i64::MAX));
+                .queue_bytes(i64::try_from(self.inner.journal.queued_bytes()).unwrap_or(i64::MAX));
         }
     }
 
     async fn retain_topic(&self, topic: &Arc<Topic>, retention: Retention) {
-        let (broker, reading) = (self.clone(), Arc::clone(topic));
-        let found =
-            tokio::task::spawn_blocking(move || broker.first_to_retain(&reading, retention)).await;
-        let before = match found {
-            Ok(Ok(before)) if before > topic.extent().first => before,
+        let (broker, read_topic) = (self.clone(), Arc::clone(topic));
+        let first =
+            tokio::task::spawn_blocking(move || broker.first_to_retain(&read_topic, retention))
+                .await;
+        let before = match first {
+            Ok(Ok(before)) if before > topic.range().first => before,
             Ok(Ok(_)) | Err(_) => return,
             Ok(Err(error)) => {
-                tracing::warn!(topic = %topic.name, %error, "retention cannot read the topic");
+                tracing::warn!(topic = %topic.name, %error, "retention could not read the topic");
                 return;
             }
         };
@@ -68,22 +69,22 @@ impl Broker {
     }
 
     fn first_to_retain(&self, topic: &Topic, retention: Retention) -> Result<Offset, ReadError> {
-        let (store, extent) = (self.store(), topic.extent());
-        let mut first = extent.first;
-        if let Some(most) = retention.events_max {
-            first = first.max(Offset(extent.next.0.saturating_sub(most)));
+        let (store, range) = (self.store(), topic.range());
+        let mut first = range.first;
+        if let Some(limit) = retention.events_max {
+            first = first.max(Offset(range.next.0.saturating_sub(limit)));
         }
-        if let Some(most) = retention.bytes_max
-            && extent.bytes > most
+        if let Some(limit) = retention.bytes_max
+            && range.bytes > limit
         {
-            first = first.max(store.offset_within(topic, most)?);
+            first = first.max(store.offset_within(topic, limit)?);
         }
         if let Some(age) = retention.age_max
-            && extent.first < extent.next
+            && range.first < range.next
         {
             let oldest = self.now().before(age);
-            // One read of the first event settles it where nothing is old enough, which is nearly always.
-            if store.header(topic.id, extent.first)?.append_time < oldest {
+            // Reading the first event suffices if none is old enough, which is nearly always.
+            if store.header(topic.id, range.first)?.append_time < oldest {
                 first = first.max(store.offset_at(topic, oldest)?);
             }
         }

@@ -1,10 +1,10 @@
-//! One topic of a stream: what was read of it and not delivered yet.
+//! One topic of a stream: the events that were read and are not delivered yet.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     error::Damage,
-    wanted::{Sieved, Wanted},
+    filter::{EventFilter, Filtered},
 };
 use crate::{
     model::{
@@ -13,31 +13,32 @@ use crate::{
     },
     store::{
         ReadError, Store,
-        read::Way,
-        tail::{Bounds, TailRead},
+        read::Direction,
+        tail::{ReadLimit, TailRead},
         topics::Topic,
     },
 };
 
-/// A position in the order in which a stream delivers: its own forwards, its mirror image backwards.
+/// A key that orders events as a stream delivers them: the position forwards, its complement
+/// backwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rank(pub u64);
+pub(super) struct MergeKey(pub u64);
 
-impl Rank {
-    /// Behind everything.
+impl MergeKey {
+    /// After every position.
     pub const END: Self = Self(u64::MAX);
 
-    pub fn of(way: Way, position: Position) -> Self {
-        match way {
-            Way::Forward => Self(position.0),
-            Way::Backward => Self(u64::MAX - position.0),
+    pub fn of(direction: Direction, position: Position) -> Self {
+        match direction {
+            Direction::Forward => Self(position.0),
+            Direction::Backward => Self(u64::MAX - position.0),
         }
     }
 
-    pub fn position(self, way: Way) -> Position {
-        match way {
-            Way::Forward => Position(self.0),
-            Way::Backward => Position(u64::MAX - self.0),
+    pub fn position(self, direction: Direction) -> Position {
+        match direction {
+            Direction::Forward => Position(self.0),
+            Direction::Backward => Position(u64::MAX - self.0),
         }
     }
 }
@@ -46,134 +47,135 @@ impl Rank {
 #[derive(Debug)]
 pub(super) struct Source {
     pub topic: Arc<Topic>,
-    /// Forwards the next offset to read, backwards the one before which to read.
+    /// Forwards the next offset to read, backwards the offset after the next one to read.
     pub next: Offset,
     pub buffer: VecDeque<Recorded>,
-    /// Everything up to here is in the buffer, was delivered or is not wanted.
-    pub known: Rank,
-    /// What could not be read.
+    /// Every event up to this key is in the buffer, was delivered or does not match.
+    pub known: MergeKey,
+    /// The event that could not be read.
     pub damage: Option<Damage>,
-    /// Events that the last read brought.
-    pub chunk: usize,
-    /// The last read was one of the disk.
+    /// Events of the last read.
+    pub chunk_events: usize,
+    /// Whether the last read was from the disk.
     pub is_from_disk: bool,
 }
 
-/// What is done on a thread that may wait and work: a read of the disk, or a look at events with expressions.
-pub(super) struct Job {
+/// Work for a thread that may block: a read of the disk, or an evaluation of expressions.
+pub(super) struct ReadJob {
     pub source: usize,
     topic: Arc<Topic>,
     from: Offset,
-    way: Way,
-    bounds: Bounds,
-    /// What the tail had: only to be looked at, which takes work.
-    held: Option<Vec<Recorded>>,
+    direction: Direction,
+    limit: ReadLimit,
+    /// Events from the tail cache, to evaluate only.
+    tail_events: Option<Vec<Recorded>>,
 }
 
-/// What a read brought.
+/// The outcome of a read.
 #[derive(Default)]
-pub(super) struct Part {
-    /// It had to be read from the disk.
+pub(super) struct ReadOutcome {
+    /// Whether the disk was read.
     pub is_from_disk: bool,
     events: Vec<Recorded>,
     read: usize,
     next: Option<Offset>,
-    known: Option<Rank>,
+    known: Option<MergeKey>,
     damage: Option<Damage>,
 }
 
 impl Source {
-    pub fn new(topic: Arc<Topic>, next: Offset, known: Rank) -> Self {
+    pub fn new(topic: Arc<Topic>, next: Offset, known: MergeKey) -> Self {
         Self {
             topic,
             next,
             buffer: VecDeque::new(),
             known,
             damage: None,
-            chunk: 0,
+            chunk_events: 0,
             is_from_disk: false,
         }
     }
 
-    /// Reads on: from the tail at once, or by a job.
+    /// Reads from the tail cache, or returns a job that must run on another thread.
     pub fn read(
         &mut self,
         index: usize,
         store: &Store,
-        way: Way,
-        upto: Position,
-        wanted: &Wanted,
-        bounds: Bounds,
-    ) -> Option<Job> {
+        direction: Direction,
+        until: Position,
+        filter: &EventFilter,
+        limit: ReadLimit,
+    ) -> Option<ReadJob> {
         let topic = Arc::clone(&self.topic);
-        let job = Job { source: index, topic, from: self.next, way, bounds, held: None };
-        if way == Way::Backward {
+        let job =
+            ReadJob { source: index, topic, from: self.next, direction, limit, tail_events: None };
+        if direction == Direction::Backward {
             return Some(job);
         }
-        match store.read_tail(&self.topic, self.next, upto, bounds) {
-            TailRead::Below => Some(job),
-            TailRead::Events(events) if wanted.takes_work() && !events.is_empty() => {
-                Some(Job { held: Some(events), ..job })
+        match store.read_tail(&self.topic, self.next, until, limit) {
+            TailRead::Miss => Some(job),
+            TailRead::Events(events) if filter.is_expensive() && !events.is_empty() => {
+                Some(ReadJob { tail_events: Some(events), ..job })
             }
             TailRead::Events(events) => {
                 self.is_from_disk = false;
                 match events.last() {
-                    None => self.known = self.known.max(Rank::of(way, upto)),
+                    None => self.known = self.known.max(MergeKey::of(direction, until)),
                     Some(last) => {
-                        self.known = Rank::of(way, last.position);
+                        self.known = MergeKey::of(direction, last.position);
                         self.next = last.offset.next();
-                        self.chunk = events.len();
+                        self.chunk_events = events.len();
                     }
                 }
-                self.buffer.extend(events.into_iter().filter(|event| wanted.takes(event).0));
+                self.buffer.extend(events.into_iter().filter(|event| filter.evaluate(event).0));
                 None
             }
         }
     }
 
-    /// Takes what a job brought, unless a trim has moved the source on since.
-    pub fn take(&mut self, job: &Job, part: Part) {
+    /// Applies the outcome of a job, unless a trim has moved the source since.
+    pub fn apply(&mut self, job: &ReadJob, outcome: ReadOutcome) {
         if job.from != self.next {
             return;
         }
-        self.is_from_disk = part.is_from_disk;
-        self.buffer.extend(part.events);
-        self.chunk = part.read;
-        self.next = part.next.unwrap_or(self.next);
-        self.known = part.known.unwrap_or(self.known);
-        self.damage = part.damage;
+        self.is_from_disk = outcome.is_from_disk;
+        self.buffer.extend(outcome.events);
+        self.chunk_events = outcome.read;
+        self.next = outcome.next.unwrap_or(self.next);
+        self.known = outcome.known.unwrap_or(self.known);
+        self.damage = outcome.damage;
     }
 
     /// Events that are recorded and not delivered.
-    pub fn behind(&self) -> u64 {
-        self.topic.extent().next.0.saturating_sub(self.next.0) + self.buffer.len() as u64
+    pub fn lag(&self) -> u64 {
+        self.topic.range().next.0.saturating_sub(self.next.0) + self.buffer.len() as u64
     }
 }
 
-impl Job {
-    /// Reads, and looks at what was read. Blocking.
-    pub fn run(&mut self, store: &Store, wanted: &Wanted) -> Part {
-        match self.held.take() {
-            Some(events) => self.part(events, wanted, self.from),
-            None => Part { is_from_disk: true, ..self.read(store, wanted) },
+impl ReadJob {
+    /// Reads events and filters them. Blocking.
+    pub fn run(&mut self, store: &Store, filter: &EventFilter) -> ReadOutcome {
+        match self.tail_events.take() {
+            Some(events) => self.outcome(events, filter, self.from),
+            None => ReadOutcome { is_from_disk: true, ..self.read(store, filter) },
         }
     }
 
-    fn read(&self, store: &Store, wanted: &Wanted) -> Part {
-        let extent = self.topic.extent();
-        if self.way == Way::Backward && self.from <= extent.first {
-            return Part { known: Some(Rank::END), ..Part::default() };
+    fn read(&self, store: &Store, filter: &EventFilter) -> ReadOutcome {
+        let range = self.topic.range();
+        if self.direction == Direction::Backward && self.from <= range.first {
+            return ReadOutcome { known: Some(MergeKey::END), ..ReadOutcome::default() };
         }
-        let read = match &wanted.key {
+        let read = match &filter.key {
             Some(key) => self.read_key(store, key),
-            None => store.read_log(&self.topic, self.from, self.way, self.bounds),
+            None => store.read_log(&self.topic, self.from, self.direction, self.limit),
         };
-        // A trim overtook the read: the stream looks again, and tells the gap first.
-        if self.way == Way::Forward && self.topic.extent().first > self.from {
-            return Part::default();
+        // A trim overtook the read: the stream reports the gap before it reads again.
+        if self.direction == Direction::Forward && self.topic.range().first > self.from {
+            return ReadOutcome::default();
         }
         match read {
-            Ok(events) => self.part(events, wanted, extent.next),
+            Ok(events) => self.outcome(events, filter, range.next),
             Err(error) => self.damaged(store, error),
         }
     }
@@ -183,52 +185,52 @@ impl Job {
             &self.topic,
             key.as_bytes(),
             self.from,
-            self.way,
-            self.bounds.events,
+            self.direction,
+            self.limit.events,
         )?;
-        let mut left = self.bounds.bytes;
+        let mut bytes_left = self.limit.bytes;
         let mut events = Vec::with_capacity(offsets.len());
         for offset in offsets {
             match store.event(&self.topic, offset) {
                 Ok(event) => {
-                    left = left.saturating_sub(event.event.len());
+                    bytes_left = bytes_left.saturating_sub(event.event.len());
                     events.push(event);
                 }
                 Err(error) if events.is_empty() => return Err(error),
                 Err(_) => break,
             }
-            if left == 0 {
+            if bytes_left == 0 {
                 break;
             }
         }
         Ok(events)
     }
 
-    fn part(&self, events: Vec<Recorded>, wanted: &Wanted, end: Offset) -> Part {
-        let Sieved { events, read, last } = wanted.sieve(events);
-        let (next, known) = match (last, self.way) {
-            (Some((offset, position)), Way::Forward) => {
-                (Some(offset.next()), Some(Rank::of(self.way, position)))
+    fn outcome(&self, events: Vec<Recorded>, filter: &EventFilter, end: Offset) -> ReadOutcome {
+        let Filtered { events, read, last } = filter.filter(events);
+        let (next, known) = match (last, self.direction) {
+            (Some((offset, position)), Direction::Forward) => {
+                (Some(offset.next()), Some(MergeKey::of(self.direction, position)))
             }
-            (Some((offset, position)), Way::Backward) => {
-                (Some(offset), Some(Rank::of(self.way, position)))
+            (Some((offset, position)), Direction::Backward) => {
+                (Some(offset), Some(MergeKey::of(self.direction, position)))
             }
-            // The key has no more events up to the end as it was before the read.
-            (None, Way::Forward) => (Some(end.max(self.from)), None),
-            (None, Way::Backward) => (None, Some(Rank::END)),
+            // The key has no more events up to the end of the topic before the read.
+            (None, Direction::Forward) => (Some(end.max(self.from)), None),
+            (None, Direction::Backward) => (None, Some(MergeKey::END)),
         };
-        Part { events, read, next, known, ..Part::default() }
+        ReadOutcome { events, read, next, known, ..ReadOutcome::default() }
     }
 
-    fn damaged(&self, store: &Store, error: ReadError) -> Part {
-        let resume = match (&error, self.way) {
-            (ReadError::Corrupt { offset, .. }, Way::Forward) => {
-                store.behind_damage(&self.topic, *offset)
+    fn damaged(&self, store: &Store, error: ReadError) -> ReadOutcome {
+        let resume = match (&error, self.direction) {
+            (ReadError::Corrupt { offset, .. }, Direction::Forward) => {
+                store.position_after_damage(&self.topic, *offset)
             }
             _ => None,
         };
-        // What other topics have before the damage ends is delivered before the stream ends.
-        let known = resume.map(|resume| Rank::of(self.way, resume));
-        Part { known, damage: Some(Damage { error, resume }), ..Part::default() }
+        // Events of other topics before the end of the damage are delivered before the stream ends.
+        let known = resume.map(|resume| MergeKey::of(self.direction, resume));
+        ReadOutcome { known, damage: Some(Damage { error, resume }), ..ReadOutcome::default() }
     }
 }

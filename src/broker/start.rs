@@ -1,9 +1,12 @@
-//! Where a read begins: a cursor, a time, an edge, so many events before the end, or an offset, made into a place in
-//! each topic and one position that stands for all of them.
+//! Resolves the start of a read (a cursor, a time, an edge, a number of events before the end, or
+//! an offset) to an offset in each topic, and one position for all of them.
 
 use std::sync::Arc;
 
-use super::{Broker, error::StartError};
+use super::{
+    Broker,
+    error::{LossCause, StartError},
+};
 use crate::{
     model::{
         cursor::Cursor,
@@ -12,82 +15,72 @@ use crate::{
     },
     store::{
         ReadError, Store,
-        meta::Hole,
-        topics::{Lost, Topic},
+        topics::{LostRange, Topic},
     },
 };
 
-/// A place to begin at.
+/// A position at which a read starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Behind a cursor.
+pub enum StartPosition {
+    /// After a cursor.
     Cursor(Cursor),
-    /// At the first event recorded at or after.
+    /// At the first event appended at or after a time.
     Time(AppendTime),
     /// At the first retained event.
     Earliest,
-    /// At the end.
+    /// At the end of the log.
     Latest,
-    /// So many events before the end.
+    /// A number of events before the end.
     Last(u64),
-    /// At an offset of the one topic that is read.
+    /// At an offset. The read must have exactly one topic.
     Offset(Offset),
 }
 
-/// A place, and what to do where retention has removed it.
+/// The start of a read, and what to do if its position is no longer retained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
-    /// Where.
-    pub place: Place,
-    /// Begin at the earliest retained event instead, and say what is missing.
+    /// The position.
+    pub position: StartPosition,
+    /// Whether to start at the earliest retained event instead, and report the missing events.
     pub or_earliest: bool,
 }
 
 impl Start {
-    /// At a place that cannot be lost.
-    pub fn at(place: Place) -> Self {
-        Self { place, or_earliest: false }
+    /// A start without that fallback.
+    pub fn at(position: StartPosition) -> Self {
+        Self { position, or_earliest: false }
     }
 }
 
-/// What a reader asked for and does not get.
+/// Requested events that are no longer retained.
 #[derive(Debug, Clone)]
-pub struct Missing {
-    /// In this topic; None: it cannot be said in which.
+pub struct MissingRange {
+    /// The topic. None: it is unknown.
     pub topic: Option<Arc<Topic>>,
-    /// From here.
+    /// The first offset.
     pub from: Offset,
-    /// Up to, not including.
+    /// The offset after the last one.
     pub until: Offset,
-    /// Why.
-    pub cause: Cause,
+    /// The cause of the loss.
+    pub cause: LossCause,
 }
 
-/// Why events are missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// They were trimmed.
-    Trim,
-    /// Their topic was deleted and created again. The offsets are those of the deleted topic.
-    Deletion,
-    /// The positions are in a hole that an unclean stop left.
-    Hole(Hole),
-}
-
-/// A place in each topic.
+/// A start, resolved for each topic.
 #[derive(Debug)]
-pub struct Begin {
+pub struct ResolvedStart {
     /// The topics.
     pub topics: Vec<Arc<Topic>>,
-    /// The first offset to read of each; backwards: the first one not to read.
+    /// Forwards the first offset to read of each topic, backwards the offset after the first one to
+    /// read.
     pub offsets: Vec<Offset>,
-    /// Everything at or before it counts as seen; backwards: everything at or behind it.
+    /// Forwards everything at or before it counts as delivered, backwards everything at or after
+    /// it.
     pub position: Position,
-    /// Trims up to here are known.
+    /// Trims up to this position are known.
     pub horizon: Position,
-    /// What cannot be had.
-    pub missing: Vec<Missing>,
-    /// What was recorded before this is not wanted.
+    /// Requested events that are no longer retained.
+    pub missing: Vec<MissingRange>,
+    /// Selects the events appended at or after this time.
     pub not_before: Option<AppendTime>,
 }
 
@@ -96,38 +89,38 @@ impl Broker {
         &self,
         topics: Vec<Arc<Topic>>,
         start: &Start,
-    ) -> Result<Begin, StartError> {
+    ) -> Result<ResolvedStart, StartError> {
         let (store, start) = (Arc::clone(self.store()), *start);
-        blocking(move || Finder { store: &store }.forward(topics, &start)).await
+        blocking(move || StartResolver { store: &store }.forward(topics, &start)).await
     }
 
     pub(super) async fn start_backward(
         &self,
         topics: Vec<Arc<Topic>>,
         start: &Start,
-    ) -> Result<Begin, StartError> {
+    ) -> Result<ResolvedStart, StartError> {
         let (store, start) = (Arc::clone(self.store()), *start);
-        blocking(move || Finder { store: &store }.backward(topics, &start)).await
+        blocking(move || StartResolver { store: &store }.backward(topics, &start)).await
     }
 }
 
 async fn blocking<T: Send + 'static>(
-    find: impl FnOnce() -> Result<T, StartError> + Send + 'static,
+    resolve: impl FnOnce() -> Result<T, StartError> + Send + 'static,
 ) -> Result<T, StartError> {
-    match tokio::task::spawn_blocking(find).await {
-        Ok(found) => found,
+    match tokio::task::spawn_blocking(resolve).await {
+        Ok(resolved) => resolved,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }
 
-struct Finder<'a> {
+struct StartResolver<'a> {
     store: &'a Store,
 }
 
-impl Finder<'_> {
-    fn forward(&self, topics: Vec<Arc<Topic>>, start: &Start) -> Result<Begin, StartError> {
+impl StartResolver<'_> {
+    fn forward(&self, topics: Vec<Arc<Topic>>, start: &Start) -> Result<ResolvedStart, StartError> {
         let horizon = self.store.watermark();
-        let mut begin = Begin {
+        let mut resolved = ResolvedStart {
             topics,
             offsets: Vec::new(),
             position: horizon,
@@ -135,34 +128,45 @@ impl Finder<'_> {
             missing: Vec::new(),
             not_before: None,
         };
-        match start.place {
-            Place::Earliest => {
-                begin.position = Position(0);
-                begin.offsets = begin.topics.iter().map(|topic| topic.extent().first).collect();
+        match start.position {
+            StartPosition::Earliest => {
+                resolved.position = Position(0);
+                resolved.offsets =
+                    resolved.topics.iter().map(|topic| topic.range().first).collect();
             }
-            Place::Latest => self.behind(&mut begin, horizon)?,
-            Place::Cursor(cursor) => self.cursor(&mut begin, cursor, start.or_earliest)?,
-            Place::Time(time) => {
-                self.lost(&mut begin, start.or_earliest, |topic| topic.lost_since(time))?;
-                begin.not_before = Some(time);
-                self.at_time(&mut begin, time)?;
+            StartPosition::Latest => self.start_after(&mut resolved, horizon)?,
+            StartPosition::Cursor(cursor) => {
+                self.cursor(&mut resolved, cursor, start.or_earliest)?
             }
-            Place::Last(count) => {
-                let position = self.before_last(&begin.topics, count, horizon)?;
-                self.behind(&mut begin, position)?;
+            StartPosition::Time(time) => {
+                self.add_lost_ranges(&mut resolved, start.or_earliest, |topic| {
+                    topic.lost_range_since(time)
+                })?;
+                resolved.not_before = Some(time);
+                self.at_time(&mut resolved, time)?;
             }
-            Place::Offset(offset) => self.offset(&mut begin, offset, start.or_earliest)?,
+            StartPosition::Last(count) => {
+                let position = self.before_last(&resolved.topics, count, horizon)?;
+                self.start_after(&mut resolved, position)?;
+            }
+            StartPosition::Offset(offset) => {
+                self.offset(&mut resolved, offset, start.or_earliest)?
+            }
         }
-        Ok(begin)
+        Ok(resolved)
     }
 
-    /// Backwards, `position` is the first one that is not wanted.
-    fn backward(&self, topics: Vec<Arc<Topic>>, start: &Start) -> Result<Begin, StartError> {
+    /// Backwards, `position` is the first one that is excluded.
+    fn backward(
+        &self,
+        topics: Vec<Arc<Topic>>,
+        start: &Start,
+    ) -> Result<ResolvedStart, StartError> {
         let watermark = self.store.watermark();
-        let place = match start.place {
-            // The offset itself is wanted, so what begins behind it is the bound.
-            Place::Offset(offset) => {
-                let mut begin = Begin {
+        let position = match start.position {
+            // The event at the offset is included, so the read starts before the following event.
+            StartPosition::Offset(offset) => {
+                let mut resolved = ResolvedStart {
                     topics,
                     offsets: Vec::new(),
                     position: watermark.next(),
@@ -170,111 +174,119 @@ impl Finder<'_> {
                     missing: Vec::new(),
                     not_before: None,
                 };
-                let topic = self.single(&begin)?;
-                let extent = topic.extent();
-                if offset > extent.next {
-                    return Err(self.in_future(&topic, offset));
+                let topic = self.only_topic(&resolved)?;
+                let range = topic.range();
+                if offset > range.next {
+                    return Err(self.position_in_future(&topic, offset));
                 }
-                if offset < extent.first && !start.or_earliest {
-                    return Err(self.position_lost(&topic, extent.first, Cause::Trim));
+                if offset < range.first && !start.or_earliest {
+                    return Err(self.position_lost(&topic, range.first, LossCause::Trim));
                 }
-                let end = offset.next().min(extent.next);
-                begin.offsets = vec![end];
-                if end < extent.next {
-                    begin.position = self.store.position_of(&topic, end)?;
+                let end = offset.next().min(range.next);
+                resolved.offsets = vec![end];
+                if end < range.next {
+                    resolved.position = self.store.position_of(&topic, end)?;
                 }
-                return Ok(begin);
+                return Ok(resolved);
             }
-            // A cursor stands behind its event; backwards the event itself is not wanted either.
-            Place::Cursor(cursor) => {
+            // A cursor is after its event. Backwards, that event is excluded too.
+            StartPosition::Cursor(cursor) => {
                 self.check_cursor(cursor)?;
-                let mut begin = self.forward(topics, &Start::at(Place::Earliest))?;
+                let mut resolved = self.forward(topics, &Start::at(StartPosition::Earliest))?;
                 let before = Position(cursor.position.0.saturating_sub(1));
-                self.behind(&mut begin, before)?;
-                begin.position = cursor.position;
-                return Ok(begin);
+                self.start_after(&mut resolved, before)?;
+                resolved.position = cursor.position;
+                return Ok(resolved);
             }
-            // Whatever was recorded at or before the time.
-            Place::Time(time) => Place::Time(AppendTime(time.0.saturating_add(1))),
-            place => place,
+            // Includes events appended at or before the time.
+            StartPosition::Time(time) => StartPosition::Time(AppendTime(time.0.saturating_add(1))),
+            position => position,
         };
-        let mut begin = self.forward(topics, &Start { place, or_earliest: true })?;
-        begin.position = begin.position.next();
-        begin.not_before = None;
-        begin.missing.clear();
-        Ok(begin)
+        let mut resolved = self.forward(topics, &Start { position, or_earliest: true })?;
+        resolved.position = resolved.position.next();
+        resolved.not_before = None;
+        resolved.missing.clear();
+        Ok(resolved)
     }
 
-    /// Everything behind a position.
-    fn behind(&self, begin: &mut Begin, position: Position) -> Result<(), ReadError> {
-        begin.position = position;
-        begin.offsets = begin
+    /// Starts after a position in each topic.
+    fn start_after(
+        &self,
+        resolved: &mut ResolvedStart,
+        position: Position,
+    ) -> Result<(), ReadError> {
+        resolved.position = position;
+        resolved.offsets = resolved
             .topics
             .iter()
             .map(|topic| {
-                let extent = topic.extent();
-                // Most often it is the end, which needs no search.
-                if extent.first == extent.next || extent.last_position <= position {
-                    return Ok(extent.next);
+                let range = topic.range();
+                // Usually the position is at the end, which needs no search.
+                if range.first == range.next || range.last_position <= position {
+                    return Ok(range.next);
                 }
-                self.store.offset_behind(topic, position)
+                self.store.offset_after(topic, position)
             })
             .collect::<Result<_, _>>()?;
         Ok(())
     }
 
-    fn at_time(&self, begin: &mut Begin, time: AppendTime) -> Result<(), ReadError> {
+    fn at_time(&self, resolved: &mut ResolvedStart, time: AppendTime) -> Result<(), ReadError> {
         let mut first = None;
-        let mut offsets = Vec::with_capacity(begin.topics.len());
-        for topic in &begin.topics {
+        let mut offsets = Vec::with_capacity(resolved.topics.len());
+        for topic in &resolved.topics {
             let offset = self.store.offset_at(topic, time)?;
-            if offset < topic.extent().next {
+            if offset < topic.range().next {
                 let position = self.store.position_of(topic, offset)?;
                 first = Some(first.map_or(position, |first: Position| first.min(position)));
             }
             offsets.push(offset);
         }
-        // Time never goes back over positions: everything before the first event is older than it in every topic.
-        begin.position = first.map_or(begin.position, |first| Position(first.0 - 1));
-        begin.offsets = offsets;
+        // Append time never decreases over positions, so in every topic the events before the first
+        // one are older.
+        resolved.position = first.map_or(resolved.position, |first| Position(first.0 - 1));
+        resolved.offsets = offsets;
         Ok(())
     }
 
     fn cursor(
         &self,
-        begin: &mut Begin,
+        resolved: &mut ResolvedStart,
         cursor: Cursor,
         or_earliest: bool,
     ) -> Result<(), StartError> {
         self.check_cursor(cursor)?;
         let mut position = cursor.position;
         if let Some(hole) = self.store.hole_at(position) {
-            begin.missing.push(Missing {
+            resolved.missing.push(MissingRange {
                 topic: None,
                 from: Offset(0),
                 until: Offset(0),
-                cause: Cause::Hole(hole),
+                cause: LossCause::Hole(hole),
             });
             position = Position(hole.until);
         }
-        for topic in &begin.topics {
-            let Some(before) = topic.lost_before(position, cursor.horizon) else { continue };
+        for topic in &resolved.topics {
+            let Some(predecessor) = topic.lost_predecessor(position, cursor.horizon) else {
+                continue;
+            };
             if !or_earliest {
-                return Err(self.position_lost(topic, topic.extent().first, Cause::Deletion));
+                return Err(self.position_lost(topic, topic.range().first, LossCause::Deletion));
             }
-            begin.missing.push(Missing {
+            resolved.missing.push(MissingRange {
                 topic: Some(Arc::clone(topic)),
-                // The rows of a deleted topic are not readable, so the first lost offset is not known.
+                // The rows of a deleted topic are not readable, so the first lost offset is
+                // unknown.
                 from: Offset(0),
-                until: before.next,
-                cause: Cause::Deletion,
+                until: predecessor.next,
+                cause: LossCause::Deletion,
             });
         }
-        self.lost(begin, or_earliest, |topic| {
-            let lost = topic.lost(position, cursor.horizon)?;
-            Some(Lost { from: self.store.trimmed_behind(topic, lost, position), ..lost })
+        self.add_lost_ranges(resolved, or_earliest, |topic| {
+            let lost = topic.lost_range(position, cursor.horizon)?;
+            Some(LostRange { from: self.store.trimmed_offset_after(topic, lost, position), ..lost })
         })?;
-        self.behind(begin, position)?;
+        self.start_after(resolved, position)?;
         Ok(())
     }
 
@@ -284,7 +296,7 @@ impl Finder<'_> {
             let (earliest, latest) = self.edges();
             return Err(StartError::PositionInFuture {
                 detail: format!(
-                    "the cursor stands at position {}, the log ends at {watermark}",
+                    "the cursor is at position {}; the log ends at {watermark}",
                     cursor.position
                 ),
                 earliest,
@@ -294,22 +306,22 @@ impl Finder<'_> {
         Ok(())
     }
 
-    fn lost(
+    fn add_lost_ranges(
         &self,
-        begin: &mut Begin,
+        resolved: &mut ResolvedStart,
         or_earliest: bool,
-        lost: impl Fn(&Topic) -> Option<Lost>,
+        lost_range: impl Fn(&Topic) -> Option<LostRange>,
     ) -> Result<(), StartError> {
-        for topic in &begin.topics {
-            let Some(lost) = lost(topic) else { continue };
+        for topic in &resolved.topics {
+            let Some(lost) = lost_range(topic) else { continue };
             if !or_earliest {
-                return Err(self.position_lost(topic, lost.first, Cause::Trim));
+                return Err(self.position_lost(topic, lost.first, LossCause::Trim));
             }
-            begin.missing.push(Missing {
+            resolved.missing.push(MissingRange {
                 topic: Some(Arc::clone(topic)),
                 from: lost.from,
                 until: lost.first,
-                cause: Cause::Trim,
+                cause: LossCause::Trim,
             });
         }
         Ok(())
@@ -317,43 +329,43 @@ impl Finder<'_> {
 
     fn offset(
         &self,
-        begin: &mut Begin,
+        resolved: &mut ResolvedStart,
         offset: Offset,
         or_earliest: bool,
     ) -> Result<(), StartError> {
-        let topic = self.single(begin)?;
-        let extent = topic.extent();
-        if offset > extent.next {
-            return Err(self.in_future(&topic, offset));
+        let topic = self.only_topic(resolved)?;
+        let range = topic.range();
+        if offset > range.next {
+            return Err(self.position_in_future(&topic, offset));
         }
         let mut offset = offset;
-        if offset < extent.first {
+        if offset < range.first {
             if !or_earliest {
-                return Err(self.position_lost(&topic, extent.first, Cause::Trim));
+                return Err(self.position_lost(&topic, range.first, LossCause::Trim));
             }
-            begin.missing.push(Missing {
+            resolved.missing.push(MissingRange {
                 topic: Some(Arc::clone(&topic)),
                 from: offset,
-                until: extent.first,
-                cause: Cause::Trim,
+                until: range.first,
+                cause: LossCause::Trim,
             });
-            offset = extent.first;
+            offset = range.first;
         }
-        if offset < extent.next {
-            begin.position = Position(self.store.position_of(&topic, offset)?.0 - 1);
+        if offset < range.next {
+            resolved.position = Position(self.store.position_of(&topic, offset)?.0 - 1);
         }
-        begin.offsets = vec![offset];
+        resolved.offsets = vec![offset];
         Ok(())
     }
 
-    fn single(&self, begin: &Begin) -> Result<Arc<Topic>, Faults> {
-        match begin.topics.as_slice() {
+    fn only_topic(&self, resolved: &ResolvedStart) -> Result<Arc<Topic>, Faults> {
+        match resolved.topics.as_slice() {
             [topic] => Ok(Arc::clone(topic)),
-            topics => Err(Faults::one(
+            topics => Err(Faults::single(
                 FaultKind::Request,
                 "start.offset",
                 format!(
-                    "an offset is a place in one topic, and {} are read: use a cursor or a time",
+                    "an offset belongs to one topic, and {} are read: use a cursor or a time",
                     topics.len()
                 ),
             )),
@@ -365,56 +377,57 @@ impl Finder<'_> {
         (Cursor { position: Position(0), horizon }, Cursor { position: horizon, horizon })
     }
 
-    fn position_lost(&self, topic: &Topic, first: Offset, cause: Cause) -> StartError {
+    fn position_lost(&self, topic: &Topic, first: Offset, cause: LossCause) -> StartError {
         let (earliest, latest) = self.edges();
         StartError::PositionLost { topic: topic.name.to_string(), first, cause, earliest, latest }
     }
 
-    fn in_future(&self, topic: &Topic, offset: Offset) -> StartError {
+    fn position_in_future(&self, topic: &Topic, offset: Offset) -> StartError {
         let (earliest, latest) = self.edges();
         StartError::PositionInFuture {
             detail: format!(
                 "offset {offset} of topic {:?}, whose next offset is {}",
                 topic.name.as_str(),
-                topic.extent().next
+                topic.range().next
             ),
             earliest,
             latest,
         }
     }
 
-    /// The position behind which the topics have so many events, or all of them.
+    /// The highest position after which the topics have at least `count` events, or 0 if they have
+    /// fewer.
     fn before_last(
         &self,
         topics: &[Arc<Topic>],
         count: u64,
         watermark: Position,
     ) -> Result<Position, ReadError> {
-        let retained: u64 = topics.iter().map(|topic| topic.extent().events()).sum();
+        let retained: u64 = topics.iter().map(|topic| topic.range().events()).sum();
         if count == 0 {
             return Ok(watermark);
         }
         if count >= retained {
             return Ok(Position(0));
         }
-        let ends: Vec<Offset> = topics.iter().map(|topic| topic.extent().next).collect();
-        let behind = |position| -> Result<u64, ReadError> {
+        let next_offsets: Vec<Offset> = topics.iter().map(|topic| topic.range().next).collect();
+        let events_after = |position| -> Result<u64, ReadError> {
             let mut events = 0;
-            for (topic, end) in topics.iter().zip(&ends) {
-                let first = if topic.extent().last_position <= position {
+            for (topic, end) in topics.iter().zip(&next_offsets) {
+                let first = if topic.range().last_position <= position {
                     *end
                 } else {
-                    self.store.offset_behind(topic, position)?
+                    self.store.offset_after(topic, position)?
                 };
                 events += end.0.saturating_sub(first.0);
             }
             Ok(events)
         };
         let (mut low, mut high) = (0, watermark.0);
-        // The highest position with at least so many events behind it. Positions grow by one event at a time.
+        // A binary search over positions, each of which has at most one event.
         while low < high {
             let middle = low + (high - low).div_ceil(2);
-            if behind(Position(middle))? >= count { low = middle } else { high = middle - 1 }
+            if events_after(Position(middle))? >= count { low = middle } else { high = middle - 1 }
         }
         Ok(Position(low))
     }

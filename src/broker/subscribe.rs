@@ -1,5 +1,5 @@
-//! A subscription: what is recorded, then what is published, without end. Pulled by its reader: where that one stalls,
-//! nothing is read, and what was read for it is a small batch.
+//! Event streams: recorded events first, then new ones, without end. A stream is pulled by its
+//! reader: while the reader stalls, nothing is read, and only a small batch is buffered for it.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -14,12 +14,12 @@ use tokio::{
 
 use super::{
     Broker,
-    consumer::Announced,
+    consumer::Announcement,
     error::{Damage, Draining, StartError, StreamError},
+    filter::EventFilter,
     merge::Merge,
-    negotiation::{Answer, Negotiation, Piece, Selection, Skipped},
-    start::{Missing, Start},
-    wanted::Wanted,
+    negotiation::{DeliveryItem, NegotiatedSchema, Negotiation, Selection, SkippedRange},
+    start::{MissingRange, Start},
 };
 use crate::{
     model::{
@@ -30,171 +30,178 @@ use crate::{
     },
     store::{
         ReadError,
-        read::Way,
-        tail::Bounds,
-        topics::{Extent, Following},
+        read::Direction,
+        tail::ReadLimit,
+        topics::{ListenerGuard, TopicRange},
     },
 };
 
-/// Bytes of the first batch, and of the first behind a stall. A reader that stalls at once costs no more than this.
+/// Size of the first batch, and of the first one after a stall. A reader that stalls at once costs
+/// no more than this.
 const BATCH_BYTES_MIN: usize = 4 << 10;
-/// A batch has at most this part of what the reader has taken since it stalled last.
-const PACE: usize = 8;
-/// A reader that did not ask for this long has stalled.
-const STALL: Duration = Duration::from_secs(1);
+/// A batch has at most this fraction of the bytes that the reader has received since its last
+/// stall.
+const PACE_DIVISOR: usize = 8;
+/// A reader without a request for this long has stalled.
+const STALL_TIME: Duration = Duration::from_secs(1);
 
-/// What is asked for.
+/// A request for an event stream.
 #[derive(Debug, Clone)]
 pub struct Subscribe {
     /// Topics and patterns.
     pub topics: Vec<TopicPattern>,
-    /// Where to begin.
+    /// The start.
     pub start: Start,
-    /// Which events.
-    pub wanted: Wanted,
-    /// Bounds of a batch.
-    pub bounds: Bounds,
-    /// How often to say that a quiet stream is alive.
+    /// The events to select.
+    pub filter: EventFilter,
+    /// The limit of a batch.
+    pub limit: ReadLimit,
+    /// Interval of heartbeats on an idle stream.
     pub heartbeat_interval: Duration,
-    /// Which schema versions the reader understands. None: any.
+    /// The schema versions that the reader understands. None: any.
     pub selection: Option<Selection>,
-    /// Name of the reading application: what it understands is recorded under it.
+    /// The name of the reading application, under which its requirements are recorded.
     pub consumer: Option<String>,
 }
 
-/// What a subscriber is told. Each of these resumes: everything before its cursor was delivered.
+/// A message of an event stream. Its cursor is a position to resume at: everything before it was
+/// delivered.
 #[derive(Debug)]
 pub enum Message {
-    /// The first one, at once.
+    /// The stream has started. Sent first.
     Started {
-        /// What each topic retains.
-        topics: Vec<(String, Extent)>,
-        /// What types are delivered in.
-        schemas: Vec<Answer>,
+        /// The retained range of each topic.
+        topics: Vec<(String, TopicRange)>,
+        /// The versions in which types are delivered.
+        schemas: Vec<NegotiatedSchema>,
     },
     /// Events.
     Batch(Vec<Delivered>),
     /// Everything that is recorded was delivered.
     CaughtUp,
-    /// A stream that had caught up has to read from the disk.
+    /// A stream that had caught up must read from the disk.
     FellBehind {
         /// Events that are not delivered yet.
-        behind: u64,
+        lag: u64,
     },
-    /// Nothing happened.
+    /// The stream is idle.
     Heartbeat {
         /// Events that are not delivered yet.
-        behind: u64,
+        lag: u64,
     },
-    /// Events that the reader asked for and does not get.
-    Gap(Missing),
-    /// Events that cannot be given as the reader asked.
-    Skipped(Skipped),
-    /// What a type is delivered in is another version from here on.
-    SchemaChanged(Answer),
+    /// Requested events that are no longer retained.
+    Gap(MissingRange),
+    /// Requested events that cannot be delivered in a required version.
+    Skipped(SkippedRange),
+    /// A type is delivered in another version from here on.
+    SchemaChanged(NegotiatedSchema),
     /// The stream is about to end.
     Draining,
 }
 
 /// An open stream.
-pub struct Subscription {
+pub struct EventStream {
     broker: Broker,
     request: Subscribe,
     merge: Merge,
     negotiation: Option<Negotiation>,
-    _consumer: Option<Arc<Announced>>,
-    /// Trims up to here are known to the reader.
+    _consumer: Option<Arc<Announcement>>,
+    /// Trims up to this position are known to the reader.
     horizon: Position,
-    told: VecDeque<(Message, Cursor)>,
+    pending: VecDeque<(Message, Cursor)>,
     topics_changed: watch::Receiver<u64>,
     wake: Arc<Notify>,
-    following: Vec<Following>,
+    listeners: Vec<ListenerGuard>,
     caught_up: bool,
     next_heartbeat: Instant,
-    /// Bytes taken since the last stall.
-    taken: usize,
-    asked: Instant,
-    /// Ends the stream, once everything before it was told.
+    /// Bytes delivered since the last stall.
+    bytes_since_stall: usize,
+    last_request: Instant,
+    /// The error that ends the stream, once all pending messages were delivered.
     failure: Option<StreamError>,
     ended: bool,
 }
 
 impl Broker {
-    /// Opens a stream.
+    /// Opens an event stream.
     ///
     /// # Errors
-    /// Why it cannot begin where it was asked to.
-    pub async fn subscribe(&self, mut request: Subscribe) -> Result<Subscription, StartError> {
+    /// Returns why the stream cannot start at the requested position.
+    pub async fn subscribe(&self, mut request: Subscribe) -> Result<EventStream, StartError> {
         if self.is_draining() {
             return Err(Draining.into());
         }
-        // Seen before the topics are, so that one that comes in between is not missed.
+        // Watched before the topics are resolved, so that a topic created in between is not missed.
         let mut topics_changed = self.store().catalog().watch();
         topics_changed.mark_unchanged();
         let topics = self.resolve(&request.topics)?;
         let (negotiation, schemas) = match request.selection.take() {
             Some(selection) => {
-                let (negotiation, answers) = self.negotiate(selection).await?;
-                (Some(negotiation), answers)
+                let (negotiation, schemas) = self.negotiate(selection).await?;
+                (Some(negotiation), schemas)
             }
             None => (None, Vec::new()),
         };
         let wake = Arc::new(Notify::new());
-        let following = topics.iter().map(|topic| topic.follow(&wake)).collect();
-        let begin = self.start_forward(topics, &request.start).await?;
-        request.wanted.payloads = self.payloads();
-        let merge =
-            Merge::new(Arc::clone(self.store()), Way::Forward, &begin, request.wanted.clone());
-        let consumer = match (request.consumer.take(), &self.parts.schemas) {
+        let listeners = topics.iter().map(|topic| topic.listen(&wake)).collect();
+        let resolved = self.start_forward(topics, &request.start).await?;
+        request.filter.payloads = self.payloads();
+        let merge = Merge::new(
+            Arc::clone(self.store()),
+            Direction::Forward,
+            &resolved,
+            request.filter.clone(),
+        );
+        let consumer = match (request.consumer.take(), &self.inner.schemas) {
             (Some(name), Some(registry)) if !schemas.is_empty() => {
-                Some(self.parts.consumers.begin(name, &schemas, registry.client()))
+                Some(self.inner.consumers.announce(name, &schemas, registry.client()))
             }
             _ => None,
         };
-        let mut subscription = Subscription {
+        let mut stream = EventStream {
             broker: self.clone(),
             merge,
             negotiation,
             _consumer: consumer,
-            horizon: begin.horizon,
-            told: VecDeque::new(),
+            horizon: resolved.horizon,
+            pending: VecDeque::new(),
             topics_changed,
             wake,
-            following,
+            listeners,
             caught_up: false,
             next_heartbeat: Instant::now() + request.heartbeat_interval,
-            taken: 0,
-            asked: Instant::now(),
+            bytes_since_stall: 0,
+            last_request: Instant::now(),
             failure: None,
             ended: false,
             request,
         };
-        let topics = begin.topics.iter().map(|topic| (topic.name.to_string(), topic.extent()));
-        subscription.tell(Message::Started { topics: topics.collect(), schemas });
-        for missing in begin.missing {
-            subscription.tell(Message::Gap(missing));
+        let topics = resolved.topics.iter().map(|topic| (topic.name.to_string(), topic.range()));
+        stream.push(Message::Started { topics: topics.collect(), schemas });
+        for missing in resolved.missing {
+            stream.push(Message::Gap(missing));
         }
-        Ok(subscription)
+        Ok(stream)
     }
 }
 
-impl Subscription {
-    /// How often a quiet stream says that it is alive.
+impl EventStream {
+    /// Interval of heartbeats on an idle stream.
     pub fn heartbeat_interval(&self) -> Duration {
         self.request.heartbeat_interval
     }
 
-    /// What comes next, with the cursor behind it. None: the stream has ended.
+    /// The next message, with the cursor after it. None: the stream has ended.
     ///
     /// # Errors
-    /// Why it ends.
+    /// Returns why the stream ended.
     pub async fn next(&mut self) -> Option<Result<(Message, Cursor), StreamError>> {
-        if self.asked.elapsed() > STALL {
-            self.taken = 0;
+        if self.last_request.elapsed() > STALL_TIME {
+            self.bytes_since_stall = 0;
         }
-        let told = loop {
-            if let Some(told) = self.told.pop_front() {
-                break Some(Ok(told));
+        let next = loop {
+            if let Some(message) = self.pending.pop_front() {
+                break Some(Ok(message));
             }
             if let Some(failure) = self.failure.take() {
                 self.ended = true;
@@ -203,110 +210,110 @@ impl Subscription {
             if self.ended {
                 break None;
             }
-            if let Err(error) = self.turn().await {
+            if let Err(error) = self.advance().await {
                 self.ended = true;
                 break Some(Err(error));
             }
         };
-        self.asked = Instant::now();
-        told
+        self.last_request = Instant::now();
+        next
     }
 
     fn cursor(&self) -> Cursor {
         Cursor { position: self.merge.position(), horizon: self.horizon }
     }
 
-    fn tell(&mut self, message: Message) {
+    fn push(&mut self, message: Message) {
         let cursor = self.cursor();
         self.next_heartbeat = Instant::now() + self.request.heartbeat_interval;
-        self.told.push_back((message, cursor));
+        self.pending.push_back((message, cursor));
     }
 
-    /// Finds something to tell, or waits until there may be.
-    async fn turn(&mut self) -> Result<(), StreamError> {
+    /// Adds messages to the pending ones, or waits until there may be some.
+    async fn advance(&mut self) -> Result<(), StreamError> {
         if self.broker.is_draining() {
-            self.tell(Message::Draining);
+            self.push(Message::Draining);
             self.ended = true;
             return Ok(());
         }
-        self.follow_topics()?;
+        self.update_topics()?;
         if let Some(negotiation) = &mut self.negotiation {
             let changes = negotiation.changes();
-            changes.into_iter().for_each(|answer| self.tell(Message::SchemaChanged(answer)));
+            changes.into_iter().for_each(|schema| self.push(Message::SchemaChanged(schema)));
         }
-        self.tell_gaps().await;
+        self.push_gaps().await;
         let watermark = self.broker.store().watermark();
-        let bounds = self.bounds();
-        let step = match self.merge.step(watermark, bounds).await {
-            Ok(step) => step,
+        let limit = self.paced_limit();
+        let batch = match self.merge.next_batch(watermark, limit).await {
+            Ok(batch) => batch,
             Err(damage) => return Err(self.damaged(damage)),
         };
-        if step.from_disk && self.caught_up {
+        if batch.from_disk && self.caught_up {
             self.caught_up = false;
             self.broker.metrics().tail_misses();
-            // Told with the cursor of what was delivered before.
-            let behind = self.merge.behind() + step.events.len() as u64;
-            self.tell_before(&step.events, Message::FellBehind { behind });
+            // Its cursor is before these events.
+            let lag = self.merge.lag() + batch.events.len() as u64;
+            self.push_before(&batch.events, Message::FellBehind { lag });
         }
-        if !step.events.is_empty() {
-            let bytes: usize = step.events.iter().map(|event| event.recorded.event.len()).sum();
-            self.taken = self.taken.saturating_add(bytes);
-            self.broker.metrics().delivered(step.events.len() as u64, bytes as u64);
-            self.tell_events(step.events);
+        if !batch.events.is_empty() {
+            let bytes: usize = batch.events.iter().map(|event| event.recorded.event.len()).sum();
+            self.bytes_since_stall = self.bytes_since_stall.saturating_add(bytes);
+            self.broker.metrics().delivered(batch.events.len() as u64, bytes as u64);
+            self.push_events(batch.events);
             return Ok(());
         }
         if self.merge.position() < watermark {
-            // Only what is not wanted came by. Others have their turn before the next chunk.
+            // The events read so far do not match. Other tasks run before the next chunk is read.
             tokio::task::yield_now().await;
-            return self.beat_when_due();
+            return self.push_heartbeat_when_due();
         }
         if !self.caught_up {
             self.caught_up = true;
-            self.tell(Message::CaughtUp);
+            self.push(Message::CaughtUp);
             return Ok(());
         }
         if Instant::now() >= self.next_heartbeat {
-            return self.beat_when_due();
+            return self.push_heartbeat_when_due();
         }
         tokio::select! {
             () = self.wake.notified() => {}
-            () = registered(&mut self.negotiation) => {}
+            () = schema_registered(&mut self.negotiation) => {}
             _ = self.topics_changed.changed() => self.topics_changed.mark_changed(),
-            () = self.broker.parts.draining.cancelled() => {}
+            () = self.broker.inner.draining.cancelled() => {}
             () = sleep_until(self.next_heartbeat) => {}
         }
         Ok(())
     }
 
-    /// Tells events as their reader understands them.
-    fn tell_events(&mut self, events: Vec<Delivered>) {
+    /// Adds events, converted to the versions that the reader requires.
+    fn push_events(&mut self, events: Vec<Delivered>) {
         let mut cursor = self.cursor();
         let end = cursor.position;
-        let first = events.first().map_or(end, |one| one.recorded.position);
+        let first = events.first().map_or(end, |event| event.recorded.position);
         let Some(negotiation) = &mut self.negotiation else {
-            self.tell(Message::Batch(events));
+            self.push(Message::Batch(events));
             return;
         };
-        // Before the first event concerned, everything before it was delivered.
+        // Everything before the first event was delivered.
         cursor.position = Position(first.0 - 1);
-        let pieces = negotiation.deliver(events);
-        let last = pieces.len().saturating_sub(1);
-        for (at, piece) in pieces.into_iter().enumerate() {
-            let (message, position) = match piece {
-                Piece::Events(events) => {
-                    let position = events.last().map_or(end, |one| one.recorded.position);
+        let items = negotiation.deliver(events);
+        let last = items.len().saturating_sub(1);
+        for (at, item) in items.into_iter().enumerate() {
+            let (message, position) = match item {
+                DeliveryItem::Events(events) => {
+                    let position = events.last().map_or(end, |event| event.recorded.position);
                     (Message::Batch(events), position)
                 }
-                Piece::Skipped(skipped) => {
+                DeliveryItem::Skipped(skipped) => {
                     let position = skipped.position;
                     (Message::Skipped(skipped), position)
                 }
-                Piece::Changed(answer) => (Message::SchemaChanged(answer), cursor.position),
-                Piece::RegistryUnavailable(away) => {
-                    self.failure = Some(away.into());
+                DeliveryItem::Changed(schema) => (Message::SchemaChanged(schema), cursor.position),
+                DeliveryItem::RegistryUnavailable(error) => {
+                    self.failure = Some(error.into());
                     return;
                 }
-                Piece::Failed(mismatch) => {
+                DeliveryItem::Failed(mismatch) => {
                     let resume = Cursor { position: mismatch.position, ..cursor };
                     self.failure =
                         Some(StreamError::Mismatch { mismatch: Box::new(mismatch), resume });
@@ -314,30 +321,30 @@ impl Subscription {
                 }
             };
             cursor.position = if at == last { end } else { position };
-            self.told.push_back((message, cursor));
+            self.pending.push_back((message, cursor));
         }
         self.next_heartbeat = Instant::now() + self.request.heartbeat_interval;
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "the end of a turn")]
-    fn beat_when_due(&mut self) -> Result<(), StreamError> {
+    #[expect(clippy::unnecessary_wraps, reason = "it ends `advance`")]
+    fn push_heartbeat_when_due(&mut self) -> Result<(), StreamError> {
         if Instant::now() >= self.next_heartbeat {
-            let behind = self.merge.behind();
-            self.tell(Message::Heartbeat { behind });
+            let lag = self.merge.lag();
+            self.push(Message::Heartbeat { lag });
         }
         Ok(())
     }
 
-    fn tell_before(&mut self, events: &[Delivered], message: Message) {
+    fn push_before(&mut self, events: &[Delivered], message: Message) {
         let mut cursor = self.cursor();
         if let Some(first) = events.first() {
             cursor.position = Position(first.recorded.position.0 - 1).min(cursor.position);
         }
-        self.told.push_back((message, cursor));
+        self.pending.push_back((message, cursor));
     }
 
-    /// Lets topics join that came, and leave that went.
-    fn follow_topics(&mut self) -> Result<(), StreamError> {
+    /// Joins topics that were created, and leaves topics that were deleted.
+    fn update_topics(&mut self) -> Result<(), StreamError> {
         if !self.topics_changed.has_changed().unwrap_or(false) {
             return Ok(());
         }
@@ -345,51 +352,57 @@ impl Subscription {
         let all = self.broker.store().catalog().all();
         for pattern in &self.request.topics {
             if let TopicPattern::Name(name) = pattern {
-                let own = self.merge.topics().find(|topic| *topic.name == *name);
-                // Deleted and made again it is another topic.
-                let is_there = all.get(name).zip(own).is_some_and(|(now, own)| now.id == own.id);
-                if !is_there {
+                let current = self.merge.topics().find(|topic| *topic.name == *name);
+                // A topic that was deleted and created again is another topic.
+                let is_same = all
+                    .get(name)
+                    .zip(current)
+                    .is_some_and(|(named, current)| named.id == current.id);
+                if !is_same {
                     return Err(self.broker.not_found(name.as_str()).into());
                 }
             }
         }
-        let there: HashSet<TopicId> = all.values().map(|topic| topic.id).collect();
-        self.merge.leave(|topic| !there.contains(&topic.id));
-        let own: HashSet<TopicId> = self.merge.topics().map(|topic| topic.id).collect();
+        let existing: HashSet<TopicId> = all.values().map(|topic| topic.id).collect();
+        self.merge.leave(|topic| !existing.contains(&topic.id));
+        let current: HashSet<TopicId> = self.merge.topics().map(|topic| topic.id).collect();
         for topic in all.values() {
-            let is_wanted = self.request.topics.iter().any(|one| one.matches(&topic.name));
-            if is_wanted && !own.contains(&topic.id) {
-                self.following.push(topic.follow(&self.wake));
+            let is_requested =
+                self.request.topics.iter().any(|pattern| pattern.matches(&topic.name));
+            if is_requested && !current.contains(&topic.id) {
+                self.listeners.push(topic.listen(&self.wake));
                 self.merge.join(Arc::clone(topic));
             }
         }
         Ok(())
     }
 
-    /// Tells what trims have taken from under the stream.
-    async fn tell_gaps(&mut self) {
-        let Some(trim) = self.merge.overtaking_trim() else { return };
-        // The cursor behind the gaps says that trims up to the watermark are known, so the watermark has to be there.
+    /// Adds gaps for events that were trimmed before the stream read them.
+    async fn push_gaps(&mut self) {
+        let Some(trim) = self.merge.last_overtaking_trim() else { return };
+        // The cursor after the gaps claims that trims up to the watermark are known, so the
+        // watermark must include the trim.
         while self.broker.store().watermark() < trim {
             tokio::task::yield_now().await;
         }
         let horizon = self.broker.store().watermark();
-        let mut gaps = self.merge.overtaken();
+        let mut gaps = self.merge.take_trimmed_ranges();
         let last = gaps.pop();
         for gap in gaps {
-            self.tell(Message::Gap(gap));
+            self.push(Message::Gap(gap));
         }
         self.horizon = self.horizon.max(horizon);
         if let Some(gap) = last {
-            self.tell(Message::Gap(gap));
+            self.push(Message::Gap(gap));
         }
     }
 
-    /// Small at first and behind a stall, as large as asked for where the reader drains.
-    fn bounds(&self) -> Bounds {
-        let most = self.request.bounds;
-        let paced = (self.taken / PACE).max(BATCH_BYTES_MIN);
-        Bounds { events: most.events, bytes: paced.min(most.bytes) }
+    /// The limit of the next batch: small at first and after a stall, and as large as requested for
+    /// a reader that keeps up.
+    fn paced_limit(&self) -> ReadLimit {
+        let limit = self.request.limit;
+        let paced = (self.bytes_since_stall / PACE_DIVISOR).max(BATCH_BYTES_MIN);
+        ReadLimit { events: limit.events, bytes: paced.min(limit.bytes) }
     }
 
     fn damaged(&self, damage: Damage) -> StreamError {
@@ -406,14 +419,14 @@ impl Subscription {
     }
 }
 
-async fn registered(negotiation: &mut Option<Negotiation>) {
+async fn schema_registered(negotiation: &mut Option<Negotiation>) {
     match negotiation {
-        Some(negotiation) => negotiation.registered().await,
+        Some(negotiation) => negotiation.wait_for_registration().await,
         None => std::future::pending().await,
     }
 }
 
-/// What time it is, for messages that say so.
+/// The current time, for messages that contain it.
 pub fn now(broker: &Broker) -> AppendTime {
     broker.now()
 }

@@ -1,4 +1,4 @@
-//! Topics: making, changing, trimming and removing them.
+//! Creates, updates, trims, deletes and lists topics.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,31 +15,31 @@ use crate::{
         numbers::{AppendTime, Offset},
         topic::TopicConfig,
     },
-    store::topics::{Extent, Topic},
+    store::topics::{Topic, TopicRange},
 };
 
-/// A topic as it is at one moment.
+/// A topic at one moment.
 #[derive(Debug, Clone)]
 pub struct TopicView {
-    /// Its name.
+    /// The name.
     pub name: Arc<TopicName>,
-    /// What its owner decided.
+    /// The settings.
     pub config: Arc<TopicConfig>,
-    /// Changes with every update.
+    /// The revision, which changes with every update.
     pub revision: u64,
-    /// When it was made.
+    /// When it was created.
     pub created: AppendTime,
-    /// What it retains.
-    pub extent: Extent,
-    /// When the first retained event was recorded.
+    /// The retained range.
+    pub range: TopicRange,
+    /// Append time of the first retained event.
     pub first_time: Option<AppendTime>,
 }
 
 impl Broker {
-    /// Makes a topic.
+    /// Creates a topic.
     ///
     /// # Errors
-    /// Where there is one of that name, or the commit fails.
+    /// Returns an error if a topic of that name exists, or if the commit fails.
     pub async fn create_topic(
         &self,
         name: TopicName,
@@ -50,30 +50,30 @@ impl Broker {
         Ok(self.view(&self.topic(&name)?).await)
     }
 
-    /// A topic by name.
+    /// Reads a topic.
     ///
     /// # Errors
-    /// Where there is none.
+    /// Returns an error if the topic does not exist.
     pub async fn get_topic(&self, name: &TopicName) -> Result<TopicView, TopicError> {
         Ok(self.view(&self.topic(name)?).await)
     }
 
-    /// Topics behind a name, in the order of names.
+    /// Lists topics after a name, in the order of names.
     pub async fn list_topics(
         &self,
         pattern: Option<&TopicPattern>,
-        behind: Option<&str>,
-        most: usize,
+        after: Option<&str>,
+        limit: usize,
     ) -> Vec<TopicView> {
         let all: Arc<BTreeMap<TopicName, Arc<Topic>>> = self.store().catalog().all();
         let mut views = Vec::new();
-        let wanted = all.values().filter(|topic| match pattern {
+        let matching = all.values().filter(|topic| match pattern {
             Some(pattern) => pattern.matches(&topic.name),
             None => !topic.name.is_internal(),
         });
-        for topic in wanted.filter(|topic| behind.is_none_or(|behind| topic.name.as_str() > behind))
+        for topic in matching.filter(|topic| after.is_none_or(|after| topic.name.as_str() > after))
         {
-            if views.len() == most {
+            if views.len() == limit {
                 break;
             }
             views.push(self.view(topic).await);
@@ -81,10 +81,10 @@ impl Broker {
         views
     }
 
-    /// Decides anew about a topic.
+    /// Updates the settings of a topic.
     ///
     /// # Errors
-    /// Where there is none, or it was changed in the meantime.
+    /// Returns an error if the topic does not exist, or was changed concurrently.
     pub async fn update_topic(
         &self,
         name: &TopicName,
@@ -92,19 +92,20 @@ impl Broker {
         change: impl FnOnce(&mut TopicConfig),
     ) -> Result<TopicView, TopicError> {
         let topic = self.topic(name)?;
-        // Another update between this read and the commit moves the revision, so the commit is refused then.
-        let seen = topic.revision();
+        // A concurrent update before the commit changes the revision, and the commit is rejected
+        // then.
+        let current_revision = topic.revision();
         let mut config = TopicConfig::clone(&topic.config());
         change(&mut config);
-        let revision = Some(revision.unwrap_or(seen));
+        let revision = Some(revision.unwrap_or(current_revision));
         self.change(name, Action::UpdateTopic { topic: topic.id, config, revision }).await?;
         Ok(self.view(&self.topic(name)?).await)
     }
 
-    /// Removes a topic with all of its events.
+    /// Deletes a topic and all of its events.
     ///
     /// # Errors
-    /// Where there is none, or it was changed in the meantime.
+    /// Returns an error if the topic does not exist, or was changed concurrently.
     pub async fn delete_topic(
         &self,
         name: &TopicName,
@@ -115,10 +116,10 @@ impl Broker {
         Ok(())
     }
 
-    /// Removes the events of a topic before a position, or says how many these would be.
+    /// Deletes the events of a topic before a position, or only counts them.
     ///
     /// # Errors
-    /// Where there is no such topic or position.
+    /// Returns an error if the topic does not exist, or if the position cannot be resolved.
     pub async fn trim_topic(
         &self,
         name: &TopicName,
@@ -127,17 +128,17 @@ impl Broker {
     ) -> Result<(u64, Offset), TopicError> {
         let topic = self.topic(name)?;
         let before = self.offset_for(&topic, before).await?;
-        let extent = topic.extent();
+        let range = topic.range();
         if validate_only {
-            let first = before.clamp(extent.first, extent.next);
-            return Ok((first.0 - extent.first.0, first));
+            let first = before.clamp(range.first, range.next);
+            return Ok((first.0 - range.first.0, first));
         }
         match self.change(name, Action::Trim { topic: topic.id, before }).await? {
             Applied::Trimmed { events, first } => {
-                self.parts.metrics.trimmed(events);
+                self.inner.metrics.trimmed(events);
                 Ok((events, first))
             }
-            _ => Ok((0, extent.first)),
+            _ => Ok((0, range.first)),
         }
     }
 
@@ -150,10 +151,10 @@ impl Broker {
             return Err(Draining.into());
         }
         let commit = Commit { action, time: self.now(), durability: Durability::Synced };
-        self.parts.journal.commit(commit).await.map_err(|error| match error {
-            CommitError::Rejected(Rejected::TopicGone) => self.not_found(name.as_str()).into(),
+        self.inner.journal.commit(commit).await.map_err(|error| match error {
+            CommitError::Rejected(Rejected::TopicNotFound) => self.not_found(name.as_str()).into(),
             CommitError::Rejected(Rejected::TopicExists) => TopicError::Exists(name.to_string()),
-            CommitError::Rejected(Rejected::RevisionMoved { actual }) => {
+            CommitError::Rejected(Rejected::RevisionMismatch { actual }) => {
                 TopicError::EtagMismatch { topic: name.to_string(), actual: etag(actual) }
             }
             error => TopicError::Commit(error),
@@ -161,11 +162,12 @@ impl Broker {
     }
 
     async fn view(&self, topic: &Arc<Topic>) -> TopicView {
-        let extent = topic.extent();
-        let (store, reading) = (Arc::clone(self.store()), Arc::clone(topic));
-        let first_time = if extent.first < extent.next {
-            // A damaged first event has no time; the topic is shown all the same.
-            tokio::task::spawn_blocking(move || store.header(reading.id, extent.first).ok())
+        let range = topic.range();
+        let (store, read_topic) = (Arc::clone(self.store()), Arc::clone(topic));
+        let first_time = if range.first < range.next {
+            // If the first event is damaged, its time is unknown. The topic is returned all the
+            // same.
+            tokio::task::spawn_blocking(move || store.header(read_topic.id, range.first).ok())
                 .await
                 .ok()
                 .flatten()
@@ -178,18 +180,18 @@ impl Broker {
             config: topic.config(),
             revision: topic.revision(),
             created: topic.created,
-            extent,
+            range,
             first_time,
         }
     }
 
     async fn offset_for(&self, topic: &Arc<Topic>, start: &Start) -> Result<Offset, StartError> {
-        let sources = self.start_forward(vec![Arc::clone(topic)], start).await?;
-        Ok(sources.offsets.first().copied().unwrap_or_default())
+        let resolved = self.start_forward(vec![Arc::clone(topic)], start).await?;
+        Ok(resolved.offsets.first().copied().unwrap_or_default())
     }
 }
 
-/// A topic's revision as its etag.
+/// The etag of a revision.
 pub fn etag(revision: u64) -> String {
     format!("{revision:x}")
 }

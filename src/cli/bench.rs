@@ -1,4 +1,5 @@
-//! `tidings bench`: how fast a server is, seen from a client, and whether it gives back what it took.
+//! `tidings bench`: measures a server from a client, and verifies that acknowledged events are
+//! returned.
 
 mod load;
 mod report;
@@ -13,9 +14,9 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use load::{
     latency,
-    publish::{self, Published, Way},
+    publish::{self, Published, RpcMode},
     refused,
-    subscribe::{self, Subscription, Verifier},
+    subscribe::{self, EventStream, Verifier},
     workload::{PAYLOAD_BYTES_MIN, Workload},
 };
 use report::{Output, Report};
@@ -30,51 +31,52 @@ use uuid::Uuid;
 
 use super::{client::ServerArgs, failure::Failure};
 
-/// How long a subscriber waits for the next event before the bench gives up.
+/// How long a subscriber waits for the next event before the benchmark fails.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// Publishes waiting for an answer while topics are filled to be read.
+/// Unacknowledged requests while topics are filled for a read benchmark.
 const FILL_IN_FLIGHT: usize = 8;
 
-/// Events a request while topics are filled to be read; less where events are large.
+/// Events per request while topics are filled; fewer if events are large.
 const FILL_BATCH: u64 = 100;
 
-/// No more than this in a request: the server's limit is 4 MiB.
+/// Bytes of a request; the server's limit is 4 MiB.
 const BATCH_BYTES_MAX: usize = 3 << 20;
 
 /// Measure a server: publishing, subscribing, latency
 ///
-/// Makes topics of its own, `bench.<uuid>`, and deletes them in the end. Ctrl-C prints what was measured so far.
+/// Creates its own topics, `bench.<uuid>`, and deletes them at the end. Ctrl-C prints the
+/// measurements so far.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     #[command(subcommand)]
-    command: Bench,
+    command: BenchCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Bench {
-    /// Publish as fast as the server answers
+enum BenchCommand {
+    /// Publish as fast as the server responds
     Publish(PublishArgs),
-    /// Read as fast as the server delivers: what is there already, or live
+    /// Read as fast as the server delivers: existing events, or live ones
     Subscribe(SubscribeArgs),
-    /// Publish at a rate, and time every event until a subscriber has it
+    /// Publish at a fixed rate, and measure the time to delivery of every event
     Latency(LatencyArgs),
 }
 
 #[derive(Debug, Args)]
-struct Common {
+struct CommonArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// Bytes of every payload: a sequence, a checksum, and text
+    /// Payload bytes of each event: a sequence, a checksum, and text
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(PAYLOAD_BYTES_MIN as i64..=1_000_000))]
     payload_bytes: u32,
-    /// What an answer promises
-    #[arg(long, value_enum, default_value_t = Promise::Synced)]
-    durability: Promise,
-    /// Leave the topics there
+    /// Durability that a response confirms
+    #[arg(long, value_enum, default_value_t = DurabilityArg::Synced)]
+    durability: DurabilityArg,
+    /// Keep the topics
     #[arg(long)]
     keep: bool,
-    /// How to print: a table on a terminal, else JSON
+    /// Output format; default: a table on a terminal, JSON otherwise
     #[arg(short, long, value_enum)]
     output: Option<Output>,
 }
@@ -82,26 +84,26 @@ struct Common {
 #[derive(Debug, Args)]
 struct PublishArgs {
     #[command(flatten)]
-    common: Common,
-    /// How requests travel
+    common: CommonArgs,
+    /// How requests are sent
     #[arg(long, value_enum, default_value_t = Mode::Unary)]
     mode: Mode,
-    /// Requests waiting for their answer at any time [default: 64, in batches 8]
+    /// Unacknowledged requests at any time [default: 64; 8 in batch mode]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
     in_flight: Option<u16>,
-    /// Events of a request [default: 1, in batches 100]
+    /// Events per request [default: 1; 100 in batch mode]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     batch: Option<u16>,
-    /// Publish this many events [default: 100000, with --duration as many as there is time for]
+    /// Number of events to publish [default: 100000; with --duration as many as there is time for]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=EVENTS_MAX))]
     events: Option<u64>,
-    /// Publish for this long, such as 10s
+    /// How long to publish, such as 10s
     #[arg(long, value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
-    /// Spread the events over this many topics
+    /// Number of topics to spread the events over
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     topics: u16,
-    /// Do not read back what was published
+    /// Do not read back the published events
     #[arg(long)]
     no_verify: bool,
 }
@@ -109,17 +111,17 @@ struct PublishArgs {
 #[derive(Debug, Args)]
 struct SubscribeArgs {
     #[command(flatten)]
-    common: Common,
-    /// Events of every subscriber
+    common: CommonArgs,
+    /// Events per subscriber
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=EVENTS_MAX))]
     events: u64,
-    /// Subscribers reading at once, each on a connection of its own
+    /// Number of subscribers, each on its own connection
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     subscribers: u16,
-    /// Read live, while the events are published, and not what is there already
+    /// Read live, while the events are published, instead of existing events
     #[arg(long)]
     live: bool,
-    /// Spread the events over this many topics; everyone subscribes to all
+    /// Number of topics to spread the events over; every subscriber reads all of them
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     topics: u16,
 }
@@ -127,52 +129,52 @@ struct SubscribeArgs {
 #[derive(Debug, Args)]
 struct LatencyArgs {
     #[command(flatten)]
-    common: Common,
-    /// Events a second
+    common: CommonArgs,
+    /// Events per second
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: u64,
-    /// Publish for this long, such as 10s
+    /// How long to publish, such as 10s
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     duration: Duration,
-    /// Live subscribers, each on a connection of its own
+    /// Number of live subscribers, each on its own connection
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     subscribers: u16,
-    /// Publishes waiting for their answer at any time
+    /// Unacknowledged publishes at any time
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4096))]
     in_flight: u16,
 }
 
-/// The bench remembers where each event was acknowledged: 16 bytes an event.
+/// The benchmark keeps the acknowledged offset of each event: 16 bytes per event.
 const EVENTS_MAX: u64 = 50_000_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// A call for each event
+    /// One call per event
     Unary,
-    /// One PublishStream, an event a message
+    /// One PublishStream, one event per message
     Stream,
-    /// A call for each batch
+    /// One call per batch
     Batch,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Promise {
-    /// On disk
+enum DurabilityArg {
+    /// Synced to disk
     Synced,
-    /// With the operating system
+    /// Passed to the operating system
     Buffered,
 }
 
-impl From<Promise> for Durability {
-    fn from(promise: Promise) -> Self {
-        match promise {
-            Promise::Synced => Self::Synced,
-            Promise::Buffered => Self::Buffered,
+impl From<DurabilityArg> for Durability {
+    fn from(durability: DurabilityArg) -> Self {
+        match durability {
+            DurabilityArg::Synced => Self::Synced,
+            DurabilityArg::Buffered => Self::Buffered,
         }
     }
 }
 
-/// Measures, and prints what came out.
+/// Runs a benchmark and prints its report.
 pub async fn run(args: BenchArgs) -> Result<()> {
     let stop = CancellationToken::new();
     let interrupted = stop.clone();
@@ -182,30 +184,30 @@ pub async fn run(args: BenchArgs) -> Result<()> {
         }
     });
     let measured = match args.command {
-        Bench::Publish(args) => bench_publish(args, stop).await,
-        Bench::Subscribe(args) => bench_subscribe(args, stop).await,
-        Bench::Latency(args) => bench_latency(args, stop).await,
+        BenchCommand::Publish(args) => bench_publish(args, stop).await,
+        BenchCommand::Subscribe(args) => bench_subscribe(args, stop).await,
+        BenchCommand::Latency(args) => bench_latency(args, stop).await,
     };
     signal.abort();
-    measured.map_err(told)
+    measured.map_err(flatten_causes)
 }
 
-/// The facts of an error in a line, and the first remedy that one of them has.
-fn told(error: anyhow::Error) -> anyhow::Error {
+/// Joins the causes of an error into one line, with the first remedy among them.
+fn flatten_causes(error: anyhow::Error) -> anyhow::Error {
     let error = match error.downcast::<Failure>() {
         Ok(failure) => return failure.into(),
         Err(error) => error,
     };
     let (mut facts, mut remedy) = (Vec::new(), None);
     for cause in error.chain().map(ToString::to_string) {
-        let (fact, tried) = cause.split_once(load::TRY).unwrap_or((&cause, ""));
+        let (fact, text) = cause.split_once(load::TRY).unwrap_or((&cause, ""));
         facts.push(fact.to_owned());
-        if !tried.is_empty() && remedy.is_none() {
-            remedy = Some(tried.to_owned());
+        if !text.is_empty() && remedy.is_none() {
+            remedy = Some(text.to_owned());
         }
     }
-    let remedy = remedy.unwrap_or_else(|| "the same again; then the server's log".to_owned());
-    Failure::new(facts.join(": ")).try_this(remedy).into()
+    let remedy = remedy.unwrap_or_else(|| "retry; then see the server's log".to_owned());
+    Failure::new(facts.join(": ")).with_remedy(remedy).into()
 }
 
 async fn bench_publish(args: PublishArgs, stop: CancellationToken) -> Result<()> {
@@ -215,7 +217,7 @@ async fn bench_publish(args: PublishArgs, stop: CancellationToken) -> Result<()>
     let events = args.events.unwrap_or(if args.duration.is_some() { EVENTS_MAX } else { 100_000 });
     let run = Run::new(&args.common).await?;
     let plan = publish::Plan {
-        way: if args.mode == Mode::Stream { Way::Stream } else { Way::Unary },
+        mode: if args.mode == Mode::Stream { RpcMode::Stream } else { RpcMode::Unary },
         in_flight: in_flight.into(),
         batch: batch.into(),
         durability: args.common.durability.into(),
@@ -230,12 +232,12 @@ async fn bench_publish(args: PublishArgs, stop: CancellationToken) -> Result<()>
         let until = args.duration.map(|duration| Instant::now() + duration);
         let plan = publish::Plan { until, ..plan };
         let published = publish::publish(&run.channel, Arc::clone(&run.workload), plan).await?;
-        // What was published before a Ctrl-C is checked too; a second Ctrl-C ends the check.
+        // Events that were published before a Ctrl-C are verified too.
         let verified = if args.no_verify {
             None
         } else {
             let verifier = run.read(&run.channel, &topics, published.events, None).await?;
-            verifier.compare(&published.ledger).context(WRONG)?;
+            verifier.compare(&published.ledger).context(MISMATCH)?;
             Some(true)
         };
         let mode = match args.mode {
@@ -257,7 +259,7 @@ async fn bench_subscribe(args: SubscribeArgs, stop: CancellationToken) -> Result
     let run = Run::new(&args.common).await?;
     let batch_fits = BATCH_BYTES_MAX / run.workload.event_bytes();
     let plan = publish::Plan {
-        way: Way::Unary,
+        mode: RpcMode::Unary,
         in_flight: FILL_IN_FLIGHT,
         batch: FILL_BATCH.min(batch_fits as u64).max(1),
         durability: args.common.durability.into(),
@@ -274,29 +276,29 @@ async fn bench_subscribe(args: SubscribeArgs, stop: CancellationToken) -> Result
             channels.push(args.common.server.connect().await?);
         }
         let fill = publish::publish(&run.channel, Arc::clone(&run.workload), plan);
-        let (published, began, readers) = if args.live {
+        let (published, started, readers) = if args.live {
             let mut readers = JoinSet::new();
             for channel in &channels {
                 let request = subscribe::request(&run.patterns(args.topics), Edge::Latest);
-                let subscription = Subscription::open(channel, request).await?;
+                let stream = EventStream::open(channel, request).await?;
                 let verifier = Verifier::new(&topics);
-                readers.spawn(read_on(subscription, verifier, args.events, Some(stop.clone())));
+                readers.spawn(read_events(stream, verifier, args.events, Some(stop.clone())));
             }
-            let began = Instant::now();
-            (fill.await?, began, readers)
+            let started = Instant::now();
+            (fill.await?, started, readers)
         } else {
             let published = fill.await?;
             let mut readers = JoinSet::new();
-            let began = Instant::now();
+            let started = Instant::now();
             for channel in &channels {
                 let (run, channel, topics) = (run.clone(), channel.clone(), Arc::clone(&topics));
                 let (events, stop) = (published.events, stop.clone());
                 readers.spawn(async move { run.read(&channel, &topics, events, Some(stop)).await });
             }
-            (published, began, readers)
+            (published, started, readers)
         };
         let delivered = collect(readers, &published, &stop).await?;
-        let elapsed = began.elapsed();
+        let elapsed = started.elapsed();
 
         let mode = if args.live { "live" } else { "catch-up" };
         let mut report = run.report(&args.common, "subscribe", mode);
@@ -313,7 +315,8 @@ async fn bench_latency(args: LatencyArgs, stop: CancellationToken) -> Result<()>
     let events = u64::try_from(args.duration.as_millis())? * args.rate / 1_000;
     ensure!(
         (1..=EVENTS_MAX).contains(&events),
-        "{events} events are due at this rate in this time\ntry: a --duration and a --rate that give 1 to {EVENTS_MAX}"
+        "{events} events at this rate and duration; the range is 1 to {EVENTS_MAX}\n\
+         try: another --duration or --rate"
     );
     let run = Run::new(&args.common).await?;
     let topics = run.names(1);
@@ -344,16 +347,16 @@ async fn bench_latency(args: LatencyArgs, stop: CancellationToken) -> Result<()>
     .await
 }
 
-/// Said when what is read is not what was acknowledged.
-const WRONG: &str = "the server did not give back what it acknowledged\n\
-    try: the same again with --keep, then `tidings read` on the topic; and report it with both outputs";
+/// Context of a difference between the acknowledged and the read events.
+const MISMATCH: &str = "the server did not return the events that it acknowledged\n\
+    try: repeat it with --keep, then run `tidings read` on the topic, and report both outputs";
 
 struct Delivered {
     events: u64,
     fell_behind: u64,
 }
 
-/// Waits for all readers, and holds what they saw against what was acknowledged.
+/// Waits for all readers, and compares the events that they read with the acknowledged ones.
 async fn collect(
     mut readers: JoinSet<Result<Verifier>>,
     published: &Published,
@@ -361,19 +364,19 @@ async fn collect(
 ) -> Result<Delivered> {
     let mut delivered = Delivered { events: 0, fell_behind: 0 };
     while let Some(reader) = readers.join_next().await {
-        let verifier = reader.context("a reading task ended badly")??;
+        let verifier = reader.context("a reader task failed")??;
         delivered.events += verifier.events;
         delivered.fell_behind += verifier.fell_behind;
         if !stop.is_cancelled() {
-            verifier.compare(&published.ledger).context(WRONG)?;
+            verifier.compare(&published.ledger).context(MISMATCH)?;
         }
     }
     Ok(delivered)
 }
 
-/// Reads until this many events came, or until told to stop.
-async fn read_on(
-    mut subscription: Subscription,
+/// Reads until `events` events have arrived, or until `stop` is cancelled.
+async fn read_events(
+    mut stream: EventStream,
     mut verifier: Verifier,
     events: u64,
     stop: Option<CancellationToken>,
@@ -382,13 +385,13 @@ async fn read_on(
     while verifier.events < events {
         tokio::select! {
             biased;
-            message = timeout(SILENCE_MAX, subscription.next()) => {
+            message = timeout(SILENCE_MAX, stream.next()) => {
                 let message = message.with_context(|| format!(
-                    "{} of {events} events came, then none for {SILENCE_MAX:?}\n\
-                     try: the server's log, and the metric of its subscriptions",
+                    "{} of {events} events arrived, then none for {SILENCE_MAX:?}\n\
+                     try: the server's log, and its metric of open streams",
                     verifier.events
                 ))?;
-                verifier.note(message?, |_| ()).context(WRONG)?;
+                verifier.verify(message?, |_| ()).context(MISMATCH)?;
             }
             () = stop.cancelled() => break,
         }
@@ -396,7 +399,7 @@ async fn read_on(
     Ok(verifier)
 }
 
-/// One run against one server: a connection, a name for its topics, its events.
+/// One benchmark run: a connection, a name for its topics, and its workload.
 #[derive(Clone)]
 struct Run {
     name: String,
@@ -406,7 +409,7 @@ struct Run {
 }
 
 impl Run {
-    async fn new(common: &Common) -> Result<Self> {
+    async fn new(common: &CommonArgs) -> Result<Self> {
         let id = Uuid::new_v4();
         let payload_bytes = usize::try_from(common.payload_bytes)?;
         let channel = common.server.connect().await?;
@@ -418,7 +421,7 @@ impl Run {
     fn names(&self, topics: u16) -> Arc<[String]> {
         match topics {
             1 => Arc::new([self.name.clone()]),
-            _ => (0..topics).map(|at| format!("{}.{at}", self.name)).collect(),
+            _ => (0..topics).map(|index| format!("{}.{index}", self.name)).collect(),
         }
     }
 
@@ -426,7 +429,7 @@ impl Run {
         vec![if topics == 1 { self.name.clone() } else { format!("{}.*", self.name) }]
     }
 
-    /// Creates the topics, runs, deletes them; whatever became of it.
+    /// Creates the topics, runs `measure`, and deletes the topics even if it failed.
     async fn with_topics<T>(
         &self,
         topics: &[String],
@@ -461,7 +464,7 @@ impl Run {
         measured
     }
 
-    /// Reads the topics from their first event on until so many came.
+    /// Reads the topics from their first event until `events` events have arrived.
     async fn read(
         &self,
         channel: &Channel,
@@ -471,18 +474,18 @@ impl Run {
     ) -> Result<Verifier> {
         let patterns = self.patterns(u16::try_from(topics.len())?);
         let request = subscribe::request(&patterns, Edge::Earliest);
-        let subscription = Subscription::open(channel, request).await?;
-        read_on(subscription, Verifier::new(topics), events, stop).await
+        let stream = EventStream::open(channel, request).await?;
+        read_events(stream, Verifier::new(topics), events, stop).await
     }
 
-    fn report(&self, common: &Common, command: &str, mode: &str) -> Report {
+    fn report(&self, common: &CommonArgs, command: &str, mode: &str) -> Report {
         let mut report = Report::new(command, mode);
         report.set("payload_bytes", common.payload_bytes);
         report.set(
             "durability",
             match common.durability {
-                Promise::Synced => "synced",
-                Promise::Buffered => "buffered",
+                DurabilityArg::Synced => "synced",
+                DurabilityArg::Buffered => "buffered",
             },
         );
         if common.keep {

@@ -1,4 +1,4 @@
-//! How client commands reach the server.
+//! Connections of client commands to the server.
 
 use std::{env, error::Error, time::Duration};
 
@@ -14,34 +14,35 @@ use tonic::{
 
 use super::{failure::Failure, positions::quote};
 
-/// Where the server is unless something else is said.
+/// The server's address unless specified.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:7171";
 
-// A reader far away, or one that decodes in bursts, shall not be held up by HTTP/2's 64 KiB windows.
+// With HTTP/2's 64 KiB windows, a distant reader or one that decodes in bursts would wait.
 const CONNECTION_WINDOW: u32 = 4 << 20;
 const STREAM_WINDOW: u32 = 1 << 20;
 
-/// The server never sends more in one message; a message's JSON view may be larger than what is recorded.
+/// The server never sends larger messages; the JSON view of a message may be larger than the
+/// recorded event.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Which server, and how long to wait for it.
+/// The server's address, and how long to wait for a response.
 #[derive(Debug, Clone, Args)]
 pub struct ServerArgs {
     /// Address of the server
     #[arg(long, env = "TIDINGS_SERVER", default_value = DEFAULT_SERVER, value_name = "URL")]
     pub server: String,
-    /// How long to wait for an answer; streams are not bounded by it
+    /// How long to wait for a response; does not apply to streams
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
 }
 
 impl ServerArgs {
-    /// The flag that says the same again; none where it goes without saying.
+    /// The flag that repeats this address; none if it is the default.
     pub fn flags(&self) -> Option<String> {
-        let unsaid = env::var("TIDINGS_SERVER").unwrap_or_else(|_| DEFAULT_SERVER.to_owned());
-        (self.server != unsaid).then(|| format!("--server {}", quote(&self.server)))
+        let default = env::var("TIDINGS_SERVER").unwrap_or_else(|_| DEFAULT_SERVER.to_owned());
+        (self.server != default).then(|| format!("--server {}", quote(&self.server)))
     }
 
     /// Opens a connection.
@@ -54,7 +55,7 @@ impl ServerArgs {
         let endpoint = Endpoint::from_shared(url)
             .map_err(|error| {
                 Failure::usage(format!("--server {}: {error}", self.server))
-                    .try_this(format!("--server {DEFAULT_SERVER}"))
+                    .with_remedy(format!("--server {DEFAULT_SERVER}"))
             })?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
@@ -62,30 +63,30 @@ impl ServerArgs {
             .initial_stream_window_size(STREAM_WINDOW);
         endpoint.connect().await.map_err(|error| {
             Failure::new(format!("cannot reach {}: {}", self.server, root_cause(&error)))
-                .try_this("tidings serve, or name the server with --server or TIDINGS_SERVER")
+                .with_remedy("tidings serve, or name the server with --server or TIDINGS_SERVER")
                 .into()
         })
     }
 
-    /// Opens a connection for events.
+    /// Opens a connection to the event service.
     pub async fn events(&self) -> anyhow::Result<EventServiceClient<Channel>> {
         Ok(EventServiceClient::new(self.connect().await?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
-    /// Opens a connection for topics.
+    /// Opens a connection to the topic service.
     pub async fn topics(&self) -> anyhow::Result<TopicServiceClient<Channel>> {
         Ok(TopicServiceClient::new(self.connect().await?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
-    /// Opens a connection for schemas.
+    /// Opens a connection to the schema registry.
     pub async fn registry(&self) -> anyhow::Result<SchemaRegistryServiceClient<Channel>> {
         Ok(SchemaRegistryServiceClient::new(self.connect().await?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
-    /// A request with our deadline.
+    /// A request with the timeout of the flags.
     pub fn request<T>(&self, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
         request.set_timeout(self.timeout);
@@ -93,12 +94,13 @@ impl ServerArgs {
     }
 }
 
-/// Whether trying again may help. What has a source is not the server's word but the connection's end.
-pub fn may_pass(status: &Status) -> bool {
+/// Whether a retry may help. A status with a source comes from the connection and not from the
+/// server.
+pub fn is_retryable(status: &Status) -> bool {
     status.code() == Code::Unavailable || Error::source(status).is_some()
 }
 
-/// The cause that says something: what stands around it is "transport error".
+/// The innermost cause: the outer ones only say "transport error".
 fn root_cause(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -7,14 +7,14 @@ use tidings::json::Object;
 
 use super::{printer::table, serve::SettingArgs};
 
-/// Look at the server's configuration.
+/// Show the server's configuration.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Show every setting, its value, and who set it
+    /// Show every setting with its value and origin
     Show(ShowArgs),
 }
 
-/// Show what `tidings serve` would run with, given the same flags.
+/// Show the settings that `tidings serve` would use with the same flags.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A table on a terminal, JSON lines in a pipe.
@@ -36,7 +36,7 @@ pub fn run(command: ConfigCommand) -> anyhow::Result<()> {
         let rows = resolved.entries().map(|(setting, value, origin)| {
             [setting.name.to_owned(), value, origin.to_string(), setting.doc.to_owned()]
         });
-        writeln!(out, "{}", table(["SETTING", "VALUE", "FROM", "WHAT IT DOES"], rows))?;
+        writeln!(out, "{}", table(["SETTING", "VALUE", "ORIGIN", "DESCRIPTION"], rows))?;
     } else {
         for (setting, value, origin) in resolved.entries() {
             let mut line = Object::new();

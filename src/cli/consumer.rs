@@ -1,4 +1,5 @@
-//! `tidings consumer`: what applications say that they understand, so that nobody changes it under them unasked.
+//! `tidings consumer`: the schema versions that applications accept. Changes of schemas respect
+//! them.
 
 pub mod accept;
 
@@ -25,12 +26,12 @@ use super::{
 
 const PAGE_SIZE: i32 = 1_000;
 
-/// Say which versions an application understands, and see who reads what.
+/// Declare which schema versions an application accepts, and list the consumers of each type.
 ///
-/// A consumer is an application that reads events. The registry knows what it understands, a version requirement for each event
-/// type, from what it declares in its pipeline and from the streams that it opens under its name. Whoever changes a schema is
-/// told by tidings schema check, plan, register, apply, retire and delete which consumers would be left behind, and refused
-/// unless it is forced, with a reason that is kept.
+/// A consumer is an application that reads events. The registry knows its version requirement for
+/// each event type, from its declaration and from the event streams that it opens under its name.
+/// tidings schema check, plan, register, apply, retire and delete list the consumers that a change
+/// would leave behind, and reject the change unless it is forced with a reason, which is recorded.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -44,17 +45,18 @@ pub enum ConsumerCommand {
     Forget(ForgetArgs),
 }
 
-/// Declare what an application understands, from its pipeline.
+/// Declare which schema versions an application accepts, from its pipeline.
 ///
-/// What it declared before is replaced. Types may be named before anybody registers them. What its streams ask for is known besides,
-/// and stays. Prints what each type would be delivered in; tidings schema can-i-use asks the same, declares nothing, and fails
-/// where something is not satisfied.
+/// Replaces the previous declaration of this consumer. Types may be declared before they are
+/// registered. The requirements of its event streams are recorded separately and stay. Prints the
+/// version that each type would be delivered in. tidings schema can-i-use prints the same, declares
+/// nothing, and fails if a requirement is not satisfied.
 #[derive(Debug, Args)]
 #[command(after_help = format!("{}\n\nExamples:
   tidings consumer declare billing --accept 'shop.OrderPlaced=^1.2'
   tidings consumer declare billing -f accept.yaml", accept::FILE_HELP))]
 pub struct DeclareArgs {
-    /// The name of the application: that of its streams
+    /// Name of the application, as in its event streams
     name: String,
     #[command(flatten)]
     accept: AcceptArgs,
@@ -62,10 +64,11 @@ pub struct DeclareArgs {
     show: ShowArgs,
 }
 
-/// List consumers: what each understands, how that is known, what it is delivered, and when it was last seen.
+/// List consumers: the requirements of each, their origin, the delivered versions, and when it was
+/// last seen.
 ///
-/// What was declared is known until it is declared anew or forgotten; what a stream asked for, for 90 days behind it. A stream
-/// that is open is "connected".
+/// A declaration is kept until it is replaced or forgotten. The requirement of an event stream is
+/// kept for 90 days after the stream ends. A consumer with an open stream is "connected".
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -73,25 +76,25 @@ Examples:
   tidings consumer list billing
   tidings consumer list --subject shop.OrderPlaced | jq -r 'select(.connected) | .name'")]
 pub struct ListArgs {
-    /// Only this one
+    /// Only this consumer
     name: Option<String>,
-    /// Only those that read this subject
+    /// Only consumers of this subject
     #[arg(long)]
     subject: Option<String>,
     #[command(flatten)]
     show: ShowArgs,
 }
 
-/// Forget a consumer that is gone, so that it holds nobody up.
+/// Forget a consumer that no longer exists, so that it blocks no schema change.
 ///
-/// What it declared is forgotten, and what its streams asked for. A stream that is open is not: it would be known again a
-/// minute later.
+/// Removes its declaration and the requirements of its past streams. The requirement of an open
+/// stream stays: it would be recorded again a minute later.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   tidings consumer forget billing")]
 pub struct ForgetArgs {
-    /// The name of the application
+    /// Name of the application
     name: String,
     #[command(flatten)]
     server: ServerArgs,
@@ -109,9 +112,9 @@ pub async fn run(command: ConsumerCommand) -> anyhow::Result<()> {
 async fn declare(args: DeclareArgs) -> anyhow::Result<()> {
     let requirements = args.accept.read()?;
     if requirements.is_empty() {
-        return Err(Failure::usage("nothing is declared")
-            .try_this(format!(
-                "--accept TYPE=REQUIREMENT; tidings consumer forget {} if it is gone",
+        return Err(Failure::usage("nothing to declare")
+            .with_remedy(format!(
+                "--accept TYPE=REQUIREMENT; tidings consumer forget {} if it no longer exists",
                 quote(&args.name)
             ))
             .into());
@@ -124,52 +127,54 @@ async fn declare(args: DeclareArgs) -> anyhow::Result<()> {
         origin: ConsumerOrigin::Declared.into(),
         ended: false,
     };
-    let answer = server.registry().await?.negotiate_versions(server.request(request)).await;
-    let answer = answer.map_err(|status| {
+    let response = server.registry().await?.negotiate_versions(server.request(request)).await;
+    let response = response.map_err(|status| {
         let failure = failed(format!("declare consumer {}", args.name))(status.clone());
         match status.code() {
-            Code::ResourceExhausted => failure.try_this(
-                "tidings consumer forget NAME for those that are gone; consumer list has them",
+            Code::ResourceExhausted => failure.with_remedy(
+                "tidings consumer forget NAME for those that no longer exist; \
+                 tidings consumer list shows all",
             ),
             _ => failure,
         }
     })?;
-    let answer = answer.into_inner();
+    let response = response.into_inner();
     let mut out = io::stdout().lock();
     if args.show.json() {
-        for it in &answer.versions {
-            writeln!(out, "{}", json::line("NegotiatedVersion", it)?)?;
+        for version in &response.versions {
+            writeln!(out, "{}", json::line("NegotiatedVersion", version)?)?;
         }
     } else {
-        let rows = requirements.iter().zip(&answer.versions).map(|(asked, it)| {
-            let schema = it.schema.clone().unwrap_or_default();
+        let rows = requirements.iter().zip(&response.versions).map(|(accepted, negotiated)| {
+            let schema = negotiated.schema.clone().unwrap_or_default();
             let note = match schema.state() {
                 VersionState::Deprecated => {
                     format!("deprecated: {}", schema.deprecation).trim_end_matches(": ").to_owned()
                 }
-                _ if it.schema.is_some() => String::new(),
-                _ if it.alternatives.is_empty() => "not registered".to_owned(),
-                _ => format!("there is {}", it.alternatives.join(", ")),
+                _ if negotiated.schema.is_some() => String::new(),
+                _ if negotiated.alternatives.is_empty() => "not registered".to_owned(),
+                _ => format!("available: {}", negotiated.alternatives.join(", ")),
             };
-            [it.subject.clone(), asked.requirement.clone(), schema.version, note]
+            [negotiated.subject.clone(), accepted.requirement.clone(), schema.version, note]
         });
         writeln!(out, "{}", table(["TYPE", "ACCEPTS", "DELIVERED", "NOTE"], rows))?;
     }
     out.flush()?;
-    let open = answer.versions.iter().filter(|it| it.schema.is_none()).count();
-    if open > 0 {
+    let unsatisfied = response.versions.iter().filter(|version| version.schema.is_none()).count();
+    if unsatisfied > 0 {
         writeln!(
             io::stderr(),
-            "note: declared; nothing satisfies {open} of {} yet, tidings schema can-i-use --consumer {} says what there is",
-            answer.versions.len(),
+            "note: declared; {unsatisfied} of {} requirements are not satisfied yet; \
+             see tidings schema can-i-use --consumer {}",
+            response.versions.len(),
             quote(&args.name)
         )?;
     }
     Ok(())
 }
 
-/// All that is known, of one consumer or of one subject where they are said.
-pub async fn known(
+/// Lists the recorded requirements: all, or those of one consumer or of one subject.
+pub async fn list_consumers(
     server: &ServerArgs,
     consumer: &str,
     subject: &str,
@@ -194,8 +199,8 @@ pub async fn known(
     }
 }
 
-/// How a need is known, in words.
-pub fn how(consumer: &Consumer) -> &'static str {
+/// The origin of a requirement, for people.
+pub fn origin_label(consumer: &Consumer) -> &'static str {
     match consumer.origin() {
         ConsumerOrigin::Declared => "declared",
         ConsumerOrigin::Stream if consumer.connected => "stream, connected",
@@ -204,16 +209,16 @@ pub fn how(consumer: &Consumer) -> &'static str {
     }
 }
 
-/// A consumer of which nothing is known.
-pub fn unknown(name: &str) -> Failure {
-    Failure::new(format!("no consumer is called {}", printable(name)))
-        .try_this("tidings consumer list")
+/// The error for a consumer without any requirement.
+pub fn not_found(name: &str) -> Failure {
+    Failure::new(format!("no consumer is named {}", printable(name)))
+        .with_remedy("tidings consumer list")
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
     let name = args.name.unwrap_or_default();
     let subject = args.subject.unwrap_or_default();
-    let consumers = known(&args.show.server, &name, &subject).await?;
+    let consumers = list_consumers(&args.show.server, &name, &subject).await?;
     let mut out = io::stdout().lock();
     if args.show.json() {
         for consumer in &consumers {
@@ -222,18 +227,19 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
     } else if consumers.is_empty() {
         writeln!(
             io::stderr(),
-            "note: no consumers; tidings consumer declare NAME makes one known, and every stream that is opened under a name"
+            "note: no consumers; tidings consumer declare NAME records one, \
+             as does an event stream that is opened with a name"
         )?;
     } else {
-        let header = ["CONSUMER", "TYPE", "ACCEPTS", "DELIVERED", "KNOWN BY", "LAST SEEN"];
-        let rows = consumers.iter().map(|it| {
+        let header = ["CONSUMER", "TYPE", "ACCEPTS", "DELIVERED", "ORIGIN", "LAST SEEN"];
+        let rows = consumers.iter().map(|consumer| {
             [
-                it.name.clone(),
-                it.subject.clone(),
-                it.requirement.clone(),
-                it.negotiated_version.clone(),
-                how(it).to_owned(),
-                show_time(it.last_seen_time.as_ref()),
+                consumer.name.clone(),
+                consumer.subject.clone(),
+                consumer.requirement.clone(),
+                consumer.negotiated_version.clone(),
+                origin_label(consumer).to_owned(),
+                show_time(consumer.last_seen_time.as_ref()),
             ]
         });
         writeln!(out, "{}", table(header, rows))?;
@@ -243,23 +249,23 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
 
 async fn forget(args: ForgetArgs) -> anyhow::Result<()> {
     let server = &args.server;
-    if known(server, &args.name, "").await?.is_empty() {
-        return Err(unknown(&args.name).into());
+    if list_consumers(server, &args.name, "").await?.is_empty() {
+        return Err(not_found(&args.name).into());
     }
     let request = NegotiateVersionsRequest {
         consumer: args.name.clone(),
         record: true,
         ..NegotiateVersionsRequest::default()
     };
-    let answer = server.registry().await?.negotiate_versions(server.request(request)).await;
-    answer.map_err(failed(format!("forget consumer {}", args.name)))?;
-    let left = known(server, &args.name, "").await?.len();
+    let response = server.registry().await?.negotiate_versions(server.request(request)).await;
+    response.map_err(failed(format!("forget consumer {}", args.name)))?;
+    let remaining = list_consumers(server, &args.name, "").await?.len();
     let name = printable(&args.name);
-    match left {
+    match remaining {
         0 => writeln!(io::stderr(), "forgot {name}")?,
         _ => writeln!(
             io::stderr(),
-            "forgot what {name} declared; its open streams are known on, with {left} of its needs"
+            "forgot the declaration of {name}; {remaining} requirements of its open streams stay"
         )?,
     }
     Ok(())

@@ -1,8 +1,8 @@
-//! A recorded event as JSON: its place, and the CloudEvents document that was, or could have been, published.
+//! A recorded event as JSON: its topic, offset and position, and its CloudEvents document.
 
 use tidings::{cloudevents, json::Object, notation::show_time, proto::events::v1::RecordedEvent};
 
-/// The event with its place, in one line.
+/// The event as one line of JSON.
 pub fn recorded(recorded: &RecordedEvent) -> String {
     let mut object = Object::new();
     object.text("topic", &recorded.topic);

@@ -1,4 +1,4 @@
-//! How an error is told: the fact, the details that the server sent, and what to try.
+//! Error output: the fact, the details that the server sent, and a remedy.
 
 use std::{collections::BTreeMap, error::Error, fmt};
 
@@ -8,10 +8,10 @@ use tonic_types::StatusExt;
 
 use super::positions::quote;
 
-/// Something failed, told to a person.
+/// An error as it is printed for a person.
 #[derive(Debug)]
 pub struct Failure {
-    /// What the process ends with.
+    /// Exit code of the process.
     pub exit_code: u8,
     message: String,
     details: Vec<String>,
@@ -19,17 +19,17 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// An error that its user can do something about.
+    /// An error that its user can act on; exit code 1.
     pub fn new(message: impl Into<String>) -> Self {
         Self { exit_code: 1, message: message.into(), details: Vec::new(), remedy: None }
     }
 
-    /// The command itself is not right.
+    /// An invalid command line or configuration; exit code 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self { exit_code: 2, ..Self::new(message) }
     }
 
-    /// What failed, in a line.
+    /// The message, in one line.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -40,20 +40,20 @@ impl Failure {
         self
     }
 
-    /// Adds what may help.
-    pub fn try_this(mut self, remedy: impl Into<String>) -> Self {
+    /// Sets the remedy.
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }
 
-    /// Ends with this code instead.
+    /// Sets the exit code.
     pub fn exit_with(mut self, exit_code: u8) -> Self {
         self.exit_code = exit_code;
         self
     }
 
-    /// What the server answered, with what was being done.
-    pub fn from_status(doing: &str, status: &Status) -> Self {
+    /// The error of an operation that the server rejected.
+    pub fn from_status(operation: &str, status: &Status) -> Self {
         let details = status.get_error_details();
         let empty = BTreeMap::new();
         let (reason, metadata) = match details.error_info() {
@@ -66,25 +66,25 @@ impl Failure {
         let kind = if reason.is_empty() { code_name(status.code()) } else { reason };
         let message = if status.message().is_empty() { kind } else { status.message() };
         let mut failure = Self::new(if message == kind {
-            format!("{doing}: {kind}")
+            format!("{operation}: {kind}")
         } else {
-            format!("{doing}: {message} ({kind})")
+            format!("{operation}: {message} ({kind})")
         });
-        // A single fault is the message already.
-        let said = |line: &str| message.contains(line);
-        if let Some(bad) = details.bad_request() {
-            for violation in &bad.field_violations {
+        // The message already contains a single fault.
+        let is_in_message = |line: &str| message.contains(line);
+        if let Some(bad_request) = details.bad_request() {
+            for violation in &bad_request.field_violations {
                 let line = format!("{}: {}", violation.field, violation.description);
-                if !said(&line) {
+                if !is_in_message(&line) {
                     failure = failure.detail(line);
                 }
             }
         }
         if let Some(unmet) = details.precondition_failure() {
-            // One of several says whom it is about, too.
-            let are_many = unmet.violations.len() > 1;
+            // One of several violations needs its subject.
+            let has_several = unmet.violations.len() > 1;
             for violation in &unmet.violations {
-                if are_many || !said(&violation.description) {
+                if has_several || !is_in_message(&violation.description) {
                     let line = format!("{}: {}", violation.subject, violation.description);
                     failure = failure.detail(line);
                 }
@@ -93,18 +93,18 @@ impl Failure {
         for (name, value) in &metadata {
             failure = failure.detail(format!("{name}: {value}"));
         }
-        let wait = details.retry_info().and_then(|retry| retry.retry_delay);
-        if let Some(wait) = wait {
-            failure = failure.detail(format!("retry after: {}", humantime::format_duration(wait)));
+        let delay = details.retry_info().and_then(|retry| retry.retry_delay);
+        if let Some(delay) = delay {
+            failure = failure.detail(format!("retry after: {}", humantime::format_duration(delay)));
         }
         failure.remedy = Some(remedy(reason, status, &metadata));
         failure
     }
 
-    /// Tells it on stderr.
+    /// Prints the error to stderr.
     pub fn print(&self) {
         use std::io::Write;
-        // Where stderr is gone there is nobody to tell.
+        // stderr may be closed.
         let _ = writeln!(std::io::stderr().lock(), "{self}");
     }
 }
@@ -128,18 +128,18 @@ impl From<anyhow::Error> for Failure {
             Err(error) => error,
         };
         if let Some(status) = error.downcast_ref::<Status>() {
-            return Self::from_status("the server answered", status);
+            return Self::from_status("the server responded", status);
         }
         if let Some(Faults(faults)) = error.downcast_ref::<Faults>() {
-            let failure = Self::usage("the configuration is not right")
-                .try_this("tidings config show, tidings serve --help");
+            let failure = Self::usage("the configuration is invalid")
+                .with_remedy("tidings config show, tidings serve --help");
             return faults.iter().fold(failure, |failure, fault| failure.detail(fault.to_string()));
         }
-        // The outermost context may say what to try, on a line of its own.
+        // The outermost context may have a remedy on a line of its own.
         let outermost = error.to_string();
         match outermost.split_once("\ntry: ") {
             Some((message, remedy)) => {
-                let failure = Self::new(message).try_this(remedy);
+                let failure = Self::new(message).with_remedy(remedy);
                 error
                     .chain()
                     .skip(1)
@@ -150,7 +150,7 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-/// What to try, by the reason that the server gave.
+/// The remedy for an error reason of the server.
 fn remedy(reason: &str, status: &Status, metadata: &BTreeMap<String, String>) -> String {
     let get = |name: &str| metadata.get(name).map_or("", String::as_str);
     match reason {
@@ -163,19 +163,17 @@ fn remedy(reason: &str, status: &Status, metadata: &BTreeMap<String, String>) ->
         "TOPIC_NOT_FOUND" => "tidings topic list".to_owned(),
         "TOPIC_EXISTS" => format!("tidings topic get {}", quote(get("topic"))),
         "EVENT_NOT_FOUND" => "tidings read TOPIC --from earliest".to_owned(),
-        "EVENT_ID_CONFLICT" => {
-            "a new id; this one is taken by an event with other content".to_owned()
-        }
+        "EVENT_ID_CONFLICT" => "use a new id: an event with other content has this one".to_owned(),
         "KEY_VERSION_MISMATCH" | "TOPIC_END_MISMATCH" => {
-            "read what came in between, decide again, and publish with the actual version"
+            "read the events in between, decide again, and publish with the actual version"
                 .to_owned()
         }
         "SUBJECT_NOT_FOUND" if !get("nearest").is_empty() => {
-            format!("{}; tidings schema list has them all", quote(get("nearest")))
+            format!("{}; tidings schema list shows all", quote(get("nearest")))
         }
         "SUBJECT_NOT_FOUND" => "tidings schema list".to_owned(),
         "VERSION_NOT_FOUND" if !get("nearest").is_empty() => {
-            format!("{}; tidings schema versions has them all", quote(get("nearest")))
+            format!("{}; tidings schema versions shows all", quote(get("nearest")))
         }
         "VERSION_NOT_FOUND" | "VERSION_TAKEN" | "SCHEMA_NOT_FOUND"
             if !get("subject").is_empty() =>
@@ -186,27 +184,28 @@ fn remedy(reason: &str, status: &Status, metadata: &BTreeMap<String, String>) ->
             "tidings schema list, tidings schema versions SUBJECT".to_owned()
         }
         "VERSION_TOO_LOW" => {
-            "no --version, so that the registry chooses; or a new major version, --version 2.0.0"
+            "omit --version, so that the registry chooses; or register a new major \
+             version, --version 2.0.0"
                 .to_owned()
         }
-        "INVALID_VERSION" => "a semantic version such as 1.4.0".to_owned(),
-        "SCHEMA_TOO_LARGE" => "parts of it as subjects of their own that it refers to".to_owned(),
-        "REFERENCE_NOT_FOUND" => {
-            "register what it refers to first, or both with tidings schema apply".to_owned()
+        "INVALID_VERSION" => "use a semantic version such as 1.4.0".to_owned(),
+        "SCHEMA_TOO_LARGE" => {
+            "register parts of it as separate subjects, and refer to them".to_owned()
         }
-        "FORMAT_MISMATCH" => "a subject of its own for the other format".to_owned(),
+        "REFERENCE_NOT_FOUND" => {
+            "register the referenced schema first, or both with tidings schema apply".to_owned()
+        }
+        "FORMAT_MISMATCH" => "use a separate subject for the other format".to_owned(),
         "SCHEMA_INCOMPATIBLE" => {
-            "tidings schema check, which says what to do instead; or a new major version".to_owned()
+            "tidings schema check, which suggests an alternative; or a new major version".to_owned()
         }
         "CONSUMERS_LEFT_BEHIND" => {
-            "let these consumers move on first, or go on without them: --force, with a --reason"
+            "update these consumers first, or proceed without them: --force with a --reason"
                 .to_owned()
         }
-        "STILL_REFERENCED" => "first change what refers to it".to_owned(),
-        "REVISION_MOVED" => {
-            "tidings schema plan again: somebody changed the registry since".to_owned()
-        }
-        "REVISION_LOST" => "--after 0: so old changes are not kept".to_owned(),
+        "STILL_REFERENCED" => "first change the schemas that refer to it".to_owned(),
+        "REVISION_MOVED" => "tidings schema plan again: the registry has changed since".to_owned(),
+        "REVISION_LOST" => "--after 0: older changes are not kept".to_owned(),
         "ETAG_MISMATCH" if !get("subject").is_empty() => {
             "read the subject again: tidings schema list".to_owned()
         }
@@ -217,25 +216,26 @@ fn remedy(reason: &str, status: &Status, metadata: &BTreeMap<String, String>) ->
         "POSITION_LOST" => "--from earliest, or --on-lost earliest".to_owned(),
         "POSITION_IN_FUTURE" => "--from latest".to_owned(),
         "INVALID_CURSOR" => {
-            "a cursor of this server, whole and quoted; or --from earliest".to_owned()
+            "use a complete, quoted cursor of this server; or --from earliest".to_owned()
         }
         "CORRUPT_EVENT" if !get("resume_cursor").is_empty() => {
-            format!("--cursor {} to go on behind the damage", get("resume_cursor"))
+            format!("--cursor {} to continue after the damage", get("resume_cursor"))
         }
         "EVENT_TOO_LARGE" | "BATCH_TOO_LARGE" => {
-            "smaller events or a smaller --batch; limits are the server's --max-event-bytes and \
-             --max-batch-bytes"
+            "use smaller events or a smaller --batch; the limits are the server's \
+             --max-event-bytes and --max-batch-bytes"
                 .to_owned()
         }
-        "TYPE_NOT_ALLOWED" => "tidings topic get TOPIC, which lists the types allowed".to_owned(),
+        "TYPE_NOT_ALLOWED" => "tidings topic get TOPIC, which lists the allowed types".to_owned(),
         "STORAGE_FULL" => "free space on the server's disk, or shorten retention".to_owned(),
-        "OVERLOADED" => "again in a moment, with a smaller --in-flight".to_owned(),
-        "DRAINING" => "again in a moment: the server is stopping".to_owned(),
+        "OVERLOADED" => "retry in a moment, with a smaller --in-flight".to_owned(),
+        "DRAINING" => "retry in a moment: the server is stopping".to_owned(),
         "COMMIT_AMBIGUOUS" => {
-            "the same again with the same ids: what was recorded is recognised".to_owned()
+            "publish again with the same ids: events that are already recorded are duplicates"
+                .to_owned()
         }
-        "NOT_IMPLEMENTED" => "without that field: this server does not know it yet".to_owned(),
-        "INTERNAL" => "the server's log, which has the whole story".to_owned(),
+        "NOT_IMPLEMENTED" => "omit that field: this server does not support it".to_owned(),
+        "INTERNAL" => "the server's log, which has the details".to_owned(),
         _ => remedy_by_code(status),
     }
 }
@@ -243,11 +243,13 @@ fn remedy(reason: &str, status: &Status, metadata: &BTreeMap<String, String>) ->
 fn remedy_by_code(status: &Status) -> String {
     match status.code() {
         Code::Unavailable => "tidings serve, or another --server".to_owned(),
-        Code::DeadlineExceeded => "a longer --timeout".to_owned(),
-        Code::Unimplemented => "a server of this version: is --server a Tidings server?".to_owned(),
-        Code::InvalidArgument => "the same with the fields above put right".to_owned(),
-        Code::ResourceExhausted => "again in a moment".to_owned(),
-        _ if status.source().is_some() => "again; the connection broke".to_owned(),
+        Code::DeadlineExceeded => "use a longer --timeout".to_owned(),
+        Code::Unimplemented => {
+            "use a server of this version: is --server a Tidings server?".to_owned()
+        }
+        Code::InvalidArgument => "correct the fields above".to_owned(),
+        Code::ResourceExhausted => "retry in a moment".to_owned(),
+        _ if status.source().is_some() => "retry; the connection broke".to_owned(),
         _ => "the server's log".to_owned(),
     }
 }
@@ -261,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_servers_details_are_told_with_a_remedy() {
+    fn server_details_are_printed_with_a_remedy() {
         let mut details = ErrorDetails::new();
         let metadata = [("topic", "ordes"), ("nearest", "orders")];
         let metadata: HashMap<_, _> =
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_violation_is_told() {
+    fn every_field_violation_is_printed() {
         let mut details = ErrorDetails::new();
         details.set_error_info("INVALID_EVENT", "tidings", HashMap::<String, String>::new());
         details.add_bad_request_violation("events[0].id", "is empty");

@@ -1,5 +1,5 @@
-//! A subscription as a person follows it: what comes is printed, what happens to the stream is told, and where the
-//! connection breaks it goes on behind the last cursor.
+//! Follows an event stream: prints events, reports notices, and reconnects after the last cursor if
+//! the connection breaks.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tonic::Status;
 
 use super::{
-    client::{ServerArgs, may_pass},
+    client::{ServerArgs, is_retryable},
     failure::Failure,
     interrupt::Interrupt,
     positions::StartArgs,
@@ -24,51 +24,51 @@ use super::{
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Heartbeats missed before the server is taken for gone.
+/// Missed heartbeats after which the connection counts as lost.
 const HEARTBEATS_MISSED_MAX: u32 = 3;
 
-/// When the server does not say how often it sends heartbeats.
+/// Used if the server does not report its heartbeat interval.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long a server may keep its last words.
+/// Longest delay that a draining server may request.
 const DRAIN_DELAY_MAX: Duration = Duration::from_secs(10);
 
-/// What is followed, and until when.
-pub struct Follow {
-    /// Where.
+/// An event stream to follow, and when to stop.
+pub struct Follower {
+    /// The server.
     pub server: ServerArgs,
-    /// What; its start is replaced when the stream is opened again.
+    /// The request; its start is replaced when the stream is opened again.
     pub request: SubscribeRequest,
-    /// The policy for starting again.
+    /// The start flags, with the policy for a lost position.
     pub start: StartArgs,
-    /// Stop after so many events.
+    /// Stop after this many events.
     pub limit: Option<u64>,
-    /// Stop before the first event recorded at or after.
+    /// Stop before the first event recorded at or after this time.
     pub until: Option<Timestamp>,
-    /// Stop when everything that is there was printed.
+    /// Stop after the existing events.
     pub exit_at_end: bool,
-    /// Open the stream again when it breaks.
+    /// Open the stream again if the connection breaks.
     pub reconnect: bool,
 }
 
-/// How far a stream came.
+/// Progress of a stream.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Events printed.
+    /// Number of printed events.
     pub events: u64,
-    /// Goes on behind what was printed.
+    /// Cursor after the last printed event.
     pub cursor: Option<String>,
 }
 
-/// Why a stream is not read on.
-enum End {
+/// Why a stream ended.
+enum StreamEnd {
     Done,
     Interrupted,
     Lost(Status),
 }
 
-impl Follow {
-    /// Follows until it is done, or until somebody has enough, which is what `true` says.
+impl Follower {
+    /// Follows the stream until it is done or interrupted; `true` if it was interrupted.
     pub async fn run(
         mut self,
         printer: &mut Printer,
@@ -79,29 +79,29 @@ impl Follow {
             return Ok(false);
         }
         let mut backoff = BACKOFF_MIN;
-        let mut begun = false;
+        let mut has_started = false;
         loop {
-            let before = progress.cursor.clone();
+            let previous_cursor = progress.cursor.clone();
             let end = tokio::select! {
-                end = self.stream(printer, progress, &mut begun) => end?,
-                () = interrupt.wait() => End::Interrupted,
+                end = self.stream(printer, progress, &mut has_started) => end?,
+                () = interrupt.wait() => StreamEnd::Interrupted,
             };
             let status = match end {
-                End::Done => {
+                StreamEnd::Done => {
                     printer.flush()?;
                     return Ok(false);
                 }
-                End::Interrupted => {
+                StreamEnd::Interrupted => {
                     printer.flush()?;
                     return Ok(true);
                 }
-                End::Lost(status) => status,
+                StreamEnd::Lost(status) => status,
             };
-            // The first attempt fails loudly: a wrong address does not mend itself.
-            if !(self.reconnect && begun && may_pass(&status)) {
+            // The first attempt is not repeated: a retry does not fix a wrong address.
+            if !(self.reconnect && has_started && is_retryable(&status)) {
                 return Err(Failure::from_status("subscribe", &status).into());
             }
-            if progress.cursor != before {
+            if progress.cursor != previous_cursor {
                 backoff = BACKOFF_MIN;
             }
             eprintln!("note: {}; reconnecting", status.message());
@@ -111,7 +111,7 @@ impl Follow {
             }
             backoff = (backoff * 2).min(BACKOFF_MAX);
             if let Some(cursor) = &progress.cursor {
-                self.request.start = Some(self.start.behind(cursor));
+                self.request.start = Some(self.start.after(cursor));
             }
         }
     }
@@ -121,49 +121,55 @@ impl Follow {
         &self,
         printer: &mut Printer,
         progress: &mut Progress,
-        begun: &mut bool,
-    ) -> anyhow::Result<End> {
+        has_started: &mut bool,
+    ) -> anyhow::Result<StreamEnd> {
         let mut client = match self.server.events().await {
             Ok(client) => client,
-            Err(error) if *begun => return Ok(End::Lost(Status::unavailable(error_line(&error)))),
+            Err(error) if *has_started => {
+                return Ok(StreamEnd::Lost(Status::unavailable(error_line(&error))));
+            }
             Err(error) => return Err(error),
         };
         let mut stream = match client.subscribe(self.request.clone()).await {
             Ok(response) => response.into_inner(),
-            Err(status) => return Ok(End::Lost(status)),
+            Err(status) => return Ok(StreamEnd::Lost(status)),
         };
-        let mut silence = HEARTBEAT_INTERVAL * HEARTBEATS_MISSED_MAX;
+        let mut silence_max = HEARTBEAT_INTERVAL * HEARTBEATS_MISSED_MAX;
         loop {
-            let message = match timeout(silence, stream.message()).await {
+            let message = match timeout(silence_max, stream.message()).await {
                 Ok(Ok(Some(SubscribeResponse { message: Some(message) }))) => message,
-                // A message of a newer server.
+                // A kind of message that only newer servers send.
                 Ok(Ok(Some(SubscribeResponse { message: None }))) => continue,
                 Ok(Ok(None)) => {
-                    return Ok(End::Lost(Status::unavailable("the server closed the stream")));
+                    return Ok(StreamEnd::Lost(Status::unavailable(
+                        "the server closed the stream",
+                    )));
                 }
-                Ok(Err(status)) => return Ok(End::Lost(status)),
+                Ok(Err(status)) => return Ok(StreamEnd::Lost(status)),
                 Err(_) => {
-                    let text = format!("no heartbeat for {}", humantime::format_duration(silence));
-                    return Ok(End::Lost(Status::unavailable(text)));
+                    let text =
+                        format!("no heartbeat for {}", humantime::format_duration(silence_max));
+                    return Ok(StreamEnd::Lost(Status::unavailable(text)));
                 }
             };
             if let Message::Started(started) = &message {
-                *begun = true;
-                let interval =
-                    started.heartbeat_interval.and_then(|it| Duration::try_from(it).ok());
-                silence = interval.unwrap_or(HEARTBEAT_INTERVAL).max(Duration::from_secs(1))
+                *has_started = true;
+                let interval = started
+                    .heartbeat_interval
+                    .and_then(|duration| Duration::try_from(duration).ok());
+                silence_max = interval.unwrap_or(HEARTBEAT_INTERVAL).max(Duration::from_secs(1))
                     * HEARTBEATS_MISSED_MAX;
             }
-            let done = self.take(message, printer, progress).await?;
+            let done = self.handle(message, printer, progress).await?;
             printer.flush()?;
             if done {
-                return Ok(End::Done);
+                return Ok(StreamEnd::Done);
             }
         }
     }
 
-    /// Prints or tells one message; true where it was the last that is wanted.
-    async fn take(
+    /// Prints the events or the notice of a message; `true` if no further message is needed.
+    async fn handle(
         &self,
         message: Message,
         printer: &mut Printer,
@@ -173,7 +179,7 @@ impl Follow {
             Message::Started(started) => started.cursor,
             Message::Batch(batch) => {
                 for event in &batch.events {
-                    if self.is_too_late(event) {
+                    if self.is_event_past_until(event) {
                         return Ok(true);
                     }
                     printer.event(event)?;
@@ -186,51 +192,60 @@ impl Follow {
                 batch.cursor
             }
             Message::CaughtUp(caught_up) => {
-                keep(progress, caught_up.cursor);
-                return Ok(self.exit_at_end || self.is_past(caught_up.time.as_ref()));
+                update_cursor(progress, caught_up.cursor);
+                return Ok(self.exit_at_end || self.is_past_until(caught_up.time.as_ref()));
             }
-            Message::FellBehind(behind) => {
-                eprintln!("note: {} events behind; reading from disk", behind.behind_events);
-                behind.cursor
+            Message::FellBehind(fell_behind) => {
+                eprintln!(
+                    "note: fell behind by {} events; reading from disk",
+                    fell_behind.behind_events
+                );
+                fell_behind.cursor
             }
             Message::Heartbeat(heartbeat) => {
-                keep(progress, heartbeat.cursor);
-                return Ok(heartbeat.behind_events == 0 && self.is_past(heartbeat.time.as_ref()));
+                update_cursor(progress, heartbeat.cursor);
+                return Ok(
+                    heartbeat.behind_events == 0 && self.is_past_until(heartbeat.time.as_ref())
+                );
             }
             Message::Gap(gap) => {
-                eprintln!("note: {}", describe(&gap));
+                eprintln!("note: {}", describe_gap(&gap));
                 gap.cursor
             }
             Message::Draining(draining) => {
                 eprintln!("note: the server is stopping");
-                keep(progress, draining.cursor);
+                update_cursor(progress, draining.cursor);
                 printer.flush()?;
-                let delay = draining.reconnect_delay.and_then(|it| Duration::try_from(it).ok());
+                let delay =
+                    draining.reconnect_delay.and_then(|duration| Duration::try_from(duration).ok());
                 sleep(delay.unwrap_or_default().min(DRAIN_DELAY_MAX)).await;
                 return Ok(false);
             }
             Message::SchemaChanged(changed) => {
                 if let Some(schema) = &changed.schema {
-                    eprintln!("note: {} comes in version {} now", schema.r#type, schema.version);
+                    eprintln!(
+                        "note: {} is now delivered in version {}",
+                        schema.r#type, schema.version
+                    );
                 }
                 changed.cursor
             }
         };
-        keep(progress, cursor);
+        update_cursor(progress, cursor);
         Ok(false)
     }
 
-    fn is_too_late(&self, event: &RecordedEvent) -> bool {
-        self.is_past(event.append_time.as_ref())
+    fn is_event_past_until(&self, event: &RecordedEvent) -> bool {
+        self.is_past_until(event.append_time.as_ref())
     }
 
-    fn is_past(&self, time: Option<&prost_types::Timestamp>) -> bool {
+    fn is_past_until(&self, time: Option<&prost_types::Timestamp>) -> bool {
         let time = time.and_then(|time| Timestamp::try_from(*time).ok());
         self.until.zip(time).is_some_and(|(until, time)| time >= until)
     }
 }
 
-fn keep(progress: &mut Progress, cursor: String) {
+fn update_cursor(progress: &mut Progress, cursor: String) {
     if !cursor.is_empty() {
         progress.cursor = Some(cursor);
     }
@@ -243,20 +258,20 @@ fn error_line(error: &anyhow::Error) -> String {
     }
 }
 
-/// A gap in words.
-pub fn describe(gap: &Gap) -> String {
+/// Describes a gap.
+pub fn describe_gap(gap: &Gap) -> String {
     let reason = match gap.reason() {
         GapReason::Retention => "removed by retention",
-        GapReason::SchemaMismatch => "not in a version asked for",
-        GapReason::UnsyncedLoss => "published as buffered and lost by a crash",
+        GapReason::SchemaMismatch => "not available in an accepted version",
+        GapReason::UnsyncedLoss => "published as buffered and lost in a crash",
         GapReason::TopicDeleted => "deleted with their topic, which was created again",
         GapReason::Unspecified => "missing",
     };
-    let place = if gap.topic.is_empty() {
+    let range = if gap.topic.is_empty() {
         "events".to_owned()
     } else {
         format!("events {} to {} of {}", gap.first_offset, gap.next_offset, gap.topic)
     };
     let detail = if gap.detail.is_empty() { String::new() } else { format!(": {}", gap.detail) };
-    format!("gap, {place} {reason}{detail}")
+    format!("gap, {range} {reason}{detail}")
 }

@@ -1,17 +1,17 @@
-//! Ctrl-C and SIGTERM, as something to wait for.
+//! Waits for Ctrl-C and SIGTERM.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Catches both from when it is made, so that none is lost between two waits.
+/// Catches both signals from its creation on, so that none is lost between two waits.
 pub struct Interrupt {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Interrupt {
-    /// Begins to catch.
+    /// Installs the signal handlers.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -19,7 +19,7 @@ impl Interrupt {
         })
     }
 
-    /// Until one comes.
+    /// Waits for either signal.
     pub async fn wait(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

@@ -1,39 +1,40 @@
-//! Where a stream starts and what of it is wanted: the flags that `subscribe`, `read` and `topic trim` share.
+//! Flags that select a start position and events, for `subscribe`, `read` and `topic trim`.
 
 use clap::{Args, ValueEnum};
 use tidings::{
-    notation::{AcceptedVersion, AttributeMatch, From},
+    notation::{AcceptedVersion, AttributeMatch, StartPoint},
     proto::events::v1::{
         EventView, Filter, LostPositionPolicy, SchemaMismatchPolicy, SchemaSelection,
         StartPosition, filter::Dialect, start_position::Position,
     },
 };
 
-/// Flags that say where a stream starts.
+/// Flags for the start position of a stream.
 #[derive(Debug, Clone, Args)]
 pub struct StartArgs {
-    /// Start at: earliest, latest, an offset (42), the last N (-10), a time (2026-01-31T12:00:00Z), or how long ago (15m)
-    #[arg(long, value_name = "WHERE", allow_hyphen_values = true, value_parser = From::parse)]
-    pub from: Option<From>,
-    /// Start behind the event or message that this cursor came with
+    /// Start at: earliest, latest, an offset (42), the last N (-10), a time (2026-01-31T12:00:00Z),
+    /// or how long ago (15m)
+    #[arg(long, value_name = "WHERE", allow_hyphen_values = true, value_parser = StartPoint::parse)]
+    pub from: Option<StartPoint>,
+    /// Start after the event or message with this cursor
     #[arg(long, value_name = "CURSOR", conflicts_with = "from")]
     pub cursor: Option<String>,
-    /// What to do where retention has removed the start
+    /// Policy if retention has removed the start
     #[arg(long, value_enum, default_value = "fail")]
     pub on_lost: OnLost,
 }
 
-/// What to do where retention has removed the start.
+/// Policy if retention has removed the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnLost {
-    /// Fail, and say where the earliest event is
+    /// Fail, and report the position of the earliest event
     Fail,
-    /// Start at the earliest event, and tell what is missing
+    /// Start at the earliest event, and report the missing ones
     Earliest,
 }
 
 impl StartArgs {
-    /// What was asked for; the server's default for the call where nothing was.
+    /// The start position; none for the server's default.
     pub fn position(&self) -> Option<StartPosition> {
         let position = match (&self.cursor, &self.from) {
             (Some(cursor), _) => Some(Position::Cursor(cursor.clone())),
@@ -46,8 +47,8 @@ impl StartArgs {
         Some(StartPosition { position, on_lost: self.lost_policy().into() })
     }
 
-    /// The start behind this cursor, with the same policy.
-    pub fn behind(&self, cursor: &str) -> StartPosition {
+    /// The start after this cursor, with the same policy.
+    pub fn after(&self, cursor: &str) -> StartPosition {
         StartPosition {
             position: Some(Position::Cursor(cursor.to_owned())),
             on_lost: self.lost_policy().into(),
@@ -62,52 +63,55 @@ impl StartArgs {
     }
 }
 
-/// A place behind which nothing is wanted, for `topic trim`.
-pub fn before(from: &From) -> StartPosition {
+/// The position of the first event to keep, for `topic trim`.
+pub fn trim_position(from: &StartPoint) -> StartPosition {
     StartPosition { position: Some(from.position()), on_lost: 0 }
 }
 
-/// Flags that say what of a stream is wanted.
+/// Flags that select events and their form.
 #[derive(Debug, Clone, Args)]
 pub struct SelectArgs {
     /// Only events of this key
     #[arg(long)]
     pub key: Option<String>,
-    /// Only events whose attribute has this value, or begins so (type=com.github.*); repeated: all must match
+    /// Only events whose attribute has this value or this prefix (type=com.github.*); repeatable,
+    /// all must match
     #[arg(long = "filter", value_name = "NAME=VALUE", value_parser = AttributeMatch::parse)]
     pub filters: Vec<AttributeMatch>,
     /// Only events for which this is true, in CEL, over `event` and the decoded payload `data`
     ///
-    /// For instance: --cel "data.total > 100 && event.source.startsWith('https://shop')".
-    /// Attributes are event.type, event.time, event.NAME; fields of the payload are data.NAME, where it is JSON or has a
-    /// registered schema. What an event does not have does not match: ask has(data.NAME) first.
+    /// Example: --cel "data.total > 100 && event.source.startsWith('https://shop')". Attributes are
+    /// event.type, event.time, event.NAME; fields of the payload are data.NAME, if it is JSON or
+    /// has a registered schema. An event without the attribute or field does not match: test
+    /// has(data.NAME) first.
     #[arg(long, value_name = "EXPRESSION")]
     pub cel: Option<String>,
-    /// What of an event is sent
+    /// Content of an event that is sent
     #[arg(long, value_enum)]
     pub view: Option<View>,
-    /// Take events of a type in schema versions that satisfy this, such as 'shop.OrderPlaced=^1.2' or 'shop.*=^1'; others of
-    /// the same major version are converted; repeated
+    /// Accept events of a type in schema versions that satisfy this requirement, such as
+    /// 'shop.OrderPlaced=^1.2' or 'shop.*=^1'; others of the same major version are converted;
+    /// repeatable
     #[arg(long, value_name = "TYPE=REQUIREMENT", value_parser = AcceptedVersion::parse)]
     pub accept: Vec<AcceptedVersion>,
-    /// What to do with an event that cannot be had so
+    /// Policy for an event that cannot be delivered in an accepted version
     #[arg(long, value_enum, default_value = "fail", requires = "accept")]
     pub on_mismatch: OnMismatch,
 }
 
-/// What to do with an event that cannot be had in a version that is understood.
+/// Policy for an event that cannot be delivered in an accepted version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnMismatch {
     /// Fail
     Fail,
-    /// Leave it out, and tell
+    /// Skip the event, and report it
     Skip,
-    /// Take it as it was written
+    /// Deliver the event as written
     Deliver,
 }
 
 impl SelectArgs {
-    /// The versions that are understood, as they travel.
+    /// The accepted versions, as a request has them.
     pub fn schema(&self) -> Option<SchemaSelection> {
         if self.accept.is_empty() {
             return None;
@@ -121,13 +125,13 @@ impl SelectArgs {
         Some(SchemaSelection { accept: accept.collect(), on_mismatch: on_mismatch.into() })
     }
 
-    /// The filters as they travel.
+    /// The filters, as a request has them.
     pub fn filters(&self) -> Vec<Filter> {
         let cel = self.cel.iter().map(|text| Filter { dialect: Some(Dialect::Cel(text.clone())) });
         self.filters.iter().map(AttributeMatch::filter).chain(cel).collect()
     }
 
-    /// The view as it travels.
+    /// The view, as a request has it.
     pub fn view(&self) -> EventView {
         match self.view {
             None => EventView::Unspecified,
@@ -139,14 +143,14 @@ impl SelectArgs {
         }
     }
 
-    /// The flags that say the same again.
+    /// The flags that repeat this selection.
     pub fn flags(&self) -> Vec<String> {
         let mut flags = Vec::new();
         if let Some(key) = &self.key {
             flags.push(format!("--key {}", quote(key)));
         }
         for filter in &self.filters {
-            flags.push(format!("--filter {}", quote(filter.written())));
+            flags.push(format!("--filter {}", quote(filter.text())));
         }
         if let Some(cel) = &self.cel {
             flags.push(format!("--cel {}", quote(cel)));
@@ -166,22 +170,22 @@ impl SelectArgs {
     }
 }
 
-/// What of an event is sent.
+/// Content of an event that is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum View {
     /// As recorded
     Full,
     /// Attributes only
     Envelope,
-    /// The payload as JSON, whatever it is encoded in
+    /// The payload as JSON, from any encoding
     Json,
-    /// Strictly as CloudEvents' Protobuf format has it
+    /// Strictly in CloudEvents' Protobuf format
     Cloudevents,
     /// Protobuf payloads as google.protobuf.Any
     Any,
 }
 
-/// Reads `name=value`.
+/// Parses `name=value`.
 pub fn parse_pair(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .filter(|(name, _)| !name.is_empty())
@@ -189,7 +193,7 @@ pub fn parse_pair(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| "expected NAME=VALUE".to_owned())
 }
 
-/// As a shell reads it back.
+/// Quotes a word for a shell.
 pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

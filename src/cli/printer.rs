@@ -1,4 +1,5 @@
-//! Events on stdout: a table for people, JSON lines for programs, or what `--format` says.
+//! Events on stdout: a table for people, JSON lines for programs, or lines of a `--format`
+//! template.
 
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
@@ -12,37 +13,38 @@ use tidings::{
 
 use super::{event_json, positions::quote, template::Template};
 
-/// Flags that say how events are printed.
+/// Flags for the output of events.
 #[derive(Debug, Clone, Args)]
 pub struct OutputArgs {
-    /// How events are printed; by default a table on a terminal and JSON lines in a pipe
+    /// Output format; default: a table on a terminal, JSON lines in a pipe
     #[arg(short, long, value_enum)]
     pub output: Option<Output>,
     /// A line per event of text and fields, such as '{offset}\t{key} {type} {data}'
     ///
-    /// Fields: topic, offset, position, key, key_version, append_time, cursor, id, source, type, subject, time,
-    /// datacontenttype, correlationid, causationid, data (as JSON), event (the CloudEvents document), json (the document with
-    /// its place). Escapes: \t \n \r \0 \\, and {{ }} for braces.
+    /// Fields: topic, offset, position, key, key_version, append_time, cursor, id, source, type,
+    /// subject, time, datacontenttype, correlationid, causationid, data (as JSON), event (the
+    /// CloudEvents document), json (the recorded event with the document). Escapes: \t \n \r \0 \\,
+    /// and {{ }} for braces.
     #[arg(long, value_name = "FORMAT", conflicts_with = "output", value_parser = Template::parse)]
     pub format: Option<Template>,
 }
 
-/// How events are printed.
+/// Output format of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// Aligned columns
     Table,
-    /// One JSON object per line: the place, and the CloudEvents document in `event`
+    /// One JSON object per line: the offset and position, and the CloudEvents document in `event`
     Json,
     /// One CloudEvents document per line
     Cloudevents,
 }
 
 impl OutputArgs {
-    /// The flags that say the same again.
+    /// The flags that repeat this output.
     pub fn flags(&self) -> Vec<String> {
         if let Some(format) = &self.format {
-            return vec![format!("--format {}", quote(format.written()))];
+            return vec![format!("--format {}", quote(format.source()))];
         }
         self.output
             .and_then(|output| output.to_possible_value())
@@ -55,10 +57,10 @@ impl OutputArgs {
 /// Prints events.
 pub struct Printer {
     out: BufWriter<Stdout>,
-    form: Form,
+    line_format: LineFormat,
 }
 
-enum Form {
+enum LineFormat {
     Table(Columns),
     Json,
     CloudEvents,
@@ -66,49 +68,49 @@ enum Form {
 }
 
 impl Printer {
-    /// As the flags say, or as stdout asks for.
+    /// A printer for these flags; the default depends on stdout.
     pub fn new(args: &OutputArgs) -> Self {
-        let form = match (&args.format, args.output) {
-            (Some(template), _) => Form::Template(template.clone()),
-            (None, Some(Output::Json)) => Form::Json,
-            (None, Some(Output::Cloudevents)) => Form::CloudEvents,
-            (None, Some(Output::Table)) => Form::Table(Columns::default()),
-            (None, None) if io::stdout().is_terminal() => Form::Table(Columns::default()),
-            (None, None) => Form::Json,
+        let line_format = match (&args.format, args.output) {
+            (Some(template), _) => LineFormat::Template(template.clone()),
+            (None, Some(Output::Json)) => LineFormat::Json,
+            (None, Some(Output::Cloudevents)) => LineFormat::CloudEvents,
+            (None, Some(Output::Table)) => LineFormat::Table(Columns::default()),
+            (None, None) if io::stdout().is_terminal() => LineFormat::Table(Columns::default()),
+            (None, None) => LineFormat::Json,
         };
-        Self { out: BufWriter::with_capacity(64 * 1024, io::stdout()), form }
+        Self { out: BufWriter::with_capacity(64 * 1024, io::stdout()), line_format }
     }
 
-    /// Prints one event; it is there for sure after [`Self::flush`].
+    /// Prints one event; it is written at the latest by [`Self::flush`].
     pub fn event(&mut self, recorded: &RecordedEvent) -> io::Result<()> {
-        let line = match &mut self.form {
-            Form::Table(columns) => columns.line(recorded),
-            Form::Json => event_json::recorded(recorded),
-            Form::CloudEvents => recorded
+        let line = match &mut self.line_format {
+            LineFormat::Table(columns) => columns.line(recorded),
+            LineFormat::Json => event_json::recorded(recorded),
+            LineFormat::CloudEvents => recorded
                 .event
                 .as_ref()
                 .map(|event| cloudevents::document(event, &[]))
                 .unwrap_or_default(),
-            Form::Template(template) => template.fill(recorded),
+            LineFormat::Template(template) => template.render(recorded),
         };
         writeln!(self.out, "{line}")
     }
 
-    /// Hands over what was printed.
+    /// Writes buffered lines to stdout.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 }
 
-/// Columns that grow with what they have to hold: a stream is not known in advance.
+/// Columns that grow with their content: the length of a stream's values is not known in advance.
 struct Columns {
     header_printed: bool,
     widths: [usize; 5],
-    /// Of the terminal, where stdout is one.
+    /// Width of the terminal, if stdout is one.
     width: Option<usize>,
 }
 
-/// Wider values are told in full, and only push their own line.
+/// Wider values are printed in full, and shift only their own line.
 const COLUMN_WIDTH_MAX: usize = 40;
 
 impl Default for Columns {
@@ -162,7 +164,7 @@ impl Columns {
     }
 }
 
-/// Cut to fit, with a sign that it was.
+/// Cuts a line to a width, and marks the cut.
 fn shorten(line: &str, width: usize) -> String {
     let line = line.trim_end();
     if line.chars().count() <= width || width == 0 {
@@ -173,11 +175,11 @@ fn shorten(line: &str, width: usize) -> String {
     cut
 }
 
-/// Without control characters: what an event says must not steer somebody's terminal.
+/// Escapes control characters: content of an event must not control a terminal.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        // Bidirectional overrides are as good as control characters at showing what is not there.
+        // Bidirectional overrides can hide text as well as control characters can.
         if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
             out.extend(c.escape_unicode());
         } else {
@@ -187,7 +189,7 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// A table of few rows, as wide as the terminal at most.
+/// A table of few rows, at most as wide as the terminal.
 pub fn table<const N: usize>(
     header: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,

@@ -1,4 +1,5 @@
-//! `tidings publish`: lines become events, events become batches, batches are published with a few in flight.
+//! `tidings publish`: input lines become events, events become batches, and batches are published
+//! with several in flight.
 
 mod event;
 mod input;
@@ -34,26 +35,26 @@ use self::{
     input::{Batch, Faults, Input},
 };
 use super::{
-    client::{ServerArgs, may_pass},
+    client::{ServerArgs, is_retryable},
     failure::Failure,
     interrupt::Interrupt,
     positions::quote,
 };
 
-/// Input lines told one by one; of the rest only the number.
-const FAULTS_TOLD_MAX: usize = 20;
+/// Failures printed in full; the rest are only counted.
+const FAILURES_SHOWN_MAX: usize = 20;
 
-/// How long the end of a stream is waited for when nothing hangs on it any more.
-const GOODBYE_MAX: Duration = Duration::from_secs(1);
+/// How long to wait for the end of a stream after its last response.
+const STREAM_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// Publish events: one per argument, or one per line of standard input.
 ///
-/// A line is the event's data as JSON, which the flags complete, or a whole CloudEvents document, told by its
-/// `specversion`. Lines are published in batches; a batch is appended as a whole or not at all. An answer means that the events
-/// are on disk. Publishing the same ids again appends nothing.
+/// A line is the event's data as JSON, completed by flags, or a CloudEvents document, recognised by
+/// its `specversion`. Lines are published in batches; a batch is appended as a whole or not at all.
+/// A response means that the events are on disk. Publishing the same ids again appends nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -65,39 +66,40 @@ Examples:
 pub struct PublishArgs {
     /// The topic
     topic: String,
-    /// Events; standard input is read where there are none
+    /// Events; without any, standard input is read
     #[arg(allow_negative_numbers = true)]
     data: Vec<String>,
     #[command(flatten)]
     attributes: AttributeArgs,
-    /// What a line is
+    /// Format of a line
     #[arg(long, value_enum, default_value = "auto")]
     format: InputFormat,
-    /// Most events in one batch
+    /// Maximum number of events in a batch
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     batch: u16,
-    /// Most batches waiting for their answer
+    /// Maximum number of unacknowledged batches
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=1_000))]
     in_flight: u16,
-    /// What an answer means: on disk, or with the operating system
+    /// Durability that a response confirms
     #[arg(long, value_enum, default_value = "synced")]
     durability: DurabilityArg,
-    /// Check everything and write nothing
+    /// Validate the events, and write nothing
     #[arg(long)]
     validate_only: bool,
-    /// Publish only if the key has exactly so many events; everything goes in one batch then
+    /// Publish only if the key has exactly this many events; all events are then published in one
+    /// batch
     #[arg(long, value_name = "KEY=N", value_parser = parse_key_version)]
     expect_key_version: Vec<(String, u64)>,
-    /// Publish only if the topic's next offset is exactly this; everything goes in one batch then
+    /// Publish only if this is the topic's next offset; all events are then published in one batch
     #[arg(long, value_name = "OFFSET")]
     expect_next_offset: Option<u64>,
-    /// Go on behind lines that are no events and events that are refused; the exit code is 1 all the same
+    /// Continue after invalid lines and rejected events; the exit code is still 1
     #[arg(long)]
     keep_going: bool,
-    /// End with an error where the connection breaks, instead of sending again what was not answered
+    /// Fail if the connection breaks, instead of publishing unacknowledged batches again
     #[arg(long)]
     no_reconnect: bool,
-    /// What is printed: a summary, or a line for every event
+    /// Output format: a summary, or a line per event
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
     #[command(flatten)]
@@ -106,9 +108,9 @@ pub struct PublishArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DurabilityArg {
-    /// On disk
+    /// Synced to disk
     Synced,
-    /// With the operating system: a power cut may lose it
+    /// Passed to the operating system; a power cut may lose the events
     Buffered,
 }
 
@@ -116,12 +118,12 @@ enum DurabilityArg {
 enum Output {
     /// A summary
     Text,
-    /// A JSON object per event, and the summary on stderr
+    /// A JSON object per event; the summary goes to stderr
     Json,
 }
 
 fn parse_key_version(text: &str) -> Result<(String, u64), String> {
-    // A key may have = in it, a number has not.
+    // A key may contain =, a number does not.
     text.rsplit_once('=')
         .filter(|(key, _)| !key.is_empty())
         .and_then(|(key, version)| Some((key.to_owned(), parse_number(version)?)))
@@ -142,7 +144,7 @@ impl PublishArgs {
         !self.expect_key_version.is_empty() || self.expect_next_offset.is_some()
     }
 
-    fn place(&self, number: u64) -> String {
+    fn input_label(&self, number: u64) -> String {
         if self.data.is_empty() { format!("line {number}") } else { format!("argument {number}") }
     }
 
@@ -167,26 +169,26 @@ impl PublishArgs {
     }
 }
 
-/// Sends batches and takes their answers.
+/// Sends batches and handles their responses.
 struct Publisher<'a> {
     args: &'a PublishArgs,
     out: BufWriter<Stdout>,
     progress: Option<ProgressBar>,
     next_sequence: u64,
-    /// Sent and not answered, in order.
-    waiting: BTreeMap<u64, Batch>,
+    /// Unacknowledged batches, in order.
+    unacknowledged: BTreeMap<u64, Batch>,
     published: u64,
     duplicates: u64,
     last: Option<PublishResult>,
-    refused: Vec<Failure>,
-    refused_events: u64,
+    rejections: Vec<Failure>,
+    rejected_events: u64,
     interrupted: bool,
 }
 
-/// A stream to the server.
-struct Line {
+/// An open `PublishStream`.
+struct OpenStream {
     requests: mpsc::Sender<PublishStreamRequest>,
-    answers: Streaming<PublishStreamResponse>,
+    responses: Streaming<PublishStreamResponse>,
 }
 
 impl<'a> Publisher<'a> {
@@ -205,12 +207,12 @@ impl<'a> Publisher<'a> {
             out: BufWriter::new(io::stdout()),
             progress,
             next_sequence: 0,
-            waiting: BTreeMap::new(),
+            unacknowledged: BTreeMap::new(),
             published: 0,
             duplicates: 0,
             last: None,
-            refused: Vec::new(),
-            refused_events: 0,
+            rejections: Vec::new(),
+            rejected_events: 0,
             interrupted: false,
         }
     }
@@ -221,18 +223,18 @@ impl<'a> Publisher<'a> {
         interrupt: &mut Interrupt,
     ) -> anyhow::Result<()> {
         let mut client = self.args.server.events().await?;
-        let Some(first) = self.next(input, interrupt).await? else { return Ok(()) };
-        self.wait_for(first);
+        let Some(first) = self.first_batch(input, interrupt).await? else { return Ok(()) };
+        self.enqueue(first);
         loop {
             let status = match self.stream(&mut client, input, interrupt).await? {
                 Ok(()) => return Ok(()),
                 Err(status) => status,
             };
-            if self.args.no_reconnect || !may_pass(&status) {
-                return Err(self.lost(&status).into());
+            if self.args.no_reconnect || !is_retryable(&status) {
+                return Err(self.connection_lost(&status).into());
             }
-            // Sent again with the same ids, what was recorded is recognised.
-            self.note(&format!("{}; reconnecting", status.message()));
+            // Published again with the same ids, events that are already recorded are duplicates.
+            self.print_note(&format!("{}; reconnecting", status.message()));
             client = self.reconnect(interrupt, &status).await?;
         }
     }
@@ -242,23 +244,23 @@ impl<'a> Publisher<'a> {
         interrupt: &mut Interrupt,
         status: &Status,
     ) -> anyhow::Result<EventServiceClient<Channel>> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut backoff = BACKOFF_MIN;
         loop {
             tokio::select! {
                 () = sleep(backoff) => {}
-                () = interrupt.wait() => return Err(self.lost(status).into()),
+                () = interrupt.wait() => return Err(self.connection_lost(status).into()),
             }
             match self.args.server.events().await {
                 Ok(client) => return Ok(client),
-                Err(_) if begun.elapsed() < self.args.server.timeout => {}
-                Err(_) => return Err(self.lost(status).into()),
+                Err(_) if started.elapsed() < self.args.server.timeout => {}
+                Err(_) => return Err(self.connection_lost(status).into()),
             }
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
     }
 
-    /// One stream, until everything is answered or the stream breaks.
+    /// Runs one stream, until every batch has its response or the stream breaks.
     async fn stream(
         &mut self,
         client: &mut EventServiceClient<Channel>,
@@ -266,64 +268,72 @@ impl<'a> Publisher<'a> {
         interrupt: &mut Interrupt,
     ) -> anyhow::Result<Result<(), Status>> {
         let in_flight_max = usize::from(self.args.in_flight);
-        // Room for all that may wait, so that sending never blocks the taking of answers.
+        // Room for all unacknowledged batches, so that sending never blocks the receipt of
+        // responses.
         let (requests, queue) = mpsc::channel(in_flight_max + 1);
-        for (sequence, batch) in &self.waiting {
+        for (sequence, batch) in &self.unacknowledged {
             let request = self.stream_request(*sequence, batch);
             if requests.try_send(request).is_err() {
                 break;
             }
         }
-        let answers = match client.publish_stream(ReceiverStream::new(queue)).await {
+        let responses = match client.publish_stream(ReceiverStream::new(queue)).await {
             Ok(response) => response.into_inner(),
             Err(status) => return Ok(Err(status)),
         };
-        let mut line = Line { requests, answers };
-        let mut more = true;
-        while more || !self.waiting.is_empty() {
+        let mut stream = OpenStream { requests, responses };
+        let mut has_input = true;
+        while has_input || !self.unacknowledged.is_empty() {
             tokio::select! {
-                batch = input.batch(), if more && self.waiting.len() < in_flight_max => {
+                batch = input.batch(),
+                    if has_input && self.unacknowledged.len() < in_flight_max =>
+                {
                     match batch? {
                         Some(batch) => {
-                            let sequence = self.wait_for(batch);
-                            let request = self.stream_request(sequence, &self.waiting[&sequence]);
-                            // Where nobody takes it any more the answers say why.
-                            let _ = line.requests.try_send(request);
+                            let sequence = self.enqueue(batch);
+                            let batch = &self.unacknowledged[&sequence];
+                            let request = self.stream_request(sequence, batch);
+                            // If the stream is closed, its responses say why.
+                            let _ = stream.requests.try_send(request);
                         }
-                        None => more = false,
+                        None => has_input = false,
                     }
                 }
-                answer = line.answers.message(), if !self.waiting.is_empty() => {
-                    let answer = match answer {
-                        Ok(Some(answer)) => answer,
-                        Ok(None) => return Ok(Err(Status::unavailable("the server closed the stream"))),
+                response = stream.responses.message(), if !self.unacknowledged.is_empty() => {
+                    let response = match response {
+                        Ok(Some(response)) => response,
+                        Ok(None) => {
+                            let status = Status::unavailable("the server closed the stream");
+                            return Ok(Err(status));
+                        }
                         Err(status) => return Ok(Err(status)),
                     };
-                    if self.take(answer, client).await? == Next::Stop {
-                        more = false;
+                    if self.handle_response(response, client).await? == NextInput::Stop {
+                        has_input = false;
                     }
-                    if self.waiting.is_empty() {
+                    if self.unacknowledged.is_empty() {
                         self.out.flush()?;
                     }
                 }
                 () = interrupt.wait() => {
-                    // The second time somebody does not want to wait for answers either.
+                    // A second interrupt also ends the wait for responses.
                     if self.interrupted {
                         return Ok(Err(Status::cancelled("interrupted")));
                     }
                     self.interrupted = true;
-                    more = false;
+                    has_input = false;
                 }
             }
         }
-        // Said goodbye to, the server counts the call as done; all answers are here already, so it need not be long.
-        drop(line.requests);
-        let _ = timeout(GOODBYE_MAX, line.answers.message()).await;
+        // With its requests closed, the server counts the call as completed. All responses have
+        // arrived, so that a short wait is enough.
+        drop(stream.requests);
+        let _ = timeout(STREAM_CLOSE_TIMEOUT, stream.responses.message()).await;
         Ok(Ok(()))
     }
 
-    /// The first batch, before there is a stream: an input without events needs none.
-    async fn next(
+    /// The first batch, before a stream is opened: an input without events needs no stream.
+    async fn first_batch(
         &mut self,
         input: &mut Input<'_>,
         interrupt: &mut Interrupt,
@@ -338,10 +348,10 @@ impl<'a> Publisher<'a> {
         Ok(batch)
     }
 
-    fn wait_for(&mut self, batch: Batch) -> u64 {
+    fn enqueue(&mut self, batch: Batch) -> u64 {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        self.waiting.insert(sequence, batch);
+        self.unacknowledged.insert(sequence, batch);
         sequence
     }
 
@@ -350,16 +360,18 @@ impl<'a> Publisher<'a> {
         PublishStreamRequest { sequence, publish }
     }
 
-    async fn take(
+    async fn handle_response(
         &mut self,
-        answer: PublishStreamResponse,
+        response: PublishStreamResponse,
         client: &mut EventServiceClient<Channel>,
-    ) -> anyhow::Result<Next> {
-        let Some(batch) = self.waiting.remove(&answer.sequence) else { return Ok(Next::GoOn) };
-        match answer.outcome {
+    ) -> anyhow::Result<NextInput> {
+        let Some(batch) = self.unacknowledged.remove(&response.sequence) else {
+            return Ok(NextInput::Continue);
+        };
+        match response.outcome {
             Some(Outcome::Published(response)) => {
                 self.record(&batch, response)?;
-                Ok(Next::GoOn)
+                Ok(NextInput::Continue)
             }
             Some(Outcome::Error(error)) => {
                 let status = Status::with_details(
@@ -367,55 +379,56 @@ impl<'a> Publisher<'a> {
                     error.message.clone(),
                     error.encode_to_vec().into(),
                 );
-                self.refuse(batch, &status, client).await
+                self.handle_rejection(batch, &status, client).await
             }
-            None => Ok(Next::GoOn),
+            None => Ok(NextInput::Continue),
         }
     }
 
-    /// A batch was refused. With `--keep-going` its events are tried one by one, and only those at fault are left out.
-    async fn refuse(
+    /// Handles a rejected batch. With `--keep-going` its events are published one by one, and only
+    /// the rejected ones are left out.
+    async fn handle_rejection(
         &mut self,
         batch: Batch,
         status: &Status,
         client: &mut EventServiceClient<Channel>,
-    ) -> anyhow::Result<Next> {
+    ) -> anyhow::Result<NextInput> {
         if !self.args.keep_going || batch.events.len() == 1 || self.args.is_conditional() {
-            self.refused_events += batch.events.len() as u64;
-            let place = match batch.places.as_slice() {
-                [one] => self.args.place(*one),
-                [first, .., last] => format!("{} to {last}", self.args.place(*first)),
+            self.rejected_events += batch.events.len() as u64;
+            let label = match batch.line_numbers.as_slice() {
+                [line] => self.args.input_label(*line),
+                [first, .., last] => format!("{} to {last}", self.args.input_label(*first)),
                 [] => String::new(),
             };
-            if self.refused.len() < FAULTS_TOLD_MAX {
-                let doing = format!("publish to {}, {place}", self.args.topic);
-                self.refused.push(Failure::from_status(&doing, status));
+            if self.rejections.len() < FAILURES_SHOWN_MAX {
+                let operation = format!("publish to {}, {label}", self.args.topic);
+                self.rejections.push(Failure::from_status(&operation, status));
             }
-            return Ok(if self.args.keep_going { Next::GoOn } else { Next::Stop });
+            return Ok(if self.args.keep_going { NextInput::Continue } else { NextInput::Stop });
         }
-        for (place, event) in batch.places.into_iter().zip(batch.events) {
+        for (line_number, event) in batch.line_numbers.into_iter().zip(batch.events) {
             let mut single = Batch::default();
-            single.push(place, event.clone());
+            single.push(line_number, event.clone());
             let request = self.args.server.request(self.args.request(vec![event]));
             match client.publish(request).await {
                 Ok(response) => self.record(&single, response.into_inner())?,
                 Err(status) => {
-                    Box::pin(self.refuse(single, &status, client)).await?;
+                    Box::pin(self.handle_rejection(single, &status, client)).await?;
                 }
             }
         }
-        Ok(Next::GoOn)
+        Ok(NextInput::Continue)
     }
 
     fn record(&mut self, batch: &Batch, response: PublishResponse) -> io::Result<()> {
-        for (place, result) in batch.places.iter().zip(&response.results) {
+        for (line_number, result) in batch.line_numbers.iter().zip(&response.results) {
             if result.duplicate {
                 self.duplicates += 1;
             } else {
                 self.published += 1;
             }
             if self.args.output == Output::Json {
-                writeln!(self.out, "{}", self.result_json(*place, result))?;
+                writeln!(self.out, "{}", self.result_json(*line_number, result))?;
             }
         }
         let newest = response.results.into_iter().rfind(|result| !result.duplicate);
@@ -426,9 +439,9 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
-    fn result_json(&self, place: u64, result: &PublishResult) -> String {
+    fn result_json(&self, line_number: u64, result: &PublishResult) -> String {
         let mut object = Object::new();
-        object.number(if self.args.data.is_empty() { "line" } else { "argument" }, place);
+        object.number(if self.args.data.is_empty() { "line" } else { "argument" }, line_number);
         object.text("id", &result.id);
         object.text("topic", &self.args.topic);
         object.raw("duplicate", if result.duplicate { "true" } else { "false" });
@@ -450,32 +463,32 @@ impl<'a> Publisher<'a> {
         object.finish()
     }
 
-    fn note(&self, text: &str) {
+    fn print_note(&self, text: &str) {
         match &self.progress {
             Some(progress) => progress.suspend(|| eprintln!("note: {text}")),
             None => eprintln!("note: {text}"),
         }
     }
 
-    /// The connection broke and nobody knows whether what was sent is recorded.
-    fn lost(&self, status: &Status) -> Failure {
-        let events: usize = self.waiting.values().map(|batch| batch.events.len()).sum();
+    /// The connection broke, and the events in flight may or may not be recorded.
+    fn connection_lost(&self, status: &Status) -> Failure {
+        let events: usize = self.unacknowledged.values().map(|batch| batch.events.len()).sum();
         let failure = Failure::from_status(&format!("publish to {}", self.args.topic), status);
         if events == 0 {
             return failure;
         }
-        let places = self.waiting.values().flat_map(|batch| &batch.places);
-        let (first, last) = (places.clone().min(), places.max());
+        let line_numbers = self.unacknowledged.values().flat_map(|batch| &batch.line_numbers);
+        let (first, last) = (line_numbers.clone().min(), line_numbers.max());
         let range = first
             .zip(last)
-            .map(|(first, last)| format!(" ({} to {last})", self.args.place(*first)));
+            .map(|(first, last)| format!(" ({} to {last})", self.args.input_label(*first)));
         failure.detail(format!(
-            "{events} events were sent and not answered{}: recorded or not",
+            "{events} events were sent and not acknowledged{}; they may or may not be recorded",
             range.unwrap_or_default()
         ))
     }
 
-    /// Tells how it went.
+    /// Prints the summary and the failures.
     fn report(mut self, faults: Faults, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
         self.out.flush()?;
         if let Some(progress) = &self.progress {
@@ -483,28 +496,30 @@ impl<'a> Publisher<'a> {
         }
         let summary = self.summary();
         match self.args.output {
-            Output::Text if outcome.is_ok() && faults.lines == 0 && self.refused.is_empty() => {
+            Output::Text if outcome.is_ok() && faults.lines == 0 && self.rejections.is_empty() => {
                 writeln!(self.out, "{summary}")?;
                 self.out.flush()?;
             }
             Output::Text | Output::Json => eprintln!("{summary}"),
         }
         outcome?;
-        let bad_lines = (faults.lines > 0).then(|| {
+        let faulty_lines = (faults.lines > 0).then(|| {
             let text = if faults.lines == 1 {
-                "1 line is no event".to_owned()
+                "1 line is not a valid event".to_owned()
             } else {
-                format!("{} lines are no events", faults.lines)
+                format!("{} lines are not valid events", faults.lines)
             };
-            let failure = Failure::new(text).try_this(if self.args.keep_going {
-                "the same with these lines put right: what is recorded already is recognised by its id"
+            let failure = Failure::new(text).with_remedy(if self.args.keep_going {
+                "correct these lines and publish again: events \
+                 that are already recorded are duplicates"
             } else {
                 "--keep-going to publish the others, --format data for data of any kind"
             });
-            faults.told.into_iter().fold(failure, Failure::detail)
+            faults.messages.into_iter().fold(failure, Failure::detail)
         });
-        // All of it is told; the last failure is the one that the process ends with.
-        let mut failures: VecDeque<Failure> = self.refused.into_iter().chain(bad_lines).collect();
+        // All failures are printed; the process ends with the last one.
+        let mut failures: VecDeque<Failure> =
+            self.rejections.into_iter().chain(faulty_lines).collect();
         let last = failures.pop_back();
         for failure in failures {
             failure.print();
@@ -514,13 +529,13 @@ impl<'a> Publisher<'a> {
 
     fn summary(&self) -> String {
         let topic = quote(&self.args.topic);
-        let done = if self.args.validate_only { "valid for" } else { "published to" };
-        let mut summary = format!("{} {done} {topic}", count(self.published, "event", "events"));
+        let verb = if self.args.validate_only { "valid for" } else { "published to" };
+        let mut summary = format!("{} {verb} {topic}", count(self.published, "event", "events"));
         if self.duplicates > 0 {
             summary += &format!(", {}", count(self.duplicates, "duplicate", "duplicates"));
         }
-        if self.refused_events > 0 {
-            summary += &format!(", {} refused", self.refused_events);
+        if self.rejected_events > 0 {
+            summary += &format!(", {} refused", self.rejected_events);
         }
         if let Some(last) = self.last.as_ref().filter(|_| !self.args.validate_only) {
             summary += &format!(", last offset {}", last.offset);
@@ -532,15 +547,15 @@ impl<'a> Publisher<'a> {
     }
 }
 
-/// Whether more input is wanted.
+/// Whether to read more input.
 #[derive(Debug, PartialEq, Eq)]
-enum Next {
-    GoOn,
+enum NextInput {
+    Continue,
     Stop,
 }
 
-fn count(number: u64, one: &str, many: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+fn count(number: u64, singular: &str, plural: &str) -> String {
+    if number == 1 { format!("1 {singular}") } else { format!("{number} {plural}") }
 }
 
 #[cfg(test)]

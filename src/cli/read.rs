@@ -13,14 +13,15 @@ use tonic::Status;
 use super::{
     client::ServerArgs,
     failure::Failure,
-    follow::{Follow, Progress, describe},
+    follow::{Follower, Progress, describe_gap},
     interrupt::Interrupt,
     positions::{SelectArgs, StartArgs, quote},
     printer::{OutputArgs, Printer},
-    subscribe::tell_end,
+    subscribe::print_resume,
 };
 
-/// Read what is there and stop: forwards from the earliest event, or backwards from the latest, where nothing else is said.
+/// Read existing events and stop: by default forwards from the earliest event, or backwards from
+/// the latest.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -31,26 +32,26 @@ Examples:
   tidings read --correlation-id flow-7
   tidings read orders --output cloudevents | tidings publish orders-copy")]
 pub struct ReadArgs {
-    /// Topics, or patterns of them; may be left out with --correlation-id
+    /// Topics or patterns; optional with --correlation-id
     #[arg(required_unless_present = "correlation_id", value_name = "TOPIC")]
     topics: Vec<String>,
     #[command(flatten)]
     start: StartArgs,
     #[command(flatten)]
     select: SelectArgs,
-    /// Only events of this flow, over all topics
+    /// Only events of this flow, across topics
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
     /// Read backwards
     #[arg(long, conflicts_with = "follow")]
     reverse: bool,
-    /// Stop after so many events
+    /// Stop after this many events
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<u64>,
     /// Stop before the first event recorded at or after this time
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
-    /// At the end, go on with what comes
+    /// At the end, continue with new events
     #[arg(short, long)]
     follow: bool,
     #[command(flatten)]
@@ -70,11 +71,11 @@ pub async fn run(args: ReadArgs) -> anyhow::Result<()> {
     };
     printer.flush()?;
     if interrupted {
-        tell_end("read", &progress, &args.resume_flags());
+        print_resume("read", &progress, &args.resume_flags());
     } else if args.follow {
-        let follow = args.follow_on(&progress);
-        if follow.run(&mut printer, &mut progress, &mut interrupt).await? {
-            tell_end("read", &progress, &args.resume_flags());
+        let follower = args.follower(&progress);
+        if follower.run(&mut printer, &mut progress, &mut interrupt).await? {
+            print_resume("read", &progress, &args.resume_flags());
         }
     }
     Ok(())
@@ -82,7 +83,7 @@ pub async fn run(args: ReadArgs) -> anyhow::Result<()> {
 
 impl ReadArgs {
     async fn read(&self, printer: &mut Printer, progress: &mut Progress) -> anyhow::Result<()> {
-        // Asking for nothing is asking for no events; on the wire 0 is all of them.
+        // A limit of 0 means no events; in the request, 0 means all of them.
         if self.limit == Some(0) {
             return Ok(());
         }
@@ -105,7 +106,7 @@ impl ReadArgs {
         let mut stream = response.into_inner();
         while let Some(response) = stream.message().await.map_err(|status| failed(&status))? {
             for gap in &response.gaps {
-                eprintln!("note: {}", describe(gap));
+                eprintln!("note: {}", describe_gap(gap));
             }
             if let Some(batch) = response.batch {
                 for event in &batch.events {
@@ -122,8 +123,8 @@ impl ReadArgs {
         Ok(())
     }
 
-    /// The same as a subscription, behind what was read.
-    fn follow_on(&self, progress: &Progress) -> Follow {
+    /// An event stream that continues after the events that were read.
+    fn follower(&self, progress: &Progress) -> Follower {
         let topics =
             if self.topics.is_empty() { vec!["**".to_owned()] } else { self.topics.clone() };
         let mut filters = self.select.filters();
@@ -133,10 +134,10 @@ impl ReadArgs {
             filters.push(Filter { dialect: Some(dialect) });
         }
         let start = match &progress.cursor {
-            Some(cursor) => Some(self.start.behind(cursor)),
+            Some(cursor) => Some(self.start.after(cursor)),
             None => self.start.position(),
         };
-        Follow {
+        Follower {
             server: self.server.clone(),
             request: SubscribeRequest {
                 topics,

@@ -1,13 +1,14 @@
-//! `tidings schema`: what a change of a schema would break, asked before it does; and the registry's versions.
+//! `tidings schema`: the effect of a schema change before it is made, and the registry's versions.
 
 mod can_i_use;
 mod check;
+mod ci;
 mod diff;
+mod enums;
 mod force;
 pub(super) mod get;
 mod imports;
 pub(super) mod json;
-mod machine;
 mod manifest;
 mod plan;
 mod refusal;
@@ -19,22 +20,22 @@ mod subject;
 mod validate;
 mod verify;
 mod watch;
-mod words;
 pub(super) mod yaml;
 
 use clap::Subcommand;
 
-/// Keep the schemas of events, and learn what a change would break before it does.
+/// Manage the schemas of events, and find out what a change would break before it does.
 ///
-/// A schema says what the payload of an event looks like. The registry keeps every version of it under a subject, which for
-/// events is the event's type. A new version is compared with those that are there, and what would break readers or replays
-/// is refused, with the place, the reason and what to do instead.
+/// A schema describes the payload of an event. The registry keeps every version of it under a
+/// subject; for events this is the event type. A new version is compared with the existing ones. A
+/// change that would break readers or replays is rejected, with its location, the reason and a
+/// suggestion.
 ///
-/// Nothing is needed to begin with: `tidings schema diff` compares two files.
+/// `tidings schema diff` compares two files and needs no server.
 #[derive(Debug, Subcommand)]
 #[command(after_help = LEVELS)]
 pub enum SchemaCommand {
-    // What they do stands with their arguments.
+    // Their help texts are on their argument types.
     Diff(diff::DiffArgs),
     Check(check::CheckArgs),
     Register(check::RegisterArgs),
@@ -46,10 +47,10 @@ pub enum SchemaCommand {
     List(get::ListArgs),
     Versions(get::VersionsArgs),
     Deprecate(subject::DeprecateArgs),
-    /// Take a version out of use; events that it wrote stay readable by its id.
+    /// Retire a version; events that were written with it stay readable by its id.
     #[command(after_help = subject::RETIRE_EXAMPLE)]
     Retire(subject::StateArgs),
-    /// Take a version into use again.
+    /// Activate a version again.
     #[command(after_help = subject::ACTIVATE_EXAMPLE)]
     Activate(subject::StateArgs),
     Validate(validate::ValidateArgs),
@@ -59,20 +60,20 @@ pub enum SchemaCommand {
     Watch(watch::WatchArgs),
 }
 
-/// What somebody has to know who has never seen a registry.
+/// An introduction for readers without experience with schema registries.
 const LEVELS: &str = "\
-Versions mean something:
-  PATCH  1.4.0 -> 1.4.1  nobody can notice: documentation, types that no event has in it
-  MINOR  1.4.1 -> 1.5.0  what is promised still holds: everybody goes on as before
-  MAJOR  1.5.0 -> 2.0.0  somebody would break: it has to be asked for, with --version 2.0.0
+Meaning of versions:
+  PATCH  1.4.0 -> 1.4.1  no effect on data: documentation, types that no event contains
+  MINOR  1.4.1 -> 1.5.0  compatible: readers and writers continue unchanged
+  MAJOR  1.5.0 -> 2.0.0  breaking: it must be requested, with --version 2.0.0
 
-What is promised of a subject, its compatibility:
+Compatibility, a setting of each subject:
   backward   new code reads old events: replays work. Deploy readers first
-  forward    running code reads new events: nobody has to deploy with you. Deploy writers first
+  forward    running code reads new events: readers need no deployment. Deploy writers first
   full       both: deploy in any order
-  none       nothing
-  With -transitive it holds with every version of the major line, without with the newest one only.
-  The default is full-transitive: whoever understands ^1.2 understands every 1.x from there on.
+  none       no guarantee
+  With -transitive it applies to every version of the major line, otherwise to the newest only.
+  The default is full-transitive: a reader that accepts ^1.2 can read every 1.x from 1.2 on.
 
 Examples:
   tidings schema diff old.proto new.proto
@@ -80,7 +81,7 @@ Examples:
   tidings schema register shop.OrderPlaced order_placed.proto
   tidings schema plan schemas/ && tidings schema apply schemas/
 
-The registry runs inside tidings serve. One that runs by itself is named with --server, such as
+The registry runs inside tidings serve. For a standalone registry, give its address, such as
 --server http://127.0.0.1:7173.";
 
 /// Runs the command.

@@ -14,7 +14,7 @@ use super::failure::Failure;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Every setting is a flag, a variable (--data-dir is TIDINGS_DATA_DIR) and a key of a TOML file (data-dir = \"...\").
-Flags win over variables, variables over the file. `tidings config show` tells what holds and who said so.
+Flags win over variables, variables over the file. `tidings config show` shows each value and its origin.
 
 Examples:
   tidings serve
@@ -25,13 +25,13 @@ pub struct ServeArgs {
     settings: SettingArgs,
 }
 
-/// Runs the server until it is told to stop.
+/// Runs the server until it is stopped.
 pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     let config = args.settings.resolve()?.config;
     telemetry::init_log(&config.log_filter, config.log_format)?;
     server::run(config).map_err(|error| {
         let exit_code = error.exit_code();
-        Failure::new(chain(&error)).exit_with(exit_code).try_this(remedy(exit_code)).into()
+        Failure::new(chain(&error)).exit_with(exit_code).with_remedy(remedy(exit_code)).into()
     })
 }
 
@@ -40,7 +40,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let link = error.to_string();
-        // Transparent errors say what their source says.
+        // The message of a transparent error is that of its source.
         if !text.contains(&link) {
             text = format!("{text}: {link}");
         }
@@ -52,14 +52,17 @@ fn chain(error: &dyn std::error::Error) -> String {
 fn remedy(exit_code: u8) -> &'static str {
     match exit_code {
         3 | 4 => "keep a copy of the data directory as it is, then restore the newest backup",
-        5 => "a version of tidings at least as new as the one that wrote the data directory",
+        5 => "run a version of tidings at least as new as the one that wrote the data directory",
         6 => "stop the other server, or give this one another --data-dir",
-        7 => "the disk, its space and its permissions; then start again",
-        _ => "another --listen or --admin-listen where the address is taken; tidings config show",
+        7 => "check the disk, its space and its permissions; then start again",
+        _ => {
+            "use another --listen or --admin-listen if the address is in use; \
+             see tidings config show"
+        }
     }
 }
 
-/// The flags of [`SETTINGS`], made from the table.
+/// The flags of [`SETTINGS`], generated from the table.
 #[derive(Debug, Clone, Default)]
 pub struct SettingArgs {
     file: Option<String>,
@@ -70,21 +73,21 @@ const CONFIG: &str = "config";
 
 impl Args for SettingArgs {
     fn augment_args(command: clap::Command) -> clap::Command {
-        let file = Arg::new(CONFIG).long(CONFIG).value_name("FILE").env("TIDINGS_CONFIG").help(
-            format!(
-                "TOML file with settings, - for standard input; else {} in your configuration folder, if it is there",
+        let file =
+            Arg::new(CONFIG).long(CONFIG).value_name("FILE").env("TIDINGS_CONFIG").help(format!(
+                "TOML file with settings, or - for standard input; default: {} \
+                 in your configuration folder, if it exists",
                 config::default_file_name().display()
-            ),
-        );
+            ));
         let defaults = Config::default();
         SETTINGS.iter().fold(command.arg(file), |command, setting| {
-            let bounds = setting.bounds().map(|bounds| format!("; {bounds}")).unwrap_or_default();
+            let range = setting.range().map(|range| format!("; {range}")).unwrap_or_default();
             let mut arg = Arg::new(setting.name)
                 .long(setting.name)
                 .value_name(setting.unit())
-                // Scripts put their flags behind those of a wrapper: the last one counts.
+                // Scripts append their flags to those of a wrapper: the last one wins.
                 .overrides_with(setting.name)
-                .help(format!("{} [default: {}{bounds}]", setting.doc, setting.show(&defaults)));
+                .help(format!("{} [default: {}{range}]", setting.doc, setting.show(&defaults)));
             if setting.is_switch() {
                 arg = arg.num_args(0..=1).require_equals(true).default_missing_value("true");
             }
@@ -118,7 +121,7 @@ impl FromArgMatches for SettingArgs {
 }
 
 impl SettingArgs {
-    /// Puts everything together that this command line and the environment say.
+    /// Resolves the settings from the command line, the environment and the configuration file.
     pub fn resolve(self) -> anyhow::Result<Resolved> {
         let sources = Sources { file: self.read_file()?, flags: self.flags, ..Sources::default() };
         Ok(config::resolve(&sources.with_environment())?)
@@ -127,7 +130,7 @@ impl SettingArgs {
     fn read_file(&self) -> anyhow::Result<Option<(String, String)>> {
         let unreadable = |name: &str, error: io::Error| {
             Failure::usage(format!("configuration file {name}: {error}"))
-                .try_this("--config FILE with a file that can be read, or - for standard input")
+                .with_remedy("--config with a readable file, or - for standard input")
         };
         let name = match &self.file {
             Some(name) if name == "-" => {

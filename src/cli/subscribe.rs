@@ -7,16 +7,16 @@ use tidings::{
 
 use super::{
     client::ServerArgs,
-    follow::{Follow, Progress},
+    follow::{Follower, Progress},
     interrupt::Interrupt,
     positions::{SelectArgs, StartArgs, quote},
     printer::{OutputArgs, Printer},
 };
 
-/// Follow topics: what is there from the start on, then what comes, without end.
+/// Follow topics: existing events from the start on, then new ones, without end.
 ///
-/// Starts at the latest event where nothing else is said. Reconnects by itself, behind the last event printed.
-/// Ctrl-C prints the command that goes on where this one stopped.
+/// Starts at the latest event by default. Reconnects automatically, after the last printed event.
+/// Ctrl-C prints the command that resumes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -27,29 +27,29 @@ Examples:
   tidings subscribe orders --from earliest --exit-at-end | jq .event.data
   tidings subscribe shop.orders --accept 'shop.OrderPlaced=^1.2' --consumer billing
 
-Patterns: * is one segment of a name, ** one or more at its end. Quote them: shells have their own idea of *.")]
+Patterns: * is one segment of a name, ** one or more at its end. Quote them, because shells expand *.")]
 pub struct SubscribeArgs {
-    /// Topics, or patterns of them
+    /// Topics or patterns
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
     #[command(flatten)]
     start: StartArgs,
     #[command(flatten)]
     select: SelectArgs,
-    /// Stop after so many events
+    /// Stop after this many events
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<u64>,
     /// Stop before the first event recorded at or after this time
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
-    /// Stop when everything that is there was printed
+    /// Stop after the existing events
     #[arg(long)]
     exit_at_end: bool,
-    /// End with an error where the connection breaks
+    /// Fail if the connection breaks
     #[arg(long)]
     no_reconnect: bool,
-    /// Name of the reading application: what it accepts is recorded in the registry, which refuses changes that would leave
-    /// it behind
+    /// Name of the reading application: the registry records the versions that it accepts, and
+    /// rejects changes that would leave it behind
     #[arg(long, value_name = "NAME")]
     consumer: Option<String>,
     #[command(flatten)]
@@ -63,7 +63,7 @@ pub async fn run(args: SubscribeArgs) -> anyhow::Result<()> {
     let mut interrupt = Interrupt::new()?;
     let mut printer = Printer::new(&args.output);
     let mut progress = Progress::default();
-    let follow = Follow {
+    let follower = Follower {
         server: args.server.clone(),
         request: SubscribeRequest {
             topics: args.topics.clone(),
@@ -81,9 +81,9 @@ pub async fn run(args: SubscribeArgs) -> anyhow::Result<()> {
         exit_at_end: args.exit_at_end,
         reconnect: !args.no_reconnect,
     };
-    let outcome = follow.run(&mut printer, &mut progress, &mut interrupt).await;
+    let outcome = follower.run(&mut printer, &mut progress, &mut interrupt).await;
     if let Ok(true) = outcome {
-        tell_end("subscribe", &progress, &args.resume_flags());
+        print_resume("subscribe", &progress, &args.resume_flags());
     }
     outcome.map(drop)
 }
@@ -99,8 +99,8 @@ impl SubscribeArgs {
     }
 }
 
-/// Says on stderr how far a stream came, and how to go on.
-pub fn tell_end(command: &str, progress: &Progress, flags: &[String]) {
+/// Prints the progress of a stream to stderr, and the command that resumes it.
+pub fn print_resume(command: &str, progress: &Progress, flags: &[String]) {
     let events = match progress.events {
         1 => "1 event".to_owned(),
         events => format!("{events} events"),
@@ -109,7 +109,7 @@ pub fn tell_end(command: &str, progress: &Progress, flags: &[String]) {
         Some(cursor) => {
             let flags = flags.join(" ");
             eprintln!(
-                "{events}; to go on:\n  tidings {command} {flags} --cursor {}",
+                "{events}; to resume:\n  tidings {command} {flags} --cursor {}",
                 quote(cursor)
             );
         }

@@ -6,7 +6,7 @@ use tidings::{
 
 use super::event_json;
 
-/// What may stand between braces.
+/// The fields, by name.
 pub const FIELDS: [(&str, Field); 19] = [
     ("topic", Field::Topic),
     ("offset", Field::Offset),
@@ -32,43 +32,33 @@ pub const FIELDS: [(&str, Field); 19] = [
 /// A field of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
-    /// Its topic.
     Topic,
-    /// Its offset there.
     Offset,
-    /// Its place in the order of everything.
+    /// Position in the order of all topics.
     Position,
-    /// Its key.
     Key,
-    /// Its number within the key.
+    /// Number of the event within its key.
     KeyVersion,
     /// When it was recorded.
     AppendTime,
-    /// Resumes behind it.
+    /// Cursor that resumes after the event.
     Cursor,
-    /// The schema version that it is delivered in; empty where it has no schema.
+    /// The schema version that it is delivered in; empty without a schema.
     SchemaVersion,
-    /// CloudEvents' id.
     Id,
-    /// CloudEvents' source.
     Source,
-    /// CloudEvents' type.
     Type,
-    /// CloudEvents' subject.
     Subject,
-    /// CloudEvents' time.
+    /// The time of CloudEvents.
     Time,
-    /// CloudEvents' datacontenttype.
     ContentType,
-    /// The flow it belongs to.
     CorrelationId,
-    /// What it follows from.
     CausationId,
     /// The payload, as JSON.
     Data,
     /// The CloudEvents document.
     Event,
-    /// The document with its place.
+    /// The recorded event with its document.
     Json,
 }
 
@@ -116,38 +106,38 @@ impl Field {
     }
 }
 
-/// A format, ready to be filled in.
+/// A parsed format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    written: String,
-    parts: Vec<Part>,
+    source: String,
+    segments: Vec<Segment>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum Segment {
     Text(String),
     Field(Field),
 }
 
 impl Template {
-    /// Reads `{field}`, the escapes `\t \n \r \0 \\`, and `{{`, `}}` for braces.
-    pub fn parse(written: &str) -> Result<Self, String> {
-        let mut parts = Vec::new();
+    /// Parses `{field}`, the escapes `\t \n \r \0 \\`, and `{{`, `}}` for braces.
+    pub fn parse(source: &str) -> Result<Self, String> {
+        let mut segments = Vec::new();
         let mut text = String::new();
-        let mut rest = written.chars().peekable();
+        let mut rest = source.chars().peekable();
         while let Some(next) = rest.next() {
             match next {
                 '{' | '}' if rest.next_if_eq(&next).is_some() => text.push(next),
                 '}' => return Err("a } without its {; write }} for one".to_owned()),
                 '{' => {
                     let name: String = rest.by_ref().take_while(|c| *c != '}').collect();
-                    if !written.contains(&format!("{{{name}}}")) {
+                    if !source.contains(&format!("{{{name}}}")) {
                         return Err(format!("{{{name} is not closed; write {{{{ for a brace"));
                     }
                     if !text.is_empty() {
-                        parts.push(Part::Text(std::mem::take(&mut text)));
+                        segments.push(Segment::Text(std::mem::take(&mut text)));
                     }
-                    parts.push(Part::Field(find_field(&name)?));
+                    segments.push(Segment::Field(find_field(&name)?));
                 }
                 '\\' => match rest.next() {
                     Some('t') => text.push('\t'),
@@ -164,23 +154,23 @@ impl Template {
             }
         }
         if !text.is_empty() {
-            parts.push(Part::Text(text));
+            segments.push(Segment::Text(text));
         }
-        Ok(Self { written: written.to_owned(), parts })
+        Ok(Self { source: source.to_owned(), segments })
     }
 
-    /// As it was written.
-    pub fn written(&self) -> &str {
-        &self.written
+    /// The text that was parsed.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// The line for an event.
-    pub fn fill(&self, recorded: &RecordedEvent) -> String {
+    pub fn render(&self, recorded: &RecordedEvent) -> String {
         let mut line = String::new();
-        for part in &self.parts {
-            match part {
-                Part::Text(text) => line.push_str(text),
-                Part::Field(field) => field.write(recorded, &mut line),
+        for segment in &self.segments {
+            match segment {
+                Segment::Text(text) => line.push_str(text),
+                Segment::Field(field) => field.write(recorded, &mut line),
             }
         }
         line
@@ -221,7 +211,7 @@ mod tests {
     #[test]
     fn fields_escapes_and_braces_are_filled_in() {
         let template = Template::parse(r"{offset}\t{key} {{{type}}} {data}\\").unwrap();
-        assert_eq!(template.fill(&recorded()), "7\to-1 {shop.OrderPlaced} {\"n\":1}\\");
+        assert_eq!(template.render(&recorded()), "7\to-1 {shop.OrderPlaced} {\"n\":1}\\");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use clap::{Args, Subcommand, ValueEnum};
 use tidings::{
     json::{Object, string},
-    notation::{From, parse_number, show_time},
+    notation::{StartPoint, parse_number, show_time},
     proto::events::v1::{
         CreateTopicRequest, DeleteTopicRequest, GetTopicRequest, ListTopicsRequest, Retention,
         SchemaEnforcement, Topic, TrimTopicRequest, UpdateTopicRequest,
@@ -20,13 +20,13 @@ use tonic::Status;
 use super::{
     client::ServerArgs,
     failure::Failure,
-    positions::{before, parse_pair},
+    positions::{parse_pair, trim_position},
     printer::{printable, table},
 };
 
 const PAGE_SIZE: i32 = 1_000;
 
-/// Create, look at, change and delete topics.
+/// Create, show, change and delete topics.
 #[derive(Debug, Subcommand)]
 pub enum TopicCommand {
     /// Create a topic
@@ -53,7 +53,7 @@ Examples:
   tidings topic create logs --max-age 7d --max-bytes 10GiB
   tidings topic create shop.orders --allowed-type 'shop.*' --label team=checkout")]
 pub struct CreateArgs {
-    /// Its name
+    /// Name of the topic
     name: String,
     #[command(flatten)]
     settings: SettingArgs,
@@ -64,7 +64,7 @@ pub struct CreateArgs {
 /// Show a topic.
 #[derive(Debug, Args)]
 pub struct GetArgs {
-    /// Its name
+    /// Name of the topic
     name: String,
     #[command(flatten)]
     show: ShowArgs,
@@ -77,7 +77,7 @@ Examples:
   tidings topic list
   tidings topic list 'shop.**' | jq -r .name")]
 pub struct ListArgs {
-    /// Only those that match: * is one segment, ** one or more at the end
+    /// Only topics that match: * is one segment, ** one or more at the end
     pattern: Option<String>,
     #[command(flatten)]
     show: ShowArgs,
@@ -90,17 +90,17 @@ Examples:
   tidings topic update logs --max-age 30d
   tidings topic update logs --max-bytes none --remove-label team")]
 pub struct UpdateArgs {
-    /// Its name
+    /// Name of the topic
     name: String,
     #[command(flatten)]
     settings: SettingArgs,
     /// Remove a label; repeatable
     #[arg(long, value_name = "NAME")]
     remove_label: Vec<String>,
-    /// Let every type be published again
+    /// Allow every event type again
     #[arg(long, conflicts_with = "allowed_types")]
     allow_all_types: bool,
-    /// Only if nobody has changed it since it had this etag
+    /// Only if the topic still has this etag
     #[arg(long)]
     etag: Option<String>,
     #[command(flatten)]
@@ -110,12 +110,12 @@ pub struct UpdateArgs {
 /// Delete a topic with all its events.
 #[derive(Debug, Args)]
 pub struct DeleteArgs {
-    /// Its name
+    /// Name of the topic
     name: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
-    /// Only if nobody has changed it since it had this etag
+    /// Only if the topic still has this etag
     #[arg(long)]
     etag: Option<String>,
     #[command(flatten)]
@@ -129,12 +129,12 @@ Examples:
   tidings topic trim logs --before 30d --dry-run
   tidings topic trim logs --before 120000")]
 pub struct TrimArgs {
-    /// Its name
+    /// Name of the topic
     name: String,
-    /// Keep events from here on: an offset, the last N (-10), a time, how long ago (30d), or latest for none
-    #[arg(long, value_name = "WHERE", allow_hyphen_values = true, value_parser = From::parse)]
-    before: From,
-    /// Say what would go, and remove nothing
+    /// First event to keep: an offset, the last N (-10), a time, an age (30d), or latest for none
+    #[arg(long, value_name = "WHERE", allow_hyphen_values = true, value_parser = StartPoint::parse)]
+    before: StartPoint,
+    /// Report the number of events, and remove nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -143,7 +143,7 @@ pub struct TrimArgs {
 
 #[derive(Debug, Args)]
 struct ShowArgs {
-    /// How it is printed; by default a table on a terminal and JSON lines in a pipe
+    /// Output format; default: a table on a terminal, JSON lines in a pipe
     #[arg(short, long, value_enum)]
     output: Option<Output>,
     #[command(flatten)]
@@ -167,28 +167,28 @@ impl ShowArgs {
     }
 }
 
-/// What can be set of a topic.
+/// Settings of a topic.
 #[derive(Debug, Default, Args)]
 struct SettingArgs {
-    /// Remove events that are older (7d), or none
+    /// Remove events older than this (7d), or none
     #[arg(long, value_name = "DURATION", value_parser = parse_age)]
-    max_age: Option<Bound<Duration>>,
+    max_age: Option<Limit<Duration>>,
     /// Remove the oldest events above this size (10GiB), or none
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    max_bytes: Option<Bound<u64>>,
+    max_bytes: Option<Limit<u64>>,
     /// Remove the oldest events above this count, or none
     #[arg(long, value_name = "N", value_parser = parse_count)]
-    max_events: Option<Bound<u64>>,
-    /// Largest event, where less than the server's limit is wanted, or none
+    max_events: Option<Limit<u64>>,
+    /// Largest event, if it is less than the server's limit, or none
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    max_event_bytes: Option<Bound<u64>>,
-    /// What it is for
+    max_event_bytes: Option<Limit<u64>>,
+    /// Description of the topic
     #[arg(long)]
     description: Option<String>,
     /// A label; repeatable
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_pair)]
     labels: Vec<(String, String)>,
-    /// What is asked of payloads
+    /// Whether payloads are checked against schemas
     #[arg(long, value_enum)]
     schema_enforcement: Option<Enforcement>,
     /// Event types that may be published; prefixes end in *; repeatable
@@ -198,27 +198,27 @@ struct SettingArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Enforcement {
-    /// A type that has a schema is checked, another one passes
+    /// Check types that have a schema, accept the others
     IfRegistered,
-    /// Only types that have a schema
+    /// Accept only types that have a schema
     Required,
-    /// Nothing is checked
+    /// Check nothing
     Off,
 }
 
-/// A bound, or that there is none.
+/// A limit, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Bound<T>(Option<T>);
+struct Limit<T>(Option<T>);
 
-fn parse_bound<T>(
+fn parse_limit<T>(
     text: &str,
     read: impl Fn(&str) -> Result<T, String>,
-) -> Result<Bound<T>, String> {
-    if text == "none" { Ok(Bound(None)) } else { read(text).map(|value| Bound(Some(value))) }
+) -> Result<Limit<T>, String> {
+    if text == "none" { Ok(Limit(None)) } else { read(text).map(|value| Limit(Some(value))) }
 }
 
-fn parse_age(text: &str) -> Result<Bound<Duration>, String> {
-    parse_bound(text, |text| {
+fn parse_age(text: &str) -> Result<Limit<Duration>, String> {
+    parse_limit(text, |text| {
         humantime::parse_duration(text)
             .ok()
             .filter(|age| !age.is_zero())
@@ -226,8 +226,8 @@ fn parse_age(text: &str) -> Result<Bound<Duration>, String> {
     })
 }
 
-fn parse_size(text: &str) -> Result<Bound<u64>, String> {
-    parse_bound(text, |text| {
+fn parse_size(text: &str) -> Result<Limit<u64>, String> {
+    parse_limit(text, |text| {
         text.parse::<ByteSize>()
             .map(|size| size.as_u64())
             .ok()
@@ -236,8 +236,8 @@ fn parse_size(text: &str) -> Result<Bound<u64>, String> {
     })
 }
 
-fn parse_count(text: &str) -> Result<Bound<u64>, String> {
-    parse_bound(text, |text| {
+fn parse_count(text: &str) -> Result<Limit<u64>, String> {
+    parse_limit(text, |text| {
         parse_number(text)
             .filter(|count| *count > 0)
             .ok_or_else(|| "expected a number of events, or none".to_owned())
@@ -245,26 +245,26 @@ fn parse_count(text: &str) -> Result<Bound<u64>, String> {
 }
 
 impl SettingArgs {
-    /// Puts what was said into the topic, and says which fields that were.
+    /// Applies the flags to the topic, and returns the paths of the changed fields.
     fn apply(&self, topic: &mut Topic) -> Result<Vec<&'static str>, Failure> {
         let mut changed = Vec::new();
         if self.max_age.is_some() || self.max_bytes.is_some() || self.max_events.is_some() {
             let retention = topic.retention.get_or_insert_with(Retention::default);
-            if let Some(Bound(age)) = self.max_age {
+            if let Some(Limit(age)) = self.max_age {
                 retention.max_age = match age.map(prost_types::Duration::try_from).transpose() {
                     Ok(age) => age,
                     Err(_) => return Err(Failure::usage("--max-age is too long")),
                 };
             }
-            if let Some(Bound(bytes)) = self.max_bytes {
+            if let Some(Limit(bytes)) = self.max_bytes {
                 retention.max_bytes = bytes.unwrap_or_default();
             }
-            if let Some(Bound(events)) = self.max_events {
+            if let Some(Limit(events)) = self.max_events {
                 retention.max_events = events.unwrap_or_default();
             }
             changed.push("retention");
         }
-        if let Some(Bound(bytes)) = self.max_event_bytes {
+        if let Some(Limit(bytes)) = self.max_event_bytes {
             topic.max_event_bytes = u32::try_from(bytes.unwrap_or_default())
                 .map_err(|_| Failure::usage("--max-event-bytes is too large"))?;
             changed.push("max_event_bytes");
@@ -306,10 +306,10 @@ pub async fn run(command: TopicCommand) -> anyhow::Result<()> {
     }
 }
 
-/// What was being done, for errors.
-fn failed(doing: &str, name: &str) -> impl Fn(Status) -> Failure {
-    let doing = format!("{doing} {name}");
-    move |status| Failure::from_status(&doing, &status)
+/// Converts a status into the failure of an operation.
+fn failed(operation: &str, name: &str) -> impl Fn(Status) -> Failure {
+    let operation = format!("{operation} {name}");
+    move |status| Failure::from_status(&operation, &status)
 }
 
 async fn create(args: CreateArgs) -> anyhow::Result<()> {
@@ -319,10 +319,10 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
     let request = server.request(CreateTopicRequest { topic: Some(topic) });
     let response = server.topics().await?.create_topic(request).await;
     let response = response.map_err(failed("create topic", &args.name))?.into_inner();
-    show_one(&args.show, &response.topic.unwrap_or_default())
+    show_topic(&args.show, &response.topic.unwrap_or_default())
 }
 
-async fn read(server: &ServerArgs, name: &str) -> anyhow::Result<Topic> {
+async fn fetch(server: &ServerArgs, name: &str) -> anyhow::Result<Topic> {
     let request = server.request(GetTopicRequest { name: name.to_owned() });
     let response = server.topics().await?.get_topic(request).await;
     let response = response.map_err(failed("get topic", name))?.into_inner();
@@ -330,8 +330,8 @@ async fn read(server: &ServerArgs, name: &str) -> anyhow::Result<Topic> {
 }
 
 async fn get(args: GetArgs) -> anyhow::Result<()> {
-    let topic = read(&args.show.server, &args.name).await?;
-    show_one(&args.show, &topic)
+    let topic = fetch(&args.show.server, &args.name).await?;
+    show_topic(&args.show, &topic)
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
@@ -360,13 +360,13 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
             writeln!(out, "{}", json(topic))?;
         }
     } else if topics.is_empty() {
-        writeln!(io::stderr(), "note: no topics; tidings topic create NAME makes one")?;
+        writeln!(io::stderr(), "note: no topics; tidings topic create NAME creates one")?;
     } else {
         writeln!(
             out,
             "{}",
             table(
-                ["TOPIC", "EVENTS", "SIZE", "KEEPS", "LAST EVENT", "DESCRIPTION"],
+                ["TOPIC", "EVENTS", "SIZE", "RETENTION", "LAST EVENT", "DESCRIPTION"],
                 topics.iter().map(row)
             )
         )?;
@@ -376,8 +376,9 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
 
 async fn update(args: UpdateArgs) -> anyhow::Result<()> {
     let server = &args.show.server;
-    // What was not said stays: the topic is read, changed, and written back only if nobody came in between.
-    let mut topic = read(server, &args.name).await?;
+    // Unspecified settings stay: the topic is read, changed, and written back only if it has not
+    // changed in between.
+    let mut topic = fetch(server, &args.name).await?;
     let mut paths = args.settings.apply(&mut topic)?;
     for name in &args.remove_label {
         topic.labels.remove(name);
@@ -394,10 +395,10 @@ async fn update(args: UpdateArgs) -> anyhow::Result<()> {
     paths.dedup();
     if paths.is_empty() {
         return Err(Failure::usage("nothing to change")
-            .try_this("a flag such as --max-age 7d; tidings topic update --help lists them")
+            .with_remedy("a flag such as --max-age 7d; tidings topic update --help lists them")
             .into());
     }
-    // Outputs, not settings.
+    // Output fields, not settings.
     topic.stats = None;
     topic.create_time = None;
     let paths = paths.into_iter().map(str::to_owned).collect();
@@ -407,12 +408,12 @@ async fn update(args: UpdateArgs) -> anyhow::Result<()> {
     });
     let response = server.topics().await?.update_topic(request).await;
     let response = response.map_err(failed("update topic", &args.name))?.into_inner();
-    show_one(&args.show, &response.topic.unwrap_or_default())
+    show_topic(&args.show, &response.topic.unwrap_or_default())
 }
 
 async fn delete(args: DeleteArgs) -> anyhow::Result<()> {
     if !args.yes {
-        let topic = read(&args.server, &args.name).await?;
+        let topic = fetch(&args.server, &args.name).await?;
         confirm(&format!("delete topic {} with {}?", args.name, events(&topic)))?;
     }
     let request = args.server.request(DeleteTopicRequest {
@@ -425,11 +426,11 @@ async fn delete(args: DeleteArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks on the terminal; where there is none, nothing is deleted without a flag that says so.
+/// Asks for confirmation on the terminal; without a terminal, deletion requires a flag.
 pub fn confirm(question: &str) -> anyhow::Result<()> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage("nobody is there to ask whether to delete it")
-            .try_this("--yes")
+        return Err(Failure::usage("stdin is not a terminal, and deletion needs confirmation")
+            .with_remedy("--yes")
             .into());
     }
     write!(io::stderr(), "{} [y/N] ", printable(question))?;
@@ -438,7 +439,7 @@ pub fn confirm(question: &str) -> anyhow::Result<()> {
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         Ok(())
     } else {
-        Err(Failure::new("not deleted").try_this("y, or --yes").into())
+        Err(Failure::new("not deleted").with_remedy("y, or --yes").into())
     }
 }
 
@@ -446,7 +447,7 @@ async fn trim(args: TrimArgs) -> anyhow::Result<()> {
     let server = &args.show.server;
     let request = server.request(TrimTopicRequest {
         name: args.name.clone(),
-        before: Some(before(&args.before)),
+        before: Some(trim_position(&args.before)),
         validate_only: args.dry_run,
     });
     let response = server.topics().await?.trim_topic(request).await;
@@ -463,14 +464,14 @@ async fn trim(args: TrimArgs) -> anyhow::Result<()> {
         let verb = if args.dry_run { "would remove" } else { "removed" };
         writeln!(
             out,
-            "{verb} {} events of {}; the first one kept is at offset {}",
+            "{verb} {} events of {}; the first event kept is at offset {}",
             response.events_removed, args.name, response.first_offset
         )?;
     }
     Ok(())
 }
 
-fn show_one(show: &ShowArgs, topic: &Topic) -> anyhow::Result<()> {
+fn show_topic(show: &ShowArgs, topic: &Topic) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     if show.json() {
         writeln!(out, "{}", json(topic))?;
@@ -485,7 +486,7 @@ fn show_one(show: &ShowArgs, topic: &Topic) -> anyhow::Result<()> {
         ("events", events(topic)),
         ("offsets", format!("{} to {}", stats.first_offset, stats.next_offset)),
         ("size", size(stats.bytes)),
-        ("keeps", keeps(topic)),
+        ("retention", describe_retention(topic)),
         ("first event", show_time(stats.first_append_time.as_ref())),
         ("last event", show_time(stats.last_append_time.as_ref())),
         ("created", show_time(topic.create_time.as_ref())),
@@ -514,21 +515,21 @@ fn row(topic: &Topic) -> [String; 6] {
     let stats = topic.stats.unwrap_or_default();
     [
         topic.name.clone(),
-        kept(topic).to_string(),
+        event_count(topic).to_string(),
         size(stats.bytes),
-        keeps(topic),
+        describe_retention(topic),
         show_time(stats.last_append_time.as_ref()),
         topic.description.clone(),
     ]
 }
 
-fn kept(topic: &Topic) -> u64 {
+fn event_count(topic: &Topic) -> u64 {
     let stats = topic.stats.unwrap_or_default();
     stats.next_offset.saturating_sub(stats.first_offset)
 }
 
 fn events(topic: &Topic) -> String {
-    match kept(topic) {
+    match event_count(topic) {
         1 => "1 event".to_owned(),
         events => format!("{events} events"),
     }
@@ -538,19 +539,19 @@ fn size(bytes: u64) -> String {
     ByteSize(bytes).to_string()
 }
 
-fn keeps(topic: &Topic) -> String {
+fn describe_retention(topic: &Topic) -> String {
     let retention = topic.retention.unwrap_or_default();
-    let mut bounds = Vec::new();
+    let mut limits = Vec::new();
     if let Some(age) = retention.max_age.and_then(|age| Duration::try_from(age).ok()) {
-        bounds.push(humantime::format_duration(age).to_string());
+        limits.push(humantime::format_duration(age).to_string());
     }
     if retention.max_bytes > 0 {
-        bounds.push(size(retention.max_bytes));
+        limits.push(size(retention.max_bytes));
     }
     if retention.max_events > 0 {
-        bounds.push(format!("{} events", retention.max_events));
+        limits.push(format!("{} events", retention.max_events));
     }
-    if bounds.is_empty() { "everything".to_owned() } else { bounds.join(", ") }
+    if limits.is_empty() { "unlimited".to_owned() } else { limits.join(", ") }
 }
 
 fn enforcement(topic: &Topic) -> Option<&'static str> {
@@ -566,17 +567,17 @@ fn json(topic: &Topic) -> String {
     let mut object = Object::new();
     object.text("name", &topic.name);
     let retention = topic.retention.unwrap_or_default();
-    let mut bounds = Object::new();
+    let mut limits = Object::new();
     if let Some(age) = retention.max_age.and_then(|age| Duration::try_from(age).ok()) {
-        bounds.text("max_age", &humantime::format_duration(age).to_string());
+        limits.text("max_age", &humantime::format_duration(age).to_string());
     }
-    for (name, bound) in [("max_bytes", retention.max_bytes), ("max_events", retention.max_events)]
+    for (name, limit) in [("max_bytes", retention.max_bytes), ("max_events", retention.max_events)]
     {
-        if bound > 0 {
-            bounds.number(name, bound);
+        if limit > 0 {
+            limits.number(name, limit);
         }
     }
-    object.raw("retention", &bounds.finish());
+    object.raw("retention", &limits.finish());
     if let Some(enforcement) = enforcement(topic) {
         object.text("schema_enforcement", enforcement);
     }
@@ -616,28 +617,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_are_given_or_taken_away() {
-        assert_eq!(parse_age("7d"), Ok(Bound(Some(Duration::from_secs(7 * 86_400)))));
-        assert_eq!(parse_size("10GiB"), Ok(Bound(Some(10 << 30))));
-        assert_eq!(parse_count("none"), Ok(Bound(None)));
+    fn limits_are_set_or_removed() {
+        assert_eq!(parse_age("7d"), Ok(Limit(Some(Duration::from_secs(7 * 86_400)))));
+        assert_eq!(parse_size("10GiB"), Ok(Limit(Some(10 << 30))));
+        assert_eq!(parse_count("none"), Ok(Limit(None)));
         assert!(parse_age("0s").is_err());
         assert!(parse_size("much").is_err());
     }
 
     #[test]
-    fn only_what_was_said_changes() {
+    fn only_specified_settings_change() {
         let mut topic = Topic {
             retention: Some(Retention { max_bytes: 5, ..Retention::default() }),
             ..Topic::default()
         };
         topic.labels.insert("a".to_owned(), "1".to_owned());
         let settings = SettingArgs {
-            max_age: Some(Bound(Some(Duration::from_secs(60)))),
+            max_age: Some(Limit(Some(Duration::from_secs(60)))),
             labels: vec![("b".to_owned(), "2".to_owned())],
             ..SettingArgs::default()
         };
         assert_eq!(settings.apply(&mut topic).unwrap(), ["retention", "labels"]);
-        assert_eq!(keeps(&topic), "1m, 5 B");
+        assert_eq!(describe_retention(&topic), "1m, 5 B");
         assert_eq!(topic.labels.len(), 2);
     }
 }

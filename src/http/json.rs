@@ -1,4 +1,4 @@
-//! Our messages as proto3 JSON.
+//! Encodes the messages of `proto/` as proto3 JSON.
 
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
@@ -6,28 +6,28 @@ use serde_json::Serializer;
 
 use crate::proto::DESCRIPTORS;
 
-/// What our messages look like.
-pub struct Schema(DescriptorPool);
+/// Encodes messages by their descriptors.
+pub struct JsonEncoder(DescriptorPool);
 
-impl Schema {
-    /// Of what is compiled in.
+impl JsonEncoder {
+    /// Creates an encoder of the messages of `proto/`.
     pub fn new() -> Self {
-        // A test sees that it decodes.
+        // A test checks that the descriptors decode.
         Self(DescriptorPool::decode(DESCRIPTORS).unwrap_or_default())
     }
 
-    /// A message of this name, in one line. Numbers that are 0 and texts that are empty are there too: the first offset is
-    /// as good as any other.
-    pub fn text(&self, name: &str, message: &impl Message) -> String {
+    /// Encodes a message of this name in one line. Includes numbers that are 0 and texts that are
+    /// empty: 0 is a valid offset.
+    pub fn encode(&self, name: &str, message: &impl Message) -> String {
         let options = SerializeOptions::new().skip_default_fields(false);
-        let written = self.0.get_message_by_name(name).and_then(|descriptor| {
-            let encoded = message.encode_to_vec();
-            let message = DynamicMessage::decode(descriptor, encoded.as_slice()).ok()?;
+        let encoded = self.0.get_message_by_name(name).and_then(|descriptor| {
+            let bytes = message.encode_to_vec();
+            let message = DynamicMessage::decode(descriptor, bytes.as_slice()).ok()?;
             let mut json = Serializer::new(Vec::new());
             message.serialize_with_options(&mut json, &options).ok()?;
             String::from_utf8(json.into_inner()).ok()
         });
-        written.unwrap_or_else(|| "{}".to_owned())
+        encoded.unwrap_or_else(|| "{}".to_owned())
     }
 }
 
@@ -37,10 +37,12 @@ mod tests {
     use crate::proto::events::v1::{CaughtUp, PublishResponse, PublishResult};
 
     #[test]
-    fn messages_are_written_whole() {
+    fn messages_are_encoded_with_default_values() {
         let result = PublishResult { id: "1".into(), cursor: "c".into(), ..Default::default() };
-        let text = Schema::new()
-            .text("tidings.events.v1.PublishResponse", &PublishResponse { results: vec![result] });
+        let text = JsonEncoder::new().encode(
+            "tidings.events.v1.PublishResponse",
+            &PublishResponse { results: vec![result] },
+        );
         assert_eq!(
             text,
             "{\"results\":[{\"id\":\"1\",\"offset\":\"0\",\"keyVersion\":\"0\",\"duplicate\":false,\
@@ -48,7 +50,7 @@ mod tests {
         );
         let time = Some(prost_types::Timestamp { seconds: 1, nanos: 500_000_000 });
         let caught_up = CaughtUp { cursor: "c".into(), time };
-        let text = Schema::new().text("tidings.events.v1.CaughtUp", &caught_up);
+        let text = JsonEncoder::new().encode("tidings.events.v1.CaughtUp", &caught_up);
         assert_eq!(text, "{\"cursor\":\"c\",\"time\":\"1970-01-01T00:00:01.500Z\"}");
     }
 }

@@ -1,4 +1,4 @@
-//! Refusals as problem details (RFC 9457), made from the same statuses that gRPC clients get.
+//! Encodes errors as problem details (RFC 9457), from the statuses that gRPC clients get.
 
 use std::collections::BTreeMap;
 
@@ -16,18 +16,18 @@ use crate::{
     service,
 };
 
-/// The content type of a problem.
-const PROBLEM: &str = "application/problem+json";
-/// What a publish may be sent as.
+/// The content type of problem details.
+const PROBLEM_TYPE: &str = "application/problem+json";
+/// The CloudEvents content types of a publish.
 pub const ACCEPTED: &str = "application/cloudevents+json, application/cloudevents-batch+json, \
                             application/cloudevents+protobuf";
 
-/// Why a request was not done.
+/// The error response of a request.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
     detail: String,
-    /// Members of the document behind those of the standard, and their JSON.
+    /// Members after those of the standard, with their JSON.
     members: Vec<(&'static str, String)>,
     retry_seconds: Option<u64>,
     allow: Option<&'static str>,
@@ -41,91 +41,91 @@ impl Problem {
         Self { status, detail, members, retry_seconds: None, allow: None, accept: None }
     }
 
-    /// Everything that is wrong with a request.
+    /// An invalid request.
     pub fn invalid(faults: &Faults) -> Self {
         service::invalid(faults).into()
     }
 
-    /// One thing that is wrong with a request.
+    /// An invalid request with one fault.
     pub fn fault(field: &str, description: impl Into<String>) -> Self {
-        Self::invalid(&Faults::one(FaultKind::Request, field, description))
+        Self::invalid(&Faults::single(FaultKind::Request, field, description))
     }
 
-    /// The path does not decode.
-    pub fn bad_path(why: &str) -> Self {
-        Self::fault("topic", format!("does not decode: {why}"))
+    /// A path that does not decode.
+    pub fn bad_path(description: &str) -> Self {
+        Self::fault("topic", format!("does not decode: {description}"))
     }
 
-    /// There is nothing under this path.
-    pub fn nowhere(path: &str, content_type: Option<&HeaderValue>) -> Self {
+    /// A path without a resource.
+    pub fn not_found(path: &str, content_type: Option<&HeaderValue>) -> Self {
         let is_method = path.strip_prefix('/').is_some_and(|path| {
             path.split_once('/').is_some_and(|(service, _)| service.starts_with("tidings."))
         });
         if is_method {
-            let given = content_type.and_then(|it| it.to_str().ok()).unwrap_or("missing");
+            let content_type =
+                content_type.and_then(|value| value.to_str().ok()).unwrap_or("missing");
             return Self::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 format!(
-                    "this is a method of gRPC, and Content-Type is {given}: call it with a gRPC client, or with \
-                     gRPC-Web (application/grpc-web+proto); events are at /v1/topics/TOPIC/events for everybody else"
+                    "this is a method of gRPC, and Content-Type is {content_type}: call it with a gRPC client, or \
+                     with gRPC-Web (application/grpc-web+proto); over HTTP, events are at /v1/topics/TOPIC/events"
                 ),
             );
         }
-        let detail = "there is nothing under this path: events are at /v1/topics/TOPIC/events, and GET / says more";
+        let detail = "no resource has this path: events are at /v1/topics/TOPIC/events, and GET / describes the server";
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// The path has other methods.
+    /// A method that the path does not support.
     pub fn method_not_allowed(methods: &'static str) -> Self {
-        let detail = format!("this path takes {methods}");
+        let detail = format!("this path supports {methods}");
         let allow = Some(methods);
         Self { allow, ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
     }
 
-    /// The body is nothing that can be read.
+    /// A body of an unsupported content type or encoding.
     pub fn unsupported(detail: impl Into<String>) -> Self {
         let accept = Some(ACCEPTED);
         Self { accept, ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
     }
 
-    /// The name that was called is not one of this server's.
+    /// A Host header that a server on loopback rejects.
     pub fn misdirected(host: &str) -> Self {
         let detail = format!(
-            "Host is {host:?}, and a server on loopback answers over HTTP/1 to localhost and to IP addresses, so that no page \
-             can point a name of its own at it: call one of those, or name the origin in --cors-origins"
+            "Host is {host:?}; over HTTP/1, a server on loopback accepts only localhost and IP addresses, so that no page \
+             can reach it by a name of its own: use one of those, or add the origin to --cors-origins"
         );
         Self::new(StatusCode::MISDIRECTED_REQUEST, detail)
     }
 
-    /// The answer cannot be had so.
+    /// An Accept header without a supported content type.
     pub fn not_acceptable(detail: &str) -> Self {
         Self::new(StatusCode::NOT_ACCEPTABLE, detail)
     }
 
-    /// The body is longer than any batch may be.
+    /// A body that exceeds the limit of the transport.
     pub fn too_large(limit: usize) -> Self {
-        let detail =
-            format!("the body has more than {limit} bytes, which is more than any batch: split it");
+        let detail = format!("the body exceeds the limit of {limit} bytes: split the batch");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
-    /// The body did not come.
+    /// A body that ended early or timed out.
     pub fn body_broken() -> Self {
-        let detail = "the body did not come to its end, or took too long: send the request again";
+        let detail = "the body ended early or took too long: send the request again";
         Self::new(StatusCode::REQUEST_TIMEOUT, detail)
     }
 
-    /// A bug of ours.
+    /// A bug of the server.
     pub fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the server's log has more")
     }
 
-    /// Whether the same request may do at another moment.
-    pub fn may_pass(&self) -> bool {
+    /// Whether the same request may succeed later.
+    pub fn is_retryable(&self) -> bool {
         self.retry_seconds.is_some()
     }
 
-    /// The document, in one line.
+    /// The JSON document, in one line.
     pub fn text(&self) -> String {
         let mut object = Object::new();
         object.text("type", "about:blank");
@@ -156,24 +156,24 @@ impl From<Status> for Problem {
             }
             problem.members.push(("metadata", metadata.finish()));
         }
-        if let Some(bad) = details.bad_request() {
-            let all = bad.field_violations.iter().map(|violation| {
+        if let Some(bad_request) = details.bad_request() {
+            let violations = bad_request.field_violations.iter().map(|violation| {
                 let mut object = Object::new();
-                object.text("field", &as_posted(&violation.field));
+                object.text("field", &client_field(&violation.field));
                 object.text("description", &violation.description);
                 object.finish()
             });
-            problem.members.push(("violations", array(all)));
+            problem.members.push(("violations", array(violations)));
         }
         if let Some(failed) = details.precondition_failure() {
-            let all = failed.violations.iter().map(|violation| {
+            let violations = failed.violations.iter().map(|violation| {
                 let mut object = Object::new();
                 object.text("type", &violation.r#type);
                 object.text("subject", &violation.subject);
                 object.text("description", &violation.description);
                 object.finish()
             });
-            problem.members.push(("preconditions", array(all)));
+            problem.members.push(("preconditions", array(violations)));
         }
         let delay = details.retry_info().and_then(|info| info.retry_delay);
         problem.retry_seconds = delay.map(|delay| delay.as_secs().max(1));
@@ -181,9 +181,9 @@ impl From<Status> for Problem {
     }
 }
 
-/// The field as whoever posted it knows it: a payload is `data` in a CloudEvents document, or the body itself, whichever
-/// field of the message it went into.
-fn as_posted(field: &str) -> String {
+/// The field as the client knows it: every field of the message that holds a payload is `data`, as
+/// in a CloudEvents document.
+fn client_field(field: &str) -> String {
     let payloads = ["].text_data", "].binary_data", "].proto_data"];
     match payloads.into_iter().find_map(|payload| field.split_once(payload)) {
         Some((event, rest)) => format!("{event}].data{rest}"),
@@ -195,7 +195,8 @@ fn array(entries: impl Iterator<Item = String>) -> String {
     format!("[{}]", entries.collect::<Vec<_>>().join(","))
 }
 
-/// The status of HTTP that `google.rpc.Code` documents for a code, and two that HTTP says better.
+/// The HTTP status that `google.rpc.Code` documents for a code, with two more specific ones by
+/// reason.
 fn status_of(code: Code, reason: &str) -> StatusCode {
     match reason {
         "EVENT_TOO_LARGE" | "BATCH_TOO_LARGE" => return StatusCode::PAYLOAD_TOO_LARGE,
@@ -227,7 +228,7 @@ impl IntoResponse for Problem {
         text.push('\n');
         let mut response = (self.status, text).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
         if let Some(seconds) = self.retry_seconds {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }

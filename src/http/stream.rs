@@ -1,4 +1,4 @@
-//! Events on their way to a reader: server-sent events, or lines of JSON.
+//! Streams of events over HTTP: server-sent events, or lines of JSON.
 
 use std::{convert::Infallible, fmt::Write as _, sync::Arc};
 
@@ -13,7 +13,7 @@ use prost::Message as _;
 use tokio_stream::StreamExt as _;
 use tonic::Status;
 
-use super::{Mouth, problem::Problem, query::Wanted};
+use super::{HttpState, problem::Problem, query::StreamRequest};
 use crate::{
     cloudevents,
     notation::show_time,
@@ -27,8 +27,8 @@ use crate::{
     service::{ResponseStream, View},
 };
 
-/// Attributes that say where an event stands, beside its own.
-pub const PLACE: [&str; 6] = [
+/// Attributes that the server adds to a delivered event: its position, time, version and cursor.
+pub const POSITION_ATTRIBUTES: [&str; 6] = [
     "tidingstopic",
     "tidingsoffset",
     "tidingskeyversion",
@@ -36,59 +36,62 @@ pub const PLACE: [&str; 6] = [
     "tidingsversion",
     "tidingscursor",
 ];
-/// When an `EventSource` may come again after a break, in milliseconds.
+/// Delay before an `EventSource` reconnects, in milliseconds.
 const RETRY_MILLIS: u32 = 1_000;
-/// When it may where the same would happen again.
+/// The same after an error that a retry does not fix.
 const RETRY_LATER_MILLIS: u32 = 60_000;
-/// Bytes that are given to the connection at once. It takes 16 pieces over HTTP/1 before it waits for its reader: with whole
-/// batches, 1,000 readers that had stalled held 640 KiB each.
-const PIECE_BYTES_MAX: usize = 2 << 10;
-/// Topics and patterns of one path have this between them: no name has it.
-const BETWEEN_TOPICS: char = ',';
+/// Most bytes passed to the connection at once. Over HTTP/1 it buffers 16 chunks before it waits
+/// for its reader: with whole batches, 1,000 stalled readers held 640 KiB each.
+const CHUNK_BYTES_MAX: usize = 2 << 10;
+/// Separates the topics and patterns of a path. No topic name contains it.
+const TOPIC_SEPARATOR: char = ',';
 
-/// How events are written.
+/// The format of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// Server-sent events.
     Sse,
-    /// A line of JSON each.
+    /// One line of JSON for each event.
     Lines,
 }
 
 impl Framing {
-    /// What a request accepts; server-sent events where it accepts anything.
+    /// The format that a request accepts. Server-sent events if it accepts any.
     ///
     /// # Errors
-    /// Where it accepts neither.
+    /// Returns a problem if it accepts neither.
     pub fn accepted(headers: &HeaderMap) -> Result<Self, Problem> {
-        let mut kinds = headers
+        let mut media_types = headers
             .get_all(header::ACCEPT)
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
-            .map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+            .map(|media_type| {
+                media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+            })
             .peekable();
-        if kinds.peek().is_none() {
+        if media_types.peek().is_none() {
             return Ok(Self::Sse);
         }
-        let framings = kinds.filter_map(|kind| match kind.as_str() {
+        let framings = media_types.filter_map(|media_type| match media_type.as_str() {
             "text/event-stream" | "text/*" | "*/*" => Some(Self::Sse),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
                 Some(Self::Lines)
             }
             _ => None,
         });
-        // Named is named: curl's `-H Accept:` replaces its */*, browsers add */* to what they want.
-        let mut found = None;
+        // Lines win over server-sent events, also if */* precedes them: browsers add */* to the
+        // types that they name, and curl's `-H Accept:` replaces its */*.
+        let mut accepted = None;
         for framing in framings {
             if framing == Self::Lines {
                 return Ok(framing);
             }
-            found = Some(framing);
+            accepted = Some(framing);
         }
-        found.ok_or_else(|| {
+        accepted.ok_or_else(|| {
             Problem::not_acceptable(
-                "events come as text/event-stream or as application/x-ndjson: accept one of them",
+                "events are sent as text/event-stream or application/x-ndjson: accept one of them",
             )
         })
     }
@@ -101,64 +104,66 @@ impl Framing {
     }
 }
 
-/// Opens a stream of what is wanted.
+/// Opens a stream.
 ///
 /// # Errors
-/// What is wrong with the request, or why it cannot begin.
+/// Returns a problem if the request is invalid or the stream cannot start.
 pub async fn open(
-    mouth: Arc<Mouth>,
+    state: Arc<HttpState>,
     topics: &str,
-    wanted: Wanted,
+    request: StreamRequest,
     framing: Framing,
 ) -> Result<Response, Problem> {
-    let topics = topics.split(BETWEEN_TOPICS).map(str::to_owned).collect();
-    let limit = wanted.limit;
-    let source = if wanted.ends() {
-        Source::Read(mouth.events.look(wanted.read(topics), View::Text).await?)
+    let topics = topics.split(TOPIC_SEPARATOR).map(str::to_owned).collect();
+    let limit = request.limit;
+    let source = if request.is_finite() {
+        Source::Read(state.events.open_read(request.into_read(topics), View::Text).await?)
     } else {
-        Source::Subscription(mouth.events.follow(wanted.subscribe(topics), View::Text, None).await?)
+        let request = request.into_subscribe(topics);
+        Source::Live(state.events.open_stream(request, View::Text, None).await?)
     };
-    let writer = Writer { mouth, framing, text: String::new(), drained: false };
-    let open = Open { source, writer, left: limit, rest: Bytes::new(), ended: false };
-    let parts = stream::unfold(open, |mut open| async move {
-        open.next().await.map(|part| (Ok::<_, Infallible>(part), open))
+    let writer = Writer { state, framing, text: String::new(), drained: false };
+    let body = StreamBody { source, writer, remaining: limit, unsent: Bytes::new(), ended: false };
+    let chunks = stream::unfold(body, |mut body| async move {
+        body.next().await.map(|chunk| (Ok::<_, Infallible>(chunk), body))
     });
-    let head = [
+    let headers = [
         (header::CONTENT_TYPE, framing.content_type()),
         (header::CACHE_CONTROL, "no-cache, no-transform"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    // nginx would gather a quiet stream until its buffer is full.
+    // nginx would otherwise buffer a slow stream until its buffer is full.
     let unbuffered = [("x-accel-buffering", "no")];
-    Ok((head, unbuffered, Body::from_stream(parts)).into_response())
+    Ok((headers, unbuffered, Body::from_stream(chunks)).into_response())
 }
 
-/// Where the messages of a stream come from.
+/// The messages of a stream.
 enum Source {
-    Subscription(ResponseStream<Spliced>),
+    Live(ResponseStream<Spliced>),
     Read(ResponseStream<Spliced>),
 }
 
-/// A stream that is open. What its reader does not take is not read: this is pulled by the connection.
-struct Open {
+/// The body of a stream. The connection pulls it, so no more is read from the source than its
+/// reader receives.
+struct StreamBody {
     source: Source,
     writer: Writer,
-    /// Events that may still be given.
-    left: Option<u64>,
-    /// Written, and not given to the connection.
-    rest: Bytes,
+    /// Events that may still be delivered.
+    remaining: Option<u64>,
+    /// Text that is not passed to the connection yet.
+    unsent: Bytes,
     ended: bool,
 }
 
-impl Open {
-    /// The next piece of text; None at the end.
+impl StreamBody {
+    /// The next chunk of text, or `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
-        // A message that has no text in this framing is no reason to wake the reader.
-        while self.rest.is_empty() && !self.ended {
-            let told = match &mut self.source {
-                Source::Subscription(messages) | Source::Read(messages) => messages.next().await,
+        // Some messages have no text in this format.
+        while self.unsent.is_empty() && !self.ended {
+            let received = match &mut self.source {
+                Source::Live(messages) | Source::Read(messages) => messages.next().await,
             };
-            match told {
+            match received {
                 None => self.ended = true,
                 Some(Err(status)) => {
                     self.ended = true;
@@ -166,56 +171,57 @@ impl Open {
                 }
                 Some(Ok(message)) => self.write(&message),
             }
-            self.rest = std::mem::take(&mut self.writer.text).into();
+            self.unsent = std::mem::take(&mut self.writer.text).into();
         }
-        let piece = self.rest.len().min(PIECE_BYTES_MAX);
-        (piece > 0).then(|| self.rest.split_to(piece))
+        let length = self.unsent.len().min(CHUNK_BYTES_MAX);
+        (length > 0).then(|| self.unsent.split_to(length))
     }
 
     fn write(&mut self, message: &Spliced) {
         let encoded = message.encode_to_vec();
-        let known = match self.source {
-            Source::Subscription(_) => SubscribeResponse::decode(encoded.as_slice()).map(|it| {
-                if let Some(message) = it.message {
-                    self.told(message);
+        let decoded = match self.source {
+            Source::Live(_) => SubscribeResponse::decode(encoded.as_slice()).map(|response| {
+                if let Some(message) = response.message {
+                    self.write_message(message);
                 }
             }),
-            Source::Read(_) => {
-                ReadResponse::decode(encoded.as_slice()).map(|response| self.page(response))
-            }
+            Source::Read(_) => ReadResponse::decode(encoded.as_slice())
+                .map(|response| self.write_read_response(response)),
         };
-        if let Err(error) = known {
-            // It was encoded by ourselves.
-            tracing::error!(%error, "a message of ours does not decode");
+        if let Err(error) = decoded {
+            // The service encoded it, so this is a bug.
+            tracing::error!(%error, "a message of the service does not decode");
             self.ended = true;
         }
     }
 
-    fn told(&mut self, message: Message) {
+    fn write_message(&mut self, message: Message) {
         match message {
             Message::Batch(batch) => self.batch(batch),
-            Message::Started(it) => {
+            Message::Started(started) => {
                 self.writer.retry(RETRY_MILLIS);
-                self.writer.control("started", "SubscribeStarted", &it.cursor, &it);
+                self.writer.control("started", "SubscribeStarted", &started.cursor, &started);
             }
-            Message::CaughtUp(it) => self.writer.control("caught-up", "CaughtUp", &it.cursor, &it),
-            Message::FellBehind(it) => {
-                self.writer.control("fell-behind", "FellBehind", &it.cursor, &it);
+            Message::CaughtUp(caught_up) => {
+                self.writer.control("caught-up", "CaughtUp", &caught_up.cursor, &caught_up);
             }
-            Message::Heartbeat(it) => self.writer.heartbeat(&it.cursor),
-            Message::Gap(it) => self.writer.gap(&it, true),
-            Message::SchemaChanged(it) => {
-                self.writer.control("schema-changed", "SchemaChanged", &it.cursor, &it);
+            Message::FellBehind(fell_behind) => {
+                self.writer.control("fell-behind", "FellBehind", &fell_behind.cursor, &fell_behind);
             }
-            Message::Draining(it) => self.writer.draining(&it),
+            Message::Heartbeat(heartbeat) => self.writer.heartbeat(&heartbeat.cursor),
+            Message::Gap(gap) => self.writer.gap(&gap, true),
+            Message::SchemaChanged(changed) => {
+                self.writer.control("schema-changed", "SchemaChanged", &changed.cursor, &changed);
+            }
+            Message::Draining(draining) => self.writer.draining(&draining),
         }
     }
 
-    fn page(&mut self, response: ReadResponse) {
+    fn write_read_response(&mut self, response: ReadResponse) {
         if let Some(batch) = response.batch {
             self.batch(batch);
         }
-        // Without their cursors: some of them lie behind events that are written already.
+        // Without their cursors: some of them precede events that are already written.
         response.gaps.iter().for_each(|gap| self.writer.gap(gap, false));
         if !response.end_cursor.is_empty() {
             self.ended = true;
@@ -226,57 +232,59 @@ impl Open {
     fn batch(&mut self, batch: EventBatch) {
         let mut last = String::new();
         for event in batch.events {
-            if self.left == Some(0) {
+            if self.remaining == Some(0) {
                 break;
             }
             self.writer.event(&event);
             last = event.cursor;
-            self.left = self.left.map(|left| left - 1);
+            self.remaining = self.remaining.map(|remaining| remaining - 1);
         }
-        if self.left == Some(0) && matches!(self.source, Source::Subscription(_)) {
+        if self.remaining == Some(0) && matches!(self.source, Source::Live(_)) {
             self.ended = true;
             self.writer.end(&last);
-        } else if self.left != Some(0) && batch.cursor != last {
+        } else if self.remaining != Some(0) && batch.cursor != last {
             self.writer.progress(&batch.cursor);
         }
     }
 }
 
-/// Writes messages in one of the framings.
+/// Writes messages in the format of a stream.
 struct Writer {
-    mouth: Arc<Mouth>,
+    state: Arc<HttpState>,
     framing: Framing,
     text: String,
-    /// The end was told, with its cursor.
+    /// Whether `Draining` is written, which has the cursor to resume at.
     drained: bool,
 }
 
 impl Writer {
-    /// An event: the document, with its place.
+    /// Writes an event as a document with its position.
     fn event(&mut self, recorded: &RecordedEvent) {
         let Some(event) = &recorded.event else { return };
         let offset = recorded.offset.to_string();
         let key_version = recorded.key_version.to_string();
         let time = show_time(recorded.append_time.as_ref());
-        let version = recorded.schema.as_ref().map(|it| it.delivered_version.as_str());
-        let mut place = vec![("tidingstopic", recorded.topic.as_str()), ("tidingsoffset", &offset)];
+        let version = recorded.schema.as_ref().map(|schema| schema.delivered_version.as_str());
+        let mut attributes =
+            vec![("tidingstopic", recorded.topic.as_str()), ("tidingsoffset", &offset)];
         if recorded.key_version > 0 {
-            place.push(("tidingskeyversion", &key_version));
+            attributes.push(("tidingskeyversion", &key_version));
         }
-        place.push(("tidingstime", &time));
-        place.extend(version.map(|version| ("tidingsversion", version)));
-        place.push(("tidingscursor", &recorded.cursor));
-        let document = cloudevents::document(event, &place);
+        attributes.push(("tidingstime", &time));
+        attributes.extend(version.map(|version| ("tidingsversion", version)));
+        attributes.push(("tidingscursor", &recorded.cursor));
+        let document = cloudevents::document(event, &attributes);
         match self.framing {
             Framing::Sse => self.write(None, Some(&recorded.cursor), &document),
             Framing::Lines => self.line(&document),
         }
     }
 
-    /// What is said between events, for those who listen for it; lines are events.
-    fn control(&mut self, name: &str, message: &str, cursor: &str, it: &impl prost::Message) {
+    /// Writes a control message as a server-sent event of this name. Lines have no control
+    /// messages.
+    fn control(&mut self, name: &str, kind: &str, cursor: &str, message: &impl prost::Message) {
         if self.framing == Framing::Sse {
-            let json = self.json(message, it);
+            let json = self.json(kind, message);
             self.write(Some(name), Some(cursor), &json);
         }
     }
@@ -301,7 +309,7 @@ impl Writer {
         }
     }
 
-    /// The stream is over as it was asked to be.
+    /// Writes the requested end of the stream.
     fn end(&mut self, cursor: &str) {
         if self.framing == Framing::Sse {
             let mut json = crate::json::Object::new();
@@ -310,7 +318,7 @@ impl Writer {
         }
     }
 
-    /// The stream is over otherwise.
+    /// Writes the error that ended the stream.
     fn failed(&mut self, status: Status) {
         if self.drained {
             return;
@@ -318,7 +326,7 @@ impl Writer {
         let problem = Problem::from(status);
         match self.framing {
             Framing::Sse => {
-                self.retry(if problem.may_pass() { RETRY_MILLIS } else { RETRY_LATER_MILLIS });
+                self.retry(if problem.is_retryable() { RETRY_MILLIS } else { RETRY_LATER_MILLIS });
                 self.write(Some("failed"), None, &problem.text());
             }
             Framing::Lines => self.line(&format!("{{\"failed\":{}}}", problem.text())),
@@ -332,7 +340,7 @@ impl Writer {
         }
     }
 
-    /// How far the stream is, without an event: a browser keeps the id and tells nobody.
+    /// Writes the cursor without an event: a browser stores the id and dispatches nothing.
     fn progress(&mut self, cursor: &str) {
         if self.framing == Framing::Sse {
             // Writing to a String cannot fail, here and below.
@@ -346,7 +354,7 @@ impl Writer {
         }
     }
 
-    /// `data` is one line: what we write as JSON has no line ends.
+    /// Writes a server-sent event. `data` is JSON without line ends.
     fn write(&mut self, name: Option<&str>, id: Option<&str>, data: &str) {
         if let Some(name) = name {
             let _ = writeln!(self.text, "event: {name}");
@@ -362,7 +370,7 @@ impl Writer {
         self.text.push('\n');
     }
 
-    fn json(&self, message: &str, it: &impl prost::Message) -> String {
-        self.mouth.schema.text(&format!("tidings.events.v1.{message}"), it)
+    fn json(&self, kind: &str, message: &impl prost::Message) -> String {
+        self.state.encoder.encode(&format!("tidings.events.v1.{kind}"), message)
     }
 }

@@ -24,36 +24,37 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Commits in a group at most, and their bytes: a group is written in one go, and everybody in it waits for all of it.
+/// Most commits in a group, and their bytes. A group is written in one batch, and all of its
+/// callers wait for the whole batch.
 const GROUP_COMMITS_MAX: usize = 4096;
 const GROUP_BYTES_MAX: usize = 8 << 20;
 
-/// How long a commit waits for room before it is refused.
-const ROOM_WAIT: Duration = Duration::from_secs(5);
+/// Longest time that a commit waits for room in the queue before it is rejected.
+const QUEUE_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// How long BUFFERED commits, and the witness, may be behind the disk.
+/// Longest time that BUFFERED commits, and the durable mark, stay unsynced.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long the writer waits between two looks at a full disk.
+/// Interval at which the writer checks a full disk.
 const SPACE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What a user can set.
+/// Settings of the journal.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Bytes that wait at most.
-    pub waiting_bytes: usize,
-    /// Bytes of disk that are kept free.
+    /// Most bytes of queued commits.
+    pub queued_bytes_max: usize,
+    /// Bytes of disk kept free.
     pub disk_reserve_bytes: u64,
 }
 
-struct Waiting {
+struct Submission {
     commit: Commit,
-    answer: oneshot::Sender<Result<Applied, CommitError>>,
-    room: OwnedSemaphorePermit,
+    reply: oneshot::Sender<Result<Applied, CommitError>>,
+    permit: OwnedSemaphorePermit,
 }
 
 enum Message {
-    Commit(Waiting),
+    Commit(Submission),
     Close(oneshot::Sender<Result<(), StorageError>>),
 }
 
@@ -61,64 +62,66 @@ enum Message {
 #[derive(Clone)]
 pub struct Journal {
     queue: mpsc::UnboundedSender<Message>,
-    room: Arc<Semaphore>,
-    waiting_bytes: usize,
+    capacity: Arc<Semaphore>,
+    queued_bytes_max: usize,
     space: Arc<Space>,
     health: watch::Receiver<Health>,
 }
 
 impl Journal {
-    /// Starts the writer's thread.
+    /// Starts the threads of the writer and the syncer.
     ///
     /// # Errors
-    /// Where a thread cannot be started.
+    /// Returns an error if a thread cannot be started.
     pub fn start(writer: Writer, options: Options, metrics: Metrics) -> io::Result<Self> {
-        let (queue, waiting) = mpsc::unbounded_channel();
-        let (health, health_seen) = watch::channel(Health::Serving);
+        let (queue, submissions) = mpsc::unbounded_channel();
+        let (health, health_watch) = watch::channel(Health::Serving);
         let directory = writer.store().directory().to_path_buf();
         let space = Arc::new(Space::new(directory, options.disk_reserve_bytes));
-        let behind = Arc::new(Behind::default());
-        let (stop_syncing, stopped) = std_mpsc::channel();
+        let unsynced = Arc::new(Unsynced::default());
+        let (stop_syncer, stopped) = std_mpsc::channel();
         let syncer = Syncer {
             store: Arc::clone(writer.store()),
-            witness: writer.witness_handle()?,
-            behind: Arc::clone(&behind),
+            durable_mark: writer.durable_mark_handle()?,
+            unsynced: Arc::clone(&unsynced),
             health: health.clone(),
         };
         thread::Builder::new().name("tidings-sync".into()).spawn(move || syncer.run(&stopped))?;
-        let owner = Owner {
+        let writer_thread = WriterThread {
             writer,
-            waiting,
+            submissions,
             space: Arc::clone(&space),
             health,
-            behind,
+            unsynced,
             metrics,
-            fault: Fault::from_environment(),
-            _stop_syncing: stop_syncing,
+            injected_fault: InjectedFault::from_environment(),
+            _stop_syncer: stop_syncer,
         };
-        thread::Builder::new().name("tidings-writer".into()).spawn(move || owner.run())?;
+        thread::Builder::new().name("tidings-writer".into()).spawn(move || writer_thread.run())?;
         Ok(Self {
             queue,
-            room: Arc::new(Semaphore::new(options.waiting_bytes)),
-            waiting_bytes: options.waiting_bytes,
+            capacity: Arc::new(Semaphore::new(options.queued_bytes_max)),
+            queued_bytes_max: options.queued_bytes_max,
             space,
-            health: health_seen,
+            health: health_watch,
         })
     }
 
-    /// Hands in a commit, and waits for what becomes of it. A caller that goes away leaves its commit behind.
+    /// Submits a commit and waits for its result. If the caller is dropped, the commit is written
+    /// all the same.
     ///
     /// # Errors
-    /// Why it has no outcome.
+    /// Returns why the commit has no result.
     pub async fn commit(&self, commit: Commit) -> Result<Applied, CommitError> {
         let outcome = self.submit(commit).await?;
         outcome.await
     }
 
-    /// Hands in a commit. Returns when it has its place in the order; what it returns waits for the outcome.
+    /// Submits a commit. Returns when the commit has its place in the order. The returned future
+    /// waits for the result.
     ///
     /// # Errors
-    /// Why it was not tried.
+    /// Returns why the commit was not queued.
     pub async fn submit(
         &self,
         commit: Commit,
@@ -127,53 +130,53 @@ impl Journal {
         if let Health::Failed(reason) = &*self.health.borrow() {
             return Err(CommitError::Stopped(reason.clone()));
         }
-        if let Some(available) = self.space.short_of() {
+        if let Some(available) = self.space.below_reserve() {
             return Err(CommitError::StorageFull { available, reserve: self.space.reserve() });
         }
-        // What is larger than all the room there is waits for all of it.
-        let weight = u32::try_from(commit.weight().min(self.waiting_bytes)).unwrap_or(u32::MAX);
-        let room = timeout(ROOM_WAIT, Arc::clone(&self.room).acquire_many_owned(weight))
+        // A commit larger than the queue waits for the whole queue.
+        let weight = u32::try_from(commit.weight().min(self.queued_bytes_max)).unwrap_or(u32::MAX);
+        let permit = timeout(QUEUE_WAIT_MAX, Arc::clone(&self.capacity).acquire_many_owned(weight))
             .await
-            .map_err(|_| CommitError::Overloaded(self.waiting_bytes))?
+            .map_err(|_| CommitError::Overloaded(self.queued_bytes_max))?
             .map_err(|_| CommitError::Stopped("it is closed".into()))?;
-        let (answer, outcome) = oneshot::channel();
+        let (reply, outcome) = oneshot::channel();
         self.queue
-            .send(Message::Commit(Waiting { commit, answer, room }))
+            .send(Message::Commit(Submission { commit, reply, permit }))
             .map_err(|_| CommitError::Stopped(self.reason()))?;
         let health = self.health.clone();
         Ok(async move {
             match outcome.await {
                 Ok(outcome) => outcome,
-                // The writer dropped it without an answer: it has failed.
+                // The writer has failed and dropped the commit without a reply.
                 Err(_) => Err(CommitError::Ambiguous(reason(&health))),
             }
         })
     }
 
-    /// Finishes what waits, puts everything on disk and stops.
+    /// Writes the queued commits, syncs everything and stops.
     ///
     /// # Errors
-    /// Where the disk fails.
+    /// Returns the error of the disk.
     pub async fn close(&self) -> Result<(), StorageError> {
-        let (answer, closed) = oneshot::channel();
+        let (reply, closed) = oneshot::channel();
         let failed = || StorageError { message: self.reason(), no_space: false, corrupt: false };
-        self.queue.send(Message::Close(answer)).map_err(|_| failed())?;
+        self.queue.send(Message::Close(reply)).map_err(|_| failed())?;
         closed.await.unwrap_or_else(|_| Err(failed()))
     }
 
-    /// Follows how it is.
+    /// Watches the health of the journal.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.health.clone()
     }
 
-    /// Bytes of disk that are available.
+    /// Bytes of disk space that are available.
     pub fn disk_available(&self) -> u64 {
         self.space.available()
     }
 
-    /// Bytes that wait now.
-    pub fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes.saturating_sub(self.room.available_permits())
+    /// Bytes of queued commits.
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes_max.saturating_sub(self.capacity.available_permits())
     }
 
     fn reason(&self) -> String {
@@ -188,151 +191,156 @@ fn reason(health: &watch::Receiver<Health>) -> String {
     }
 }
 
-/// A rule that a test breaks on purpose, to see that the test notices. Only in builds with debug assertions.
+/// A contract that a test breaks on purpose, to show that the test detects it. Only in builds with
+/// debug assertions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+enum InjectedFault {
     None,
-    /// Answers before the group is written, and writes it 20 ms later.
+    /// Replies before the group is written, and writes it 20 ms later.
     AckBeforeWrite,
 }
 
-impl Fault {
+impl InjectedFault {
     fn from_environment() -> Self {
         if cfg!(debug_assertions)
-            && std::env::var("TIDINGS_FAULT").is_ok_and(|fault| fault == "ack-before-write")
+            && std::env::var("TIDINGS_FAULT").is_ok_and(|name| name == "ack-before-write")
         {
-            tracing::warn!("answers come before writes: acknowledged events may be lost");
+            tracing::warn!(
+                "acknowledging commits before they are written: acknowledged events may be lost"
+            );
             return Self::AckBeforeWrite;
         }
         Self::None
     }
 }
 
-type Answers = Vec<(
+type Replies = Vec<(
     oneshot::Sender<Result<Applied, CommitError>>,
     Result<Applied, Rejected>,
     OwnedSemaphorePermit,
 )>;
 
-/// The thread that writes. It owns the writer; everybody else holds a handle.
-struct Owner {
+/// The thread that writes. It owns the writer; other threads hold a handle.
+struct WriterThread {
     writer: Writer,
-    waiting: mpsc::UnboundedReceiver<Message>,
+    submissions: mpsc::UnboundedReceiver<Message>,
     space: Arc<Space>,
     health: watch::Sender<Health>,
-    behind: Arc<Behind>,
+    unsynced: Arc<Unsynced>,
     metrics: Metrics,
-    fault: Fault,
-    _stop_syncing: std_mpsc::Sender<()>,
+    injected_fault: InjectedFault,
+    _stop_syncer: std_mpsc::Sender<()>,
 }
 
-impl Owner {
+impl WriterThread {
     fn run(mut self) {
-        while let Some(message) = self.waiting.blocking_recv() {
+        while let Some(message) = self.submissions.blocking_recv() {
             let close = match message {
-                Message::Commit(first) => match self.group(first) {
+                Message::Commit(first) => match self.write_group(first) {
                     Ok(close) => close,
                     Err(error) => {
-                        tracing::error!(%error, "a write failed: nothing is taken any more");
+                        tracing::error!(%error, "a write failed: no more commits are accepted");
                         self.health.send_replace(Health::Failed(error.to_string()));
-                        // What waits is dropped, which tells everybody.
+                        // Dropping the queue drops the replies, which reports the failure to all
+                        // callers.
                         return;
                     }
                 },
-                Message::Close(answer) => Some(answer),
+                Message::Close(reply) => Some(reply),
             };
-            if let Some(answer) = close {
+            if let Some(reply) = close {
                 let closed = self.writer.close();
                 if let Err(error) = &closed {
-                    tracing::error!(%error, "the store was not closed in order");
+                    tracing::error!(%error, "the store was not closed cleanly");
                 }
-                // The store is let go of before the answer, so that who waits may open it again.
+                // Releases the store before the reply, so that the caller can open it again.
                 drop(self);
-                let _ = answer.send(closed);
+                let _ = reply.send(closed);
                 return;
             }
         }
     }
 
-    /// Writes one group; returns who wants the journal closed behind it.
-    fn group(
+    /// Writes one group. Returns the reply of a close that was queued after the group.
+    fn write_group(
         &mut self,
-        first: Waiting,
+        first: Submission,
     ) -> Result<Option<oneshot::Sender<Result<(), StorageError>>>, StorageError> {
         let start = Instant::now();
         let mut group = self.writer.begin();
-        let mut answers: Answers = Vec::new();
+        let mut replies: Replies = Vec::new();
         let mut close = None;
         let mut bytes = 0;
         let mut next = Some(first);
-        while let Some(Waiting { commit, answer, room }) = next {
+        while let Some(Submission { commit, reply, permit }) = next {
             bytes += commit.weight();
             let outcome = self.writer.apply(&mut group, commit);
-            answers.push((answer, outcome, room));
-            if answers.len() >= GROUP_COMMITS_MAX || bytes >= GROUP_BYTES_MAX {
+            replies.push((reply, outcome, permit));
+            if replies.len() >= GROUP_COMMITS_MAX || bytes >= GROUP_BYTES_MAX {
                 break;
             }
-            next = match self.waiting.try_recv() {
-                Ok(Message::Commit(waiting)) => Some(waiting),
-                Ok(Message::Close(answer)) => {
-                    close = Some(answer);
+            next = match self.submissions.try_recv() {
+                Ok(Message::Commit(submission)) => Some(submission),
+                Ok(Message::Close(reply)) => {
+                    close = Some(reply);
                     None
                 }
                 Err(_) => None,
             };
         }
-        if self.fault == Fault::AckBeforeWrite && group.events() > 0 {
-            respond(std::mem::take(&mut answers));
+        if self.injected_fault == InjectedFault::AckBeforeWrite && group.events() > 0 {
+            respond(std::mem::take(&mut replies));
             thread::sleep(Duration::from_millis(20));
         }
         let events = group.events();
         let is_synced = group.is_synced();
-        let writing = Instant::now();
+        let write_start = Instant::now();
         match self.writer.write(&mut group) {
             Ok(()) => {
-                let wrote = writing.elapsed();
-                self.show(group, is_synced);
-                respond(answers);
-                let synced = is_synced.then_some(wrote.as_secs_f64());
+                let write_time = write_start.elapsed();
+                self.make_visible(group, is_synced);
+                respond(replies);
+                let synced = is_synced.then_some(write_time.as_secs_f64());
                 self.metrics.commit(events as u64, start.elapsed().as_secs_f64(), synced);
                 Ok(close)
             }
             Err(error) if error.no_space => {
-                let told = CommitError::Ambiguous(error.to_string());
-                for (answer, ..) in answers {
-                    let _ = answer.send(Err(told.clone()));
+                let ambiguous = CommitError::Ambiguous(error.to_string());
+                for (reply, ..) in replies {
+                    let _ = reply.send(Err(ambiguous.clone()));
                 }
                 self.wait_for_space(&error)?;
                 Ok(close)
             }
             Err(error) => {
-                let told = CommitError::Ambiguous(error.to_string());
-                for (answer, ..) in answers {
-                    let _ = answer.send(Err(told.clone()));
+                let ambiguous = CommitError::Ambiguous(error.to_string());
+                for (reply, ..) in replies {
+                    let _ = reply.send(Err(ambiguous.clone()));
                 }
                 Err(error)
             }
         }
     }
 
-    fn show(&mut self, group: Group, is_synced: bool) {
+    fn make_visible(&mut self, group: Group, is_synced: bool) {
         if is_synced {
-            self.behind.witness.store(true, Ordering::Relaxed);
+            self.unsynced.durable_mark.store(true, Ordering::Relaxed);
         } else if !group.is_empty() {
-            self.behind.log.store(true, Ordering::Relaxed);
+            self.unsynced.log.store(true, Ordering::Relaxed);
         }
-        self.writer.show(group);
+        self.writer.make_visible(group);
         self.metrics.position(self.writer.state().position.0);
     }
 
-    /// The one failure that passes: the tail is read again from the store, and writing goes on when there is space.
+    /// Waits until the disk has space again: the one failure that is not final. Then the state is
+    /// reloaded from the store, because the result of the write is unknown.
     fn wait_for_space(&mut self, error: &StorageError) -> Result<(), StorageError> {
-        tracing::error!(%error, "a write met a full disk: waiting for space");
-        while self.space.short_of().is_some() {
-            if let Ok(Message::Commit(Waiting { answer, .. })) = self.waiting.try_recv() {
+        tracing::error!(%error, "a write failed because the disk is full: waiting for space");
+        while self.space.below_reserve().is_some() {
+            if let Ok(Message::Commit(Submission { reply, .. })) = self.submissions.try_recv() {
                 let available = self.space.available();
                 let reserve = self.space.reserve();
-                let _ = answer.send(Err(CommitError::StorageFull { available, reserve }));
+                let _ = reply.send(Err(CommitError::StorageFull { available, reserve }));
             } else {
                 thread::sleep(SPACE_INTERVAL);
             }
@@ -342,28 +350,29 @@ impl Owner {
     }
 }
 
-fn respond(answers: Answers) {
-    for (answer, outcome, _room) in answers {
-        // Whoever went away will see it in the log of the topic.
-        let _ = answer.send(outcome.map_err(CommitError::from));
+fn respond(replies: Replies) {
+    for (reply, outcome, _permit) in replies {
+        // The caller was dropped. It can read the result from the log of the topic.
+        let _ = reply.send(outcome.map_err(CommitError::from));
     }
 }
 
-/// The thread that syncs what the writer leaves unsynced: the witness, and BUFFERED commits.
+/// The thread that syncs the writes that the writer does not: the durable mark, and BUFFERED
+/// commits.
 struct Syncer {
     store: Arc<Store>,
-    witness: File,
-    behind: Arc<Behind>,
+    durable_mark: File,
+    unsynced: Arc<Unsynced>,
     health: watch::Sender<Health>,
 }
 
-/// What the writer left unsynced.
+/// Writes that are not synced yet.
 #[derive(Debug, Default)]
-struct Behind {
+struct Unsynced {
     /// BUFFERED commits.
     log: AtomicBool,
-    /// The witness of synced ones.
-    witness: AtomicBool,
+    /// The durable mark.
+    durable_mark: AtomicBool,
 }
 
 impl Syncer {
@@ -372,10 +381,10 @@ impl Syncer {
             match self.sync() {
                 Ok(()) => {}
                 Err(error) if error.no_space => {
-                    self.behind.log.store(true, Ordering::Relaxed);
+                    self.unsynced.log.store(true, Ordering::Relaxed);
                 }
                 Err(error) => {
-                    tracing::error!(%error, "a sync failed: nothing is taken any more");
+                    tracing::error!(%error, "a sync failed: no more commits are accepted");
                     self.health.send_replace(Health::Failed(error.to_string()));
                     return;
                 }
@@ -384,11 +393,11 @@ impl Syncer {
     }
 
     fn sync(&self) -> Result<(), StorageError> {
-        if self.behind.log.swap(false, Ordering::Relaxed) {
+        if self.unsynced.log.swap(false, Ordering::Relaxed) {
             self.store.sync()?;
         }
-        if self.behind.witness.swap(false, Ordering::Relaxed) {
-            self.witness.sync_data()?;
+        if self.unsynced.durable_mark.swap(false, Ordering::Relaxed) {
+            self.durable_mark.sync_data()?;
         }
         Ok(())
     }

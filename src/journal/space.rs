@@ -1,4 +1,5 @@
-//! How much room the disk has: publishing stops before it is full, so that what goes on needs no luck.
+//! Free space of the disk. Publishing stops before the disk is full, so that compactions and
+//! flushes still have room.
 
 use std::{
     path::PathBuf,
@@ -9,71 +10,75 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often the file system is asked at most. At 1 GB/s, a tenth of a second is 100 MB: less than the reserve.
-const ASK_INTERVAL: Duration = Duration::from_millis(100);
+/// Shortest interval between two queries of the file system. At 1 GB/s, a tenth of a second is 100
+/// MB: less than the reserve.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Watches the file system of the data directory.
+/// Monitors the free space of the data directory's file system.
 #[derive(Debug)]
 pub struct Space {
     directory: PathBuf,
     reserve: u64,
     available: AtomicU64,
     full: AtomicBool,
-    asked: Mutex<Option<Instant>>,
+    last_check: Mutex<Option<Instant>>,
 }
 
 impl Space {
-    /// Keeps a reserve in bytes free.
+    /// Monitors with a reserve in bytes.
     pub fn new(directory: PathBuf, reserve: u64) -> Self {
         Self {
             directory,
             reserve,
             available: AtomicU64::new(u64::MAX),
             full: AtomicBool::new(false),
-            asked: Mutex::new(None),
+            last_check: Mutex::new(None),
         }
     }
 
-    /// What is kept free, in bytes.
+    /// Bytes kept free.
     pub fn reserve(&self) -> u64 {
         self.reserve
     }
 
-    /// Bytes available, where they are less than the reserve.
-    pub fn short_of(&self) -> Option<u64> {
-        self.ask();
+    /// Bytes available, if they are fewer than the reserve.
+    pub fn below_reserve(&self) -> Option<u64> {
+        self.refresh();
         self.full.load(Ordering::Relaxed).then(|| self.available.load(Ordering::Relaxed))
     }
 
     /// Bytes available.
     pub fn available(&self) -> u64 {
-        self.ask();
+        self.refresh();
         self.available.load(Ordering::Relaxed)
     }
 
-    fn ask(&self) {
-        // Somebody else is asking: the last answer will do.
-        let Ok(mut asked) = self.asked.try_lock() else { return };
-        if asked.is_some_and(|at| at.elapsed() < ASK_INTERVAL) {
+    fn refresh(&self) {
+        // Another thread is querying: the last result is recent enough.
+        let Ok(mut last_check) = self.last_check.try_lock() else { return };
+        if last_check.is_some_and(|time| time.elapsed() < CHECK_INTERVAL) {
             return;
         }
-        *asked = Some(Instant::now());
+        *last_check = Some(Instant::now());
         match nix::sys::statvfs::statvfs(&self.directory) {
-            Ok(answer) => {
-                let available = answer.blocks_available().saturating_mul(answer.fragment_size());
+            Ok(stats) => {
+                let available = stats.blocks_available().saturating_mul(stats.fragment_size());
                 self.available.store(available, Ordering::Relaxed);
                 let was_full = self.full.swap(available < self.reserve, Ordering::Relaxed);
                 match (was_full, available < self.reserve) {
                     (false, true) => tracing::error!(
                         available,
                         reserve = self.reserve,
-                        "no space: publishes are refused until there is"
+                        "free space is below the reserve: publishes are rejected until space is freed"
                     ),
-                    (true, false) => tracing::info!(available, "space again: publishing goes on"),
+                    (true, false) => tracing::info!(
+                        available,
+                        "free space is above the reserve again: publishing resumes"
+                    ),
                     _ => {}
                 }
             }
-            Err(error) => tracing::warn!(%error, "cannot ask the file system for its space"),
+            Err(error) => tracing::warn!(%error, "cannot read the free space of the file system"),
         }
     }
 }

@@ -1,14 +1,14 @@
-//! Valid values of attributes, by the type system of CloudEvents 1.0.2.
+//! Validation of attribute values, by the type system of CloudEvents 1.0.2.
 
 use fluent_uri::UriRef;
 
-/// Characters of a value that a fault shows.
-const SHOWN_MAX: usize = 60;
+/// Characters of a value that an error message quotes.
+const QUOTED_CHARS_MAX: usize = 60;
 
 /// Checks a value of the type String.
 ///
 /// # Errors
-/// The first control character or noncharacter, and its place.
+/// Returns the first control character or noncharacter, and its byte index.
 pub fn check_text(text: &str) -> Result<(), String> {
     // Most values are plain ASCII.
     if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
@@ -19,7 +19,7 @@ pub fn check_text(text: &str) -> Result<(), String> {
         Some((at, c)) => Err(format!(
             "is {}, with U+{:04X} at byte {at}: an attribute has no control characters (U+0000 to U+001F, U+007F to \
              U+009F) and no noncharacters",
-            shown(text),
+            quoted(text),
             u32::from(c)
         )),
     }
@@ -33,21 +33,21 @@ fn is_noncharacter(c: char) -> bool {
 /// Checks a value of the type URI-reference.
 ///
 /// # Errors
-/// The first character that RFC 3986 does not allow, and its place.
+/// Returns the first character that RFC 3986 does not allow, and its byte index.
 pub fn check_uri_reference(text: &str) -> Result<(), String> {
-    let Err(error) = UriRef::parse(text) else { return Ok(()) };
-    let at = error.index();
-    let found = text.get(at..).and_then(|rest| rest.chars().next());
-    let found = found.map_or_else(|| "it ends".into(), |c| format!("{c:?} is not allowed"));
+    let Err(parse_error) = UriRef::parse(text) else { return Ok(()) };
+    let at = parse_error.index();
+    let problem = text.get(at..).and_then(|rest| rest.chars().next());
+    let problem = problem.map_or_else(|| "it ends".into(), |c| format!("{c:?} is not allowed"));
     Err(format!(
-        "is {}, which is not a URI reference (RFC 3986): {found} at byte {at}; percent-encode it, as %20 for a space",
-        shown(text)
+        "is {}, which is not a URI reference (RFC 3986): {problem} at byte {at}; percent-encode it, as %20 for a space",
+        quoted(text)
     ))
 }
 
-/// A value in quotes, cut where it is long.
-pub fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_MAX) {
+/// Quotes a value for a message. Long values are truncated.
+pub fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS_MAX) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),
     }
@@ -78,8 +78,8 @@ mod tests {
             ('\u{1ffff}', "U+1FFFF"),
             ('\u{10fffe}', "U+10FFFE"),
         ] {
-            let why = check_text(&format!("é{c}")).unwrap_err();
-            assert!(why.contains(&format!("{name} at byte 2")), "{why}");
+            let error = check_text(&format!("é{c}")).unwrap_err();
+            assert!(error.contains(&format!("{name} at byte 2")), "{error}");
         }
     }
 
@@ -111,8 +111,8 @@ mod tests {
             "a\"b",
             "http://h:port/",
         ] {
-            let why = check_uri_reference(text).unwrap_err();
-            assert!(why.contains("RFC 3986"), "{why}");
+            let error = check_uri_reference(text).unwrap_err();
+            assert!(error.contains("RFC 3986"), "{error}");
         }
         assert!(check_uri_reference(&"é".repeat(5_000)).unwrap_err().len() < 500);
     }

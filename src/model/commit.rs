@@ -1,5 +1,6 @@
-//! Commits: everything that changes what is stored, in the form in which the journal orders it and the store applies
-//! it. Applying is deterministic, so a commit carries all that it needs: its time and the verdicts on its events.
+//! Commits: all changes of stored data, in the form in which the journal orders them and the store
+//! applies them. Applying is deterministic, so a commit carries all of its input: its time and the
+//! verdicts on its events.
 
 use super::{
     event::{NewEvent, Refusal},
@@ -8,109 +9,110 @@ use super::{
     topic::TopicConfig,
 };
 
-/// How durable a publish is when it is answered.
+/// How durable a publish is when it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Durability {
-    /// The operating system has it.
+    /// Written to the operating system.
     Buffered,
-    /// It is on disk.
+    /// Synced to disk.
     Synced,
 }
 
-/// What has to be so for a batch to be appended.
+/// A condition for appending a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// The key has exactly this many events.
+    /// The key has exactly this version.
     KeyVersion {
         /// The key.
         key: String,
-        /// Its version.
+        /// Its expected version.
         version: KeyVersion,
     },
-    /// The topic's next offset is exactly this.
+    /// The topic has exactly this next offset.
     TopicEnd(Offset),
 }
 
-/// A condition that was not so, with what was.
+/// A condition that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FailedCondition {
-    /// Another writer came first.
+    /// The key has another version: another writer appended first.
     KeyVersion {
         /// The key.
         key: String,
-        /// What was asked for.
+        /// The version that the batch requires.
         expected: KeyVersion,
-        /// What is.
+        /// The version of the key.
         actual: KeyVersion,
     },
-    /// Another writer came first.
+    /// The topic has another next offset: another writer appended first.
     TopicEnd {
-        /// What was asked for.
+        /// The next offset that the batch requires.
         expected: Offset,
-        /// What is.
+        /// The next offset of the topic.
         actual: Offset,
     },
 }
 
-/// A change of what is stored.
+/// A change of stored data.
 #[derive(Debug)]
 pub enum Action {
-    /// Appends a batch, all of it or nothing.
+    /// Appends all events of a batch, or none.
     Publish {
-        /// To this topic.
+        /// The topic.
         topic: TopicId,
-        /// These events.
+        /// The events, in order.
         events: Vec<NewEvent>,
-        /// Where all of this is so.
+        /// Conditions that must all hold.
         conditions: Vec<Condition>,
-        /// Says what would be, and appends nothing.
+        /// Checks the batch and predicts its placements, but appends nothing.
         validate_only: bool,
     },
-    /// Makes a topic.
+    /// Creates a topic.
     CreateTopic {
-        /// Named so.
+        /// Its name.
         name: TopicName,
-        /// Decided so.
+        /// Its configuration.
         config: TopicConfig,
     },
-    /// Decides anew about a topic.
+    /// Replaces the configuration of a topic.
     UpdateTopic {
-        /// This one.
+        /// The topic.
         topic: TopicId,
-        /// What holds now.
+        /// The new configuration.
         config: TopicConfig,
-        /// Only where this is the topic's revision.
+        /// The revision that the topic must have. None: any.
         revision: Option<u64>,
     },
-    /// Removes a topic and all of its events.
+    /// Deletes a topic and all of its events.
     DeleteTopic {
-        /// This one.
+        /// The topic.
         topic: TopicId,
-        /// Only where this is the topic's revision.
+        /// The revision that the topic must have. None: any.
         revision: Option<u64>,
     },
-    /// Removes the events of a topic before an offset.
+    /// Deletes the events of a topic before an offset.
     Trim {
-        /// This one.
+        /// The topic.
         topic: TopicId,
-        /// The first offset that stays.
+        /// The first offset to retain.
         before: Offset,
     },
 }
 
-/// An action with what it needs to be applied.
+/// An action, with the input of its application.
 #[derive(Debug)]
 pub struct Commit {
-    /// What to do.
+    /// The change.
     pub action: Action,
-    /// When it counts as done; the store moves it forward where time went back.
+    /// The time of the change. The store replaces it by the last append time if the clock went
+    /// back.
     pub time: AppendTime,
-    /// What its waiter is promised.
+    /// The durability at which the caller is answered.
     pub durability: Durability,
 }
 
 impl Commit {
-    /// What it weighs while it waits, in bytes.
+    /// Bytes that the commit counts for in the queue.
     pub fn weight(&self) -> usize {
         match &self.action {
             Action::Publish { events, .. } => {
@@ -124,37 +126,37 @@ impl Commit {
     }
 }
 
-/// Where an event is recorded.
+/// The placement of an event in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// In its topic.
+pub struct Placement {
+    /// Offset in its topic.
     pub offset: Offset,
-    /// Among everything.
+    /// Position in the log of all topics.
     pub position: Position,
-    /// Among its key's events.
+    /// Version of its key.
     pub key_version: KeyVersion,
-    /// In time.
+    /// Append time.
     pub append_time: AppendTime,
-    /// It was recorded before.
+    /// The event had been recorded before this publish.
     pub duplicate: bool,
-    /// Which schema governs it; 0: none.
+    /// Id of the schema of the payload. 0: none.
     pub schema_id: u32,
 }
 
-/// What became of a commit.
+/// The result of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
-    /// A batch is recorded, in the order of its events.
-    Published(Vec<Place>),
-    /// A topic is as asked.
+    /// The placements of a batch, in the order of its events.
+    Published(Vec<Placement>),
+    /// The topic was created or updated.
     Topic(TopicId),
-    /// A topic is gone.
+    /// The topic was deleted.
     Deleted,
-    /// Events are gone.
+    /// Events were trimmed.
     Trimmed {
-        /// How many.
+        /// How many events were trimmed.
         events: u64,
-        /// The first offset that is left.
+        /// The first retained offset.
         first: Offset,
     },
 }
@@ -162,39 +164,39 @@ pub enum Applied {
 /// Why a commit changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
-    /// The topic was deleted in the meantime, or never was.
+    /// The topic does not exist, or was deleted concurrently.
     #[error("the topic does not exist")]
-    TopicGone,
-    /// There is a topic of that name.
-    #[error("there is a topic of that name")]
+    TopicNotFound,
+    /// A topic of that name exists.
+    #[error("a topic of that name exists")]
     TopicExists,
-    /// The topic was updated in the meantime.
-    #[error("the topic was updated in the meantime")]
-    RevisionMoved {
-        /// Its revision.
+    /// The topic has another revision.
+    #[error("the topic was updated concurrently")]
+    RevisionMismatch {
+        /// The revision of the topic.
         actual: u64,
     },
-    /// Events whose identity is taken by another content.
-    #[error("{} events have the identity of other events", .0.len())]
+    /// Events with the identity of recorded events, but other content.
+    #[error("{} events have the identity of events with other content", .0.len())]
     IdConflict(Vec<IdConflict>),
-    /// Events that may not be appended, by their index.
+    /// Events that may not be appended, with their indexes.
     #[error("{} events are refused", .0.len())]
     Refused(Vec<(usize, Refusal)>),
-    /// Conditions that were not so: all of them.
+    /// All conditions that do not hold.
     #[error("{} conditions do not hold", .0.len())]
     Conditions(Vec<FailedCondition>),
-    /// What has to be read to decide does not decode.
+    /// Stored data that the decision depends on does not decode.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),
 }
 
-/// An identity that is taken.
+/// An event whose identity another event has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdConflict {
-    /// Which event of the batch.
+    /// Index of the event in the batch.
     pub index: usize,
-    /// Its id.
+    /// Id of the event.
     pub id: String,
-    /// Where the other one is recorded; None: in the same batch.
-    pub first: Option<Place>,
+    /// Placement of the recorded event. None: the other event is in the same batch.
+    pub first: Option<Placement>,
 }

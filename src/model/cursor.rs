@@ -1,4 +1,4 @@
-//! Cursors: where any stream of this server goes on.
+//! Cursors: positions at which a stream of this server can be resumed.
 
 use std::fmt;
 
@@ -10,26 +10,28 @@ use super::numbers::Position;
 /// Length of every cursor, in characters.
 pub const CURSOR_CHARS: usize = 40;
 
-/// `version u8 | flags u8 | server u64 | horizon u64 | position u64 | check u32`, big endian: 30 bytes, 40 characters.
-/// The first 18 bytes are the same for a whole stream, so they are encoded once for all of its cursors.
+/// `version u8 | flags u8 | server u64 | horizon u64 | position u64 | check u32`, big endian: 30
+/// bytes, 40 characters. The first 18 bytes are the same for all cursors of a stream, so they are
+/// encoded once.
 const VERSION: u8 = 1;
 const PREFIX_BYTES: usize = 18;
 const CHECKED_BYTES: usize = 26;
 const BYTES: usize = 30;
 
-/// Which store a cursor belongs to: made by chance when the data directory is.
+/// Identity of the store that a cursor belongs to: drawn at random when the data directory is
+/// created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ServerId(pub u64);
 
-/// "After everything at or before `position`."
+/// The position after everything at or before `position`.
 ///
-/// `horizon` is the position up to which trims were known when the cursor's stream was opened: only a trim behind it
-/// can have taken something from the cursor's owner that it does not know of.
+/// `horizon` is the position up to which trims were known when the stream of the cursor was opened.
+/// Only a later trim can have removed events that the owner of the cursor does not know to be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// Everything up to here was seen.
+    /// Everything up to this position was seen.
     pub position: Position,
-    /// Trims up to here are known.
+    /// Trims up to this position are known.
     pub horizon: Position,
 }
 
@@ -37,24 +39,24 @@ impl Cursor {
     /// Parses a cursor of this server.
     ///
     /// # Errors
-    /// Why it is none, as a sentence.
+    /// Returns why the text is not a cursor of this server.
     pub fn parse(text: &str, server: ServerId) -> Result<Self, String> {
         if text.is_empty() {
-            return Err("is empty: leave the start position out to begin at the default".into());
+            return Err("is empty: omit the start position to begin at the default".into());
         }
         if text.len() != CURSOR_CHARS {
             return Err(format!(
-                "has {} characters, a cursor has {CURSOR_CHARS}: it was cut or is not one",
+                "has {} characters; a cursor has {CURSOR_CHARS}: it was truncated or is not a cursor",
                 text.len()
             ));
         }
         let mut bytes = [0; BYTES];
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).unwrap_or(0);
         if length != BYTES || check(&bytes[..CHECKED_BYTES]) != bytes[CHECKED_BYTES..] {
-            return Err("is damaged: pass it on exactly as it was received".into());
+            return Err("is damaged: pass it exactly as it was received".into());
         }
         if bytes[0] != VERSION {
-            return Err(format!("is of version {}, this server reads {VERSION}", bytes[0]));
+            return Err(format!("has version {}; this server reads version {VERSION}", bytes[0]));
         }
         let number = |at: usize| {
             let mut number = [0; 8];
@@ -62,12 +64,14 @@ impl Cursor {
             u64::from_be_bytes(number)
         };
         if number(2) != server.0 {
-            return Err("is of another server: read from a position instead, such as a time".into());
+            return Err(
+                "belongs to another server: start at a position instead, such as a time".into()
+            );
         }
         Ok(Self { horizon: Position(number(10)), position: Position(number(18)) })
     }
 
-    /// The printable form.
+    /// Encodes the cursor.
     pub fn text(&self, server: ServerId) -> CursorText {
         CursorWriter::new(server, self.horizon).write(self.position)
     }
@@ -78,7 +82,7 @@ fn check(bytes: &[u8]) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// Writes the cursors of one stream.
+/// Encodes the cursors of one stream.
 #[derive(Debug, Clone)]
 pub struct CursorWriter {
     bytes: [u8; BYTES],
@@ -86,7 +90,7 @@ pub struct CursorWriter {
 }
 
 impl CursorWriter {
-    /// For a stream that knows trims up to the horizon.
+    /// A writer for a stream that knows trims up to the horizon.
     pub fn new(server: ServerId, horizon: Position) -> Self {
         let mut bytes = [0; BYTES];
         bytes[0] = VERSION;
@@ -97,7 +101,7 @@ impl CursorWriter {
         Self { bytes, text }
     }
 
-    /// The cursor behind a position.
+    /// The cursor after a position.
     pub fn write(&self, position: Position) -> CursorText {
         let (mut bytes, mut text) = (self.bytes, self.text);
         bytes[PREFIX_BYTES..CHECKED_BYTES].copy_from_slice(&position.0.to_be_bytes());
@@ -113,12 +117,12 @@ fn encode(bytes: &[u8], text: &mut [u8]) {
     assert!(written.is_ok(), "a cursor's text has room for its bytes");
 }
 
-/// A cursor as text, without an allocation.
+/// An encoded cursor, without an allocation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct CursorText([u8; CURSOR_CHARS]);
 
 impl CursorText {
-    /// ASCII.
+    /// The characters, which are ASCII.
     pub fn as_bytes(&self) -> &[u8; CURSOR_CHARS] {
         &self.0
     }
@@ -145,7 +149,7 @@ mod tests {
     const SERVER: ServerId = ServerId(0x0123_4567_89ab_cdef);
 
     #[test]
-    fn the_text_has_not_moved() {
+    fn the_text_has_not_changed() {
         let cursor = Cursor { position: Position(42), horizon: Position(7) };
         assert_eq!(cursor.text(SERVER).to_string(), "AQABI0VniavN7wAAAAAAAAAHAAAAAAAAAColMjsP");
     }
@@ -160,7 +164,11 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_character_is_noticed(position: u64, at in 0..CURSOR_CHARS, other in "[A-Za-z0-9_-]") {
+        fn a_changed_character_is_detected(
+            position: u64,
+            at in 0..CURSOR_CHARS,
+            other in "[A-Za-z0-9_-]",
+        ) {
             let cursor = Cursor { position: Position(position), horizon: Position(0) };
             let text = cursor.text(SERVER).to_string();
             let mut changed = text.clone();

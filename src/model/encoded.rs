@@ -1,4 +1,5 @@
-//! An event in its recorded form: the Protobuf bytes of `tidings.events.v1.Event`, read without decoding them whole.
+//! An event in its recorded form: the Protobuf bytes of `tidings.events.v1.Event`, read without
+//! decoding the whole message.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -33,8 +34,8 @@ pub mod tag {
     pub const EXTENSIONS: u32 = 31;
 }
 
-/// The attributes that have a field of their own, by their CloudEvents names.
-pub const NAMED: [(&str, u32); 14] = [
+/// The attributes with a field of their own, by their CloudEvents names.
+pub const NAMED_ATTRIBUTES: [(&str, u32); 14] = [
     ("id", tag::ID),
     ("source", tag::SOURCE),
     ("specversion", tag::SPEC_VERSION),
@@ -59,7 +60,7 @@ pub fn is_attribute_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
-/// A value inside of encoded bytes.
+/// A field's value in encoded bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {
     Varint(u64),
@@ -68,19 +69,19 @@ pub(super) enum Value {
     Fixed,
 }
 
-/// Walks over the fields of an encoded message.
+/// Iterates over the fields of an encoded message.
 pub(super) struct Fields<'a> {
     bytes: &'a [u8],
-    /// Behind the last field.
-    pub at: usize,
+    /// End of the last field, as an index into the bytes.
+    pub end: usize,
 }
 
 impl Fields<'_> {
     fn varint(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
-            let byte = *self.bytes.get(self.at)?;
-            self.at += 1;
+            let byte = *self.bytes.get(self.end)?;
+            self.end += 1;
             value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 return Some(value);
@@ -90,9 +91,9 @@ impl Fields<'_> {
     }
 
     fn skip(&mut self, count: usize) -> Option<(usize, usize)> {
-        let start = self.at;
+        let start = self.end;
         let end = start.checked_add(count).filter(|end| *end <= self.bytes.len())?;
-        self.at = end;
+        self.end = end;
         Some((start, end))
     }
 }
@@ -118,28 +119,28 @@ impl Iterator for Fields<'_> {
     }
 }
 
-/// The recorded bytes of one event.
+/// The recorded bytes of an event.
 #[derive(Debug, Clone, Copy)]
 pub struct EncodedEvent<'a>(pub &'a [u8]);
 
 impl<'a> EncodedEvent<'a> {
     pub(super) fn fields(self) -> Fields<'a> {
-        Fields { bytes: self.0, at: 0 }
+        Fields { bytes: self.0, end: 0 }
     }
 
     fn text(self, start: usize, end: usize) -> &'a str {
         self.0.get(start..end).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 
-    /// The text of an attribute that has a field of its own, but for `time`.
-    pub fn named(self, wanted: u32) -> Option<&'a str> {
+    /// The text of an attribute with a field of its own, except `time`.
+    pub fn text_attribute(self, tag: u32) -> Option<&'a str> {
         self.fields().find_map(|(field, value)| match value {
-            Value::Bytes(start, end) if field == wanted => Some(self.text(start, end)),
+            Value::Bytes(start, end) if field == tag => Some(self.text(start, end)),
             _ => None,
         })
     }
 
-    /// The payload as it is recorded: its field, and its bytes. None: there is none.
+    /// The payload, with the field that it is recorded in. None: the event has none.
     pub fn payload(self) -> Option<Payload<'a>> {
         self.fields().find_map(|(field, value)| {
             let Value::Bytes(start, end) = value else { return None };
@@ -148,7 +149,7 @@ impl<'a> EncodedEvent<'a> {
                 tag::BINARY_DATA => Some(Payload::Binary(bytes)),
                 tag::TEXT_DATA => Some(Payload::Text(self.text(start, end))),
                 tag::PROTO_DATA => {
-                    // The fields of an Any have the numbers of an entry's.
+                    // An Any has the same field numbers as a map entry.
                     let (type_url, value) = EncodedEvent(bytes).key_and_value()?;
                     Some(Payload::Any { type_url, value })
                 }
@@ -157,7 +158,8 @@ impl<'a> EncodedEvent<'a> {
         })
     }
 
-    /// Where the key is: `partitionkey`, else `subject`, else nowhere.
+    /// The range of the key in the bytes: `partitionkey`, or else `subject`. None: the event has no
+    /// key.
     pub fn key_range(self) -> Option<Range<usize>> {
         let mut subject = None;
         for (field, value) in self.fields() {
@@ -174,13 +176,13 @@ impl<'a> EncodedEvent<'a> {
         subject
     }
 
-    /// The value of an attribute in its canonical text form, where the event has it.
+    /// The canonical text of an attribute. None: the event does not have it.
     pub fn attribute(self, name: &str) -> Option<Cow<'a, str>> {
-        match NAMED.iter().find(|(named, _)| *named == name) {
-            Some((_, wanted)) => {
-                let (_, value) = self.fields().find(|(field, _)| field == wanted)?;
+        match NAMED_ATTRIBUTES.iter().find(|(named, _)| *named == name) {
+            Some((_, tag)) => {
+                let (_, value) = self.fields().find(|(field, _)| field == tag)?;
                 match value {
-                    Value::Bytes(start, end) if *wanted == tag::TIME => {
+                    Value::Bytes(start, end) if *tag == tag::TIME => {
                         timestamp(self.0.get(start..end)?).map(Cow::Owned)
                     }
                     Value::Bytes(start, end) => Some(Cow::Borrowed(self.text(start, end))),
@@ -191,69 +193,73 @@ impl<'a> EncodedEvent<'a> {
         }
     }
 
-    /// The value of an attribute in its type, where the event has it.
+    /// The typed value of an attribute. None: the event does not have it.
     pub fn value(self, name: &str) -> Option<Attribute<'a>> {
-        if let Some((_, wanted)) = NAMED.iter().find(|(named, _)| *named == name) {
-            let (_, value) = self.fields().find(|(field, _)| field == wanted)?;
+        if let Some((_, tag)) = NAMED_ATTRIBUTES.iter().find(|(named, _)| *named == name) {
+            let (_, value) = self.fields().find(|(field, _)| field == tag)?;
             let Value::Bytes(start, end) = value else { return None };
-            return if *wanted == tag::TIME {
+            return if *tag == tag::TIME {
                 instant(self.0.get(start..end)?).map(Attribute::Time)
             } else {
                 Some(Attribute::Text(self.text(start, end)))
             };
         }
-        let (field, held) = self.entry(name)?;
+        let (field, value_bytes) = self.entry(name)?;
         if field == tag::EXTENSIONS {
-            return std::str::from_utf8(held).ok().map(Attribute::Text);
+            return std::str::from_utf8(value_bytes).ok().map(Attribute::Text);
         }
-        let value = EncodedEvent(held);
-        let (kind, part) = value.fields().last()?;
-        Some(match (kind, part) {
+        let value = EncodedEvent(value_bytes);
+        let (kind, typed_value) = value.fields().last()?;
+        Some(match (kind, typed_value) {
             (1, Value::Varint(flag)) => Attribute::Bool(flag != 0),
             (2, Value::Varint(number)) => Attribute::Int(number.cast_signed()),
             (3 | 5 | 6, Value::Bytes(start, end)) => Attribute::Text(value.text(start, end)),
-            (4, Value::Bytes(start, end)) => Attribute::Bytes(held.get(start..end)?),
-            (7, Value::Bytes(start, end)) => Attribute::Time(instant(held.get(start..end)?)?),
+            (4, Value::Bytes(start, end)) => Attribute::Bytes(value_bytes.get(start..end)?),
+            (7, Value::Bytes(start, end)) => {
+                Attribute::Time(instant(value_bytes.get(start..end)?)?)
+            }
             _ => return None,
         })
     }
 
     fn extension(self, name: &str) -> Option<Cow<'a, str>> {
         match self.entry(name)? {
-            (tag::EXTENSIONS, held) => std::str::from_utf8(held).ok().map(Cow::Borrowed),
-            (_, held) => typed(held),
+            (tag::EXTENSIONS, value_bytes) => {
+                std::str::from_utf8(value_bytes).ok().map(Cow::Borrowed)
+            }
+            (_, value_bytes) => typed_text(value_bytes),
         }
     }
 
-    /// An extension: the field that it is in, and its value there.
+    /// The field that contains an extension, and the bytes of its value.
     fn entry(self, name: &str) -> Option<(u32, &'a [u8])> {
         for (field, value) in self.fields() {
             let Value::Bytes(start, end) = value else { continue };
             if field != tag::EXTENSIONS && field != tag::ATTRIBUTES {
                 continue;
             }
-            let (key, held) = EncodedEvent(self.0.get(start..end)?).key_and_value()?;
+            let (key, value_bytes) = EncodedEvent(self.0.get(start..end)?).key_and_value()?;
             if key == name {
-                return Some((field, held));
+                return Some((field, value_bytes));
             }
         }
         None
     }
 
-    /// Of an entry of a map whose keys are texts.
+    /// Decodes a map entry with a text key.
     pub(super) fn key_and_value(self) -> Option<(&'a str, &'a [u8])> {
-        let (mut key, mut held) = ("", &[][..]);
-        for (part, value) in self.fields() {
-            match (part, value) {
+        let (mut key, mut value_bytes) = ("", &[][..]);
+        for (field, value) in self.fields() {
+            match (field, value) {
                 (1, Value::Bytes(start, end)) => key = self.text(start, end),
-                (2, Value::Bytes(start, end)) => held = self.0.get(start..end)?,
+                (2, Value::Bytes(start, end)) => value_bytes = self.0.get(start..end)?,
                 _ => {}
             }
         }
-        Some((key, held))
+        Some((key, value_bytes))
     }
 
-    /// Of a `google.protobuf.Timestamp`, whatever they are.
+    /// Decodes a `google.protobuf.Timestamp`, without a check of its range.
     pub(super) fn seconds_and_nanos(self) -> (i64, i64) {
         let (mut seconds, mut nanos) = (0, 0);
         for (field, value) in self.fields() {
@@ -267,22 +273,22 @@ impl<'a> EncodedEvent<'a> {
     }
 }
 
-/// The value of an attribute, in its type.
+/// The typed value of an attribute.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Attribute<'a> {
-    /// A text; also a URI.
+    /// A text or a URI.
     Text(&'a str),
-    /// A truth.
+    /// A boolean.
     Bool(bool),
-    /// A number of 32 bits.
+    /// A 32-bit integer.
     Int(i64),
     /// Bytes.
     Bytes(&'a [u8]),
-    /// A point in time.
+    /// A timestamp.
     Time(Timestamp),
 }
 
-/// A payload inside of an event's bytes. `data` is recorded as text.
+/// A payload in an event's bytes. `data` is recorded as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Payload<'a> {
     /// `binary_data`.
@@ -291,15 +297,15 @@ pub enum Payload<'a> {
     Text(&'a str),
     /// `proto_data`.
     Any {
-        /// Ends in the message's full name.
+        /// URL that ends in the full name of the message.
         type_url: &'a str,
-        /// The message.
+        /// The encoded message.
         value: &'a [u8],
     },
 }
 
-/// A `google.protobuf.Any`.
-pub fn any(type_url: &str, value: &[u8]) -> Vec<u8> {
+/// Encodes a `google.protobuf.Any`.
+pub fn encode_any(type_url: &str, value: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(type_url.len() + value.len() + 16);
     put(1, type_url.as_bytes(), &mut out);
     put(2, value, &mut out);
@@ -312,21 +318,22 @@ pub(super) fn put(field: u32, bytes: &[u8], out: &mut impl BufMut) {
     out.put_slice(bytes);
 }
 
-/// Writes an event's bytes with fields in place of what it has of them; one of the payload's fields replaces any.
+/// Writes an event's bytes with some fields replaced. A payload field replaces the payload field
+/// that the event has.
 pub fn with_fields(event: &[u8], replaced: &[(u32, &[u8])], out: &mut impl BufMut) {
     let is_payload = |field: u32| (tag::BINARY_DATA..=tag::DATA).contains(&field);
-    let takes_payload = replaced.iter().any(|(field, _)| is_payload(*field));
+    let replaces_payload = replaced.iter().any(|(field, _)| is_payload(*field));
     let is_replaced = |field: u32| {
-        (takes_payload && is_payload(field)) || replaced.iter().any(|(other, _)| *other == field)
+        (replaces_payload && is_payload(field)) || replaced.iter().any(|(other, _)| *other == field)
     };
     let mut fields = EncodedEvent(event).fields();
     let (mut start, mut kept) = (0, 0);
     while let Some((field, _)) = fields.next() {
         if is_replaced(field) {
             out.put_slice(&event[kept..start]);
-            kept = fields.at;
+            kept = fields.end;
         }
-        start = fields.at;
+        start = fields.end;
     }
     out.put_slice(&event[kept..start]);
     for (field, bytes) in replaced {
@@ -334,27 +341,27 @@ pub fn with_fields(event: &[u8], replaced: &[(u32, &[u8])], out: &mut impl BufMu
     }
 }
 
-/// The event's bytes without those of its payload, fields 6 to 9.
+/// The event's bytes without its payload, which is fields 6 to 9.
 pub fn without_payload(event: &[u8]) -> Vec<u8> {
     let mut kept = Vec::with_capacity(event.len().min(1024));
     let mut fields = EncodedEvent(event).fields();
     let mut start = 0;
     while let Some((field, _)) = fields.next() {
         if !(tag::BINARY_DATA..=tag::DATA).contains(&field) {
-            kept.extend_from_slice(&event[start..fields.at]);
+            kept.extend_from_slice(&event[start..fields.end]);
         }
-        start = fields.at;
+        start = fields.end;
     }
     kept
 }
 
-/// A `CloudEventAttributeValue` as the text that CloudEvents gives it.
-fn typed(bytes: &[u8]) -> Option<Cow<'_, str>> {
+/// The canonical text of a `CloudEventAttributeValue`.
+fn typed_text(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let value = EncodedEvent(bytes);
-    let (kind, held) = value.fields().last()?;
-    Some(match (kind, held) {
+    let (kind, typed_value) = value.fields().last()?;
+    Some(match (kind, typed_value) {
         (1, Value::Varint(flag)) => Cow::Borrowed(if flag == 0 { "false" } else { "true" }),
-        // int32 travels as a sign-extended 64-bit number.
+        // An int32 is encoded as a sign-extended 64-bit number.
         (2, Value::Varint(number)) => Cow::Owned(number.cast_signed().to_string()),
         (3 | 5 | 6, Value::Bytes(start, end)) => Cow::Borrowed(value.text(start, end)),
         (4, Value::Bytes(start, end)) => Cow::Owned(STANDARD.encode(bytes.get(start..end)?)),
@@ -363,7 +370,7 @@ fn typed(bytes: &[u8]) -> Option<Cow<'_, str>> {
     })
 }
 
-/// A `google.protobuf.Timestamp` as RFC 3339.
+/// A `google.protobuf.Timestamp` in RFC 3339. None: it is out of range.
 fn timestamp(bytes: &[u8]) -> Option<String> {
     instant(bytes).map(|time| time.to_string())
 }
@@ -422,22 +429,22 @@ mod tests {
 
     #[test]
     fn fields_are_replaced_and_the_rest_stays() {
-        use crate::proto::events::v1::event::Payload as Sent;
+        use crate::proto::events::v1::event::Payload as ProtoPayload;
         let mut event = event();
-        event.payload = Some(Sent::TextData("{}".into()));
+        event.payload = Some(ProtoPayload::TextData("{}".into()));
         event.schemaversion = "1".into();
         let mut out = vec![0; 3];
         let replaced: [(u32, &[u8]); 2] =
             [(tag::BINARY_DATA, b"\x08\x01"), (tag::SCHEMAVERSION, b"1.4.0")];
         with_fields(&event.encode_to_vec(), &replaced, &mut out);
-        event.payload = Some(Sent::BinaryData(vec![8, 1].into()));
+        event.payload = Some(ProtoPayload::BinaryData(vec![8, 1].into()));
         event.schemaversion = "1.4.0".into();
         assert_eq!(Event::decode(&out[3..]).expect("an event"), event);
         assert_eq!(EncodedEvent(&out[3..]).payload(), Some(Payload::Binary(&[8, 1])));
     }
 
     #[test]
-    fn the_key_is_the_partition_key_before_the_subject() {
+    fn the_key_is_the_partition_key_or_else_the_subject() {
         let mut event = event();
         let bytes = event.encode_to_vec();
         let range = EncodedEvent(&bytes).key_range().expect("a key");
@@ -450,7 +457,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>, name in "[a-z]{1,8}") {
+        fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>, name in "[a-z]{1,8}") {
             let _ = EncodedEvent(&bytes).attribute(&name);
             let _ = EncodedEvent(&bytes).attribute("time");
             let _ = EncodedEvent(&bytes).key_range();

@@ -1,4 +1,4 @@
-//! An event on its way in, and an event as it is recorded.
+//! Events: new ones before they are appended, and recorded ones.
 
 use std::sync::Arc;
 
@@ -15,16 +15,17 @@ use super::{
 /// Longest `id`, `source`, `type`, `subject`, `partitionkey` and `correlationid`, in bytes.
 pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
 
-/// Bytes that the store writes in front of an event. They are left free when the event is encoded, so that its row is
-/// made in place.
+/// Bytes of the row header before an event. The encoder reserves them, so that the store writes the
+/// header in place.
 pub const HEADER_BYTES: usize = 56;
 
-/// What an event's source and id hash to: its identity within a topic.
+/// The identity of an event within a topic: a hash of its source and id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IdentityHash(pub u128);
 
 impl IdentityHash {
-    /// XXH3-128 over the length of the source, the source and the id. Fixed for good: it is on disk.
+    /// XXH3-128 over the length of the source, the source and the id. Stored on disk, so it must
+    /// never change.
     pub fn of(source: &str, id: &str) -> Self {
         let mut hash = Xxh3::new();
         hash.update(&(source.len() as u64).to_be_bytes());
@@ -34,99 +35,100 @@ impl IdentityHash {
     }
 }
 
-/// What the producer said, hashed: tells a repetition from another event under the same identity.
+/// A hash of the published content. It tells a duplicate from another event with the same identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ContentHash(pub u64);
 
 impl ContentHash {
-    /// XXH3-64 over the event's Protobuf bytes in ascending order of fields and map keys, with attributes lifted and
-    /// defaults filled in. Fixed for good: it is on disk.
+    /// XXH3-64 over the event's Protobuf bytes in ascending order of fields and map keys, with
+    /// attributes moved to their fields and defaults filled in. Stored on disk, so it must never
+    /// change.
     pub fn of(encoded: &[u8]) -> Self {
         Self(xxh3_64(encoded))
     }
 }
 
-/// Why the event may not be appended unless it is recorded already.
+/// Why an event may not be appended. It is not an error if the event turns out to be a duplicate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Larger than the topic or the server takes.
-    #[error("the event has {size} bytes, at most {limit} are taken here")]
+    /// The event exceeds the limit of the topic or the server.
+    #[error("the event has {size} bytes; the limit is {limit}")]
     TooLarge {
         /// Bytes of the event.
         size: u64,
-        /// Bytes that are taken.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// The topic takes other types only.
-    #[error("type {event_type:?} is not among the types that the topic takes: {allowed}")]
+    /// The topic does not allow the type.
+    #[error("type {event_type:?} is not allowed in the topic; allowed are {allowed}")]
     TypeNotAllowed {
         /// The event's type.
         event_type: String,
-        /// What the topic takes, as a list.
+        /// The allowed types, as a list.
         allowed: String,
     },
-    /// The topic takes only types that have a schema.
+    /// The topic requires a registered schema.
     #[error("type {event_type:?} has no registered schema: {hint}")]
     SchemaRequired {
         /// The event's type.
         event_type: String,
-        /// What to do.
+        /// The remedy.
         hint: &'static str,
     },
-    /// The payload is not what its schema says.
-    #[error("the payload is not what {event_type} {version} says: {}", sentences(.violations))]
+    /// The payload does not match its schema.
+    #[error("the payload does not match {event_type} {version}: {}", sentences(.violations))]
     PayloadInvalid {
-        /// The event's type, which is the schema's subject.
+        /// The event's type, which is the subject of the schema.
         event_type: String,
-        /// The schema's version.
+        /// The version of the schema.
         version: String,
-        /// The field that the payload came in.
-        form: Form,
-        /// All that is wrong: JSON pointers into the payload, and a sentence for each.
+        /// The field that contains the payload.
+        payload_field: PayloadField,
+        /// All violations: a JSON pointer into the payload, and a sentence.
         violations: Vec<(String, String)>,
     },
-    /// The schema version that the event names, or every one of its type, cannot be used.
-    #[error("schemaversion {asked:?} of type {event_type:?} cannot be published: {detail}")]
+    /// The requested schema version, or every version of the type, is unusable.
+    #[error("schemaversion {requested:?} of type {event_type:?} cannot be published: {detail}")]
     VersionUnusable {
         /// The event's type.
         event_type: String,
-        /// As the event has it; empty: the newest.
-        asked: String,
-        /// Why, and what can be.
+        /// The version that the event requests. Empty: the newest.
+        requested: String,
+        /// The reason, and the usable versions.
         detail: String,
     },
-    /// It is not known whether the type has a schema.
+    /// The registry is unavailable, so it is unknown whether the type has a schema.
     #[error("type {event_type:?} cannot be looked up: {detail}")]
-    RegistryAway {
+    RegistryUnavailable {
         /// The event's type.
         event_type: String,
-        /// Why.
+        /// The reason.
         detail: String,
     },
 }
 
 fn sentences(violations: &[(String, String)]) -> String {
-    const SHOWN: usize = 3;
-    let shown: Vec<_> = violations
+    const LISTED_MAX: usize = 3;
+    let listed: Vec<_> = violations
         .iter()
-        .take(SHOWN)
+        .take(LISTED_MAX)
         .map(|(path, message)| match path.as_str() {
             "" => message.clone(),
             path => format!("{path} {message}"),
         })
         .collect();
-    match violations.len() - shown.len() {
-        0 => shown.join("; "),
-        more => format!("{} (and {more} more)", shown.join("; ")),
+    match violations.len() - listed.len() {
+        0 => listed.join("; "),
+        more => format!("{} (and {more} more)", listed.join("; ")),
     }
 }
 
-/// The field that a payload was published in.
+/// The field that contains a published payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// There is none.
+pub enum PayloadField {
+    /// The event has no payload.
     Absent,
-    /// `data`: JSON by hand, kept as text.
+    /// `data`: a JSON value, recorded as text.
     Data,
     /// `text_data`.
     Text,
@@ -136,9 +138,9 @@ pub enum Form {
     Any,
 }
 
-impl Form {
-    /// The name of the field.
-    pub fn field(self) -> &'static str {
+impl PayloadField {
+    /// The name of the field in an event.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Absent | Self::Data => "data",
             Self::Text => "text_data",
@@ -148,38 +150,38 @@ impl Form {
     }
 }
 
-/// An event that is well formed, encoded and ready to be appended.
+/// A valid event, encoded and ready to be appended.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
-    /// As the producer named it.
+    /// The event's id.
     pub id: String,
     /// Its identity.
     pub identity: IdentityHash,
-    /// What the producer said.
+    /// The hash of its content.
     pub content: ContentHash,
-    /// What happened.
+    /// Its type.
     pub event_type: String,
-    /// The field that the payload came in.
-    pub form: Form,
-    /// The schema that its payload fits; 0: none.
+    /// The field that contains the payload.
+    pub payload_field: PayloadField,
+    /// Id of the schema that its payload matches. 0: none.
     pub schema_id: u32,
-    /// `correlationid`; may be empty.
+    /// `correlationid`. May be empty.
     pub correlation: String,
-    /// [`HEADER_BYTES`] free bytes, then the event's Protobuf bytes.
+    /// [`HEADER_BYTES`] reserved bytes, then the event's Protobuf bytes.
     pub row: Vec<u8>,
-    /// Where the key is in the event's bytes.
+    /// Start and length of the key in the event's bytes.
     pub key: Option<(u32, u16)>,
-    /// Its times are in the range of `google.protobuf.Timestamp`.
+    /// Whether its times were checked against the range of `google.protobuf.Timestamp`.
     pub times_checked: bool,
-    /// Set where it may not be appended.
+    /// Why the event may not be appended. None: it may.
     pub refusal: Option<Refusal>,
 }
 
 impl NewEvent {
-    /// Takes an encoded event with free bytes in front.
+    /// Creates an event from a row of reserved bytes and the encoded event.
     ///
     /// # Panics
-    /// Where the row is shorter than the free bytes.
+    /// Panics if the row is shorter than the reserved bytes.
     pub fn new(
         id: String,
         source: &str,
@@ -196,7 +198,7 @@ impl NewEvent {
             identity,
             content,
             event_type,
-            form: Form::Absent,
+            payload_field: PayloadField::Absent,
             schema_id: 0,
             correlation,
             row,
@@ -211,12 +213,12 @@ impl NewEvent {
         &self.row[HEADER_BYTES..]
     }
 
-    /// `partitionkey`, else `subject`, else nothing.
+    /// `partitionkey`, or else `subject`. None: the event has no key.
     pub fn key(&self) -> Option<&[u8]> {
         slice(self.encoded(), self.key)
     }
 
-    /// Puts fields in place of what the event has of them.
+    /// Replaces fields of the event.
     pub fn replace(&mut self, fields: &[(u32, &[u8])]) {
         let added: usize = fields.iter().map(|(_, bytes)| bytes.len() + 16).sum();
         let mut row = Vec::with_capacity(self.row.len() + added);
@@ -227,7 +229,7 @@ impl NewEvent {
     }
 }
 
-/// Where the key is in an event's bytes.
+/// Start and length of the key in an event's bytes.
 fn key_of(event: &[u8]) -> Option<(u32, u16)> {
     let range = EncodedEvent(event).key_range()?;
     Some((u32::try_from(range.start).ok()?, u16::try_from(range.len()).ok()?))
@@ -239,34 +241,34 @@ fn slice(event: &[u8], key: Option<(u32, u16)>) -> Option<&[u8]> {
     event.get(at..at + usize::from(length))
 }
 
-/// An event as it is in the log of its topic.
+/// An event in the log of its topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
-    /// Its place in the topic.
+    /// Offset in the topic.
     pub offset: Offset,
-    /// Its place among everything.
+    /// Position in the log of all topics.
     pub position: Position,
-    /// Which of its key's events it is; 0 where it has no key.
+    /// Version of its key. 0: it has no key.
     pub key_version: KeyVersion,
-    /// When it was recorded.
+    /// Append time.
     pub append_time: AppendTime,
-    /// Which schema governs it; 0: none.
+    /// Id of the schema of the payload. 0: none.
     pub schema_id: u32,
-    /// Its times are in the range of `google.protobuf.Timestamp`; false: it is not known.
+    /// Whether its times were checked against the range of `google.protobuf.Timestamp`.
     pub times_checked: bool,
-    /// Where the key is in `event`.
+    /// Start and length of the key in `event`.
     pub key: Option<(u32, u16)>,
     /// The exact Protobuf bytes of the event as it is delivered.
     pub event: Bytes,
 }
 
 impl Recorded {
-    /// `partitionkey`, else `subject`, else empty.
+    /// `partitionkey`, or else `subject`. Empty: the event has no key.
     pub fn key(&self) -> &[u8] {
         slice(&self.event, self.key).unwrap_or_default()
     }
 
-    /// The event without times out of range. None: it has none.
+    /// The event without its times that are out of range. None: all of its times are in range.
     pub fn printable(&self) -> Option<Self> {
         if self.times_checked {
             return None;
@@ -277,33 +279,33 @@ impl Recorded {
         Some(printable)
     }
 
-    /// Puts other bytes in place of the event's.
+    /// Replaces the bytes of the event.
     pub fn replace(&mut self, event: Bytes) {
         self.key = key_of(&event);
         self.event = event;
     }
 
-    /// Attributes without decoding the event.
+    /// Access to attributes without decoding the event.
     pub fn encoded(&self) -> EncodedEvent<'_> {
         EncodedEvent(&self.event)
     }
 }
 
-/// An event with the topic that it is in.
+/// An event for delivery, with its topic.
 #[derive(Debug, Clone)]
 pub struct Delivered {
-    /// Where it is recorded.
+    /// The topic of the event.
     pub topic: Arc<TopicName>,
-    /// What is recorded; where it was converted, with the event as it is delivered.
+    /// The recorded event. After a conversion, its bytes are the converted ones.
     pub recorded: Recorded,
-    /// The schema version that it is delivered in; 0: none.
+    /// Id of the schema version in which it is delivered. 0: none.
     pub schema_id: u32,
-    /// Its bytes are not those that were written.
+    /// Whether its bytes differ from those that were written.
     pub converted: bool,
 }
 
 impl Delivered {
-    /// As it was written.
+    /// The event as it was written.
     pub fn as_written(topic: Arc<TopicName>, recorded: Recorded) -> Self {
         let schema_id = recorded.schema_id;
         Self { topic, recorded, schema_id, converted: false }
@@ -314,9 +316,10 @@ impl Delivered {
 mod tests {
     use super::*;
 
-    /// These are on disk: if this test fails, every stored identity would be forgotten.
+    /// The hashes are stored on disk: if this test fails, stored identities are no longer
+    /// recognized.
     #[test]
-    fn the_hashes_have_not_moved() {
+    fn the_stored_hashes_have_not_changed() {
         assert_eq!(
             format!("{:032x}", IdentityHash::of("/shop", "42").0),
             "c3bfa6f40d8454ee0a10cb1a779c8b65"
@@ -325,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn source_and_id_do_not_run_together() {
+    fn source_and_id_are_hashed_separately() {
         assert_ne!(IdentityHash::of("ab", "c"), IdentityHash::of("a", "bc"));
     }
 }

@@ -1,8 +1,8 @@
-//! What is wrong with a request: every fault at once, each with its field.
+//! Faults of a request. All faults are reported together, each with its field.
 
 use std::fmt;
 
-/// What kind of value is at fault; becomes the reason of the answer.
+/// The kind of the faulty value. It determines the reason of the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
     /// A field of the request.
@@ -15,44 +15,48 @@ pub enum FaultKind {
     Filter,
     /// A cursor.
     Cursor,
-    /// A batch that is larger than the server takes.
+    /// A batch that exceeds a limit of the server.
     BatchTooLarge {
-        /// What was sent.
+        /// The size of the batch.
         size: u64,
-        /// What is taken.
+        /// The limit.
         limit: u64,
     },
 }
 
-/// One thing that is wrong.
+/// A fault of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// What kind of value.
+    /// The kind of the value.
     pub kind: FaultKind,
-    /// Where it is: the path of a field, such as `events[2].source`.
+    /// The path of the field, such as `events[2].source`.
     pub field: String,
-    /// What is wrong and what to do.
+    /// The problem and its remedy.
     pub description: String,
 }
 
-/// All that is wrong; empty while nothing is.
+/// The faults of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Nothing yet.
+    /// No faults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Exactly one.
-    pub fn one(kind: FaultKind, field: impl Into<String>, description: impl Into<String>) -> Self {
+    /// A single fault.
+    pub fn single(
+        kind: FaultKind,
+        field: impl Into<String>,
+        description: impl Into<String>,
+    ) -> Self {
         let mut faults = Self::new();
         faults.add(kind, field, description);
         faults
     }
 
-    /// Notes one more.
+    /// Adds a fault.
     pub fn add(
         &mut self,
         kind: FaultKind,
@@ -62,7 +66,7 @@ impl Faults {
         self.0.push(Fault { kind, field: field.into(), description: description.into() });
     }
 
-    /// The value, or a note of why there is none.
+    /// The value of a result. Adds a fault if it is an error.
     pub fn take<T>(
         &mut self,
         kind: FaultKind,
@@ -72,15 +76,15 @@ impl Faults {
         result.map_err(|description| self.add(kind, field, description)).ok()
     }
 
-    /// The value, or the notes that another parser made.
+    /// The value of a result. Adds the faults of another parser if it is an error.
     pub fn merge<T>(&mut self, result: Result<T, Faults>) -> Option<T> {
         result.map_err(|faults| self.0.extend(faults.0)).ok()
     }
 
-    /// The value where nothing is wrong.
+    /// The value, if there are no faults.
     ///
     /// # Errors
-    /// Everything that was noted.
+    /// Returns all faults that were added.
     pub fn finish<T>(self, value: impl FnOnce() -> Option<T>) -> Result<T, Self> {
         if !self.0.is_empty() {
             return Err(self);
@@ -88,12 +92,12 @@ impl Faults {
         value().ok_or(self)
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are no faults.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// In the order in which they were found.
+    /// The faults in the order in which they were added.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Fault> {
         self.0.iter()
     }
@@ -102,7 +106,7 @@ impl Faults {
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
-            [] => f.write_str("nothing is wrong"),
+            [] => f.write_str("no faults"),
             [fault] => write!(f, "{}: {}", fault.field, fault.description),
             [fault, rest @ ..] => {
                 write!(f, "{}: {} (and {} more)", fault.field, fault.description, rest.len())

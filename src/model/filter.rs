@@ -1,30 +1,30 @@
-//! Filters of events: over attributes, in the dialects of the CloudEvents Subscriptions API, and over what somebody else
-//! evaluates.
+//! Filters of events: over attributes, in the dialects of the CloudEvents Subscriptions API, and
+//! over expressions that the caller evaluates.
 
 use super::encoded::EncodedEvent;
 
 /// Deepest nesting of `all`, `any` and `not`.
 pub const DEPTH_MAX: usize = 16;
-/// Most dialects and attributes in all the filters of a request.
+/// Most dialects and attributes in all filters of a request.
 pub const TERMS_MAX: usize = 256;
 
-/// One condition on one attribute.
+/// A condition on one attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term {
     /// The attribute's name.
     pub name: String,
-    /// What it is compared with.
+    /// The value that it is compared with.
     pub value: String,
 }
 
-/// What an event has to be like.
+/// A condition on an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
-    /// Each attribute is exactly this.
+    /// Each attribute equals the value.
     Exact(Vec<Term>),
-    /// Each attribute begins with this.
+    /// Each attribute starts with the value.
     Prefix(Vec<Term>),
-    /// Each attribute ends with this.
+    /// Each attribute ends with the value.
     Suffix(Vec<Term>),
     /// Every filter matches.
     All(Vec<Filter>),
@@ -32,27 +32,37 @@ pub enum Filter {
     Any(Vec<Filter>),
     /// The filter does not match.
     Not(Box<Filter>),
-    /// The expression with this number holds.
+    /// The expression with this index is true.
     Expression(usize),
 }
 
 impl Filter {
-    /// Whether an event is wanted. An attribute that it does not have does not match. `holds` says whether an expression
-    /// does.
-    pub fn matches(&self, event: EncodedEvent<'_>, holds: &mut dyn FnMut(usize) -> bool) -> bool {
-        let each = |terms: &[Term], holds: fn(&str, &str) -> bool| {
+    /// Whether an event matches. An absent attribute does not match. `expression_holds` evaluates
+    /// the expression with an index.
+    pub fn matches(
+        &self,
+        event: EncodedEvent<'_>,
+        expression_holds: &mut dyn FnMut(usize) -> bool,
+    ) -> bool {
+        let all_terms = |terms: &[Term], compare: fn(&str, &str) -> bool| {
             terms.iter().all(|term| {
-                event.attribute(&term.name).is_some_and(|held| holds(&held, &term.value))
+                event.attribute(&term.name).is_some_and(|actual| compare(&actual, &term.value))
             })
         };
         match self {
-            Self::Exact(terms) => each(terms, |held, wanted| held == wanted),
-            Self::Prefix(terms) => each(terms, |held, wanted| held.starts_with(wanted)),
-            Self::Suffix(terms) => each(terms, |held, wanted| held.ends_with(wanted)),
-            Self::All(filters) => filters.iter().all(|filter| filter.matches(event, holds)),
-            Self::Any(filters) => filters.iter().any(|filter| filter.matches(event, holds)),
-            Self::Not(filter) => !filter.matches(event, holds),
-            Self::Expression(number) => holds(*number),
+            Self::Exact(terms) => all_terms(terms, |actual, expected| actual == expected),
+            Self::Prefix(terms) => {
+                all_terms(terms, |actual, expected| actual.starts_with(expected))
+            }
+            Self::Suffix(terms) => all_terms(terms, |actual, expected| actual.ends_with(expected)),
+            Self::All(filters) => {
+                filters.iter().all(|filter| filter.matches(event, expression_holds))
+            }
+            Self::Any(filters) => {
+                filters.iter().any(|filter| filter.matches(event, expression_holds))
+            }
+            Self::Not(filter) => !filter.matches(event, expression_holds),
+            Self::Expression(number) => expression_holds(*number),
         }
     }
 }

@@ -1,33 +1,34 @@
-//! Media types of payloads, as `datacontenttype` has them.
+//! Media types of payloads, as in `datacontenttype`.
 
-/// What JSON payloads are recorded as.
+/// The type of recorded JSON payloads.
 pub const JSON: &str = "application/json";
-/// What Protobuf payloads are recorded as.
+/// The type of recorded Protobuf payloads.
 pub const PROTOBUF: &str = "application/protobuf";
-/// What Avro payloads are recorded as: the name that the Avro specification gives to its binary encoding.
+/// The type of recorded Avro payloads: the name that the Avro specification gives to its binary
+/// encoding.
 pub const AVRO: &str = "avro/binary";
 
-/// What a payload says it is.
+/// The encoding that a media type names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Media {
-    /// Nothing, or bytes of any kind.
-    Unsaid,
+    /// No type, or `application/octet-stream`.
+    Unspecified,
     /// JSON.
     Json,
-    /// Protobuf's binary encoding.
+    /// The binary encoding of Protobuf.
     Protobuf,
-    /// Avro's binary encoding.
+    /// The binary encoding of Avro.
     Avro,
-    /// Something else.
+    /// Any other type.
     Other,
 }
 
 impl Media {
-    /// Of a `datacontenttype`; parameters such as `charset` do not count.
+    /// Parses a `datacontenttype`. Parameters such as `charset` are ignored.
     pub fn of(content_type: &str) -> Self {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         match essence.to_ascii_lowercase().as_str() {
-            "" | "application/octet-stream" => Self::Unsaid,
+            "" | "application/octet-stream" => Self::Unspecified,
             "application/json" | "text/json" => Self::Json,
             "application/protobuf"
             | "application/x-protobuf"

@@ -2,7 +2,7 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
-/// Longest name of a topic, in bytes: the longest that a file could have, less a little for a suffix.
+/// Longest name of a topic, in bytes: the longest name of a file, minus room for a suffix.
 pub const NAME_BYTES_MAX: usize = 249;
 
 /// Dot-separated segments of letters, digits, `-` and `_`.
@@ -13,36 +13,38 @@ impl TopicName {
     /// Parses a name.
     ///
     /// # Errors
-    /// What is wrong with it, as a sentence.
+    /// Returns the fault of the name.
     pub fn parse(text: &str) -> Result<Self, String> {
         check_length(text)?;
         text.split('.').try_for_each(|segment| check_segment(text, segment))?;
         Ok(Self(text.into()))
     }
 
-    /// A name for a topic of a user's: does not begin with `_`.
+    /// Parses the name of a user's topic, which does not begin with `_`.
     ///
     /// # Errors
-    /// What is wrong with it, as a sentence.
-    pub fn parse_own(text: &str) -> Result<Self, String> {
+    /// Returns the fault of the name.
+    pub fn parse_user(text: &str) -> Result<Self, String> {
         let name = Self::parse(text)?;
         if name.is_internal() {
-            return Err(format!("{text:?} begins with '_': such topics are the server's own"));
+            return Err(format!(
+                "{text:?} begins with '_': such names are reserved for the server"
+            ));
         }
         Ok(name)
     }
 
-    /// Stands for a name that was never one.
-    pub(crate) fn lost(number: u32) -> Self {
+    /// Replaces a stored name that does not parse.
+    pub(crate) fn placeholder(number: u32) -> Self {
         Self(format!("_lost.{number}").into())
     }
 
-    /// As text.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is one of the server's own.
+    /// Whether the topic belongs to the server.
     pub fn is_internal(&self) -> bool {
         self.0.starts_with('_')
     }
@@ -60,12 +62,12 @@ impl fmt::Display for TopicName {
     }
 }
 
-/// A name, or a name in which `*` stands for one segment and a last `**` for one or more.
+/// A name, or a pattern in which `*` matches one segment and a trailing `**` matches one or more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TopicPattern {
-    /// Exactly this topic, which has to exist.
+    /// Exactly this topic, which must exist.
     Name(TopicName),
-    /// Every topic that matches, also one that comes later.
+    /// Every topic that matches, including topics created later.
     Pattern(Arc<str>),
 }
 
@@ -73,7 +75,7 @@ impl TopicPattern {
     /// Parses a name or pattern.
     ///
     /// # Errors
-    /// What is wrong with it, as a sentence.
+    /// Returns the fault of the name or pattern.
     pub fn parse(text: &str) -> Result<Self, String> {
         if !text.contains('*') {
             return TopicName::parse(text).map(Self::Name);
@@ -84,10 +86,10 @@ impl TopicPattern {
             match *segment {
                 "*" => {}
                 "**" if index + 1 == segments.len() => {}
-                "**" => return Err(format!("{text:?}: '**' may stand at the end only")),
+                "**" => return Err(format!("{text:?}: '**' is allowed only at the end")),
                 _ if segment.contains('*') => {
                     return Err(format!(
-                        "{text:?}: '*' stands for a whole segment, as in \"orders.*\""
+                        "{text:?}: '*' matches a whole segment, as in \"orders.*\""
                     ));
                 }
                 _ => check_segment(text, segment)?,
@@ -96,21 +98,21 @@ impl TopicPattern {
         Ok(Self::Pattern(text.into()))
     }
 
-    /// Whether a topic of this name is meant.
+    /// Whether a topic of this name matches.
     pub fn matches(&self, name: &TopicName) -> bool {
         match self {
-            Self::Name(own) => own == name,
+            Self::Name(exact) => exact == name,
             Self::Pattern(pattern) => {
-                // The server's own topics are not in everybody's "**".
+                // "**" does not match the topics of the server.
                 if name.is_internal() && !pattern.starts_with('_') {
                     return false;
                 }
                 let mut segments = name.as_str().split('.');
-                for part in pattern.split('.') {
-                    match (part, segments.next()) {
+                for pattern_segment in pattern.split('.') {
+                    match (pattern_segment, segments.next()) {
                         ("**", Some(_)) => return true,
                         ("*", Some(_)) => {}
-                        (part, Some(segment)) if part == segment => {}
+                        (pattern_segment, Some(segment)) if pattern_segment == segment => {}
                         _ => return false,
                     }
                 }
@@ -133,7 +135,7 @@ fn check_length(text: &str) -> Result<(), String> {
     match text.len() {
         0 => Err("is required".into()),
         length if length > NAME_BYTES_MAX => {
-            Err(format!("has {length} characters, at most {NAME_BYTES_MAX} are allowed"))
+            Err(format!("has {length} characters; the limit is {NAME_BYTES_MAX}"))
         }
         _ => Ok(()),
     }
@@ -141,11 +143,11 @@ fn check_length(text: &str) -> Result<(), String> {
 
 fn check_segment(text: &str, segment: &str) -> Result<(), String> {
     if segment.is_empty() {
-        return Err(format!("{text:?} has an empty segment: a dot stands between two segments"));
+        return Err(format!("{text:?} has an empty segment: a dot separates two segments"));
     }
     match segment.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))) {
-        Some(other) => Err(format!(
-            "{text:?} contains {other:?}: letters, digits, '-', '_' and '.' are allowed"
+        Some(character) => Err(format!(
+            "{text:?} contains {character:?}: letters, digits, '-', '_' and '.' are allowed"
         )),
         None => Ok(()),
     }
@@ -187,6 +189,6 @@ mod tests {
         for bad in ["a*", "**.a", "a.**.b", "*a.b"] {
             assert!(TopicPattern::parse(bad).is_err(), "{bad:?}");
         }
-        assert!(TopicName::parse_own("_audit").is_err());
+        assert!(TopicName::parse_user("_audit").is_err());
     }
 }

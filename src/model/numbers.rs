@@ -1,4 +1,4 @@
-//! Numbers that mean something.
+//! Numbers with a meaning of their own.
 
 use std::{fmt, time::Duration};
 
@@ -19,28 +19,30 @@ macro_rules! number {
 }
 
 number!(
-    /// Names a topic in the store. Never used again, also not when the topic's name is.
+    /// Identifies a topic in the store. Never reused, even if the name of the topic is.
     TopicId(u32)
 );
 number!(
-    /// Place of an event in its topic: dense, from 0.
+    /// Index of an event in its topic: dense, from 0.
     Offset(u64)
 );
 number!(
-    /// Place in the one order of everything that the server appended, from 1. Increases, is not dense in a topic.
+    /// Index in the single order of everything that the server appended, from 1. Increasing, but
+    /// not dense in a topic.
     Position(u64)
 );
 number!(
-    /// How many events a key has, up to and including the one that carries it. 0: none.
+    /// Number of events of a key, up to and including this event. 0: none.
     KeyVersion(u64)
 );
 number!(
-    /// When the server recorded an event: microseconds since 1970, UTC. Never decreases over positions.
+    /// When the server recorded an event: microseconds since 1970, UTC. Never decreases over
+    /// positions.
     AppendTime(u64)
 );
 
 impl Offset {
-    /// The offset behind this one.
+    /// The following offset.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
@@ -48,7 +50,7 @@ impl Offset {
 }
 
 impl Position {
-    /// The position behind this one.
+    /// The following position.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
@@ -56,26 +58,26 @@ impl Position {
 }
 
 impl AppendTime {
-    /// What the machine's clock says.
+    /// The current time of the system clock.
     pub fn now() -> Self {
         Self::from(Timestamp::now())
     }
 
-    /// This long before; not before 1970.
+    /// The time earlier by `age`, but not before 1970.
     #[must_use]
     pub fn before(self, age: Duration) -> Self {
         let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
         Self(self.0.saturating_sub(micros))
     }
 
-    /// Whole seconds since 1970 and the nanoseconds behind them.
+    /// Whole seconds since 1970, and the nanoseconds after them.
     pub fn seconds_and_nanos(self) -> (i64, i32) {
         let seconds = i64::try_from(self.0 / 1_000_000).unwrap_or(i64::MAX);
         let nanos = i32::try_from(self.0 % 1_000_000 * 1_000).unwrap_or(0);
         (seconds, nanos)
     }
 
-    /// The first microsecond at or after an instant; instants before 1970 give 0.
+    /// The first microsecond at or after an instant. Instants before 1970 give 0.
     pub fn at_or_after(seconds: i64, nanos: i32) -> Self {
         let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
         let micros = nanos.max(0).div_ceil_compat(1_000);
@@ -89,14 +91,14 @@ impl From<Timestamp> for AppendTime {
     }
 }
 
-/// Rounds up: signed `div_ceil` is not stable yet.
+/// Division that rounds up: `div_ceil` is not stable for signed integers.
 trait DivCeil {
-    fn div_ceil_compat(self, by: Self) -> Self;
+    fn div_ceil_compat(self, divisor: Self) -> Self;
 }
 
 impl DivCeil for i128 {
-    fn div_ceil_compat(self, by: Self) -> Self {
-        (self + by - 1).div_euclid(by)
+    fn div_ceil_compat(self, divisor: Self) -> Self {
+        (self + divisor - 1).div_euclid(divisor)
     }
 }
 

@@ -11,31 +11,32 @@ const SECONDS_MAX: i64 = 253_402_300_799;
 const NANOS_MAX: i32 = 999_999_999;
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
-/// A point in time of the years 1 to 9999 in UTC, to the nanosecond: exactly the values of `google.protobuf.Timestamp`.
-/// `jiff::Timestamp` has another range: it begins before year 1 and ends at 9999-12-30T22:00:00Z.
+/// A point in time of the years 1 to 9999 in UTC, to the nanosecond: exactly the values of
+/// `google.protobuf.Timestamp`. `jiff::Timestamp` has another range: it begins before year 1 and
+/// ends at 9999-12-30T22:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     seconds: i64,
-    /// Behind the second, before 1970 too.
+    /// Nanoseconds after the second, before 1970 too.
     nanos: i32,
 }
 
 /// Why a text is not a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TimeError {
-    /// Its form is not that of a time.
+    /// The text does not have the form of a time.
     #[error("is not a time of RFC 3339, such as 2026-01-31T12:00:00Z")]
     Form,
-    /// It is before the year 1, or after the year 9999.
+    /// The time is before the year 1, or after the year 9999.
     #[error("is not between 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999999Z")]
     Range,
 }
 
 impl Timestamp {
-    /// From seconds since 1970 and the nanoseconds behind them.
+    /// A time from seconds since 1970 and the nanoseconds after them.
     ///
     /// # Errors
-    /// The values and their bounds.
+    /// Returns the values and their bounds if one is out of range.
     pub fn new(seconds: i64, nanos: i32) -> Result<Self, String> {
         if (SECONDS_MIN..=SECONDS_MAX).contains(&seconds) && (0..=NANOS_MAX).contains(&nanos) {
             return Ok(Self { seconds, nanos });
@@ -51,19 +52,19 @@ impl Timestamp {
         Self::new(seconds, 0).ok()
     }
 
-    /// Reads a time as RFC 3339 writes it. A leap second is the one before it.
+    /// Parses a time in the form of RFC 3339. A leap second is read as the second before it.
     ///
     /// # Errors
-    /// Where it has another form, or is out of range.
+    /// Returns an error if the text has another form, or if the time is out of range.
     pub fn rfc3339(text: &str) -> Result<Self, TimeError> {
         if is_rfc3339(text) { Self::iso8601(text) } else { Err(TimeError::Form) }
     }
 
-    /// Reads a time of ISO 8601 with an offset from UTC: seconds, `-` and `:` are optional, and so are the minutes of the
-    /// offset.
+    /// Parses a time of ISO 8601 with an offset from UTC. Seconds, `-`, `:` and the minutes of the
+    /// offset are optional.
     ///
     /// # Errors
-    /// Where it has another form, or is out of range.
+    /// Returns an error if the text has another form, or if the time is out of range.
     pub fn iso8601(text: &str) -> Result<Self, TimeError> {
         let pieces = Pieces::parse(text).map_err(|_| TimeError::Form)?;
         let (Some(time), Some(offset)) = (pieces.time(), pieces.to_numeric_offset()) else {
@@ -79,25 +80,25 @@ impl Timestamp {
         self.seconds
     }
 
-    /// This much later. None: it is out of range.
+    /// The time later by `span`. None: it is out of range.
     pub fn checked_add(self, span: SignedDuration) -> Option<Self> {
         Self::after_epoch(self.since_epoch().checked_add(span)?)
     }
 
-    /// This much earlier. None: it is out of range.
+    /// The time earlier by `span`. None: it is out of range.
     pub fn checked_sub(self, span: SignedDuration) -> Option<Self> {
         Self::after_epoch(self.since_epoch().checked_sub(span)?)
     }
 
-    /// How long it is after another one.
+    /// The time elapsed since `other`.
     pub fn duration_since(self, other: Self) -> SignedDuration {
-        // Two times are less than 10,000 years apart.
+        // Two times are less than 10,000 years apart, so this does not saturate.
         self.since_epoch().saturating_sub(other.since_epoch())
     }
 
     /// Date and time of day in UTC.
     pub fn civil(self) -> DateTime {
-        // The range of civil dates is that of the years -9999 to 9999.
+        // Civil dates cover the years -9999 to 9999, so this does not fail.
         EPOCH.checked_add(self.since_epoch()).unwrap_or(EPOCH)
     }
 
@@ -106,7 +107,7 @@ impl Timestamp {
     }
 
     fn after_epoch(since: SignedDuration) -> Option<Self> {
-        // The nanoseconds of a duration go below zero together with its seconds.
+        // The nanoseconds of a duration have the sign of its seconds.
         let (seconds, nanos) = match (since.as_secs(), since.subsec_nanos()) {
             (seconds, nanos) if nanos < 0 => (seconds.checked_sub(1)?, nanos + NANOS_MAX + 1),
             positive => positive,
@@ -115,16 +116,19 @@ impl Timestamp {
     }
 }
 
-/// `2026-01-31T12:00:00.5Z`: an offset is there, seconds are, and a fraction has at most nine digits.
+/// Whether a text has the form `2026-01-31T12:00:00.5Z`: with seconds, with an offset, and with at
+/// most nine digits of a fraction.
 fn is_rfc3339(text: &str) -> bool {
-    let fits = |shape: &[u8], part: &[u8]| {
+    let has_shape = |shape: &[u8], part: &[u8]| {
         shape.len() == part.len()
             && shape.iter().zip(part).all(|(expected, byte)| match expected {
                 b'0' => byte.is_ascii_digit(),
                 _ => byte.eq_ignore_ascii_case(expected),
             })
     };
-    let Some((moment, mut zone)) = text.as_bytes().split_at_checked(19) else { return false };
+    let Some((date_and_time, mut zone)) = text.as_bytes().split_at_checked(19) else {
+        return false;
+    };
     if let Some(fraction) = zone.strip_prefix(b".") {
         let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if !(1..=9).contains(&digits) {
@@ -133,10 +137,10 @@ fn is_rfc3339(text: &str) -> bool {
         zone = &fraction[digits..];
     }
     let is_offset = || {
-        let has_form = fits(b"+00:00", zone) || fits(b"-00:00", zone);
+        let has_form = has_shape(b"+00:00", zone) || has_shape(b"-00:00", zone);
         has_form && &zone[1..3] < b"24".as_slice() && &zone[4..] < b"60".as_slice()
     };
-    fits(b"0000-00-00T00:00:00", moment) && (fits(b"Z", zone) || is_offset())
+    has_shape(b"0000-00-00T00:00:00", date_and_time) && (has_shape(b"Z", zone) || is_offset())
 }
 
 impl fmt::Display for Timestamp {
@@ -151,7 +155,7 @@ impl TryFrom<SystemTime> for Timestamp {
     fn try_from(time: SystemTime) -> Result<Self, TimeError> {
         let since = match time.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(since) => SignedDuration::try_from(since),
-            Err(before) => SignedDuration::try_from(before.duration()).map(|it| -it),
+            Err(before) => SignedDuration::try_from(before.duration()).map(|duration| -duration),
         };
         since.ok().and_then(Self::after_epoch).ok_or(TimeError::Range)
     }
@@ -178,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_ends_are_times() {
+    fn both_bounds_are_times() {
         for (text, seconds, nanos) in [
             ("0001-01-01T00:00:00Z", SECONDS_MIN, 0),
             ("9999-12-31T23:59:59.999999999Z", SECONDS_MAX, NANOS_MAX),
@@ -194,8 +198,8 @@ mod tests {
         for (seconds, nanos) in
             [(SECONDS_MIN - 1, 0), (SECONDS_MAX + 1, 0), (0, -1), (0, 1_000_000_000), (i64::MIN, 0)]
         {
-            let why = Timestamp::new(seconds, nanos).unwrap_err();
-            assert!(why.contains(&format!("{seconds} seconds and {nanos} nanos")), "{why}");
+            let error = Timestamp::new(seconds, nanos).unwrap_err();
+            assert!(error.contains(&format!("{seconds} seconds and {nanos} nanos")), "{error}");
         }
         for text in [
             "0000-12-31T23:59:59.999999999Z",

@@ -1,54 +1,54 @@
-//! What a topic is asked to keep and to take.
+//! Configuration of a topic.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// What is asked of a published payload.
+/// How payloads are checked at a publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SchemaEnforcement {
-    /// A type that has a schema is checked, one that has none passes.
+    /// Payloads of types with a schema are checked; other types are accepted.
     #[default]
     IfRegistered,
-    /// Only registered types.
+    /// Only types with a schema are accepted.
     Required,
-    /// Nothing is checked.
+    /// Payloads are not checked.
     Off,
 }
 
-/// The first bound that is reached removes the oldest events.
+/// Bounds on the retained events. The oldest events are removed as soon as one bound is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Retention {
-    /// Events older than this go. None: no bound.
+    /// Longest age. None: no bound.
     pub age_max: Option<Duration>,
-    /// Bytes of events kept. None: no bound.
+    /// Most bytes. None: no bound.
     pub bytes_max: Option<u64>,
-    /// Events kept. None: no bound.
+    /// Most events. None: no bound.
     pub events_max: Option<u64>,
 }
 
 impl Retention {
-    /// Whether anything is ever removed.
+    /// Whether events are ever removed.
     pub fn is_bounded(&self) -> bool {
         self.age_max.is_some() || self.bytes_max.is_some() || self.events_max.is_some()
     }
 }
 
-/// What its owner decides about a topic.
+/// The settings of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TopicConfig {
-    /// What is kept.
+    /// Bounds on the retained events.
     pub retention: Retention,
-    /// What is asked of payloads.
+    /// How payloads are checked.
     pub schema_enforcement: SchemaEnforcement,
     /// Types that may be published; prefixes end in `*`. Empty: any.
     pub allowed_types: Vec<String>,
-    /// Largest event, in bytes. None: the server's limit.
+    /// Largest event, in bytes. None: the limit of the server.
     pub event_bytes_max: Option<u32>,
-    /// For people.
+    /// A description for people.
     pub description: String,
-    /// For machines.
+    /// Labels for programs.
     pub labels: BTreeMap<String, String>,
 }
 

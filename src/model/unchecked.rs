@@ -1,5 +1,6 @@
-//! Events recorded by a version that did not check times against the range of `google.protobuf.Timestamp`. Printers of
-//! ProtoJSON fail on such a time, and with it on the whole response that contains it.
+//! Events recorded by a version that did not check times against the range of
+//! `google.protobuf.Timestamp`. ProtoJSON printers fail on such a time, and so on the whole
+//! response that contains it.
 
 use bytes::BufMut as _;
 
@@ -8,35 +9,36 @@ use super::{
     timestamp::Timestamp,
 };
 
-/// The extension attribute that lists the times left out of a delivered event.
+/// The extension attribute that lists the times omitted from a delivered event.
 pub const INVALID_TIMES: &str = "tidingsinvalidtimes";
 
-/// Attributes that it lists.
-const NAMED_MAX: usize = 16;
+/// Most times that it lists.
+const LISTED_MAX: usize = 16;
 /// `CloudEventAttributeValue.ce_timestamp`.
 const CE_TIMESTAMP: u32 = 7;
 
-/// The event without its times that are out of range, and with [`INVALID_TIMES`]. None: all times are in range.
+/// The event without its times that are out of range, and with [`INVALID_TIMES`]. None: all times
+/// are in range.
 pub fn printable(event: &[u8]) -> Option<Vec<u8>> {
     let encoded = EncodedEvent(event);
     let (mut kept, mut start) = (Vec::<u8>::new(), 0);
-    let mut left_out = LeftOut::default();
+    let mut omitted = OmittedTimes::default();
     let mut fields = encoded.fields();
     while let Some((field, value)) = fields.next() {
-        let end = fields.at;
+        let end = fields.end;
         if let Some((name, (seconds, nanos))) = invalid(event, field, value) {
-            left_out.add(name, seconds, nanos);
+            omitted.add(name, seconds, nanos);
         } else {
             kept.put_slice(&event[start..end]);
         }
         start = end;
     }
-    if left_out.count == 0 {
+    if omitted.count == 0 {
         return None;
     }
     let mut entry = Vec::<u8>::new();
     put(1, INVALID_TIMES.as_bytes(), &mut entry);
-    put(2, left_out.text().as_bytes(), &mut entry);
+    put(2, omitted.text().as_bytes(), &mut entry);
     put(tag::EXTENSIONS, &entry, &mut kept);
     Some(kept)
 }
@@ -48,11 +50,11 @@ fn invalid(event: &[u8], field: u32, value: Value) -> Option<(&str, (i64, i64))>
     let (name, time) = match field {
         tag::TIME => ("time", bytes),
         tag::ATTRIBUTES => {
-            let (name, held) = EncodedEvent(bytes).key_and_value()?;
-            let (kind, Value::Bytes(start, end)) = EncodedEvent(held).fields().last()? else {
+            let (name, value) = EncodedEvent(bytes).key_and_value()?;
+            let (kind, Value::Bytes(start, end)) = EncodedEvent(value).fields().last()? else {
                 return None;
             };
-            (name, held.get(start..end).filter(|_| kind == CE_TIMESTAMP)?)
+            (name, value.get(start..end).filter(|_| kind == CE_TIMESTAMP)?)
         }
         _ => return None,
     };
@@ -61,24 +63,24 @@ fn invalid(event: &[u8], field: u32, value: Value) -> Option<(&str, (i64, i64))>
     (!is_time).then_some((name, (seconds, nanos)))
 }
 
-/// Times that were left out.
+/// Times that were omitted.
 #[derive(Default)]
-struct LeftOut {
-    named: Vec<String>,
+struct OmittedTimes {
+    listed: Vec<String>,
     count: usize,
 }
 
-impl LeftOut {
+impl OmittedTimes {
     fn add(&mut self, name: &str, seconds: i64, nanos: i64) {
         self.count += 1;
-        if self.named.len() < NAMED_MAX {
-            self.named.push(format!("{name}: {seconds} seconds, {nanos} nanos"));
+        if self.listed.len() < LISTED_MAX {
+            self.listed.push(format!("{name}: {seconds} seconds, {nanos} nanos"));
         }
     }
 
     fn text(&self) -> String {
-        let text = self.named.join("; ");
-        match self.count - self.named.len() {
+        let text = self.listed.join("; ");
+        match self.count - self.listed.len() {
             0 => text,
             more => format!("{text}; and {more} more"),
         }
@@ -117,19 +119,19 @@ mod tests {
     }
 
     #[test]
-    fn times_out_of_range_are_left_out_and_named() {
-        let whole = event();
-        assert_eq!(printable(&whole.encode_to_vec()), None);
-        let mut broken = whole.clone();
+    fn times_out_of_range_are_omitted_and_listed() {
+        let valid = event();
+        assert_eq!(printable(&valid.encode_to_vec()), None);
+        let mut broken = valid.clone();
         broken.time = Some(time(-62_135_596_801, 5));
         broken.attributes.insert("until".into(), typed(Attr::CeTimestamp(time(1 << 62, -1))));
-        let shown = printable(&broken.encode_to_vec()).expect("two times out of range");
-        let mut expected = Event { time: None, ..whole };
-        let said =
+        let printed = printable(&broken.encode_to_vec()).expect("two times out of range");
+        let mut expected = Event { time: None, ..valid };
+        let listed =
             "until: 4611686018427387904 seconds, -1 nanos; time: -62135596801 seconds, 5 nanos";
-        expected.extensions.insert(INVALID_TIMES.into(), said.into());
-        assert_eq!(Event::decode(&*shown).expect("an event"), expected);
-        assert_eq!(printable(&shown), None);
+        expected.extensions.insert(INVALID_TIMES.into(), listed.into());
+        assert_eq!(Event::decode(&*printed).expect("an event"), expected);
+        assert_eq!(printable(&printed), None);
     }
 
     #[test]
@@ -138,9 +140,9 @@ mod tests {
             .map(|at| (format!("at{at}"), typed(Attr::CeTimestamp(time(0, -1)))))
             .collect();
         let broken = Event { attributes, ..Event::default() };
-        let shown = printable(&broken.encode_to_vec()).expect("1,000 times out of range");
-        assert!(shown.len() < 1_000, "{}", shown.len());
-        let text = Event::decode(&*shown).unwrap().extensions[INVALID_TIMES].clone();
+        let printed = printable(&broken.encode_to_vec()).expect("1,000 times out of range");
+        assert!(printed.len() < 1_000, "{}", printed.len());
+        let text = Event::decode(&*printed).unwrap().extensions[INVALID_TIMES].clone();
         assert!(text.ends_with("; and 984 more"), "{text}");
     }
 
@@ -151,16 +153,16 @@ mod tests {
             event.time = Some(time(seconds, nanos));
             event.attributes.insert("due".into(), typed(Attr::CeTimestamp(time(due, 0))));
             let bytes = event.encode_to_vec();
-            let shown = printable(&bytes).unwrap_or(bytes);
-            let shown = Event::decode(&*shown).unwrap();
-            let is_time = |it: prost_types::Timestamp| Timestamp::try_from(it).is_ok();
-            prop_assert!(shown.time.is_none_or(is_time));
-            prop_assert_eq!(shown.time.is_some(), is_time(event.time.unwrap()));
-            prop_assert_eq!(shown.attributes.contains_key("due"), is_time(time(due, 0)));
+            let printed = printable(&bytes).unwrap_or(bytes);
+            let printed = Event::decode(&*printed).unwrap();
+            let is_time = |time: prost_types::Timestamp| Timestamp::try_from(time).is_ok();
+            prop_assert!(printed.time.is_none_or(is_time));
+            prop_assert_eq!(printed.time.is_some(), is_time(event.time.unwrap()));
+            prop_assert_eq!(printed.attributes.contains_key("due"), is_time(time(due, 0)));
         }
 
         #[test]
-        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+        fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>) {
             let _ = printable(&bytes);
         }
     }

@@ -1,8 +1,8 @@
-//! What statuses are called.
+//! The names of gRPC codes.
 
 use tonic::Code;
 
-/// The name that the gRPC documents give a code.
+/// The name of a code in the documentation of gRPC.
 pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",

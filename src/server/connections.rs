@@ -1,5 +1,6 @@
-//! Connections, and how many of them there may be: the next one waits to be accepted until another one is closed. One that
-//! does not say what it speaks is closed, and one whose other end is gone without a word is found out.
+//! Accepts connections up to a limit. At the limit, the next one is accepted after another one
+//! closes. A connection that does not show its protocol in time is closed, and TCP keepalive
+//! detects peers that have disappeared.
 
 use std::{
     io,
@@ -21,25 +22,27 @@ use tokio_stream::Stream;
 use tokio_util::sync::PollSemaphore;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-/// What a connection of HTTP/2 begins with.
+/// The first bytes of an HTTP/2 connection.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How long it may take until that much is said, or it is plain that it is HTTP/1: from there hyper counts.
-const OPENING: Duration = Duration::from_secs(10);
-/// When a quiet connection is asked whether it is still there, how often, and how many times. HTTP/2 has pings; a stream over
-/// HTTP/1 that has nothing to say would never notice.
+/// Time limit until a connection has sent the preface, or bytes that differ from it and so are
+/// HTTP/1. After that, the timeouts of hyper apply.
+const DETECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// TCP keepalive: idle time, interval and number of probes. HTTP/2 has pings, but an idle stream
+/// over HTTP/1 would not detect that its peer has disappeared.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
 
 /// Accepts connections.
 pub struct Incoming {
     listener: TcpListener,
-    room: PollSemaphore,
+    permits: PollSemaphore,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Incoming {
-    /// From a listener, so many at a time.
-    pub fn new(listener: TcpListener, most: usize) -> Self {
-        Self { listener, room: PollSemaphore::new(Arc::new(Semaphore::new(most))), permit: None }
+    /// Accepts connections of a listener, at most `limit` at a time.
+    pub fn new(listener: TcpListener, limit: usize) -> Self {
+        let permits = PollSemaphore::new(Arc::new(Semaphore::new(limit)));
+        Self { listener, permits, permit: None }
     }
 }
 
@@ -48,7 +51,7 @@ impl Stream for Incoming {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.permit.is_none() {
-            match self.room.poll_acquire(context) {
+            match self.permits.poll_acquire(context) {
                 Poll::Ready(Some(permit)) => self.permit = Some(permit),
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => return Poll::Pending,
@@ -56,19 +59,23 @@ impl Stream for Incoming {
         }
         match self.listener.poll_accept(context) {
             Poll::Ready(Ok((stream, _))) => {
-                // Off, small answers wait for each other: a sixth to a half of the rate.
                 let (idle, interval, probes) = KEEPALIVE;
                 let keepalive = TcpKeepalive::new()
                     .with_time(idle)
                     .with_interval(interval)
                     .with_retries(probes);
-                let kept = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-                if let Err(error) = stream.set_nodelay(true).and(kept) {
-                    tracing::debug!(%error, "a connection was gone before it was served");
+                let keepalive_set = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+                // Without nodelay, small responses wait for each other: the rate drops to a sixth
+                // to a half.
+                if let Err(error) = stream.set_nodelay(true).and(keepalive_set) {
+                    tracing::debug!(%error, "connection closed before it was served");
                 }
-                let room = self.permit.take();
-                let opening = Some(Opening { seen: 0, end: Box::pin(sleep(OPENING)) });
-                Poll::Ready(Some(Ok(Connection { stream, opening, _room: room })))
+                let permit = self.permit.take();
+                let detection = Some(ProtocolDetection {
+                    matched: 0,
+                    deadline: Box::pin(sleep(DETECTION_TIMEOUT)),
+                });
+                Poll::Ready(Some(Ok(Connection { stream, detection, _permit: permit })))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
             Poll::Pending => Poll::Pending,
@@ -76,27 +83,27 @@ impl Stream for Incoming {
     }
 }
 
-/// A connection that gives its room back when it is closed.
+/// A connection, which holds its permit until it is dropped.
 pub struct Connection {
     stream: TcpStream,
-    opening: Option<Opening>,
-    _room: Option<OwnedSemaphorePermit>,
+    detection: Option<ProtocolDetection>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// A connection that has not said yet what it speaks.
-struct Opening {
-    /// Bytes that were those of [`PREFACE`].
-    seen: usize,
-    end: Pin<Box<Sleep>>,
+/// The state of a connection whose protocol is not known yet.
+struct ProtocolDetection {
+    /// Bytes compared with [`PREFACE`] so far.
+    matched: usize,
+    deadline: Pin<Box<Sleep>>,
 }
 
-impl Opening {
-    /// Whether it has said it with these bytes.
-    fn is_over(&mut self, bytes: &[u8]) -> bool {
-        let expected = &PREFACE[self.seen..];
+impl ProtocolDetection {
+    /// Whether the protocol is known after these bytes.
+    fn advance(&mut self, bytes: &[u8]) -> bool {
+        let expected = &PREFACE[self.matched..];
         let compared = bytes.len().min(expected.len());
-        self.seen += compared;
-        bytes[..compared] != expected[..compared] || self.seen == PREFACE.len()
+        self.matched += compared;
+        bytes[..compared] != expected[..compared] || self.matched == PREFACE.len()
     }
 }
 
@@ -114,16 +121,17 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Some(opening) = &mut self.opening else {
+        let Some(detection) = &mut self.detection else {
             return Pin::new(&mut self.stream).poll_read(context, buf);
         };
-        if opening.end.as_mut().poll(context).is_ready() {
+        if detection.deadline.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         let read = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buf))?;
-        if self.opening.as_mut().is_some_and(|opening| opening.is_over(&buf.filled()[read..])) {
-            self.opening = None;
+        let bytes = &buf.filled()[read..];
+        if self.detection.as_mut().is_some_and(|detection| detection.advance(bytes)) {
+            self.detection = None;
         }
         Poll::Ready(Ok(()))
     }
@@ -164,16 +172,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_spoken_is_known_by_the_first_bytes() {
-        let opening = || Opening { seen: 0, end: Box::pin(sleep(OPENING)) };
-        assert!(opening().is_over(b"GET / HTTP/1.1\r\n\r\n"));
-        assert!(opening().is_over(b"PO"));
-        assert!(opening().is_over(PREFACE));
-        let mut slow = opening();
-        assert!(PREFACE[..23].iter().all(|byte| !slow.is_over(&[*byte])));
-        assert!(slow.is_over(b"\n and more"));
-        let mut other = opening();
-        assert!(!other.is_over(b"PRI *"));
-        assert!(other.is_over(b"!"));
+    async fn the_first_bytes_show_the_protocol() {
+        let detection =
+            || ProtocolDetection { matched: 0, deadline: Box::pin(sleep(DETECTION_TIMEOUT)) };
+        assert!(detection().advance(b"GET / HTTP/1.1\r\n\r\n"));
+        assert!(detection().advance(b"PO"));
+        assert!(detection().advance(PREFACE));
+        let mut slow = detection();
+        assert!(PREFACE[..23].iter().all(|byte| !slow.advance(&[*byte])));
+        assert!(slow.advance(b"\n and more"));
+        let mut other = detection();
+        assert!(!other.advance(b"PRI *"));
+        assert!(other.advance(b"!"));
     }
 }

@@ -1,4 +1,5 @@
-//! One port for gRPC, gRPC-Web and HTTP: who gets a request, and whose pages may send one.
+//! One port for gRPC, gRPC-Web and HTTP: routes requests, and decides which browser pages may send
+//! them.
 
 use std::{
     convert::Infallible,
@@ -27,15 +28,15 @@ use crate::{
     telemetry::{GrpcService, Metrics},
 };
 
-/// What the content types of gRPC and gRPC-Web begin with.
-const GRPC: &str = "application/grpc";
-/// How long the body of a request over HTTP/1 may take. There is one request at a time on such a connection, so one that
-/// sends a byte now and then would hold it for good.
-const BODY_PATIENCE: Duration = Duration::from_secs(60);
-/// How long browsers keep what a preflight answered: Chromium takes no more than this.
-const PREFLIGHT_KEPT: Duration = Duration::from_secs(7200);
-/// What scripts may read of an answer, beside what they always may.
-const EXPOSED: [&str; 8] = [
+/// Prefix of the content types of gRPC and gRPC-Web.
+const GRPC_TYPE: &str = "application/grpc";
+/// Time limit of a request body over HTTP/1. Such a connection has one request at a time, so a
+/// client that sends a byte now and then would otherwise hold it forever.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long browsers cache the response to a preflight: the limit of Chromium.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(7200);
+/// Response headers that scripts may read in addition to those that are always readable.
+const EXPOSED_HEADERS: [&str; 8] = [
     "grpc-status",
     "grpc-message",
     "grpc-status-details-bin",
@@ -46,76 +47,88 @@ const EXPOSED: [&str; 8] = [
     "allow",
 ];
 
-/// All that is served on the port.
+/// The services of the port.
 #[derive(Clone)]
 pub struct Port {
     grpc: GrpcWebService<GrpcService<Routes>>,
     http: Router,
-    /// Where only this machine is served: those whose pages may call. A page can have its own name resolve to a loopback
-    /// address, and is of the same origin as the server then: its browser would let it read everything.
-    guarded: Option<Arc<Origins>>,
+    /// The allowed origins if the port is on loopback, where Host is checked against them. A page
+    /// whose own name resolves to a loopback address has the same origin as the server, so a
+    /// browser would let it read every response.
+    loopback_origins: Option<Arc<Origins>>,
 }
 
 impl Port {
-    /// From gRPC services, and what is served to everybody else. `guarded`: who is let in by name, where the port is only
-    /// reached from this machine.
-    pub fn new(grpc: Routes, http: Router, metrics: &Metrics, guarded: Option<Origins>) -> Self {
-        // Calls are counted inside: there a call from a browser is one as any other.
+    /// Creates a port from the gRPC services and the HTTP routes. `loopback_origins` has the
+    /// allowed origins if the port is on loopback.
+    pub fn new(
+        grpc: Routes,
+        http: Router,
+        metrics: &Metrics,
+        loopback_origins: Option<Origins>,
+    ) -> Self {
+        // Calls are counted inside the gRPC-Web layer, where calls of browsers are plain gRPC.
         let grpc = GrpcWebLayer::new().layer(metrics.grpc_layer().layer(grpc.prepare()));
-        Self { grpc, http: http.with_state(()), guarded: guarded.map(Arc::new) }
+        let loopback_origins = loopback_origins.map(Arc::new);
+        Self { grpc, http: http.with_state(()), loopback_origins }
     }
 }
 
-/// What browsers are told about pages of other origins; None: nothing, so that they let none through.
+/// The CORS headers for pages of other origins. `None` if no other origin is allowed: browsers then
+/// reject all of them.
 pub fn cors(origins: &Origins) -> Option<CorsLayer> {
     let allowed = match origins {
         Origins::Off => return None,
         Origins::Any => AllowOrigin::any(),
         Origins::Listed(origins) => AllowOrigin::list(Origins::headers(origins)),
     };
-    // Request headers are mirrored: gRPC-Web sends metadata in them, and CloudEvents attributes, under any name. Nothing is
-    // gained by a page that is let through and may not say what it has to say.
+    // Request headers are mirrored, because gRPC-Web metadata and CloudEvents attributes are
+    // headers of any name. A list of allowed headers would not protect against a page of an allowed
+    // origin.
     let layer = CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
         .allow_private_network(true)
-        .expose_headers(EXPOSED.map(HeaderName::from_static))
-        .max_age(PREFLIGHT_KEPT);
+        .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static))
+        .max_age(PREFLIGHT_MAX_AGE);
     Some(layer)
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(GRPC.as_bytes()))
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(GRPC_TYPE.as_bytes()))
 }
 
-/// The name that a request calls this server, where it is none that it has: a browser says what stands in its page's URL.
-/// Browsers speak HTTP/1 without TLS, and what speaks HTTP/2 calls servers by many names.
+/// The Host of a request if it is neither local nor the host of an allowed origin. A browser sends
+/// the host of the URL that its page requests. HTTP/2 is not checked: browsers use HTTP/1 without
+/// TLS, and other clients reach servers by many names.
 fn foreign_host<B>(request: &Request<B>, origins: &Origins) -> Option<String> {
     if request.version() == Version::HTTP_2 {
         return None;
     }
-    let named = request.headers().get(header::HOST)?;
-    let called = String::from_utf8_lossy(named.as_bytes());
-    let authority = called.parse::<Authority>();
-    let host = authority.as_ref().map_or(&*called, Authority::host);
+    let host_header = request.headers().get(header::HOST)?;
+    let text = String::from_utf8_lossy(host_header.as_bytes());
+    let authority = text.parse::<Authority>();
+    let host = authority.as_ref().map_or(&*text, Authority::host);
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     let is_own = name == "localhost"
         || name.ends_with(".localhost")
         || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
         || origins.has_host(&name);
-    (!is_own).then(|| called.into_owned())
+    (!is_own).then(|| text.into_owned())
 }
 
-type HttpAnswer = <Router as Service<Request<Body>>>::Future;
-type Wrap = fn(axum::response::Response) -> Response<Body>;
+type HttpFuture = <Router as Service<Request<Body>>>::Future;
+type WrapBody = fn(axum::response::Response) -> Response<Body>;
 
 impl Service<Request<Body>> for Port {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Either<
         <GrpcWebService<GrpcService<Routes>> as Service<Request<Body>>>::Future,
-        Either<MapOk<HttpAnswer, Wrap>, Ready<Result<Response<Body>, Infallible>>>,
+        Either<MapOk<HttpFuture, WrapBody>, Ready<Result<Response<Body>, Infallible>>>,
     >;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
@@ -124,37 +137,39 @@ impl Service<Request<Body>> for Port {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let foreign = self.guarded.as_ref().and_then(|origins| foreign_host(&request, origins));
+        let foreign =
+            self.loopback_origins.as_ref().and_then(|origins| foreign_host(&request, origins));
         if let Some(host) = foreign {
-            let refused = Problem::misdirected(&host).into_response().map(Body::new);
-            return Either::Right(Either::Right(ready(Ok(refused))));
+            let response = Problem::misdirected(&host).into_response().map(Body::new);
+            return Either::Right(Either::Right(ready(Ok(response))));
         }
         let request = if request.version() == Version::HTTP_2 || request.body().is_end_stream() {
             request
         } else {
-            request.map(|body| Body::new(Awaited { body, end: Box::pin(sleep(BODY_PATIENCE)) }))
+            request
+                .map(|body| Body::new(TimedBody { body, deadline: Box::pin(sleep(BODY_TIMEOUT)) }))
         };
         if is_grpc(request.headers()) {
             Either::Left(self.grpc.call(request))
         } else {
-            let wrap: Wrap = |answer| answer.map(Body::new);
+            let wrap: WrapBody = |response| response.map(Body::new);
             Either::Right(Either::Left(self.http.call(request).map_ok(wrap)))
         }
     }
 }
 
-/// The body of a request did not come to its end.
+/// A request body exceeded its time limit.
 #[derive(Debug, thiserror::Error)]
-#[error("the body of the request took more than {} s", BODY_PATIENCE.as_secs())]
-struct TooSlow;
+#[error("the body of the request took more than {} s", BODY_TIMEOUT.as_secs())]
+struct BodyTimedOut;
 
-/// A body that is not waited for forever.
-struct Awaited {
+/// A request body with a time limit.
+struct TimedBody {
     body: Body,
-    end: Pin<Box<Sleep>>,
+    deadline: Pin<Box<Sleep>>,
 }
 
-impl http_body::Body for Awaited {
+impl http_body::Body for TimedBody {
     type Data = Bytes;
     type Error = axum::BoxError;
 
@@ -165,7 +180,7 @@ impl http_body::Body for Awaited {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        self.end.as_mut().poll(context).map(|()| Some(Err(TooSlow.into())))
+        self.deadline.as_mut().poll(context).map(|()| Some(Err(BodyTimedOut.into())))
     }
 
     fn is_end_stream(&self) -> bool {

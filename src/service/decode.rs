@@ -1,4 +1,5 @@
-//! Requests of `EventService`, made into what the broker takes. Every fault of a request is told at once.
+//! Decodes requests of `EventService` into requests of the broker. All faults of a request are
+//! reported together.
 
 use std::time::Duration;
 
@@ -8,11 +9,11 @@ use tonic::Status;
 use super::{HEARTBEAT_INTERVAL, Settings, event, filter, status};
 use crate::{
     broker::{
-        Bounds, Wanted, Way,
+        Direction, EventFilter, ReadLimit,
         negotiation::{OnMismatch, Selection},
         publish::Publish,
         read::{self, Read},
-        start::{Place, Start},
+        start::{Start, StartPosition},
         subscribe::Subscribe,
     },
     model::{
@@ -27,41 +28,42 @@ use crate::{
     proto::events::v1 as proto,
 };
 
-/// Events of a batch where the reader does not say.
+/// Most events of a delivered batch if the request sets no limit.
 const BATCH_EVENTS: usize = 500;
-/// Events of a batch at most.
+/// Largest limit of events that a request may set.
 const BATCH_EVENTS_MAX: u32 = 10_000;
-/// Bytes of a batch where the reader does not say.
+/// Most bytes of a delivered batch if the request sets no limit.
 const BATCH_BYTES: usize = 256 << 10;
-/// Bytes of a batch at most: with what stands around it, a message stays under the 4 MiB that clients take.
+/// Largest limit of bytes that a request may set. With the envelope of each event, a message stays
+/// under 4 MiB, the default limit of clients.
 const BATCH_BYTES_MAX: u32 = 3 << 20;
-/// Bytes of the answer to a publish at most: what clients take by default.
-const ANSWER_BYTES_MAX: usize = 4 << 20;
-/// Bytes of the result of an event at most, beside its id: numbers, a time, a cursor, a version.
+/// Most bytes of the response to a publish: the default limit of clients.
+const RESPONSE_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of the result of an event without its id: numbers, a time, a cursor, a version.
 const RESULT_BYTES: usize = 160;
-/// Topics and patterns of a request at most.
+/// Most topics and patterns of a request.
 const TOPICS_MAX: usize = 1_000;
-/// Conditions of a batch at most.
+/// Most conditions of a batch.
 const CONDITIONS_MAX: usize = 1_000;
 
-/// Reads a publish.
+/// Decodes a publish.
 ///
 /// # Errors
-/// Everything that is wrong with it, or what it asks for that does not work yet.
+/// Returns a status with all faults of the request.
 pub fn publish(request: proto::PublishRequest, settings: &Settings) -> Result<Publish, Status> {
     publish_request(request, settings).map_err(|faults| status::invalid(&faults))
 }
 
 fn publish_request(request: proto::PublishRequest, settings: &Settings) -> Result<Publish, Faults> {
     let mut faults = Faults::new();
-    let topic = faults.take(FaultKind::Name, "topic", TopicName::parse_own(&request.topic));
+    let topic = faults.take(FaultKind::Name, "topic", TopicName::parse_user(&request.topic));
     let count = request.events.len();
     if count > settings.batch_events_max {
         let limit = settings.batch_events_max;
         let kind = FaultKind::BatchTooLarge { size: count as u64, limit: limit as u64 };
-        // Nobody wants 100,000 lists of faults of a batch that is refused anyway.
-        let description = format!("has {count} events, at most {limit} are taken: split it");
-        return Err(Faults::one(kind, "events", description));
+        // Returns early: the faults of 100,000 events have no use if the batch is rejected anyway.
+        let description = format!("{count} events; the limit is {limit}: split the batch");
+        return Err(Faults::single(kind, "events", description));
     }
     if count == 0 {
         faults.add(FaultKind::Request, "events", "is required: at least one event");
@@ -76,20 +78,22 @@ fn publish_request(request: proto::PublishRequest, settings: &Settings) -> Resul
     if bytes > settings.batch_bytes_max && count > 1 {
         let limit = settings.batch_bytes_max;
         let kind = FaultKind::BatchTooLarge { size: bytes as u64, limit: limit as u64 };
-        let description = format!("have {bytes} bytes, at most {limit} are taken: split the batch");
-        return Err(Faults::one(kind, "events", description));
+        let description = format!("{bytes} bytes; the limit is {limit}: split the batch");
+        return Err(Faults::single(kind, "events", description));
     }
-    let answer = events.iter().map(|event: &NewEvent| event.id.len() + RESULT_BYTES).sum::<usize>();
-    if answer > ANSWER_BYTES_MAX {
-        let kind = FaultKind::BatchTooLarge { size: answer as u64, limit: ANSWER_BYTES_MAX as u64 };
+    let response =
+        events.iter().map(|event: &NewEvent| event.id.len() + RESULT_BYTES).sum::<usize>();
+    if response > RESPONSE_BYTES_MAX {
+        let kind =
+            FaultKind::BatchTooLarge { size: response as u64, limit: RESPONSE_BYTES_MAX as u64 };
         let description = format!(
-            "would be answered with {answer} bytes, and clients take {ANSWER_BYTES_MAX}: split the batch"
+            "{response} bytes in the response; the limit of clients is {RESPONSE_BYTES_MAX}: split the batch"
         );
-        return Err(Faults::one(kind, "events", description));
+        return Err(Faults::single(kind, "events", description));
     }
     if request.conditions.len() > CONDITIONS_MAX {
         let description =
-            format!("has {} entries, at most {CONDITIONS_MAX} are taken", request.conditions.len());
+            format!("{} entries; the limit is {CONDITIONS_MAX}", request.conditions.len());
         faults.add(FaultKind::Request, "conditions", description);
     }
     let mut conditions = Vec::with_capacity(request.conditions.len());
@@ -125,22 +129,22 @@ fn condition_of(
             fault(".key_version.key", "is required")
         }
         Some(Kind::KeyVersion(condition)) => match condition.version {
-            None => fault(".key_version.version", "is required: 0 has to be said"),
+            None => fault(".key_version.version", "is required: 0 must be set explicitly"),
             Some(version) => {
                 Some(Condition::KeyVersion { key: condition.key, version: KeyVersion(version) })
             }
         },
         Some(Kind::TopicEnd(condition)) => match condition.next_offset {
-            None => fault(".topic_end.next_offset", "is required: 0 has to be said"),
+            None => fault(".topic_end.next_offset", "is required: 0 must be set explicitly"),
             Some(offset) => Some(Condition::TopicEnd(Offset(offset))),
         },
     }
 }
 
-/// Reads a subscription.
+/// Decodes a subscribe.
 ///
 /// # Errors
-/// Everything that is wrong with it, or what it asks for that does not work yet.
+/// Returns a status with all faults of the request.
 pub fn subscribe(
     request: proto::SubscribeRequest,
     server: ServerId,
@@ -149,33 +153,34 @@ pub fn subscribe(
     let mut faults = Faults::new();
     let selection = selection(request.schema, &mut faults);
     let consumer = key(request.consumer);
-    if let Some(Err(why)) = consumer.as_deref().map(ConsumerName::parse) {
-        faults.add(FaultKind::Name, "consumer", why);
+    if let Some(Err(description)) = consumer.as_deref().map(ConsumerName::parse) {
+        faults.add(FaultKind::Name, "consumer", description);
     }
     let topics = patterns(&request.topics, &mut faults);
     if request.topics.is_empty() {
         faults.add(FaultKind::Request, "topics", "is required: at least one topic or pattern");
     }
-    let start = request.start.map_or(Some(Start::at(Place::Latest)), |start| {
-        start_of("start", start, Place::Latest, server, &mut faults)
+    let start = request.start.map_or(Some(Start::at(StartPosition::Latest)), |start| {
+        start_of("start", start, StartPosition::Latest, server, &mut faults)
     });
-    in_one_topic(&topics, start.as_ref(), &mut faults);
+    check_offset_start(&topics, start.as_ref(), &mut faults);
     let (filters, expressions) = filter::filters_of(request.filters, &mut faults);
-    let bound = |field: &str, asked: u32, default: usize, most: u32, faults: &mut Faults| {
-        if asked > most {
-            faults.add(FaultKind::Request, field, format!("is {asked}, at most {most}"));
+    let within = |field: &str, requested: u32, default: usize, limit: u32, faults: &mut Faults| {
+        if requested > limit {
+            let description = format!("is {requested}; the limit is {limit}");
+            faults.add(FaultKind::Request, field, description);
         }
-        if asked == 0 { default } else { asked as usize }
+        if requested == 0 { default } else { requested as usize }
     };
-    let bounds = Bounds {
-        events: bound(
+    let limit = ReadLimit {
+        events: within(
             "max_batch_events",
             request.max_batch_events,
             BATCH_EVENTS,
             BATCH_EVENTS_MAX,
             &mut faults,
         ),
-        bytes: bound(
+        bytes: within(
             "max_batch_bytes",
             request.max_batch_bytes,
             BATCH_BYTES,
@@ -186,14 +191,15 @@ pub fn subscribe(
     let heartbeat_interval = match request.heartbeat_interval {
         None => heartbeat_default,
         Some(interval) => {
-            // Nanoseconds beyond a second are malformed; carried over, they would pass as another interval.
+            // Nanoseconds of a second or more are malformed. Carried over, they would be accepted
+            // as another interval.
             let interval = Some(interval)
                 .filter(|interval| (0..1_000_000_000).contains(&interval.nanos))
                 .and_then(|interval| Duration::try_from(interval).ok())
                 .unwrap_or_default();
             if !HEARTBEAT_INTERVAL.contains(&interval) {
                 let description = format!(
-                    "is {interval:?}, from {:?} to {:?} are possible",
+                    "is {interval:?}; the range is {:?} to {:?}",
                     HEARTBEAT_INTERVAL.start(),
                     HEARTBEAT_INTERVAL.end()
                 );
@@ -202,14 +208,14 @@ pub fn subscribe(
             interval
         }
     };
-    let wanted = Wanted { key: key(request.key), filters, expressions, ..Default::default() };
+    let filter = EventFilter { key: key(request.key), filters, expressions, ..Default::default() };
     faults
         .finish(|| {
             Some(Subscribe {
                 topics,
                 start: start?,
-                wanted,
-                bounds,
+                filter,
+                limit,
                 heartbeat_interval,
                 selection,
                 consumer,
@@ -218,10 +224,10 @@ pub fn subscribe(
         .map_err(|faults| status::invalid(&faults))
 }
 
-/// Reads a read.
+/// Decodes a read.
 ///
 /// # Errors
-/// Everything that is wrong with it, or what it asks for that does not work yet.
+/// Returns a status with all faults of the request.
 pub fn read(request: proto::ReadRequest, server: ServerId) -> Result<Read, Status> {
     let mut faults = Faults::new();
     let selection = selection(request.schema, &mut faults);
@@ -230,63 +236,67 @@ pub fn read(request: proto::ReadRequest, server: ServerId) -> Result<Read, Statu
     if faults.is_empty() {
         faults.merge(read::check(&topics, correlation.as_deref()));
     }
-    let way = match proto::Direction::try_from(request.direction) {
-        Ok(proto::Direction::Unspecified | proto::Direction::Forward) => Way::Forward,
-        Ok(proto::Direction::Backward) => Way::Backward,
+    let direction = match proto::Direction::try_from(request.direction) {
+        Ok(proto::Direction::Unspecified | proto::Direction::Forward) => Direction::Forward,
+        Ok(proto::Direction::Backward) => Direction::Backward,
         Err(_) => {
             let description = format!("{} is not a Direction", request.direction);
             faults.add(FaultKind::Request, "direction", description);
-            Way::Forward
+            Direction::Forward
         }
     };
-    let default = match way {
-        Way::Forward => Place::Earliest,
-        Way::Backward => Place::Latest,
+    let default = match direction {
+        Direction::Forward => StartPosition::Earliest,
+        Direction::Backward => StartPosition::Latest,
     };
     let start =
         request.start.and_then(|start| start_of("start", start, default, server, &mut faults));
-    in_one_topic(&topics, start.as_ref(), &mut faults);
+    check_offset_start(&topics, start.as_ref(), &mut faults);
     let (filters, expressions) = filter::filters_of(request.filters, &mut faults);
     let until = request.until_time.and_then(|time| time_of("until_time", time, &mut faults));
-    let wanted =
-        Wanted { key: key(request.key), filters, expressions, until, ..Default::default() };
+    let filter =
+        EventFilter { key: key(request.key), filters, expressions, until, ..Default::default() };
     let events_max = (request.max_events > 0).then_some(request.max_events);
     faults
-        .finish(|| Some(Read { topics, start, way, wanted, correlation, events_max, selection }))
+        .finish(|| {
+            Some(Read { topics, start, direction, filter, correlation, events_max, selection })
+        })
         .map_err(|faults| status::invalid(&faults))
 }
 
-/// Reads a start position.
+/// Decodes a start position.
 pub fn start_of(
     field: &str,
     start: proto::StartPosition,
-    default: Place,
+    default: StartPosition,
     server: ServerId,
     faults: &mut Faults,
 ) -> Option<Start> {
     use proto::{LostPositionPolicy as Lost, start_position::Position};
-    let place = match start.position {
+    let position = match start.position {
         None => Some(default),
         Some(Position::Cursor(text)) => {
             let cursor = Cursor::parse(&text, server);
-            faults.take(FaultKind::Cursor, &format!("{field}.cursor"), cursor).map(Place::Cursor)
+            faults
+                .take(FaultKind::Cursor, &format!("{field}.cursor"), cursor)
+                .map(StartPosition::Cursor)
         }
         Some(Position::Time(time)) => {
-            time_of(&format!("{field}.time"), time, faults).map(Place::Time)
+            time_of(&format!("{field}.time"), time, faults).map(StartPosition::Time)
         }
         Some(Position::Edge(edge)) => match proto::Edge::try_from(edge) {
             Ok(proto::Edge::Unspecified) => Some(default),
-            Ok(proto::Edge::Earliest) => Some(Place::Earliest),
-            Ok(proto::Edge::Latest) => Some(Place::Latest),
+            Ok(proto::Edge::Earliest) => Some(StartPosition::Earliest),
+            Ok(proto::Edge::Latest) => Some(StartPosition::Latest),
             Err(_) => {
                 let description = format!("{edge} is not an Edge");
                 faults.add(FaultKind::Request, format!("{field}.edge"), description);
                 None
             }
         },
-        Some(Position::Last(0)) => Some(Place::Latest),
-        Some(Position::Last(count)) => Some(Place::Last(count)),
-        Some(Position::Offset(offset)) => Some(Place::Offset(Offset(offset))),
+        Some(Position::Last(0)) => Some(StartPosition::Latest),
+        Some(Position::Last(count)) => Some(StartPosition::Last(count)),
+        Some(Position::Offset(offset)) => Some(StartPosition::Offset(Offset(offset))),
     };
     let or_earliest = match Lost::try_from(start.on_lost) {
         Ok(Lost::Unspecified | Lost::Fail) => false,
@@ -297,21 +307,22 @@ pub fn start_of(
             false
         }
     };
-    place.map(|place| Start { place, or_earliest })
+    position.map(|position| Start { position, or_earliest })
 }
 
 fn time_of(field: &str, time: prost_types::Timestamp, faults: &mut Faults) -> Option<AppendTime> {
-    let held = Timestamp::try_from(time);
-    faults.take(FaultKind::Request, field, held)?;
+    let checked = Timestamp::try_from(time);
+    faults.take(FaultKind::Request, field, checked)?;
     Some(AppendTime::at_or_after(time.seconds, time.nanos))
 }
 
-/// An offset is a place in one topic, and a pattern may match another one tomorrow.
-fn in_one_topic(topics: &[TopicPattern], start: Option<&Start>, faults: &mut Faults) {
-    let is_offset = start.is_some_and(|start| matches!(start.place, Place::Offset(_)));
+/// Rejects a start at an offset unless exactly one topic is named. A pattern may match further
+/// topics later.
+fn check_offset_start(topics: &[TopicPattern], start: Option<&Start>, faults: &mut Faults) {
+    let is_offset = start.is_some_and(|start| matches!(start.position, StartPosition::Offset(_)));
     if is_offset && !matches!(topics, [TopicPattern::Name(_)]) {
         let description =
-            "is a place in one topic: name exactly one, or start at a cursor or a time";
+            "is a position in one topic: name exactly one topic, or start at a cursor or a time";
         faults.add(FaultKind::Request, "start.offset", description);
     }
 }
@@ -319,7 +330,7 @@ fn in_one_topic(topics: &[TopicPattern], start: Option<&Start>, faults: &mut Fau
 fn patterns(topics: &[String], faults: &mut Faults) -> Vec<TopicPattern> {
     if topics.len() > TOPICS_MAX {
         let description =
-            format!("has {} entries, at most {TOPICS_MAX} are taken: use a pattern", topics.len());
+            format!("{} entries; the limit is {TOPICS_MAX}: use a pattern", topics.len());
         faults.add(FaultKind::Request, "topics", description);
         return Vec::new();
     }
@@ -336,7 +347,7 @@ fn key(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Reads which versions a reader understands. None: any.
+/// Decodes the schema versions that a reader accepts. `None` if it accepts any.
 fn selection(selection: Option<proto::SchemaSelection>, faults: &mut Faults) -> Option<Selection> {
     use proto::SchemaMismatchPolicy as Policy;
     let selection = selection?;
@@ -350,14 +361,17 @@ fn selection(selection: Option<proto::SchemaSelection>, faults: &mut Faults) -> 
             OnMismatch::Fail
         }
     };
-    let entries = selection.accept.iter().map(|it| (it.r#type.as_str(), it.version.as_str()));
+    let entries = selection
+        .accept
+        .iter()
+        .map(|accepted| (accepted.r#type.as_str(), accepted.version.as_str()));
     match Accepted::parse(entries) {
         Ok(accepted) if accepted.is_empty() => None,
         Ok(accepted) => Some(Selection { accepted, on_mismatch }),
-        Err(wrong) => {
-            for fault in wrong {
-                let field = format!("schema.accept[{}].{}", fault.at, fault.field);
-                faults.add(FaultKind::Request, field, fault.why);
+        Err(entry_faults) => {
+            for fault in entry_faults {
+                let field = format!("schema.accept[{}].{}", fault.index, fault.field);
+                faults.add(FaultKind::Request, field, fault.message);
             }
             None
         }

@@ -1,7 +1,7 @@
-//! Recorded events on the wire: their stored bytes are spliced into the response as they are.
+//! Encodes recorded events. Their stored bytes are spliced into the response unchanged.
 //!
-//! Written by hand because generated code would decode every event only to encode it again. A round trip through the
-//! generated messages shows in the tests below that both say the same.
+//! The encoding is written by hand because generated code would decode every event only to encode
+//! it again. The test below decodes the result as the generated messages.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::{
@@ -14,22 +14,24 @@ use crate::{
     proto::Spliced,
 };
 
-/// An event as its reader sees it.
+/// An event in the view of its reader.
 #[derive(Debug, Clone)]
-pub struct Shown {
+pub struct RenderedEvent {
     /// The bytes of the event.
     pub event: Bytes,
-    /// Its `SchemaResolution`, encoded; empty where no schema governs it.
+    /// Its `SchemaResolution`, encoded. Empty if the event has no schema.
     pub schema: Bytes,
 }
 
-/// Events up to this size are copied: a part of their own would cost more than their bytes.
+/// Events up to this size are copied: a segment of their own would cost more than the copy.
 const COPIED_BYTES_MAX: usize = 512;
 
-/// Bytes of a message with events, where it has more than one: what clients take by default.
+/// Most bytes of a message with more than one event: the default limit of clients, less an
+/// allowance for the message around the events.
 const MESSAGE_BYTES_MAX: usize = (4 << 20) - (4 << 10);
-/// Bytes at most that stand before an event, beside its topic, key and schema: a cursor, numbers, and the tags.
-const HEAD_BYTES: usize = 128;
+/// Most bytes of a `RecordedEvent` without event, topic, key and schema: a cursor, numbers and
+/// tags.
+const HEADER_BYTES: usize = 128;
 
 /// Field numbers of `RecordedEvent`.
 mod recorded {
@@ -76,63 +78,74 @@ fn number_field(tag: u32, number: u64, buf: &mut impl BufMut) {
     }
 }
 
-/// What stands in a `RecordedEvent` before its event's bytes; the event's field comes last.
-fn head(one: &Delivered, shown: &Shown, cursors: &CursorWriter, head: &mut BytesMut) {
-    let (topic, event) = (one.topic.as_str(), &one.recorded);
+/// Writes a `RecordedEvent` up to the bytes of its event, whose field comes last.
+fn write_header(
+    delivered: &Delivered,
+    rendered: &RenderedEvent,
+    cursors: &CursorWriter,
+    header: &mut BytesMut,
+) {
+    let (topic, event) = (delivered.topic.as_str(), &delivered.recorded);
     let (seconds, nanos) = event.append_time.seconds_and_nanos();
-    bytes_field(recorded::TOPIC, topic.as_bytes(), head);
-    number_field(recorded::OFFSET, event.offset.0, head);
-    bytes_field(recorded::KEY, event.key(), head);
-    number_field(recorded::KEY_VERSION, event.key_version.0, head);
+    bytes_field(recorded::TOPIC, topic.as_bytes(), header);
+    number_field(recorded::OFFSET, event.offset.0, header);
+    bytes_field(recorded::KEY, event.key(), header);
+    number_field(recorded::KEY_VERSION, event.key_version.0, header);
     let time = prost_types::Timestamp { seconds, nanos };
-    encode_key(recorded::APPEND_TIME, WireType::LengthDelimited, head);
-    encode_varint(time.encoded_len() as u64, head);
-    time.encode_raw(head);
-    bytes_field(recorded::CURSOR, cursors.write(event.position).as_bytes(), head);
-    bytes_field(recorded::SCHEMA, &shown.schema, head);
-    number_field(recorded::POSITION, event.position.0, head);
-    encode_key(recorded::EVENT, WireType::LengthDelimited, head);
-    encode_varint(shown.event.len() as u64, head);
+    encode_key(recorded::APPEND_TIME, WireType::LengthDelimited, header);
+    encode_varint(time.encoded_len() as u64, header);
+    time.encode_raw(header);
+    bytes_field(recorded::CURSOR, cursors.write(event.position).as_bytes(), header);
+    bytes_field(recorded::SCHEMA, &rendered.schema, header);
+    number_field(recorded::POSITION, event.position.0, header);
+    encode_key(recorded::EVENT, WireType::LengthDelimited, header);
+    encode_varint(rendered.event.len() as u64, header);
 }
 
-/// One event under a field of the response.
-pub fn single(tag: u32, one: &Delivered, shown: Shown, cursors: &CursorWriter) -> Spliced {
-    let mut front = BytesMut::new();
-    head(one, &shown, cursors, &mut front);
-    let event = shown.event;
+/// Encodes an event as a field of the response.
+pub fn single(
+    tag: u32,
+    delivered: &Delivered,
+    rendered: RenderedEvent,
+    cursors: &CursorWriter,
+) -> Spliced {
+    let mut header = BytesMut::new();
+    write_header(delivered, &rendered, cursors, &mut header);
+    let event = rendered.event;
     let mut key = BytesMut::new();
     encode_key(tag, WireType::LengthDelimited, &mut key);
-    encode_varint((front.len() + event.len()) as u64, &mut key);
+    encode_varint((header.len() + event.len()) as u64, &mut key);
     let mut spliced = Spliced::with_capacity(3);
     spliced.push(key.freeze());
-    spliced.push(front.freeze());
+    spliced.push(header.freeze());
     spliced.push(event);
     spliced
 }
 
-/// Events as an `EventBatch` under a field of the response; as several, each of a message of its own, where one message
-/// would be larger than clients take.
+/// Encodes events as an `EventBatch` in a field of the response. Returns several messages if one
+/// would exceed the default limit of clients.
 pub fn batches(
     tag: u32,
     events: &[Delivered],
-    shown: Vec<Shown>,
+    rendered: Vec<RenderedEvent>,
     position: Position,
     cursors: &CursorWriter,
 ) -> Vec<Spliced> {
     let (mut ends, mut from, mut bytes) = (Vec::new(), 0, 0);
-    for (at, (one, view)) in events.iter().zip(&shown).enumerate() {
-        let around = one.topic.as_str().len() + one.recorded.key().len() + HEAD_BYTES;
-        let next = view.event.len() + view.schema.len() + around;
+    for (at, (delivered, view)) in events.iter().zip(&rendered).enumerate() {
+        let overhead =
+            delivered.topic.as_str().len() + delivered.recorded.key().len() + HEADER_BYTES;
+        let next = view.event.len() + view.schema.len() + overhead;
         bytes += next;
         if bytes > MESSAGE_BYTES_MAX && at > from {
             ends.push(at);
             (from, bytes) = (at, next);
         }
     }
-    let mut shown = shown.into_iter();
+    let mut rendered = rendered.into_iter();
     let mut from = 0;
     let mut message = |end: usize, position: Position| {
-        let views = shown.by_ref().take(end - from);
+        let views = rendered.by_ref().take(end - from);
         let spliced = batch(tag, &events[from..end], views, position, cursors);
         from = end;
         spliced
@@ -146,27 +159,27 @@ pub fn batches(
 fn batch(
     tag: u32,
     events: &[Delivered],
-    shown: impl Iterator<Item = Shown>,
+    rendered: impl Iterator<Item = RenderedEvent>,
     position: Position,
     cursors: &CursorWriter,
 ) -> Spliced {
-    // Everything but the large events, one behind the other; each cut is where a large one comes in.
+    // All bytes but those of large events; `inserts` has the large events and where they belong.
     let mut written = BytesMut::with_capacity(events.len() * 160);
-    let mut cuts: Vec<(usize, Bytes)> = Vec::with_capacity(events.len());
+    let mut inserts: Vec<(usize, Bytes)> = Vec::with_capacity(events.len());
     let mut length = 0;
-    let mut front = BytesMut::with_capacity(512);
-    for (one, shown) in events.iter().zip(shown) {
-        front.clear();
-        head(one, &shown, cursors, &mut front);
-        let event = shown.event;
+    let mut header = BytesMut::with_capacity(512);
+    for (delivered, rendered) in events.iter().zip(rendered) {
+        header.clear();
+        write_header(delivered, &rendered, cursors, &mut header);
+        let event = rendered.event;
         encode_key(batch::EVENTS, WireType::LengthDelimited, &mut written);
-        encode_varint((front.len() + event.len()) as u64, &mut written);
-        written.put_slice(&front);
+        encode_varint((header.len() + event.len()) as u64, &mut written);
+        written.put_slice(&header);
         if event.len() <= COPIED_BYTES_MAX {
             written.put_slice(&event);
         } else {
             length += event.len();
-            cuts.push((written.len(), event));
+            inserts.push((written.len(), event));
         }
     }
     bytes_field(batch::CURSOR, cursors.write(position).as_bytes(), &mut written);
@@ -175,27 +188,27 @@ fn batch(
     let mut key = BytesMut::with_capacity(8);
     encode_key(tag, WireType::LengthDelimited, &mut key);
     encode_varint(length as u64, &mut key);
-    let mut spliced = Spliced::with_capacity(2 * cuts.len() + 2);
+    let mut spliced = Spliced::with_capacity(2 * inserts.len() + 2);
     spliced.push(key.freeze());
     let mut rest = written.freeze();
     let mut at = 0;
-    for (cut, event) in cuts {
-        spliced.push(rest.split_to(cut - at));
+    for (insert, event) in inserts {
+        spliced.push(rest.split_to(insert - at));
         spliced.push(event);
-        at = cut;
+        at = insert;
     }
     spliced.push(rest);
     spliced
 }
 
-/// A message under a field of a response.
+/// Encodes a message as a field of a response.
 pub fn message(tag: u32, message: &impl prost::Message) -> Vec<u8> {
     let mut field = Vec::new();
     prost::encoding::message::encode(tag, message, &mut field);
     field
 }
 
-/// A text field of a response.
+/// Encodes text as a field of a response.
 pub fn text(tag: u32, text: &[u8]) -> Bytes {
     let mut field = BytesMut::with_capacity(text.len() + encoded_len_varint(text.len() as u64) + 2);
     bytes_field(tag, text, &mut field);
@@ -242,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_spliced_decodes_as_the_generated_message() {
+    fn spliced_responses_decode_as_the_generated_messages() {
         let server = ServerId(5);
         let cursors = CursorWriter::new(server, Position(3));
         let cursor = |position| {
@@ -254,8 +267,8 @@ mod tests {
             schema_id: 3,
             ..Default::default()
         };
-        let shown = |one: &Delivered| Shown {
-            event: one.recorded.event.clone(),
+        let render = |delivered: &Delivered| RenderedEvent {
+            event: delivered.recorded.event.clone(),
             schema: resolution.encode_to_vec().into(),
         };
         let (small, small_event) = delivered(10);
@@ -276,7 +289,7 @@ mod tests {
             ..Default::default()
         };
         let events = [small, large.clone(), large.clone()];
-        let views: Vec<Shown> = events.iter().map(shown).collect();
+        let views: Vec<RenderedEvent> = events.iter().map(render).collect();
         let mut messages = batches(SUBSCRIBE_BATCH, &events, views, Position(9), &cursors);
         let spliced = messages.pop().expect("one message");
         assert!(messages.is_empty());
@@ -293,7 +306,7 @@ mod tests {
         };
         assert_eq!(response.message, Some(proto::subscribe_response::Message::Batch(batch)));
 
-        let spliced = single(GET_EVENT, &large, shown(&large), &cursors);
+        let spliced = single(GET_EVENT, &large, render(&large), &cursors);
         let response =
             proto::GetEventResponse::decode(&*spliced.encode_to_vec()).expect("a response");
         assert_eq!(response.event, Some(expected(large_event)));

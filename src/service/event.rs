@@ -1,4 +1,5 @@
-//! An event on its way in: attributes lifted out of the map, defaults filled in, checked, hashed, encoded once.
+//! Decodes a published event: moves attributes out of the map, fills in defaults, checks, hashes
+//! and encodes it once.
 
 use prost::Message as _;
 use tidings_schema::version::Selector;
@@ -6,9 +7,9 @@ use tidings_schema::version::Selector;
 use super::json;
 use crate::{
     model::{
-        attribute::{check_text, check_uri_reference, shown},
-        encoded::{NAMED, is_attribute_name},
-        event::{ATTRIBUTE_BYTES_MAX, ContentHash, Form, HEADER_BYTES, NewEvent},
+        attribute::{check_text, check_uri_reference, quoted},
+        encoded::{NAMED_ATTRIBUTES, is_attribute_name},
+        event::{ATTRIBUTE_BYTES_MAX, ContentHash, HEADER_BYTES, NewEvent, PayloadField},
         fault::{FaultKind, Faults},
         media::{self, Media},
         timestamp::Timestamp,
@@ -16,44 +17,44 @@ use crate::{
     proto::events::v1::{Event, attribute_value::Attr, event::Payload},
 };
 
-/// The CloudEvents version that is spoken.
+/// The supported version of CloudEvents.
 const SPEC_VERSION: &str = "1.0";
 
 /// Checks an event and encodes it.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Returns all faults of the event.
 pub fn decode(event: Event, index: usize) -> Result<NewEvent, Faults> {
     let mut decoder = Decoder { faults: Faults::new(), path: format!("events[{index}]") };
-    let mut event = decoder.lift(event);
+    let mut event = decoder.normalize(event);
     decoder.check(&mut event);
     let Decoder { mut faults, path } = decoder;
-    let form = match &event.payload {
-        None => Form::Absent,
-        Some(Payload::Data(_)) => Form::Data,
-        Some(Payload::TextData(_)) => Form::Text,
-        Some(Payload::BinaryData(_)) => Form::Binary,
-        Some(Payload::ProtoData(_)) => Form::Any,
+    let payload_field = match &event.payload {
+        None => PayloadField::Absent,
+        Some(Payload::Data(_)) => PayloadField::Data,
+        Some(Payload::TextData(_)) => PayloadField::Text,
+        Some(Payload::BinaryData(_)) => PayloadField::Binary,
+        Some(Payload::ProtoData(_)) => PayloadField::Any,
     };
-    // What the producer said is hashed as it was said: `data` and `text_data` are two contents.
-    let said = matches!(event.payload, Some(Payload::Data(_)))
+    // The hash covers the form that was published: `data` and `text_data` are different contents.
+    let content = matches!(event.payload, Some(Payload::Data(_)))
         .then(|| ContentHash::of(&event.encode_to_vec()));
     if let Some(Payload::Data(value)) = event.payload.take_if(|p| matches!(p, Payload::Data(_))) {
         let text = json::to_text(value);
         event.payload =
             faults.take(FaultKind::Event, &format!("{path}.data"), text).map(Payload::TextData);
     }
-    faults.finish(|| Some(encode(event, form, said)))
+    faults.finish(|| Some(encode(event, payload_field, content)))
 }
 
-fn encode(event: Event, form: Form, said: Option<ContentHash>) -> NewEvent {
+fn encode(event: Event, payload_field: PayloadField, content: Option<ContentHash>) -> NewEvent {
     let mut row = Vec::with_capacity(HEADER_BYTES + event.encoded_len());
     row.resize(HEADER_BYTES, 0);
     event.encode_raw(&mut row);
-    let content = said.unwrap_or_else(|| ContentHash::of(&row[HEADER_BYTES..]));
+    let content = content.unwrap_or_else(|| ContentHash::of(&row[HEADER_BYTES..]));
     let Event { id, source, r#type, correlationid, .. } = event;
     let mut new = NewEvent::new(id, &source, r#type, correlationid, content, row);
-    new.form = form;
+    new.payload_field = payload_field;
     new.times_checked = true;
     new
 }
@@ -68,8 +69,8 @@ impl Decoder {
         self.faults.add(FaultKind::Event, format!("{}.{field}", self.path), description);
     }
 
-    /// Moves what has a field of its own there, and string extensions to the extensions.
-    fn lift(&mut self, mut event: Event) -> Event {
+    /// Moves attributes from the map to their fields, and string extensions to `extensions`.
+    fn normalize(&mut self, mut event: Event) -> Event {
         if event.attributes.is_empty() && event.extensions.is_empty() {
             return event;
         }
@@ -79,20 +80,20 @@ impl Decoder {
                 self.fault(&field, "has no value: set one of the ce_ fields");
                 continue;
             };
-            let is_named = NAMED.iter().any(|(named, _)| *named == name);
+            let is_named = NAMED_ATTRIBUTES.iter().any(|(named, _)| *named == name);
             match value {
                 Attr::CeString(text) if !is_named => self.extend(&mut event, name, text, &field),
                 Attr::CeString(text) | Attr::CeUri(text) | Attr::CeUriRef(text) if is_named => {
                     self.set(&mut event, &name, text, &field);
                 }
                 Attr::CeTimestamp(time) if name == "time" => {
-                    if event.time.is_some_and(|own| own != time) {
+                    if event.time.is_some_and(|present| present != time) {
                         self.fault(&field, "differs from the field `time`");
                     }
                     event.time = Some(time);
                 }
                 _ if is_named => {
-                    self.fault(&field, format!("has a type that {name:?} cannot have"))
+                    self.fault(&field, format!("has a type that {name:?} does not allow"))
                 }
                 other => {
                     self.check_name(&field, &name);
@@ -103,7 +104,7 @@ impl Decoder {
         }
         for (name, text) in std::mem::take(&mut event.extensions) {
             let field = format!("extensions[{name:?}]");
-            if NAMED.iter().any(|(named, _)| *named == name) {
+            if NAMED_ATTRIBUTES.iter().any(|(named, _)| *named == name) {
                 self.set(&mut event, &name, text, &field);
             } else {
                 self.extend(&mut event, name, text, &field);
@@ -115,7 +116,9 @@ impl Decoder {
     fn extend(&mut self, event: &mut Event, name: String, text: String, field: &str) {
         self.check_name(field, &name);
         match event.extensions.get(&name) {
-            Some(own) if *own != text => self.fault(field, "is given twice, with two values"),
+            Some(present) if *present != text => {
+                self.fault(field, "is set twice, with different values");
+            }
             _ => {
                 event.extensions.insert(name, text);
             }
@@ -136,22 +139,22 @@ impl Decoder {
             match Timestamp::rfc3339(&text) {
                 Ok(time) => {
                     let time = prost_types::Timestamp::from(time);
-                    if event.time.is_some_and(|own| own != time) {
+                    if event.time.is_some_and(|present| present != time) {
                         self.fault(field, "differs from the field `time`");
                     }
                     event.time = Some(time);
                 }
-                Err(error) => self.fault(field, format!("{} {error}", shown(&text))),
+                Err(error) => self.fault(field, format!("{} {error}", quoted(&text))),
             }
             return;
         }
-        // An empty id, source or type is a fault of that field; an empty version is the default.
+        // An empty id, source or type is reported for its field. An empty version is the default.
         if text.is_empty()
             && !["id", "source", "type", "specversion", "schemaversion"].contains(&name)
         {
-            self.fault(field, "is empty: leave it out");
+            self.fault(field, "is empty: omit it");
         }
-        let own = match name {
+        let present = match name {
             "id" => &mut event.id,
             "source" => &mut event.source,
             "specversion" => &mut event.spec_version,
@@ -166,10 +169,10 @@ impl Decoder {
             "tracestate" => &mut event.tracestate,
             _ => &mut event.schemaversion,
         };
-        if own.is_empty() || *own == text {
-            *own = text;
+        if present.is_empty() || *present == text {
+            *present = text;
         } else {
-            let description = format!("is {text:?}, and the field `{name}` is {own:?}");
+            let description = format!("is {text:?}, but the field `{name}` is {present:?}");
             self.fault(field, description);
         }
     }
@@ -179,7 +182,7 @@ impl Decoder {
             event.spec_version = SPEC_VERSION.into();
         } else if event.spec_version != SPEC_VERSION {
             let description =
-                format!("is {:?}, CloudEvents {SPEC_VERSION} is spoken here", event.spec_version);
+                format!("is {:?}; only {SPEC_VERSION} is supported", event.spec_version);
             self.fault("specversion", description);
         }
         for (name, text) in [("id", &event.id), ("source", &event.source), ("type", &event.r#type)]
@@ -198,18 +201,18 @@ impl Decoder {
         ] {
             if text.len() > ATTRIBUTE_BYTES_MAX {
                 let description =
-                    format!("has {} bytes, at most {ATTRIBUTE_BYTES_MAX} are taken", text.len());
+                    format!("{} bytes; the limit is {ATTRIBUTE_BYTES_MAX}", text.len());
                 self.fault(name, description);
             }
         }
         self.check_values(event);
         if let Some(time) = event.time
-            && let Err(why) = Timestamp::try_from(time)
+            && let Err(description) = Timestamp::try_from(time)
         {
-            self.fault("time", why);
+            self.fault("time", description);
         }
-        if let Err(why) = Selector::written(&event.schemaversion) {
-            self.fault("schemaversion", why);
+        if let Err(description) = Selector::parse_prefix(&event.schemaversion) {
+            self.fault("schemaversion", description);
         }
         match &event.payload {
             Some(Payload::Data(_)) if event.datacontenttype.is_empty() => {
@@ -217,7 +220,7 @@ impl Decoder {
             }
             Some(Payload::Data(_)) if Media::of(&event.datacontenttype) != Media::Json => {
                 let description = format!(
-                    "is {:?}, and `data` is JSON: use text_data or binary_data for other payloads",
+                    "is {:?}, but `data` is JSON: use text_data or binary_data for other payloads",
                     event.datacontenttype
                 );
                 self.fault("datacontenttype", description);
@@ -229,7 +232,7 @@ impl Decoder {
         }
     }
 
-    /// Checks all values against their types in CloudEvents.
+    /// Checks all values against the type system of CloudEvents.
     fn check_values(&mut self, event: &Event) {
         for (name, text) in [
             ("id", &event.id),
@@ -242,12 +245,12 @@ impl Decoder {
             ("traceparent", &event.traceparent),
             ("tracestate", &event.tracestate),
         ] {
-            self.hold(name, check_text(text));
+            self.report(name, check_text(text));
         }
-        self.hold("source", check_uri_reference(&event.source));
-        self.hold("dataschema", check_uri_reference(&event.dataschema));
+        self.report("source", check_uri_reference(&event.source));
+        self.report("dataschema", check_uri_reference(&event.dataschema));
         for (name, text) in &event.extensions {
-            self.hold_with(check_text(text), || format!("extensions[{name:?}]"));
+            self.report_with(check_text(text), || format!("extensions[{name:?}]"));
         }
         for (name, value) in &event.attributes {
             let checked = match &value.attr {
@@ -256,19 +259,19 @@ impl Decoder {
                 Some(Attr::CeUri(text) | Attr::CeUriRef(text)) => check_uri_reference(text),
                 Some(Attr::CeBoolean(_) | Attr::CeInteger(_) | Attr::CeBytes(_)) | None => Ok(()),
             };
-            self.hold_with(checked, || format!("attributes[{name:?}]"));
+            self.report_with(checked, || format!("attributes[{name:?}]"));
         }
     }
 
-    fn hold(&mut self, field: &str, checked: Result<(), String>) {
-        if let Err(why) = checked {
-            self.fault(field, why);
+    fn report(&mut self, field: &str, checked: Result<(), String>) {
+        if let Err(description) = checked {
+            self.fault(field, description);
         }
     }
 
-    fn hold_with(&mut self, checked: Result<(), String>, field: impl FnOnce() -> String) {
-        if let Err(why) = checked {
-            self.fault(&field(), why);
+    fn report_with(&mut self, checked: Result<(), String>, field: impl FnOnce() -> String) {
+        if let Err(description) = checked {
+            self.fault(&field(), description);
         }
     }
 }
@@ -291,16 +294,16 @@ mod tests {
     }
 
     #[test]
-    fn attributes_of_the_map_are_lifted() {
-        let mut given = event();
-        given.attributes = [
+    fn attributes_of_the_map_are_moved_to_their_fields() {
+        let mut event = event();
+        event.attributes = [
             ("subject".to_string(), string("o-1")),
             ("tenant".to_string(), string("blue")),
             ("priority".to_string(), AttributeValue { attr: Some(Attr::CeInteger(3)) }),
             ("time".to_string(), string("2026-01-02T03:04:05Z")),
         ]
         .into();
-        let new = decode(given, 0).expect("well formed");
+        let new = decode(event, 0).expect("well formed");
         let recorded = recorded(&new);
         assert_eq!(recorded.subject, "o-1");
         assert_eq!(recorded.extensions["tenant"], "blue");
@@ -311,19 +314,19 @@ mod tests {
     }
 
     #[test]
-    fn lifted_or_not_the_content_is_the_same() {
-        let lifted = Event { subject: "o-1".into(), ..event() };
+    fn content_does_not_depend_on_where_an_attribute_was_set() {
+        let field = Event { subject: "o-1".into(), ..event() };
         let mut mapped = event();
         mapped.attributes = [("subject".to_string(), string("o-1"))].into();
         let content = |event| decode(event, 0).expect("well formed").content;
-        assert_eq!(content(lifted), content(mapped));
+        assert_eq!(content(field), content(mapped));
     }
 
     #[test]
     fn two_values_for_one_attribute_are_a_fault() {
-        let mut given = Event { subject: "a".into(), ..event() };
-        given.attributes = [("subject".to_string(), string("b"))].into();
-        let faults = decode(given, 3).expect_err("two values");
+        let mut event = Event { subject: "a".into(), ..event() };
+        event.attributes = [("subject".to_string(), string("b"))].into();
+        let faults = decode(event, 3).expect_err("two values");
         assert_eq!(
             faults.iter().next().expect("a fault").field,
             "events[3].attributes[\"subject\"]"
@@ -331,13 +334,13 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_are_told_at_once() {
+    fn all_faults_are_reported_together() {
         let faults = decode(Event::default(), 0).expect_err("nothing is set");
         let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(fields, ["events[0].id", "events[0].source", "events[0].type"]);
     }
 
-    /// Fields at fault, and what is said of the first.
+    /// Fields at fault, and the description of the first fault.
     fn faults(event: Event) -> (Vec<String>, String) {
         let faults = decode(event, 0).expect_err("a fault");
         let fields = faults.iter().map(|fault| fault.field.clone()).collect();
@@ -350,10 +353,13 @@ mod tests {
             [(0, -1), (0, 1_000_000_000), (-62_135_596_801, 0), (253_402_300_800, 0), (1 << 62, 0)]
         {
             let time = prost_types::Timestamp { seconds, nanos };
-            let (fields, why) = faults(Event { time: Some(time), ..event() });
+            let (fields, description) = faults(Event { time: Some(time), ..event() });
             assert_eq!(fields, ["events[0].time"]);
-            assert!(why.contains(&format!("{seconds} seconds and {nanos} nanos")), "{why}");
-            assert!(why.contains("from -62135596800 to 253402300799"), "{why}");
+            assert!(
+                description.contains(&format!("{seconds} seconds and {nanos} nanos")),
+                "{description}"
+            );
+            assert!(description.contains("from -62135596800 to 253402300799"), "{description}");
             for name in ["time", "due"] {
                 let value = AttributeValue { attr: Some(Attr::CeTimestamp(time)) };
                 let attributes = [(name.to_string(), value)].into();
@@ -373,9 +379,9 @@ mod tests {
     fn a_time_as_text_is_rfc_3339() {
         for text in ["2026-01-02T03:04Z", "20260102T030405Z", "0000-12-31T23:59:59Z", "noon"] {
             let attributes = [("time".to_string(), string(text))].into();
-            let (fields, why) = faults(Event { attributes, ..event() });
+            let (fields, description) = faults(Event { attributes, ..event() });
             assert_eq!(fields, ["events[0].attributes[\"time\"]"]);
-            assert!(why.starts_with(&format!("{text:?} is not")), "{why}");
+            assert!(description.starts_with(&format!("{text:?} is not")), "{description}");
         }
     }
 
@@ -384,7 +390,7 @@ mod tests {
         let name = |text: &str| text.to_string();
         for c in ["\0", "\n", "\t", "\u{7f}", "\u{85}", "\u{fffe}", "\u{fdd0}"] {
             let bad = format!("a{c}");
-            let all = Event {
+            let event = Event {
                 id: bad.clone(),
                 r#type: bad.clone(),
                 subject: bad.clone(),
@@ -405,7 +411,7 @@ mod tests {
                 dataschema: bad,
                 ..Event::default()
             };
-            assert_eq!(faults(all).0.len(), 15, "{c:?}");
+            assert_eq!(faults(event).0.len(), 15, "{c:?}");
         }
         for (source, dataschema) in
             [("http://[bad", "a b"), ("%zz", "%zz"), ("a<b>", "http://[bad"), ("größe", "a<b>")]
@@ -415,9 +421,9 @@ mod tests {
         }
         for named in ["subject", "dataschema", "partitionkey", "traceparent"] {
             let attributes = [(name(named), string(""))].into();
-            let (fields, why) = faults(Event { attributes, ..event() });
+            let (fields, description) = faults(Event { attributes, ..event() });
             assert_eq!(fields, [format!("events[0].attributes[{named:?}]")]);
-            assert_eq!(why, "is empty: leave it out");
+            assert_eq!(description, "is empty: omit it");
         }
         let fine = Event {
             subject: "größe 😀".into(),
@@ -428,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_the_payload_counts() {
+    fn content_depends_on_the_form_of_the_payload() {
         let value = prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(1.0)) };
         let data = Event { payload: Some(Payload::Data(value)), ..event() };
         let text = Event {

@@ -1,4 +1,4 @@
-//! The filters of a request.
+//! Decodes the filters of a request.
 
 use std::sync::Arc;
 
@@ -12,37 +12,37 @@ use crate::{
     proto::events::v1 as proto,
 };
 
-/// What was read so far.
+/// The counts and expressions of the filters decoded so far.
 #[derive(Default)]
-struct Reading {
+struct Decoder {
     /// Dialects and attributes.
-    terms: usize,
+    term_count: usize,
     expressions: Vec<Arc<Expression>>,
-    /// Expressions, also those that are wrong.
-    written: usize,
+    /// All expressions, including invalid ones.
+    expression_count: usize,
 }
 
-/// Reads filters, and the expressions that they name by number.
+/// Decodes filters, and the expressions that they refer to by index.
 pub fn filters_of(
     filters: Vec<proto::Filter>,
     faults: &mut Faults,
 ) -> (Vec<Filter>, Vec<Arc<Expression>>) {
-    let mut reading = Reading::default();
+    let mut decoder = Decoder::default();
     let filters = filters
         .into_iter()
         .enumerate()
         .filter_map(|(index, filter)| {
-            filter_of(filter, &format!("filters[{index}]"), 1, &mut reading, faults)
+            filter_of(filter, &format!("filters[{index}]"), 1, &mut decoder, faults)
         })
         .collect();
-    (filters, reading.expressions)
+    (filters, decoder.expressions)
 }
 
 fn filter_of(
     filter: proto::Filter,
     path: &str,
     depth: usize,
-    reading: &mut Reading,
+    decoder: &mut Decoder,
     faults: &mut Faults,
 ) -> Option<Filter> {
     use proto::filter::Dialect;
@@ -50,17 +50,14 @@ fn filter_of(
         faults.add(FaultKind::Filter, path, description);
         None
     };
-    reading.terms += 1;
+    decoder.term_count += 1;
     if depth > DEPTH_MAX {
-        return fault(path, format!("nests deeper than {DEPTH_MAX}"));
+        return fault(path, format!("nests deeper than {DEPTH_MAX} levels"));
     }
-    if reading.terms > TERMS_MAX {
-        return fault(
-            path,
-            format!("is more than the {TERMS_MAX} filters and attributes that are taken"),
-        );
+    if decoder.term_count > TERMS_MAX {
+        return fault(path, terms_exceeded());
     }
-    let mut set = |name: &str, set: proto::FilterSet, faults: &mut Faults| {
+    let mut filter_set = |name: &str, set: proto::FilterSet, faults: &mut Faults| {
         let path = format!("{path}.{name}.filters");
         if set.filters.is_empty() {
             faults.add(FaultKind::Filter, path.clone(), "is required: at least one filter");
@@ -71,50 +68,50 @@ fn filter_of(
             .into_iter()
             .enumerate()
             .filter_map(|(index, filter)| {
-                filter_of(filter, &format!("{path}[{index}]"), depth + 1, reading, faults)
+                filter_of(filter, &format!("{path}[{index}]"), depth + 1, decoder, faults)
             })
             .collect();
         (count > 0 && filters.len() == count).then_some(filters)
     };
     match filter.dialect {
         None => fault(path, "is empty: set one of its dialects".into()),
-        Some(Dialect::Exact(one)) => {
-            terms_of(one, &format!("{path}.exact"), &mut reading.terms, faults).map(Filter::Exact)
+        Some(Dialect::Exact(filter)) => {
+            terms_of(filter, &format!("{path}.exact"), decoder, faults).map(Filter::Exact)
         }
-        Some(Dialect::Prefix(one)) => {
-            terms_of(one, &format!("{path}.prefix"), &mut reading.terms, faults).map(Filter::Prefix)
+        Some(Dialect::Prefix(filter)) => {
+            terms_of(filter, &format!("{path}.prefix"), decoder, faults).map(Filter::Prefix)
         }
-        Some(Dialect::Suffix(one)) => {
-            terms_of(one, &format!("{path}.suffix"), &mut reading.terms, faults).map(Filter::Suffix)
+        Some(Dialect::Suffix(filter)) => {
+            terms_of(filter, &format!("{path}.suffix"), decoder, faults).map(Filter::Suffix)
         }
-        Some(Dialect::All(filters)) => set("all", filters, faults).map(Filter::All),
-        Some(Dialect::Any(filters)) => set("any", filters, faults).map(Filter::Any),
+        Some(Dialect::All(filters)) => filter_set("all", filters, faults).map(Filter::All),
+        Some(Dialect::Any(filters)) => filter_set("any", filters, faults).map(Filter::Any),
         Some(Dialect::Not(filter)) => {
-            filter_of(*filter, &format!("{path}.not"), depth + 1, reading, faults)
+            filter_of(*filter, &format!("{path}.not"), depth + 1, decoder, faults)
                 .map(|filter| Filter::Not(Box::new(filter)))
         }
-        Some(Dialect::Cel(text)) => expression_of(&text, &format!("{path}.cel"), reading, faults),
+        Some(Dialect::Cel(text)) => expression_of(&text, &format!("{path}.cel"), decoder, faults),
     }
 }
 
 fn expression_of(
     text: &str,
     path: &str,
-    reading: &mut Reading,
+    decoder: &mut Decoder,
     faults: &mut Faults,
 ) -> Option<Filter> {
-    reading.written += 1;
-    if reading.written > EXPRESSIONS_MAX {
+    decoder.expression_count += 1;
+    if decoder.expression_count > EXPRESSIONS_MAX {
         let description = format!(
-            "is more than the {EXPRESSIONS_MAX} expressions that a request may have: join them with && and ||"
+            "exceeds the limit of {EXPRESSIONS_MAX} expressions in a request: join them with && and ||"
         );
         faults.add(FaultKind::Filter, path, description);
         return None;
     }
     match Expression::compile(text) {
         Ok(expression) => {
-            reading.expressions.push(Arc::new(expression));
-            Some(Filter::Expression(reading.expressions.len() - 1))
+            decoder.expressions.push(Arc::new(expression));
+            Some(Filter::Expression(decoder.expressions.len() - 1))
         }
         Err(fault) => {
             faults.add(FaultKind::Filter, path, fault.to_string());
@@ -126,7 +123,7 @@ fn expression_of(
 fn terms_of(
     filter: proto::AttributeFilter,
     path: &str,
-    count: &mut usize,
+    decoder: &mut Decoder,
     faults: &mut Faults,
 ) -> Option<Vec<Term>> {
     if filter.attributes.is_empty() {
@@ -135,24 +132,28 @@ fn terms_of(
         return None;
     }
     let mut terms = Vec::with_capacity(filter.attributes.len());
-    let mut is_whole = true;
+    let mut is_valid = true;
     for (name, value) in filter.attributes {
-        *count += 1;
-        let mut fault = |description: &str| {
+        decoder.term_count += 1;
+        let mut fault = |description: String| {
             let field = format!("{path}.attributes[{name:?}]");
             faults.add(FaultKind::Filter, field, description);
-            is_whole = false;
+            is_valid = false;
         };
         if !is_attribute_name(&name) {
-            fault(
-                "is not an attribute name: lower-case letters and digits, at most 64; for the payload there is cel",
-            );
+            let description = "is not an attribute name: lower-case letters and digits, at most 64; \
+                               use cel for the payload";
+            fault(description.into());
         } else if value.is_empty() {
-            fault("has no value to compare with");
-        } else if *count > TERMS_MAX {
-            fault("is more than the filters and attributes that are taken");
+            fault("has no value to compare with".into());
+        } else if decoder.term_count > TERMS_MAX {
+            fault(terms_exceeded());
         }
         terms.push(Term { name, value });
     }
-    is_whole.then_some(terms)
+    is_valid.then_some(terms)
+}
+
+fn terms_exceeded() -> String {
+    format!("exceeds the limit of {TERMS_MAX} filters and attributes")
 }

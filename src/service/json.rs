@@ -1,21 +1,21 @@
-//! JSON text and `google.protobuf.Value`, both ways.
+//! Converts between JSON text and `google.protobuf.Value`.
 
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use serde_json::{Map, Number};
 
-/// The largest integer up to which a double holds all of them.
+/// 2^53: a double represents every integer up to it exactly.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// A value as JSON text. Whole numbers that a double holds exactly are written as integers.
+/// Writes a value as JSON text. Whole numbers up to 2^53 are written as integers.
 ///
 /// # Errors
-/// Where it is one that JSON does not have.
+/// Returns a description if JSON cannot represent the value.
 pub fn to_text(value: Value) -> Result<String, String> {
     Ok(to_json(value)?.to_string())
 }
 
 fn to_json(value: Value) -> Result<serde_json::Value, String> {
-    Ok(match value.kind.ok_or("has a value of no kind: use null_value for null")? {
+    Ok(match value.kind.ok_or("has a value without a kind: use null_value for null")? {
         Kind::NullValue(_) => serde_json::Value::Null,
         Kind::BoolValue(flag) => flag.into(),
         Kind::StringValue(text) => text.into(),
@@ -40,13 +40,14 @@ fn to_number(number: f64) -> Result<Number, String> {
         return Ok(Number::from(number as i64));
     }
     Number::from_f64(number)
-        .ok_or_else(|| format!("has the number {number}, which JSON does not have"))
+        .ok_or_else(|| format!("has the number {number}, which JSON cannot represent"))
 }
 
-/// JSON text as a value. Integers that a double cannot hold exactly become strings.
+/// Reads JSON text as a value. Integers above 2^53, which a double does not represent exactly,
+/// become strings.
 ///
 /// # Errors
-/// Where it is not JSON.
+/// Returns a description if the text is not JSON.
 pub fn to_value(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map(from_json).map_err(|error| error.to_string())
 }

@@ -1,40 +1,40 @@
-//! Pages of a list: how many, and where the next one begins.
+//! Page sizes and page tokens of lists.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::model::fault::{FaultKind, Faults};
 
-/// Entries of a page where nothing is said.
+/// Entries of a page if the request sets no size.
 const DEFAULT: usize = 100;
-/// Entries of a page at most.
+/// Most entries of a page. Larger sizes are reduced to it.
 const MAX: usize = 1_000;
 
-/// The size of a page.
+/// Decodes the size of a page.
 ///
 /// # Errors
-/// Where it is negative.
-pub fn size(asked: i32) -> Result<usize, Faults> {
-    match usize::try_from(asked) {
+/// Returns a fault if it is negative.
+pub fn size(requested: i32) -> Result<usize, Faults> {
+    match usize::try_from(requested) {
         Ok(0) => Ok(DEFAULT),
-        Ok(asked) => Ok(asked.min(MAX)),
-        Err(_) => Err(Faults::one(
+        Ok(size) => Ok(size.min(MAX)),
+        Err(_) => Err(Faults::single(
             FaultKind::Request,
             "page_size",
-            format!("is {asked}: from 0, which means {DEFAULT}, to {MAX}"),
+            format!("is {requested}; the range is 0, which means {DEFAULT}, to {MAX}"),
         )),
     }
 }
 
-/// A token for the page behind a name.
+/// The token of the page that begins after a name.
 pub fn token(name: &str) -> String {
     URL_SAFE_NO_PAD.encode(name)
 }
 
-/// The name that a token stands for; None for the first page.
+/// Decodes the name after which a page begins. `None` for the first page.
 ///
 /// # Errors
-/// Where it is not one of ours.
-pub fn behind(token: &str) -> Result<Option<String>, Faults> {
+/// Returns a fault if the token was not issued by this server.
+pub fn after(token: &str) -> Result<Option<String>, Faults> {
     if token.is_empty() {
         return Ok(None);
     }
@@ -44,7 +44,7 @@ pub fn behind(token: &str) -> Result<Option<String>, Faults> {
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .map(Some)
         .ok_or_else(|| {
-            let description = "is not a token that this server gave: pass it on as it was received";
-            Faults::one(FaultKind::Request, "page_token", description)
+            let description = "is not a token of this server: send next_page_token unchanged";
+            Faults::single(FaultKind::Request, "page_token", description)
         })
 }

@@ -1,7 +1,8 @@
-//! Errors on the wire: the one place that speaks gRPC codes.
+//! Encodes errors as gRPC statuses. No other file of the services builds a status.
 //!
-//! Every status carries a `google.rpc.ErrorInfo` with a reason out of `ErrorReason`; clients branch on that. Details
-//! travel in trailers and stay under 4 KiB: long lists are cut, and `total` in the metadata has the count.
+//! Every status has a `google.rpc.ErrorInfo` with a reason of `ErrorReason`, on which clients
+//! branch. Details are sent in trailers and stay under 4 KiB: long lists are truncated, and `total`
+//! in the metadata has their length.
 
 use std::{collections::HashMap, fmt::Write as _, time::Duration};
 
@@ -17,9 +18,8 @@ use crate::{
         CommitError, ReadError,
         error::{
             EventError, PublishError, StartError, StreamError, TopicError, TopicNotFound,
-            Unsatisfied,
+            UnsatisfiedRequirement, VersionMismatch,
         },
-        negotiation::Mismatch,
     },
     model::{
         commit::{FailedCondition, IdConflict},
@@ -31,15 +31,16 @@ use crate::{
 };
 
 const DOMAIN: &str = "tidings";
-/// Bytes of the entries of a list in the details. With what stands around it, the details stay under 4 KiB.
+/// Bytes of list entries after which a list in the details is truncated. With the other details,
+/// all stay under 4 KiB.
 const LIST_BYTES_MAX: usize = 2_000;
 /// Longest description, in characters.
 const DESCRIPTION_CHARS_MAX: usize = 400;
-/// When a client may try again.
+/// Delay after which a client may retry.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// A status in the making.
-struct Answer {
+/// Builds a status with its details.
+struct StatusBuilder {
     code: Code,
     reason: Reason,
     message: String,
@@ -47,7 +48,7 @@ struct Answer {
     details: ErrorDetails,
 }
 
-impl Answer {
+impl StatusBuilder {
     fn new(code: Code, reason: Reason, message: impl ToString) -> Self {
         Self {
             code,
@@ -73,7 +74,7 @@ impl Answer {
         self
     }
 
-    /// As many entries as fit, and the count of all where some do not.
+    /// Adds the entries that fit, and the length of the list if not all do.
     fn list<T>(
         mut self,
         entries: impl ExactSizeIterator<Item = T>,
@@ -97,7 +98,7 @@ impl Answer {
     }
 }
 
-/// A text as the value of a header: what is not visible ASCII is percent-encoded.
+/// Encodes text as the value of a header. Bytes other than visible ASCII are percent-encoded.
 pub fn header(text: &str) -> MetadataValue<Ascii> {
     let mut value = String::with_capacity(text.len());
     for byte in shorten(text).bytes() {
@@ -118,7 +119,7 @@ fn shorten(text: &str) -> String {
     }
 }
 
-/// A request that is not well formed.
+/// The status of an invalid request.
 pub fn invalid(faults: &Faults) -> Status {
     let (reason, sizes) = match faults.iter().next().map(|fault| fault.kind) {
         Some(FaultKind::Name) => (Reason::InvalidName, None),
@@ -130,11 +131,11 @@ pub fn invalid(faults: &Faults) -> Status {
         }
         Some(FaultKind::Request) | None => (Reason::InvalidRequest, None),
     };
-    let mut answer = Answer::new(Code::InvalidArgument, reason, faults);
+    let mut builder = StatusBuilder::new(Code::InvalidArgument, reason, faults);
     if let Some((size, limit)) = sizes {
-        answer = answer.with("size", size).with("limit", limit);
+        builder = builder.with("size", size).with("limit", limit);
     }
-    answer
+    builder
         .list(faults.iter(), |details, fault| {
             let (field, description) = (shorten(&fault.field), shorten(&fault.description));
             let bytes = field.len() + description.len() + 8;
@@ -144,7 +145,7 @@ pub fn invalid(faults: &Faults) -> Status {
         .status()
 }
 
-/// The caller's deadline has passed.
+/// The status of a stream whose deadline has passed.
 pub fn deadline_exceeded(cursor: &str) -> Status {
     let message = "the deadline of the call has passed: subscribe again with the last cursor";
     let mut status = Status::deadline_exceeded(message);
@@ -159,34 +160,38 @@ fn resume_at(status: &mut Status, cursor: &str) {
 }
 
 fn topic_not_found(error: &TopicNotFound) -> Status {
-    let mut answer = Answer::new(Code::NotFound, Reason::TopicNotFound, error)
+    let mut builder = StatusBuilder::new(Code::NotFound, Reason::TopicNotFound, error)
         .with("topic", &error.topic)
         .resource("topic", &error.topic, "there is no topic of that name");
-    if let Some(nearest) = &error.nearest {
-        answer = answer.with("nearest", nearest);
+    if let Some(suggestion) = &error.suggestion {
+        builder = builder.with("nearest", suggestion);
     }
-    answer.status()
+    builder.status()
 }
 
 fn draining() -> Status {
-    let message = "the server is draining: try another one, or again in a moment";
-    Answer::new(Code::Unavailable, Reason::Draining, message).retry().status()
+    let message = "the server is draining: retry, or connect to another server";
+    StatusBuilder::new(Code::Unavailable, Reason::Draining, message).retry().status()
 }
 
-/// Our own fault: "internal error" outside, the whole story in the log.
-pub fn internal(story: &dyn std::fmt::Display) -> Status {
-    tracing::error!(error = %story, "internal error");
-    Answer::new(Code::Internal, Reason::Internal, "internal error; the server's log has more")
-        .status()
+/// The status of a bug of the server. The client gets "internal error"; the log has the error.
+pub fn internal(error: &dyn std::fmt::Display) -> Status {
+    tracing::error!(%error, "internal error");
+    StatusBuilder::new(
+        Code::Internal,
+        Reason::Internal,
+        "internal error; the server's log has more",
+    )
+    .status()
 }
 
 fn corrupt(detail: impl ToString, resume: Option<&str>) -> Status {
     let message = format!("stored data is damaged: {}", detail.to_string());
-    let mut answer = Answer::new(Code::DataLoss, Reason::CorruptEvent, message);
+    let mut builder = StatusBuilder::new(Code::DataLoss, Reason::CorruptEvent, message);
     if let Some(resume) = resume {
-        answer = answer.with("resume_cursor", resume);
+        builder = builder.with("resume_cursor", resume);
     }
-    let mut status = answer.status();
+    let mut status = builder.status();
     if let Some(resume) = resume {
         resume_at(&mut status, resume);
     }
@@ -199,30 +204,30 @@ fn commit(error: &CommitError) -> Status {
         CommitError::Ambiguous(_) => {
             let message = "the batch may or may not be recorded: publish it again with the same ids, which \
                            records it once";
-            tracing::warn!(%error, "answered that a commit is ambiguous");
-            Answer::new(Code::Unavailable, Reason::CommitAmbiguous, message).retry().status()
+            tracing::warn!(%error, "outcome of a commit is unknown");
+            StatusBuilder::new(Code::Unavailable, Reason::CommitAmbiguous, message).retry().status()
         }
         CommitError::StorageFull { available, reserve } => {
-            Answer::new(Code::ResourceExhausted, Reason::StorageFull, error)
+            StatusBuilder::new(Code::ResourceExhausted, Reason::StorageFull, error)
                 .with("size", available)
                 .with("limit", reserve)
                 .retry()
                 .status()
         }
         CommitError::Overloaded(bytes) => {
-            Answer::new(Code::ResourceExhausted, Reason::Overloaded, error)
+            StatusBuilder::new(Code::ResourceExhausted, Reason::Overloaded, error)
                 .with("limit", bytes)
                 .retry()
                 .status()
         }
         CommitError::Stopped(_) => {
-            let message = "the server takes no publishes any more: it is stopping";
-            Answer::new(Code::Unavailable, Reason::Draining, message).retry().status()
+            let message = "the server is stopping and accepts no publishes";
+            StatusBuilder::new(Code::Unavailable, Reason::Draining, message).retry().status()
         }
     }
 }
 
-/// A publish that appended nothing.
+/// The status of a failed publish.
 pub fn publish(error: &PublishError, server: ServerId) -> Status {
     match error {
         PublishError::Invalid(faults) => invalid(faults),
@@ -237,24 +242,26 @@ pub fn publish(error: &PublishError, server: ServerId) -> Status {
 }
 
 fn id_conflict(error: &PublishError, conflicts: &[IdConflict], server: ServerId) -> Status {
-    let mut answer = Answer::new(Code::AlreadyExists, Reason::EventIdConflict, error);
+    let mut builder = StatusBuilder::new(Code::AlreadyExists, Reason::EventIdConflict, error);
     if let Some(first) = conflicts.first() {
-        answer =
-            answer.resource("event", &first.id, "its content is another one than was recorded");
+        builder =
+            builder.resource("event", &first.id, "its content differs from the recorded event");
     }
-    if let Some(place) = conflicts.iter().find_map(|conflict| conflict.first) {
-        let cursor = Cursor { position: place.position, horizon: place.position };
-        answer = answer.with("first_cursor", cursor.text(server));
+    if let Some(placement) = conflicts.iter().find_map(|conflict| conflict.first) {
+        let cursor = Cursor { position: placement.position, horizon: placement.position };
+        builder = builder.with("first_cursor", cursor.text(server));
     }
-    answer
+    builder
         .list(conflicts.iter(), |details, conflict| {
             let field = format!("events[{}].id", conflict.index);
             let description = match conflict.first {
-                Some(place) => format!(
-                    "{:?} is recorded at offset {} with another content: a new fact needs a new id",
-                    conflict.id, place.offset
+                Some(placement) => format!(
+                    "{:?} is recorded at offset {} with different content: use a new id for a new event",
+                    conflict.id, placement.offset
                 ),
-                None => format!("{:?} stands in the batch twice, with two contents", conflict.id),
+                None => {
+                    format!("{:?} occurs twice in the batch, with different content", conflict.id)
+                }
             };
             let description = shorten(&description);
             let bytes = field.len() + description.len() + 8;
@@ -265,31 +272,31 @@ fn id_conflict(error: &PublishError, conflicts: &[IdConflict], server: ServerId)
 }
 
 fn refusals(error: &PublishError, refused: &[(usize, Refusal)]) -> Status {
-    let mut answer = match refused.first() {
+    let mut builder = match refused.first() {
         Some((_, Refusal::TooLarge { size, limit })) => {
-            Answer::new(Code::InvalidArgument, Reason::EventTooLarge, error)
+            StatusBuilder::new(Code::InvalidArgument, Reason::EventTooLarge, error)
                 .with("size", size)
                 .with("limit", limit)
         }
         Some((_, Refusal::TypeNotAllowed { .. })) => {
-            Answer::new(Code::FailedPrecondition, Reason::TypeNotAllowed, error)
+            StatusBuilder::new(Code::FailedPrecondition, Reason::TypeNotAllowed, error)
         }
         Some((_, Refusal::SchemaRequired { event_type, .. })) => {
-            Answer::new(Code::FailedPrecondition, Reason::SchemaRequired, error)
+            StatusBuilder::new(Code::FailedPrecondition, Reason::SchemaRequired, error)
                 .with("subject", event_type)
         }
         Some((_, Refusal::PayloadInvalid { event_type, version, .. })) => {
-            Answer::new(Code::InvalidArgument, Reason::PayloadInvalid, error)
+            StatusBuilder::new(Code::InvalidArgument, Reason::PayloadInvalid, error)
                 .with("subject", event_type)
                 .with("version", version)
         }
-        Some((_, Refusal::VersionUnusable { event_type, asked, .. })) => {
-            Answer::new(Code::FailedPrecondition, Reason::SchemaVersionUnusable, error)
+        Some((_, Refusal::VersionUnusable { event_type, requested, .. })) => {
+            StatusBuilder::new(Code::FailedPrecondition, Reason::SchemaVersionUnusable, error)
                 .with("subject", event_type)
-                .with("version", asked)
+                .with("version", requested)
         }
-        Some((_, Refusal::RegistryAway { event_type, .. })) => {
-            Answer::new(Code::Unavailable, Reason::RegistryUnavailable, error)
+        Some((_, Refusal::RegistryUnavailable { event_type, .. })) => {
+            StatusBuilder::new(Code::Unavailable, Reason::RegistryUnavailable, error)
                 .with("subject", event_type)
                 .retry()
         }
@@ -297,25 +304,26 @@ fn refusals(error: &PublishError, refused: &[(usize, Refusal)]) -> Status {
     };
     let faults: Vec<(String, String)> =
         refused.iter().flat_map(|(index, refusal)| faults_of(*index, refusal)).collect();
-    answer = answer.list(faults.into_iter(), |details, (field, description)| {
+    builder = builder.list(faults.into_iter(), |details, (field, description)| {
         let (field, description) = (shorten(&field), shorten(&description));
         let bytes = field.len() + description.len() + 8;
         details.add_bad_request_violation(field, description);
         bytes
     });
-    answer.status()
+    builder.status()
 }
 
-/// What is wrong with one event of a batch, each with its field. A pointer into a payload follows the payload's field.
+/// The faults of an event of a batch, each with its field. A JSON pointer into a payload follows
+/// the field of the payload.
 fn faults_of(index: usize, refusal: &Refusal) -> Vec<(String, String)> {
     let field = match refusal {
         Refusal::TooLarge { .. } => format!("events[{index}]"),
         Refusal::TypeNotAllowed { .. }
         | Refusal::SchemaRequired { .. }
-        | Refusal::RegistryAway { .. } => format!("events[{index}].type"),
+        | Refusal::RegistryUnavailable { .. } => format!("events[{index}].type"),
         Refusal::VersionUnusable { .. } => format!("events[{index}].schemaversion"),
-        Refusal::PayloadInvalid { form, violations, .. } => {
-            let payload = format!("events[{index}].{}", form.field());
+        Refusal::PayloadInvalid { payload_field, violations, .. } => {
+            let payload = format!("events[{index}].{}", payload_field.name());
             let fault = |(pointer, message): &(String, String)| {
                 (format!("{payload}{pointer}"), message.clone())
             };
@@ -335,7 +343,7 @@ fn conditions(error: &PublishError, topic: &str, failed: &[FailedCondition]) -> 
         }
         None => return internal(error),
     };
-    Answer::new(Code::Aborted, reason, error)
+    StatusBuilder::new(Code::Aborted, reason, error)
         .with("topic", topic)
         .with("expected", expected)
         .with("actual", actual)
@@ -357,17 +365,19 @@ fn conditions(error: &PublishError, topic: &str, failed: &[FailedCondition]) -> 
         .status()
 }
 
-/// A change of a topic that was not made.
+/// The status of a failed call of the topic service.
 pub fn topic(error: &TopicError, server: ServerId) -> Status {
     match error {
         TopicError::Invalid(faults) => invalid(faults),
         TopicError::NotFound(error) => topic_not_found(error),
-        TopicError::Exists(name) => Answer::new(Code::AlreadyExists, Reason::TopicExists, error)
-            .with("topic", name)
-            .resource("topic", name, "there is a topic of that name")
-            .status(),
+        TopicError::Exists(name) => {
+            StatusBuilder::new(Code::AlreadyExists, Reason::TopicExists, error)
+                .with("topic", name)
+                .resource("topic", name, "there is a topic of that name")
+                .status()
+        }
         TopicError::EtagMismatch { topic, actual } => {
-            Answer::new(Code::Aborted, Reason::EtagMismatch, error)
+            StatusBuilder::new(Code::Aborted, Reason::EtagMismatch, error)
                 .with("topic", topic)
                 .with("etag", actual)
                 .status()
@@ -378,42 +388,45 @@ pub fn topic(error: &TopicError, server: ServerId) -> Status {
     }
 }
 
-/// A read that did not begin.
+/// The status of a read or an event stream that could not start.
 pub fn start(error: &StartError, server: ServerId) -> Status {
     match error {
         StartError::Invalid(faults) => invalid(faults),
         StartError::TopicNotFound(error) => topic_not_found(error),
         StartError::PositionLost { topic, earliest, latest, .. } => {
-            Answer::new(Code::OutOfRange, Reason::PositionLost, error)
+            StatusBuilder::new(Code::OutOfRange, Reason::PositionLost, error)
                 .with("topic", topic)
                 .with("earliest_cursor", earliest.text(server))
                 .with("latest_cursor", latest.text(server))
                 .status()
         }
         StartError::PositionInFuture { earliest, latest, .. } => {
-            Answer::new(Code::OutOfRange, Reason::PositionInFuture, error)
+            StatusBuilder::new(Code::OutOfRange, Reason::PositionInFuture, error)
                 .with("earliest_cursor", earliest.text(server))
                 .with("latest_cursor", latest.text(server))
                 .status()
         }
-        StartError::Unsatisfiable(all) => unsatisfiable(error, all),
-        StartError::RegistryAway(error) => {
-            Answer::new(Code::Unavailable, Reason::RegistryUnavailable, error).retry().status()
+        StartError::Unsatisfiable(unsatisfied) => unsatisfiable(error, unsatisfied),
+        StartError::RegistryUnavailable(error) => {
+            StatusBuilder::new(Code::Unavailable, Reason::RegistryUnavailable, error)
+                .retry()
+                .status()
         }
         StartError::Read(error) => read(error),
         StartError::Draining(_) => draining(),
     }
 }
 
-fn unsatisfiable(error: &StartError, all: &[Unsatisfied]) -> Status {
-    let mut answer = Answer::new(Code::FailedPrecondition, Reason::RequirementUnsatisfiable, error);
-    if let Some(first) = all.first() {
-        answer = answer.with("subject", &first.event_type);
+fn unsatisfiable(error: &StartError, unsatisfied: &[UnsatisfiedRequirement]) -> Status {
+    let mut builder =
+        StatusBuilder::new(Code::FailedPrecondition, Reason::RequirementUnsatisfiable, error);
+    if let Some(first) = unsatisfied.first() {
+        builder = builder.with("subject", &first.event_type);
     }
-    answer
-        .list(all.iter(), |details, one| {
-            let (kind, subject) = ("REQUIREMENT_UNSATISFIABLE", shorten(&one.event_type));
-            let description = shorten(&one.sentence());
+    builder
+        .list(unsatisfied.iter(), |details, requirement| {
+            let (kind, subject) = ("REQUIREMENT_UNSATISFIABLE", shorten(&requirement.event_type));
+            let description = shorten(&requirement.sentence());
             let bytes = kind.len() + subject.len() + description.len() + 8;
             details.add_precondition_failure_violation(kind, subject, description);
             bytes
@@ -421,19 +434,19 @@ fn unsatisfiable(error: &StartError, all: &[Unsatisfied]) -> Status {
         .status()
 }
 
-fn mismatch(mismatch: &Mismatch, resume: &str) -> Status {
+fn mismatch(mismatch: &VersionMismatch, resume: &str) -> Status {
     let kind = "REQUIREMENT_UNSATISFIABLE";
-    let mut answer =
-        Answer::new(Code::FailedPrecondition, Reason::RequirementUnsatisfiable, mismatch)
+    let mut builder =
+        StatusBuilder::new(Code::FailedPrecondition, Reason::RequirementUnsatisfiable, mismatch)
             .with("topic", &mismatch.topic)
             .with("subject", &mismatch.event_type)
             .with("resume_cursor", resume);
-    answer.details.add_precondition_failure_violation(
+    builder.details.add_precondition_failure_violation(
         kind,
         shorten(&mismatch.event_type),
         shorten(&mismatch.reason),
     );
-    let mut status = answer.status();
+    let mut status = builder.status();
     resume_at(&mut status, resume);
     status
 }
@@ -446,15 +459,17 @@ fn read(error: &ReadError) -> Status {
     }
 }
 
-/// A stream that ended.
+/// The status of a stream that failed.
 pub fn stream(error: &StreamError, server: ServerId) -> Status {
     match error {
         StreamError::TopicNotFound(error) => topic_not_found(error),
         StreamError::Corrupt { error, resume } => {
             corrupt(error, resume.map(|resume| resume.text(server).to_string()).as_deref())
         }
-        StreamError::RegistryAway(error) => {
-            Answer::new(Code::Unavailable, Reason::RegistryUnavailable, error).retry().status()
+        StreamError::RegistryUnavailable(error) => {
+            StatusBuilder::new(Code::Unavailable, Reason::RegistryUnavailable, error)
+                .retry()
+                .status()
         }
         StreamError::Mismatch { mismatch: event, resume } => {
             mismatch(event, &resume.text(server).to_string())
@@ -465,14 +480,14 @@ pub fn stream(error: &StreamError, server: ServerId) -> Status {
     }
 }
 
-/// An event that could not be had.
+/// The status of a failed GetEvent.
 pub fn event(error: &EventError, server: ServerId) -> Status {
     match error {
         EventError::TopicNotFound(error) => topic_not_found(error),
         EventError::NotFound { topic, event } => {
-            Answer::new(Code::NotFound, Reason::EventNotFound, error)
+            StatusBuilder::new(Code::NotFound, Reason::EventNotFound, error)
                 .with("topic", topic)
-                .resource("event", event, "it was never recorded, or is not retained any more")
+                .resource("event", event, "it was never recorded, or is no longer retained")
                 .status()
         }
         EventError::Position(error) => start(error, server),
@@ -480,12 +495,12 @@ pub fn event(error: &EventError, server: ServerId) -> Status {
     }
 }
 
-/// A stream's end at a drain: the reader was told its cursor.
+/// The status of a stream that a drain ended. The client has its cursor from `Draining`.
 pub fn drained() -> Status {
     draining()
 }
 
-/// A status as a message, for streams in which a failure is one outcome of many.
+/// Encodes a status as a message, for streams in which each request has its own outcome.
 pub fn message(status: &Status) -> tonic_types::pb::Status {
     // The details of a status are a google.rpc.Status with the same code and message.
     tonic_types::pb::Status::decode(status.details()).unwrap_or_else(|_| tonic_types::pb::Status {

@@ -1,4 +1,4 @@
-//! Topics on the wire.
+//! Encodes topics, and decodes changes of topics.
 
 use std::time::Duration;
 
@@ -14,22 +14,22 @@ use crate::{
     proto::events::v1 as proto,
 };
 
-/// Longest `google.protobuf.Duration`.
+/// The range of `google.protobuf.Duration`: 10,000 years.
 const AGE_MAX: Duration = Duration::from_secs(315_576_000_000);
 /// Longest description, in bytes.
 const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
-/// Most labels, and most allowed types.
+/// Most labels, and most allowed types, of a topic.
 const ENTRIES_MAX: usize = 64;
-/// Longest label and allowed type, in bytes.
+/// Longest label name, label value and allowed type, in bytes.
 const ENTRY_BYTES_MAX: usize = 255;
 
-/// A time on the wire.
+/// Encodes a time.
 pub fn timestamp(time: AppendTime) -> Timestamp {
     let (seconds, nanos) = time.seconds_and_nanos();
     Timestamp { seconds, nanos }
 }
 
-/// A topic as it is shown.
+/// Encodes a topic.
 pub fn encode(view: &TopicView) -> proto::Topic {
     let config = &view.config;
     proto::Topic {
@@ -48,25 +48,25 @@ pub fn encode(view: &TopicView) -> proto::Topic {
         etag: etag(view.revision),
         create_time: Some(timestamp(view.created)),
         stats: Some(proto::TopicStats {
-            first_offset: view.extent.first.0,
-            next_offset: view.extent.next.0,
-            bytes: view.extent.bytes,
+            first_offset: view.range.first.0,
+            next_offset: view.range.next.0,
+            bytes: view.range.bytes,
             first_append_time: view.first_time.map(timestamp),
-            last_append_time: view.first_time.map(|_| timestamp(view.extent.last_time)),
+            last_append_time: view.first_time.map(|_| timestamp(view.range.last_time)),
         }),
     }
 }
 
 fn retention(retention: &Retention) -> proto::Retention {
     proto::Retention {
-        // Earlier versions accepted longer ages, and printers of ProtoJSON fail on them.
+        // Earlier versions accepted longer ages, which printers of ProtoJSON reject.
         max_age: retention.age_max.and_then(|age| age.min(AGE_MAX).try_into().ok()),
         max_bytes: retention.bytes_max.unwrap_or(0),
         max_events: retention.events_max.unwrap_or(0),
     }
 }
 
-/// Which parts of a topic a request sets.
+/// The fields of a topic that a request sets.
 pub fn fields(topic: &proto::Topic, mask: Option<&prost_types::FieldMask>) -> Vec<String> {
     if let Some(mask) = mask
         && !mask.paths.is_empty()
@@ -87,14 +87,14 @@ pub fn fields(topic: &proto::Topic, mask: Option<&prost_types::FieldMask>) -> Ve
     .collect()
 }
 
-/// What a request decides about a topic: the named fields of it, checked.
-pub struct Decided {
+/// A checked update of the named fields of a topic.
+pub struct TopicUpdate {
     fields: Vec<String>,
     config: TopicConfig,
 }
 
-impl Decided {
-    /// Puts the named fields into what holds so far.
+impl TopicUpdate {
+    /// Sets the named fields of a configuration.
     pub fn apply(self, config: &mut TopicConfig) {
         let Self { fields, config: new } = self;
         for field in &fields {
@@ -108,7 +108,7 @@ impl Decided {
                 "max_event_bytes" => config.event_bytes_max = new.event_bytes_max,
                 "description" => config.description.clone_from(&new.description),
                 "labels" => config.labels.clone_from(&new.labels),
-                // decode() has refused the others.
+                // decode() rejects other names.
                 _ => {}
             }
         }
@@ -130,17 +130,17 @@ const SETTABLE: [&str; 9] = [
 /// Checks the named fields of a topic.
 ///
 /// # Errors
-/// Everything that is wrong with them.
+/// Returns all faults of the fields.
 pub fn decode(
     topic: proto::Topic,
     fields: Vec<String>,
     event_bytes_max: usize,
-) -> Result<Decided, Faults> {
+) -> Result<TopicUpdate, Faults> {
     let mut faults = Faults::new();
     for (index, field) in fields.iter().enumerate() {
         if !SETTABLE.contains(&field.as_str()) {
             let description = format!(
-                "{field:?} is not a field that can be set; those are {}",
+                "{field:?} is not a settable field; settable fields are {}",
                 SETTABLE.join(", ")
             );
             faults.add(FaultKind::Request, format!("update_mask.paths[{index}]"), description);
@@ -152,18 +152,20 @@ pub fn decode(
     let retention = topic.retention.unwrap_or_default();
     let age_max = retention.max_age.and_then(|age| {
         let prost_types::Duration { seconds, nanos } = age;
-        let given = Duration::try_from(age);
-        if given.is_err() {
-            fault("retention.max_age", "is negative: 0 means no bound".into());
-        } else if !(0..1_000_000_000).contains(&nanos) || given.as_ref().is_ok_and(|it| *it > AGE_MAX) {
-            let most = AGE_MAX.as_secs();
+        let duration = Duration::try_from(age);
+        if duration.is_err() {
+            fault("retention.max_age", "is negative: 0 means no limit".into());
+        } else if !(0..1_000_000_000).contains(&nanos)
+            || duration.as_ref().is_ok_and(|duration| *duration > AGE_MAX)
+        {
+            let limit = AGE_MAX.as_secs();
             let description = format!(
-                "has {seconds} seconds and {nanos} nanos: a google.protobuf.Duration has at most {most} seconds \
+                "has {seconds} seconds and {nanos} nanos: a google.protobuf.Duration has at most {limit} seconds \
                  (10,000 years), and from 0 to 999999999 nanos"
             );
             fault("retention.max_age", description);
         }
-        given.ok().filter(|age| !age.is_zero())
+        duration.ok().filter(|age| !age.is_zero())
     });
     let schema_enforcement = match proto::SchemaEnforcement::try_from(topic.schema_enforcement) {
         Ok(proto::SchemaEnforcement::Unspecified | proto::SchemaEnforcement::IfRegistered) => {
@@ -179,36 +181,35 @@ pub fn decode(
     };
     if topic.max_event_bytes as usize > event_bytes_max {
         let description =
-            format!("is {}, the server takes {event_bytes_max} at most", topic.max_event_bytes);
+            format!("{} bytes; the server's limit is {event_bytes_max}", topic.max_event_bytes);
         fault("max_event_bytes", description);
     }
     if topic.description.len() > DESCRIPTION_BYTES_MAX {
-        let description = format!(
-            "has {} bytes, at most {DESCRIPTION_BYTES_MAX} are taken",
-            topic.description.len()
-        );
+        let description =
+            format!("{} bytes; the limit is {DESCRIPTION_BYTES_MAX}", topic.description.len());
         fault("description", description);
     }
     for (field, count) in
         [("allowed_types", topic.allowed_types.len()), ("labels", topic.labels.len())]
     {
         if count > ENTRIES_MAX {
-            fault(field, format!("has {count} entries, at most {ENTRIES_MAX} are taken"));
+            fault(field, format!("{count} entries; the limit is {ENTRIES_MAX}"));
         }
     }
     for (index, allowed) in topic.allowed_types.iter().enumerate() {
         let name = allowed.strip_suffix('*').unwrap_or(allowed);
         if allowed.is_empty() || name.contains('*') || allowed.len() > ENTRY_BYTES_MAX {
             let description = format!(
-                "is {allowed:?}: a type, or a prefix that ends in '*', of at most {ENTRY_BYTES_MAX} bytes"
+                "is {allowed:?}: expected a type, or a prefix that ends in '*', of at most {ENTRY_BYTES_MAX} bytes"
             );
             fault(&format!("allowed_types[{index}]"), description);
         }
     }
     for (name, value) in &topic.labels {
         if name.is_empty() || name.len() > ENTRY_BYTES_MAX || value.len() > ENTRY_BYTES_MAX {
-            let description =
-                format!("a label has a name, and at most {ENTRY_BYTES_MAX} bytes on each side");
+            let description = format!(
+                "expected a name that is not empty, and at most {ENTRY_BYTES_MAX} bytes each in name and value"
+            );
             fault(&format!("labels[{name:?}]"), description);
         }
     }
@@ -224,5 +225,5 @@ pub fn decode(
         description: topic.description,
         labels: topic.labels,
     };
-    faults.finish(|| Some(Decided { fields, config }))
+    faults.finish(|| Some(TopicUpdate { fields, config }))
 }

@@ -1,4 +1,4 @@
-//! What of an event a reader sees.
+//! Views: the representations in which an event can be delivered.
 
 use std::borrow::Cow;
 
@@ -17,31 +17,32 @@ use crate::{
     proto::events::v1::{AttributeValue, Event, EventView, attribute_value::Attr, event::Payload},
 };
 
-/// A view that can be served.
+/// A representation of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
     /// The stored bytes.
     Full,
-    /// Without the payload.
+    /// Attributes only.
     Envelope,
-    /// Payloads as JSON in `data`, where they are JSON or their schema is known; others as recorded.
+    /// Payloads as JSON in `data` if they are JSON or their schema is known. Other payloads are
+    /// delivered as recorded.
     Json,
-    /// As `Json`, but the JSON is text as it stands there, all digits of its numbers: for documents in the JSON format. It
-    /// has no number on the wire.
+    /// Like `Json`, but the JSON is in `text_data` unchanged, with all digits of its numbers. For
+    /// documents in the JSON format of CloudEvents. It has no number on the wire.
     Text,
-    /// Attributes in the map, as CloudEvents has them.
+    /// The CloudEvents Protobuf format: all optional attributes in the map.
     CloudEvents,
-    /// Protobuf payloads as `google.protobuf.Any`, where they have a JSON.
+    /// Protobuf payloads as `google.protobuf.Any` if they can be printed as JSON.
     Any,
 }
 
-/// What stands before a message's name in an Any, as Google's libraries write it.
+/// Prefix of the message name in an Any, as Google's libraries write it.
 const TYPE_URL_PREFIX: &str = "type.googleapis.com/";
 
-/// Reads the view of a request.
+/// Decodes the view of a request.
 ///
 /// # Errors
-/// Where there is none of that number.
+/// Returns a fault if no view has this number.
 pub fn decode(view: i32) -> Result<View, Faults> {
     match EventView::try_from(view) {
         Ok(EventView::Unspecified | EventView::Full) => Ok(View::Full),
@@ -50,33 +51,33 @@ pub fn decode(view: i32) -> Result<View, Faults> {
         Ok(EventView::Json) => Ok(View::Json),
         Ok(EventView::Cloudevents) => Ok(View::CloudEvents),
         Err(_) => {
-            Err(Faults::one(FaultKind::Request, "view", format!("{view} is not an EventView")))
+            Err(Faults::single(FaultKind::Request, "view", format!("{view} is not an EventView")))
         }
     }
 }
 
 impl View {
-    /// The bytes of an event in this view. `schema`: what its payload is in, where that is known;
-    /// `messages`: what an Any in it may hold besides. What cannot be shown so is as recorded.
-    pub fn of(
+    /// The bytes of an event in this view. An event that the view cannot represent is returned as
+    /// recorded. `schema` is the schema of its payload, if known. `messages` resolves the types
+    /// that an Any in the payload may hold.
+    pub fn render(
         self,
         recorded: &Recorded,
         schema: Option<&Schema>,
         messages: &dyn Messages,
     ) -> Bytes {
-        let shown = match self {
+        let rendered = match self {
             Self::Full => None,
             Self::Envelope => Some(Bytes::from(without_payload(&recorded.event))),
-            Self::Json => {
-                json(recorded, schema, messages).or_else(|| plain(recorded, schema, messages))
-            }
+            Self::Json => json(recorded, schema, messages)
+                .or_else(|| any_as_bytes(recorded, schema, messages)),
             Self::Text => text(recorded, schema, messages),
             Self::CloudEvents => Event::decode(recorded.event.clone())
                 .ok()
                 .map(|event| cloud_event(event).encode_to_vec().into()),
             Self::Any => any(recorded, schema, messages),
         };
-        shown.unwrap_or_else(|| recorded.event.clone())
+        rendered.unwrap_or_else(|| recorded.event.clone())
     }
 }
 
@@ -94,7 +95,7 @@ fn text(recorded: &Recorded, schema: Option<&Schema>, messages: &dyn Messages) -
     Some(with_json(event, Payload::TextData(text)))
 }
 
-/// The payload as JSON text, where it is JSON or its schema is known.
+/// The payload as JSON text, if it is JSON or its schema is known.
 fn json_of<'a>(
     event: &'a Event,
     schema: Option<&Schema>,
@@ -125,25 +126,29 @@ fn with_json(mut event: Event, payload: Payload) -> Bytes {
     event.encode_to_vec().into()
 }
 
-/// A Protobuf payload as `google.protobuf.Any`, where it can be printed as one.
+/// A Protobuf payload as `google.protobuf.Any`, if it can be printed as one.
 fn any(recorded: &Recorded, schema: Option<&Schema>, messages: &dyn Messages) -> Option<Bytes> {
     let schema = schema?;
     let message = schema.message_name()?;
     match recorded.encoded().payload()? {
         encoded::Payload::Binary(value) => {
             schema.to_json_with(value, messages).ok()?;
-            let any = encoded::any(&format!("{TYPE_URL_PREFIX}{message}"), value);
+            let any = encoded::encode_any(&format!("{TYPE_URL_PREFIX}{message}"), value);
             Some(with_payload(recorded, tag::PROTO_DATA, &any))
         }
-        encoded::Payload::Any { .. } => plain(recorded, Some(schema), messages),
+        encoded::Payload::Any { .. } => any_as_bytes(recorded, Some(schema), messages),
         encoded::Payload::Text(_) => None,
     }
 }
 
-/// The bytes of a payload that is recorded as an Any and cannot be printed as one. Printers show
-/// what an Any holds, and fail on the whole answer where that has no JSON, such as a time in the
-/// year 10000.
-fn plain(recorded: &Recorded, schema: Option<&Schema>, messages: &dyn Messages) -> Option<Bytes> {
+/// The event with its payload in `binary_data`, if the payload is recorded as an Any and cannot be
+/// printed as one. Printers show the message inside an Any. If it has no JSON, such as a time in
+/// the year 10000, they fail on the whole response.
+fn any_as_bytes(
+    recorded: &Recorded,
+    schema: Option<&Schema>,
+    messages: &dyn Messages,
+) -> Option<Bytes> {
     let encoded::Payload::Any { value, .. } = recorded.encoded().payload()? else { return None };
     let unprintable = schema?.to_json_with(value, messages).is_err();
     unprintable.then(|| with_payload(recorded, tag::BINARY_DATA, value))
@@ -155,13 +160,13 @@ fn with_payload(recorded: &Recorded, field: u32, payload: &[u8]) -> Bytes {
     out.into()
 }
 
-/// No field above tag 8: everything but the required attributes and the payload in the map.
+/// Moves all attributes but the required ones into the map, so that no field above tag 8 is set.
 fn cloud_event(mut event: Event) -> Event {
-    let mut lower = |name: &str, attr: Attr| {
+    let mut insert = |name: &str, attr: Attr| {
         event.attributes.insert(name.into(), AttributeValue { attr: Some(attr) });
     };
     if let Some(time) = event.time.take() {
-        lower("time", Attr::CeTimestamp(time));
+        insert("time", Attr::CeTimestamp(time));
     }
     for (name, text) in [
         ("subject", std::mem::take(&mut event.subject)),
@@ -174,15 +179,15 @@ fn cloud_event(mut event: Event) -> Event {
         ("schemaversion", std::mem::take(&mut event.schemaversion)),
     ] {
         if !text.is_empty() {
-            lower(name, Attr::CeString(text));
+            insert(name, Attr::CeString(text));
         }
     }
     let dataschema = std::mem::take(&mut event.dataschema);
     if !dataschema.is_empty() {
-        lower("dataschema", Attr::CeUri(dataschema));
+        insert("dataschema", Attr::CeUri(dataschema));
     }
     for (name, text) in std::mem::take(&mut event.extensions) {
-        lower(&name, Attr::CeString(text));
+        insert(&name, Attr::CeString(text));
     }
     event
 }

@@ -1,4 +1,4 @@
-//! The data directory and the files in it that are ours: `LOCK`, `FORMAT` and `clean`.
+//! The data directory and our own files in it: `LOCK`, `FORMAT` and `clean`.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -14,23 +14,23 @@ use crate::model::{cursor::ServerId, numbers::Position};
 
 /// The format that this version writes.
 const MAJOR: u32 = 1;
-/// What a reader has to know beyond the format: none yet.
+/// Features that a reader must support in addition to the format: none yet.
 const FEATURES: [&str; 0] = [];
 
-/// Holds the directory against other processes for as long as it lives.
+/// The lock on the directory, released when it is dropped.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "dropping it lets go of the lock")] File);
+pub struct Lock(#[expect(dead_code, reason = "dropping it releases the lock")] File);
 
-/// What `FORMAT` says.
+/// The content of `FORMAT`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Format {
     /// Readers of another major format must not open the directory.
     pub major: u32,
-    /// Names of what a reader has to know.
+    /// Names of the features that a reader must support.
     pub features: Vec<String>,
     /// The identity of the store, in hexadecimal.
     pub server: String,
-    /// Which version made the directory.
+    /// The version that created the directory.
     pub created_by: String,
     /// XXH3-64 over the other fields.
     check: String,
@@ -46,13 +46,13 @@ fn io_error(doing: impl Into<String>) -> impl FnOnce(io::Error) -> OpenError {
 }
 
 impl Directory {
-    /// Makes the directory where it is not there, and locks it.
+    /// Creates the directory if it is missing, and locks it.
     ///
     /// # Errors
-    /// Where somebody else has it, or the file system fails.
+    /// Returns an error if another process holds the lock, or if the file system fails.
     pub fn lock(path: &Path) -> Result<(Self, Lock), OpenError> {
         fs::create_dir_all(path)
-            .map_err(io_error(format!("cannot make the data directory {}", path.display())))?;
+            .map_err(io_error(format!("cannot create the data directory {}", path.display())))?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -64,7 +64,8 @@ impl Directory {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // Who cannot be read cannot be named; that it is locked is said all the same.
+                // The holder is only for the message. If it cannot be read, the directory is locked
+                // all the same.
                 let _ = file.read_to_string(&mut holder);
                 return Err(OpenError::Locked {
                     directory: path.display().to_string(),
@@ -79,33 +80,34 @@ impl Directory {
                 return Err(io_error("cannot lock the data directory")(error));
             }
         }
-        let note = format!("tidings, process {}", std::process::id());
+        let holder_line = format!("tidings, process {}", std::process::id());
         file.set_len(0)
             .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(note.as_bytes()))
+            .and_then(|()| file.write_all(holder_line.as_bytes()))
             .map_err(io_error("cannot write LOCK"))?;
         Ok((Self(path.into()), Lock(file)))
     }
 
-    /// Its path.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Where RocksDB is.
+    /// The path of the database.
     pub fn database(&self) -> PathBuf {
         self.0.join("db")
     }
 
-    /// Whether there is no store in it yet.
+    /// Whether the directory has no store yet.
     pub fn is_new(&self) -> bool {
         !self.0.join("FORMAT").exists() && !self.database().join("CURRENT").exists()
     }
 
-    /// Writes the format of a new store. The last thing to be made: a directory without it is not a store yet.
+    /// Writes the format of a new store. It is written last: a directory without it is not a store
+    /// yet.
     ///
     /// # Errors
-    /// Where the file system fails.
+    /// Returns the error of the file system.
     pub fn write_format(&self, server: ServerId) -> Result<(), OpenError> {
         let mut format = Format {
             major: MAJOR,
@@ -119,16 +121,18 @@ impl Directory {
         self.replace("FORMAT", text.as_bytes()).map_err(io_error("cannot write FORMAT"))
     }
 
-    /// Reads the format.
+    /// Reads the format and returns the identity of the store.
     ///
     /// # Errors
-    /// Where it is damaged, missing or newer than what is known here.
+    /// Returns an error if the file is damaged, missing or of a newer format.
     pub fn read_format(&self) -> Result<ServerId, OpenError> {
         let corrupt = |detail: String| OpenError::Corrupt { detail };
         let text = match fs::read(self.0.join("FORMAT")) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(corrupt("there is a database, but the file FORMAT is missing".into()));
+                return Err(corrupt(
+                    "the directory has a database, but the file FORMAT is missing".into(),
+                ));
             }
             Err(error) => return Err(io_error("cannot read FORMAT")(error)),
         };
@@ -148,25 +152,26 @@ impl Directory {
             .map_err(|_| corrupt("the identity in the file FORMAT is not a number".into()))
     }
 
-    /// Notes that the store was closed in order, with everything up to a position on disk.
+    /// Records a clean close, with the position up to which everything is on disk.
     ///
     /// # Errors
-    /// Where the file system fails.
+    /// Returns the error of the file system.
     pub fn write_clean(&self, server: ServerId, position: Position) -> io::Result<()> {
         self.replace("clean", clean_text(server, position).as_bytes())
     }
 
-    /// The position of a close in order. None: it was not, or the note cannot be read, which is as good.
+    /// The position of a clean close. None: the last close was unclean, or the file is unreadable,
+    /// which is handled alike.
     pub fn read_clean(&self, server: ServerId) -> Option<Position> {
         let text = fs::read_to_string(self.0.join("clean")).ok()?;
         let position = Position(text.split_whitespace().next()?.parse().ok()?);
         (text == clean_text(server, position)).then_some(position)
     }
 
-    /// Takes the note back: from now on a stop is unclean until it is written again.
+    /// Removes the record of a clean close: until the next one, a stop is unclean.
     ///
     /// # Errors
-    /// Where the file system fails.
+    /// Returns the error of the file system.
     pub fn remove_clean(&self) -> io::Result<()> {
         match fs::remove_file(self.0.join("clean")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -174,13 +179,14 @@ impl Directory {
         }
     }
 
-    /// All of a file or nothing: written beside it, synced, renamed, and the directory synced.
+    /// Replaces a file atomically: writes a temporary file, syncs it, renames it, and syncs the
+    /// directory.
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let beside = self.0.join(format!("{name}.new"));
-        let mut file = File::create(&beside)?;
+        let temporary = self.0.join(format!("{name}.new"));
+        let mut file = File::create(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&beside, self.0.join(name))?;
+        fs::rename(&temporary, self.0.join(name))?;
         File::open(&self.0)?.sync_all()
     }
 }

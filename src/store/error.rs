@@ -1,4 +1,4 @@
-//! What can go wrong with the disk.
+//! Errors of the store.
 
 use crate::model::numbers::Offset;
 
@@ -6,9 +6,9 @@ use crate::model::numbers::Offset;
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct StorageError {
-    /// What it said.
+    /// The message of RocksDB or the operating system.
     pub message: String,
-    /// Whether there was no space: the one failure that passes by itself.
+    /// Whether the disk is full: the one failure that is not final.
     pub no_space: bool,
     /// Whether stored bytes are damaged.
     pub corrupt: bool,
@@ -36,67 +36,68 @@ pub enum ReadError {
     /// A stored event does not decode.
     #[error("the event at offset {offset} of topic {topic} is damaged: {detail}")]
     Corrupt {
-        /// In this topic.
+        /// The topic.
         topic: String,
-        /// The first damaged one.
+        /// The first damaged offset.
         offset: Offset,
-        /// What is wrong.
+        /// What is damaged.
         detail: String,
     },
-    /// Anything else.
+    /// Any other failure.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
-/// The store cannot be opened. Each of these has an exit code of its own.
+/// The store cannot be opened. Each variant has its own exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has the directory.
+    /// Another process holds the lock of the directory.
     #[error("the data directory {directory} is in use by {holder}")]
     Locked {
         /// The directory.
         directory: String,
-        /// Who has it.
+        /// The holder of the lock.
         holder: String,
     },
-    /// Written by a newer version.
+    /// A newer version wrote the directory.
     #[error(
-        "the data directory has format {found}, this version reads up to {known}: nothing was changed"
+        "the data directory has format {found}; this version reads up to {known}; nothing was changed"
     )]
     NewerFormat {
-        /// In the directory.
+        /// The format of the directory.
         found: String,
-        /// Known here.
+        /// The newest format that this version reads.
         known: String,
     },
-    /// What was acknowledged is not there.
+    /// Acknowledged events are missing.
     #[error("acknowledged events are missing: {detail}; nothing was changed")]
     AcknowledgedMissing {
-        /// Which.
+        /// Which positions or rows are missing.
         detail: String,
     },
     /// Stored bytes are damaged.
     #[error("stored data is damaged: {detail}")]
     Corrupt {
-        /// Where and how.
+        /// What is damaged, and where.
         detail: String,
     },
     /// The file system failed.
     #[error("{doing}: {source}")]
     Io {
-        /// While doing so.
+        /// The operation that failed.
         doing: String,
-        /// What it said.
+        /// The error of the operation.
         source: StorageError,
     },
 }
 
 impl OpenError {
-    /// Sorts a failure of RocksDB.
+    /// Classifies an error of RocksDB.
     pub(crate) fn rocksdb(doing: &str, error: rocksdb::Error) -> Self {
         use rocksdb::ErrorKind as Kind;
         match error.kind() {
-            // RocksDB calls a missing or unreadable file an I/O error or NotFound; beside a FORMAT file it is damage.
+            // RocksDB reports a missing or unreadable file as an I/O error or NotFound. In a
+            // directory with a FORMAT file, that is damage.
             Kind::Corruption | Kind::InvalidArgument | Kind::NotFound | Kind::Incomplete => {
                 Self::Corrupt { detail: format!("{doing}: {error}") }
             }

@@ -1,82 +1,86 @@
-//! What stands in `meta`: topics, their ends, the last position, holes in the order of positions.
+//! Rows of `meta`: the state of the log, its topics, their tails, and holes in the order of
+//! positions.
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::u64_at;
+use super::big_endian::{u32_at, u64_at};
 use crate::model::{
     numbers::{AppendTime, Offset, Position, TopicId},
     topic::TopicConfig,
 };
 
-/// How many trims a topic remembers, to tell a late reader what it lost. Older ones are told with the oldest of these.
+/// Most trims that a topic records, to report to a late reader which events it lost. Earlier trims
+/// are reported with the oldest of these.
 pub const TRIM_MARKS_MAX: usize = 64;
 
-/// How far positions jump after an unclean stop. BUFFERED events that were lost had fewer positions than this.
+/// How many positions are skipped after an unclean stop. Lost BUFFERED events had fewer positions
+/// than this.
 pub const POSITION_JUMP: u64 = 1 << 32;
 
-/// Everything but the events, of everything.
+/// The state of the log over all topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct State {
-    /// The last position that was given away.
+    /// The last position assigned.
     pub position: Position,
-    /// The last append time that was given away.
+    /// The last append time assigned.
     pub time: AppendTime,
-    /// The last topic id that was given away.
+    /// The last topic id assigned.
     pub topic: TopicId,
     /// Events ever appended.
     pub events: u64,
-    /// What every other row of `meta` adds up to, modulo 2^64: a row that is missing, or older than it should be, is
-    /// noticed at a start. A MANIFEST that was cut leaves such rows, and nothing else tells of it.
-    pub rows: u64,
+    /// Sum of the weights of all other rows of `meta`, modulo 2^64. At a start it shows whether a
+    /// row is missing or older than it should be. A truncated MANIFEST leaves such rows, and
+    /// nothing else detects it.
+    pub row_weights: u64,
 }
 
 /// Key of [`State`].
 pub const STATE_KEY: &[u8] = b"state";
 
 impl State {
-    /// A row went from one weight to another. One that is not there weighs nothing.
-    pub fn weigh(&mut self, before: u64, after: u64) {
-        self.rows = self.rows.wrapping_sub(before).wrapping_add(after);
+    /// Updates the sum after a row changed its weight. A missing row has weight 0.
+    pub fn replace_row_weight(&mut self, before: u64, after: u64) {
+        self.row_weights = self.row_weights.wrapping_sub(before).wrapping_add(after);
     }
 
-    /// `position: u64 | time: u64 | topic: u32 | events: u64 | rows: u64`.
+    /// `position: u64 | time: u64 | topic: u32 | events: u64 | row_weights: u64`.
     pub fn encode(&self) -> [u8; 36] {
         let mut bytes = [0; 36];
         bytes[..8].copy_from_slice(&self.position.0.to_be_bytes());
         bytes[8..16].copy_from_slice(&self.time.0.to_be_bytes());
         bytes[16..20].copy_from_slice(&self.topic.0.to_be_bytes());
         bytes[20..28].copy_from_slice(&self.events.to_be_bytes());
-        bytes[28..].copy_from_slice(&self.rows.to_be_bytes());
+        bytes[28..].copy_from_slice(&self.row_weights.to_be_bytes());
         bytes
     }
 
-    /// Reads it back.
+    /// Decodes the state.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         Some(Self {
             position: Position(u64_at(bytes, 0)?),
             time: AppendTime(u64_at(bytes, 8)?),
-            topic: TopicId(super::keys::u32_at(bytes, 16)?),
+            topic: TopicId(u32_at(bytes, 16)?),
             events: u64_at(bytes, 20)?,
-            rows: u64_at(bytes, 28)?,
+            row_weights: u64_at(bytes, 28)?,
         })
     }
 }
 
-/// Where a topic ends.
+/// The end of a topic's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct End {
-    /// The first offset that is not written.
+pub struct TopicTail {
+    /// The first unwritten offset.
     pub next: Offset,
-    /// Bytes of all events ever appended to it.
+    /// Bytes of all events ever appended.
     pub bytes: u64,
-    /// When the last one was.
+    /// Append time of the last event.
     pub time: AppendTime,
-    /// Position of the last one.
+    /// Position of the last event.
     pub position: Position,
 }
 
-/// Key of a topic's [`End`].
-pub fn end_key(topic: TopicId) -> [u8; 8] {
+/// Key of a topic's [`TopicTail`].
+pub fn tail_key(topic: TopicId) -> [u8; 8] {
     prefixed(*b"end/", topic)
 }
 
@@ -85,7 +89,7 @@ pub fn topic_key(topic: TopicId) -> [u8; 8] {
     prefixed(TOPIC_PREFIX, topic)
 }
 
-/// What keys of topics begin with.
+/// The prefix of the keys of topics.
 pub const TOPIC_PREFIX: [u8; 4] = *b"top/";
 
 fn prefixed(prefix: [u8; 4], topic: TopicId) -> [u8; 8] {
@@ -95,8 +99,8 @@ fn prefixed(prefix: [u8; 4], topic: TopicId) -> [u8; 8] {
     key
 }
 
-impl End {
-    /// What it adds to [`State::rows`]: grows with every event.
+impl TopicTail {
+    /// Its weight in [`State::row_weights`]. It increases with every event.
     pub fn weight(&self) -> u64 {
         self.position.0
     }
@@ -111,7 +115,7 @@ impl End {
         bytes
     }
 
-    /// Reads it back.
+    /// Decodes the tail.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         Some(Self {
             next: Offset(u64_at(bytes, 0)?),
@@ -122,54 +126,54 @@ impl End {
     }
 }
 
-/// A trim, as a late reader has to know it.
+/// A trim, as recorded for late readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrimMark {
-    /// When it was, in the order of everything.
+    /// Position of the trim.
     pub at: u64,
-    /// The first offset that it left.
+    /// The first retained offset after the trim.
     pub first: u64,
-    /// The position of the last event that it removed.
+    /// Position of the last event that it removed.
     pub removed: u64,
-    /// When that event had been recorded: microseconds since 1970.
+    /// Append time of that event: microseconds since 1970.
     pub time: u64,
 }
 
-/// A topic, as JSON.
+/// A topic, encoded as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicRecord {
-    /// Its name.
+    /// The name of the topic.
     pub name: String,
-    /// When it was made: microseconds since 1970.
+    /// When it was created: microseconds since 1970.
     pub created: u64,
-    /// Position of its making, or of its last update: its etag.
+    /// Position of its creation or last update: its etag.
     pub revision: u64,
-    /// It is gone; what is left of its rows goes with time.
+    /// The topic is deleted. Its remaining rows are removed by compactions.
     #[serde(default)]
     pub deleted: bool,
-    /// The first offset that is retained.
+    /// The first retained offset.
     pub first: u64,
     /// Bytes of the events before it.
     pub first_bytes: u64,
     /// The last trims, oldest first.
     pub trims: Vec<TrimMark>,
-    /// What its owner decided.
+    /// The settings of the topic.
     pub config: TopicConfig,
 }
 
 impl TopicRecord {
-    /// What it adds to [`State::rows`]: grows with every change and every trim.
+    /// Its weight in [`State::row_weights`]. It increases with every change and every trim.
     pub fn weight(&self) -> u64 {
         self.revision.wrapping_add(self.first)
     }
 }
 
-/// Positions that an unclean stop may have taken from BUFFERED events.
+/// Positions of BUFFERED events that an unclean stop may have lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hole {
-    /// The last position that was found after the stop.
+    /// The last position recovered after the stop.
     pub after: u64,
-    /// The position that things went on behind.
+    /// The position after which the log continues.
     pub until: u64,
 }
 
@@ -177,12 +181,13 @@ pub struct Hole {
 pub const HOLES_KEY: &[u8] = b"holes";
 
 impl Hole {
-    /// What it adds to [`State::rows`].
+    /// Its weight in [`State::row_weights`].
     pub fn weight(&self) -> u64 {
         self.until
     }
 
-    /// Whether a position was lost in it. The last one is nobody's: it is where a reader stands that has everything.
+    /// Whether a position was lost in the hole. The last position of the hole was never assigned:
+    /// it is the watermark after the start.
     pub fn contains(&self, position: Position) -> bool {
         position.0 > self.after && position.0 < self.until
     }
@@ -193,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hole_is_open_at_both_ends() {
+    fn a_hole_excludes_both_bounds() {
         let hole = Hole { after: 5, until: 5 + POSITION_JUMP };
         assert!(!hole.contains(Position(5)), "the last event that was found");
         assert!(hole.contains(Position(6)));

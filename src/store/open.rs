@@ -1,5 +1,5 @@
-//! Opening: look before you leap. A read-write open of RocksDB destroys the evidence of what it lost, so the store is
-//! first opened for reading, and compared with what the witness saw.
+//! Opening a store. A read-write open of RocksDB destroys the evidence of lost data, so the
+//! database is first opened read-only, and compared with the durable mark.
 
 use std::{path::Path, sync::Arc, time::Instant};
 
@@ -8,15 +8,14 @@ use tidings_registry::store::logfile;
 use tokio::sync::watch;
 
 use super::{
-    Family, OpenError, StorageError, Store, Writer,
+    Family, OpenError, StorageError, Store, Writer, big_endian,
     directory::Directory,
-    keys,
-    meta::{self, End, Hole, POSITION_JUMP, State, TopicRecord},
+    durable_mark::{self, DurableMarkFile},
+    meta::{self, Hole, POSITION_JUMP, State, TopicRecord, TopicTail},
     options::{self, Tuning},
-    row::Header,
+    rows::log::{self, Header},
     topics::{Catalog, Topic},
     trim::{self, TrimPoints},
-    witness::Witness,
 };
 use crate::model::{
     cursor::ServerId,
@@ -24,19 +23,20 @@ use crate::model::{
     numbers::{Offset, Position, TopicId},
 };
 
-/// How to open.
+/// How to open a store.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenOptions {
     /// Settings of RocksDB.
     pub tuning: Tuning,
-    /// Budget of the tails, in bytes.
+    /// Budget of the tail caches, in bytes.
     pub tail_bytes: usize,
 }
 
-/// Opens the store of a data directory, or makes it.
+/// Opens the store of a data directory, or creates it.
 ///
 /// # Errors
-/// Where it is somebody else's, newer, damaged, or short of what was acknowledged. Nothing is changed then.
+/// Returns an error if the directory is locked, newer or damaged, or if acknowledged events are
+/// missing. Nothing is changed then.
 pub fn open(path: &Path, options: &OpenOptions) -> Result<Writer, OpenError> {
     let (directory, lock) = Directory::lock(path)?;
     let trims = Arc::new(TrimPoints::default());
@@ -46,25 +46,26 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Writer, OpenError> {
     } else {
         directory.read_format()?
     };
-    let (witness, testimony) = Witness::open(directory.path(), server).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::NotFound {
-            OpenError::Corrupt { detail: format!("the file {} is missing", super::witness::FILE) }
-        } else {
-            OpenError::Io { doing: "cannot open the witness".into(), source: error.into() }
-        }
-    })?;
-    let witnessed = testimony.ok_or_else(|| OpenError::Corrupt {
-        detail: format!("the file {} has no slot that can be read", super::witness::FILE),
+    let (mark_file, newest_mark) =
+        DurableMarkFile::open(directory.path(), server).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::NotFound {
+                OpenError::Corrupt { detail: format!("the file {} is missing", durable_mark::FILE) }
+            } else {
+                OpenError::Io { doing: "cannot open the durable mark".into(), source: error.into() }
+            }
+        })?;
+    let mark = newest_mark.ok_or_else(|| OpenError::Corrupt {
+        detail: format!("the file {} has no valid slot", durable_mark::FILE),
     })?;
     let clean = directory.read_clean(server);
 
-    let found = preflight(&directory, &options.tuning, &trims)?;
-    let least = witnessed.position.max(clean.unwrap_or_default());
-    if found < least {
-        return Err(missing(found, least));
+    let recovered = preflight(&directory, &options.tuning, &trims)?;
+    let expected = mark.position.max(clean.unwrap_or_default());
+    if recovered < expected {
+        return Err(acknowledged_missing(recovered, expected));
     }
     let db = match clean {
-        // Not even a torn end of the write-ahead log is allowed then.
+        // After a clean close, not even a torn end of the write-ahead log is accepted.
         Some(_) => {
             let recovery = DBRecoveryMode::AbsoluteConsistency;
             open_for_writing(&directory, &options.tuning, &trims, recovery)?
@@ -72,15 +73,15 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Writer, OpenError> {
         None => open_after_crash(&directory, &options.tuning, &trims)?,
     };
     let mut loaded = load(&db)?;
-    if loaded.state.position < witnessed.position {
-        return Err(missing(loaded.state.position, witnessed.position));
+    if loaded.state.position < mark.position {
+        return Err(acknowledged_missing(loaded.state.position, mark.position));
     }
     let io = |doing: &str| {
         let doing = doing.to_owned();
         move |source: StorageError| OpenError::Io { doing, source }
     };
     if clean.is_none() && !loaded.is_fresh() {
-        jump(&db, &mut loaded).map_err(io("cannot note the unclean stop"))?;
+        skip_positions(&db, &mut loaded).map_err(io("cannot record the unclean stop"))?;
     }
     directory.remove_clean().map_err(|error| io("cannot remove the clean marker")(error.into()))?;
     tracing::info!(
@@ -92,7 +93,7 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Writer, OpenError> {
         millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         "store opened"
     );
-    Ok(assemble(db, directory, lock, server, loaded, trims, witness, options.tail_bytes))
+    Ok(assemble(db, directory, lock, server, loaded, trims, mark_file, options.tail_bytes))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of a store, put together once")]
@@ -103,17 +104,17 @@ fn assemble(
     server: ServerId,
     loaded: Loaded,
     trims: Arc<TrimPoints>,
-    witness: Witness,
+    mark_file: DurableMarkFile,
     tail_bytes: usize,
 ) -> Writer {
     let mut topics = Vec::with_capacity(loaded.topics.len());
-    for (id, record, end) in loaded.topics {
+    for (id, record, tail) in loaded.topics {
         if record.deleted {
             trims.set(id, trim::EVERYTHING);
         } else if record.first > 0 {
             trims.set(id, Offset(record.first));
         }
-        topics.push((topic(id, &record, end), record, end));
+        topics.push((topic(id, &record, tail), record, tail));
     }
     let catalog = Catalog::new(
         topics.iter().filter(|(_, record, _)| !record.deleted).map(|(topic, ..)| Arc::clone(topic)),
@@ -128,10 +129,11 @@ fn assemble(
         holes: loaded.holes,
         trims,
     });
-    Writer::new(store, loaded.state, topics, witness, tail_bytes)
+    Writer::new(store, loaded.state, topics, mark_file, tail_bytes)
 }
 
-/// Makes a new store. `FORMAT` comes last, so that a directory that has it has everything else.
+/// Creates a store. `FORMAT` is written last, so that a directory with a `FORMAT` has everything
+/// else.
 fn create(
     directory: &Directory,
     tuning: &Tuning,
@@ -144,7 +146,7 @@ fn create(
     options.create_missing_column_families(true);
     let families = options::families(tuning, trims);
     let db = DB::open_cf_descriptors(&options, directory.database(), families)
-        .map_err(|error| OpenError::rocksdb("cannot make the database", error))?;
+        .map_err(|error| OpenError::rocksdb("cannot create the database", error))?;
     let mut write = rocksdb::WriteOptions::default();
     write.set_sync(true);
     let mut batch = rocksdb::WriteBatch::default();
@@ -152,15 +154,16 @@ fn create(
     db.write_opt(batch, &write)
         .map_err(|error| OpenError::rocksdb("cannot write to the database", error))?;
     drop(db);
-    Witness::create(directory.path(), server).map_err(|error| OpenError::Io {
-        doing: "cannot make the witness".into(),
+    DurableMarkFile::create(directory.path(), server).map_err(|error| OpenError::Io {
+        doing: "cannot create the durable mark".into(),
         source: error.into(),
     })?;
     directory.write_format(server)?;
     Ok(server)
 }
 
-/// What a start would find, without touching anything: everything before the first damage.
+/// The position that a start would recover, which is the last one before any damage. Changes
+/// nothing.
 fn preflight(
     directory: &Directory,
     tuning: &Tuning,
@@ -170,7 +173,7 @@ fn preflight(
         Ok(None) => {}
         Ok(Some(detail)) => return Err(OpenError::Corrupt { detail }),
         Err(error) => {
-            let doing = "cannot look through the logs of the database".into();
+            let doing = "cannot check the log files of the database".into();
             return Err(OpenError::Io { doing, source: error.into() });
         }
     }
@@ -179,7 +182,7 @@ fn preflight(
     let db = DB::open_cf_descriptors_read_only(&options, directory.database(), families, false)
         .map_err(|error| OpenError::rocksdb("cannot open the database for reading", error))?;
     let loaded = load(&db)?;
-    cover(&db, &loaded)?;
+    check_coverage(&db, &loaded)?;
     Ok(loaded.state.position)
 }
 
@@ -194,7 +197,8 @@ fn open_for_writing(
         .map_err(|error| OpenError::rocksdb("cannot open the database", error))
 }
 
-/// After the read-only look has shown that nothing acknowledged is missing.
+/// Opens the database after an unclean stop. The read-only open has shown that nothing acknowledged
+/// is missing.
 fn open_after_crash(
     directory: &Directory,
     tuning: &Tuning,
@@ -203,10 +207,10 @@ fn open_after_crash(
     let tolerant = DBRecoveryMode::TolerateCorruptedTailRecords;
     match open_for_writing(directory, tuning, trims, tolerant) {
         Err(OpenError::Corrupt { detail }) => {
-            // What is damaged lies behind everything that was synced.
+            // The damage is after everything that was synced.
             tracing::warn!(
                 detail,
-                "the end of the write-ahead log is damaged, behind all that was acknowledged"
+                "the end of the write-ahead log is damaged, after everything that was acknowledged"
             );
             open_for_writing(directory, tuning, trims, DBRecoveryMode::PointInTime)
         }
@@ -214,19 +218,19 @@ fn open_after_crash(
     }
 }
 
-fn missing(found: Position, witnessed: Position) -> OpenError {
+fn acknowledged_missing(recovered: Position, expected: Position) -> OpenError {
     OpenError::AcknowledgedMissing {
         detail: format!(
-            "positions {} to {witnessed} were on disk once, the database ends at {found}",
-            found.next()
+            "positions {} to {expected} were synced; the database ends at {recovered}",
+            recovered.next()
         ),
     }
 }
 
-/// What `meta` says.
+/// The decoded rows of `meta`.
 pub(super) struct Loaded {
     pub state: State,
-    pub topics: Vec<(TopicId, TopicRecord, End)>,
+    pub topics: Vec<(TopicId, TopicRecord, TopicTail)>,
     pub holes: Vec<Hole>,
 }
 
@@ -236,13 +240,13 @@ impl Loaded {
     }
 }
 
-/// Reads `meta`.
+/// Reads the rows of `meta`.
 ///
 /// # Errors
-/// Where it is damaged.
+/// Returns an error if a row is damaged.
 pub(super) fn load(db: &DB) -> Result<Loaded, OpenError> {
     let family = Family::Meta.of(db);
-    let corrupt = |what: &str| OpenError::Corrupt { detail: format!("{what} cannot be read") };
+    let corrupt = |row: &str| OpenError::Corrupt { detail: format!("{row} cannot be read") };
     let get = |key: &[u8]| {
         db.get_cf(family, key).map_err(|error| OpenError::rocksdb("cannot read", error))
     };
@@ -258,60 +262,66 @@ pub(super) fn load(db: &DB) -> Result<Loaded, OpenError> {
     for row in db.iterator_cf(family, from) {
         let (key, json) = row.map_err(|error| OpenError::rocksdb("cannot read topics", error))?;
         let Some(id) = key.strip_prefix(&meta::TOPIC_PREFIX) else { break };
-        let id = TopicId(keys::u32_at(id, 0).ok_or_else(|| corrupt("the key of a topic"))?);
+        let id = TopicId(big_endian::u32_at(id, 0).ok_or_else(|| corrupt("the key of a topic"))?);
         let record: TopicRecord =
             serde_json::from_slice(&json).map_err(|_| corrupt(&format!("topic number {id}")))?;
         TopicName::parse(&record.name).map_err(|_| corrupt(&format!("the name of topic {id}")))?;
-        let end = match get(&meta::end_key(id))? {
-            Some(bytes) => End::decode(&bytes).ok_or_else(|| corrupt("the end of a topic"))?,
-            None => End::default(),
+        let tail = match get(&meta::tail_key(id))? {
+            Some(bytes) => {
+                TopicTail::decode(&bytes).ok_or_else(|| corrupt("the tail of a topic"))?
+            }
+            None => TopicTail::default(),
         };
-        topics.push((id, record, end));
+        topics.push((id, record, tail));
     }
     Ok(Loaded { state, topics, holes })
 }
 
-pub(super) fn topic(id: TopicId, record: &TopicRecord, end: End) -> Arc<Topic> {
-    // load() has parsed the name already.
-    let name = TopicName::parse(&record.name).unwrap_or_else(|_| TopicName::lost(id.0));
-    Arc::new(Topic::new(id, Arc::new(name), record, end))
+pub(super) fn topic(id: TopicId, record: &TopicRecord, tail: TopicTail) -> Arc<Topic> {
+    // `load` has checked that the name parses.
+    let name = TopicName::parse(&record.name).unwrap_or_else(|_| TopicName::placeholder(id.0));
+    Arc::new(Topic::new(id, Arc::new(name), record, tail))
 }
 
-/// Checks that `meta` is whole, and that the log covers what it should: the last row of each topic is there, and there are at least as many rows
-/// as events are retained. A MANIFEST that was cut opens without a word as an older state; this is where it is noticed.
-fn cover(db: &DB, loaded: &Loaded) -> Result<(), OpenError> {
+/// Checks that `meta` is complete, and that the log covers it: the last row of each topic exists,
+/// and the log has at least as many rows as there are retained events. RocksDB opens a truncated
+/// MANIFEST as an older state without an error; this check detects it.
+fn check_coverage(db: &DB, loaded: &Loaded) -> Result<(), OpenError> {
     let topics =
-        loaded.topics.iter().map(|(_, record, end)| record.weight().wrapping_add(end.weight()));
-    let rows = topics.chain(loaded.holes.iter().map(Hole::weight)).fold(0, u64::wrapping_add);
-    if rows != loaded.state.rows {
+        loaded.topics.iter().map(|(_, record, tail)| record.weight().wrapping_add(tail.weight()));
+    let row_weights =
+        topics.chain(loaded.holes.iter().map(Hole::weight)).fold(0, u64::wrapping_add);
+    if row_weights != loaded.state.row_weights {
         return Err(OpenError::AcknowledgedMissing {
-            detail: "topics are not as they were written last: a MANIFEST that was cut reads so"
-                .into(),
+            detail:
+                "topics are not as they were last written: a truncated MANIFEST has this effect"
+                    .into(),
         });
     }
     let family = Family::Log.of(db);
     let mut retained = 0;
-    for (id, record, end) in loaded.topics.iter().filter(|(_, record, _)| !record.deleted) {
-        retained += end.next.0.saturating_sub(record.first);
-        if end.next.0 <= record.first {
+    for (id, record, tail) in loaded.topics.iter().filter(|(_, record, _)| !record.deleted) {
+        retained += tail.next.0.saturating_sub(record.first);
+        if tail.next.0 <= record.first {
             continue;
         }
-        let last = Offset(end.next.0 - 1);
+        let last = Offset(tail.next.0 - 1);
         let missing = |detail: String| OpenError::AcknowledgedMissing {
             detail: format!("the last event of topic {}, offset {last}: {detail}", record.name),
         };
         let row = db
-            .get_pinned_cf(family, keys::log(*id, last))
-            .map_err(|error| OpenError::rocksdb("cannot read the end of a topic", error))?
-            .ok_or_else(|| missing("it is not there".into()))?;
+            .get_pinned_cf(family, log::key(*id, last))
+            .map_err(|error| OpenError::rocksdb("cannot read the last row of a topic", error))?
+            .ok_or_else(|| missing("the row is missing".into()))?;
         let header = Header::read(&row).map_err(|detail| OpenError::Corrupt {
             detail: format!("the last event of topic {}, offset {last}: {detail}", record.name),
         })?;
-        if header.position != end.position || header.topic_bytes != end.bytes {
-            return Err(missing("it is another one than was written last".into()));
+        if header.position != tail.position || header.topic_bytes != tail.bytes {
+            return Err(missing("it is not the event that was last written".into()));
         }
     }
-    // What files say of themselves in their properties; the count in a list of files is an estimate after a start.
+    // The properties of the table files are exact. The count in the list of files is an estimate
+    // after a start.
     let properties = db
         .property_value_cf(family, "rocksdb.aggregated-table-properties")
         .map_err(|error| OpenError::rocksdb("cannot read the properties of files", error))?
@@ -329,19 +339,19 @@ fn cover(db: &DB, loaded: &Loaded) -> Result<(), OpenError> {
     }
     if rows < retained {
         return Err(OpenError::AcknowledgedMissing {
-            detail: format!("{retained} events are retained, the log has {rows} rows"),
+            detail: format!("{retained} events are retained; the log has {rows} rows"),
         });
     }
     Ok(())
 }
 
-/// Goes on behind a jump, so that no position that a lost BUFFERED event had is given to another one.
-fn jump(db: &DB, loaded: &mut Loaded) -> Result<(), StorageError> {
+/// Skips positions, so that no position of a lost BUFFERED event is assigned again.
+fn skip_positions(db: &DB, loaded: &mut Loaded) -> Result<(), StorageError> {
     let after = loaded.state.position.0;
     let until = after + POSITION_JUMP;
     let hole = Hole { after, until };
     loaded.holes.push(hole);
-    loaded.state.weigh(0, hole.weight());
+    loaded.state.replace_row_weight(0, hole.weight());
     loaded.state.position = Position(until);
     let json = serde_json::to_vec(&loaded.holes).unwrap_or_default();
     assert!(!json.is_empty(), "a list of numbers has a JSON form");

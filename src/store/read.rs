@@ -1,101 +1,108 @@
-//! Reading rows. Blocking: call it where a thread may wait for a disk.
+//! Reads of rows. They block: call them on a thread that may wait for a disk.
 //!
-//! The only place with RocksDB iterators. A damaged block ends one silently, so each of them ends with a look at its
-//! status, and a log without a row where one has to be is damage too.
+//! This is the only file with RocksDB iterators. A damaged block ends an iterator silently, so
+//! every use ends with a check of its status. A gap in the log where a row must be is damage too.
 
 use bytes::{Bytes, BytesMut};
-use rocksdb::{DBRawIterator, Direction, ReadOptions};
+use rocksdb::{DBRawIterator, ReadOptions};
 
 use super::{
-    Family, ReadError, StorageError, Store, keys,
-    row::Header,
-    tail::{Bounds, TailRead},
+    Family, ReadError, StorageError, Store,
+    rows::{
+        correlation, ids, keys,
+        log::{self, Header},
+    },
+    tail::{ReadLimit, TailRead},
     topics::Topic,
 };
 use crate::model::{
-    event::{HEADER_BYTES, Recorded},
+    event::{HEADER_BYTES, IdentityHash, Recorded},
     numbers::{KeyVersion, Offset, Position, TopicId},
 };
 
-/// Reads of so many bytes are part of a scan: they read ahead what they will use, and leave the cache to others.
+/// Reads of at least this size are scans: they read ahead, and do not fill the cache.
 const SCAN_BYTES_MIN: usize = 64 << 10;
 
-/// Which way to read.
+/// The direction of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// Towards the end.
+pub enum Direction {
+    /// Towards higher offsets.
     Forward,
-    /// Towards the beginning.
+    /// Towards lower offsets.
     Backward,
 }
 
 impl Store {
-    /// Events from the tail, without waiting for a disk.
+    /// Events from the tail cache, without waiting for a disk.
     pub fn read_tail(
         &self,
         topic: &Topic,
         from: Offset,
-        upto: Position,
-        bounds: Bounds,
+        until: Position,
+        limit: ReadLimit,
     ) -> TailRead {
-        topic.tail().read(from, upto, bounds)
+        topic.tail().lock().read(from, until, limit)
     }
 
-    /// Events of a topic from the disk: forwards from `from`, backwards from before it, within `first..next`.
+    /// Events of a topic from the disk, within its retained range: forwards from `from`, or
+    /// backwards from the event before it.
     ///
     /// # Errors
-    /// Where a row is damaged or missing: the rows before it were read by the call before, which ended there.
+    /// Returns an error if the first row is damaged or missing. If a later row is, the read ends
+    /// before it.
     pub fn read_log(
         &self,
         topic: &Topic,
         from: Offset,
-        way: Way,
-        bounds: Bounds,
+        direction: Direction,
+        limit: ReadLimit,
     ) -> Result<Vec<Recorded>, ReadError> {
-        let extent = topic.extent();
-        let expected = match way {
-            // A reader that a trim has overtaken is told so before it reads on.
-            Way::Forward if from >= extent.first && from < extent.next => extent.next.0 - from.0,
-            Way::Backward if from > extent.first => from.min(extent.next).0 - extent.first.0,
+        let range = topic.range();
+        let expected = match direction {
+            // A reader that was overtaken by a trim reads nothing, so that the gap is reported
+            // first.
+            Direction::Forward if from >= range.first && from < range.next => range.next.0 - from.0,
+            Direction::Backward if from > range.first => from.min(range.next).0 - range.first.0,
             _ => return Ok(Vec::new()),
         };
         let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(keys::log(topic.id, extent.first));
-        options.set_iterate_upper_bound(keys::log(topic.id, extent.next));
-        if bounds.bytes >= SCAN_BYTES_MIN {
-            // Compressed it is less; RocksDB would read the whole of a larger readahead for each chunk again.
-            options.set_readahead_size(bounds.bytes / 2);
+        options.set_iterate_lower_bound(log::key(topic.id, range.first));
+        options.set_iterate_upper_bound(log::key(topic.id, range.next));
+        if limit.bytes >= SCAN_BYTES_MIN {
+            // The rows are compressed on disk. With a larger readahead, RocksDB would read all of
+            // it again for each chunk.
+            options.set_readahead_size(limit.bytes / 2);
             options.fill_cache(false);
         }
         let mut rows = self.db.raw_iterator_cf_opt(self.family(Family::Log), options);
-        let mut next = match way {
-            Way::Forward => {
-                rows.seek(keys::log(topic.id, from));
+        let mut next = match direction {
+            Direction::Forward => {
+                rows.seek(log::key(topic.id, from));
                 from
             }
-            Way::Backward => {
-                let start = Offset(from.min(extent.next).0 - 1);
-                rows.seek_for_prev(keys::log(topic.id, start));
+            Direction::Backward => {
+                let start = Offset(from.min(range.next).0 - 1);
+                rows.seek_for_prev(log::key(topic.id, start));
                 start
             }
         };
-        let wanted = bounds.events.min(usize::try_from(expected).unwrap_or(usize::MAX));
-        let mut chunk = Chunk::new(bounds, wanted);
-        while chunk.wants_more(wanted) {
+        let events_max = limit.events.min(usize::try_from(expected).unwrap_or(usize::MAX));
+        let mut chunk = Chunk::new(limit, events_max);
+        while chunk.has_room(events_max) {
             let Some((key, row)) = rows.key().zip(rows.value()) else {
-                ended(&rows).map_err(|error| chunk_error(topic, next, error))?;
-                // Everything before it is good, and read first; the damage is met by the next call.
-                if chunk.is_empty() && topic.extent().first <= next && !topic.is_deleted() {
-                    return Err(corrupt(topic, next, "it is not there"));
+                check_status(&rows).map_err(|error| chunk_error(topic, next, error))?;
+                // The rows before the damage are returned. The next call reports the damage.
+                if chunk.is_empty() && topic.range().first <= next && !topic.is_deleted() {
+                    return Err(corrupt(topic, next, "its row is missing"));
                 }
                 break;
             };
             let header = Header::read(row).and_then(|header| {
-                let is_in_place = keys::parse_log(key) == Some((topic.id, next));
+                let is_in_place = log::parse_key(key) == Some((topic.id, next));
                 if is_in_place && header.offset == next {
                     Ok(header)
                 } else {
-                    Err("it is not there, or in a wrong place".into())
+                    Err("its row is missing or misplaced".into())
                 }
             });
             match header {
@@ -103,12 +110,12 @@ impl Store {
                 Err(_) if !chunk.is_empty() => break,
                 Err(detail) => return Err(corrupt(topic, next, &detail)),
             }
-            match way {
-                Way::Forward => {
+            match direction {
+                Direction::Forward => {
                     next = next.next();
                     rows.next();
                 }
-                Way::Backward => {
+                Direction::Backward => {
                     next = Offset(next.0.saturating_sub(1));
                     rows.prev();
                 }
@@ -117,24 +124,24 @@ impl Store {
         Ok(chunk.finish())
     }
 
-    /// One event.
+    /// Reads an event.
     ///
     /// # Errors
-    /// Where it is damaged or not there.
+    /// Returns an error if the row is damaged or missing.
     pub fn event(&self, topic: &Topic, offset: Offset) -> Result<Recorded, ReadError> {
         let row = self
             .db
-            .get_pinned_cf(self.family(Family::Log), keys::log(topic.id, offset))
+            .get_pinned_cf(self.family(Family::Log), log::key(topic.id, offset))
             .map_err(|error| chunk_error(topic, offset, error.into()))?
-            .ok_or_else(|| corrupt(topic, offset, "it is not there"))?;
+            .ok_or_else(|| corrupt(topic, offset, "its row is missing"))?;
         let header = Header::read(&row).map_err(|detail| corrupt(topic, offset, &detail))?;
         Ok(header.recorded(Bytes::copy_from_slice(&row[HEADER_BYTES..])))
     }
 
-    /// The header of an event.
+    /// Reads the header of an event.
     ///
     /// # Errors
-    /// Where it is damaged or not there.
+    /// Returns an error if the row is damaged or missing.
     pub fn header(&self, topic: TopicId, offset: Offset) -> Result<Header, ReadError> {
         let damaged = |detail: &str| ReadError::Corrupt {
             topic: format!("number {topic}"),
@@ -143,38 +150,39 @@ impl Store {
         };
         let row = self
             .db
-            .get_pinned_cf(self.family(Family::Log), keys::log(topic, offset))
+            .get_pinned_cf(self.family(Family::Log), log::key(topic, offset))
             .map_err(|error| damaged(error.as_ref()))?
-            .ok_or_else(|| damaged("it is not there"))?;
+            .ok_or_else(|| damaged("its row is missing"))?;
         Header::read(&row).map_err(|detail| damaged(&detail))
     }
 
-    /// Where an identity is recorded.
+    /// The offset of an identity. None: no retained event has it.
     ///
     /// # Errors
-    /// Where the index cannot be read.
+    /// Returns an error if the index cannot be read.
     pub fn offset_of(
         &self,
         topic: &Topic,
-        identity: crate::model::event::IdentityHash,
+        identity: IdentityHash,
     ) -> Result<Option<Offset>, ReadError> {
         let row = self
             .db
-            .get_pinned_cf(self.family(Family::Ids), keys::ids(topic.id, identity))
+            .get_pinned_cf(self.family(Family::Ids), ids::key(topic.id, identity))
             .map_err(StorageError::from)?;
-        let extent = topic.extent();
+        let range = topic.range();
         Ok(row
-            .and_then(|row| keys::u64_at(&row, 0).map(Offset))
-            .filter(|offset| *offset >= extent.first && *offset < extent.next))
+            .and_then(|row| ids::parse_offset(&row))
+            .filter(|offset| *offset >= range.first && *offset < range.next))
     }
 
-    /// The version of a key's last event; 0: it has none.
+    /// The version of a key's last event. 0: the key has none.
     ///
     /// # Errors
-    /// Where the index cannot be read.
+    /// Returns an error if the index cannot be read.
     pub fn last_key_version(&self, topic: TopicId, key: &[u8]) -> Result<KeyVersion, StorageError> {
-        // The first version's row is never trimmed, so most new keys are told apart by a filter, without a search.
-        let first = keys::keys(topic, key, KeyVersion(1));
+        // The row of the first version is never trimmed, so the Bloom filter recognizes most new
+        // keys without a search.
+        let first = keys::key(topic, key, KeyVersion(1));
         if self.db.get_pinned_cf(self.family(Family::Keys), first)?.is_none() {
             return Ok(KeyVersion(0));
         }
@@ -182,73 +190,74 @@ impl Store {
         Ok(row.map_or(KeyVersion(0), |(version, _)| version))
     }
 
-    /// The row of a key with the highest version up to one.
+    /// The row of a key with the highest version up to `version`.
     fn key_row(
         &self,
         topic: TopicId,
         key: &[u8],
         version: KeyVersion,
     ) -> Result<Option<(KeyVersion, Offset)>, StorageError> {
-        let prefix = keys::keys_prefix(topic, key);
+        let prefix = keys::prefix(topic, key);
         let mut rows = self.db.raw_iterator_cf(self.family(Family::Keys));
-        rows.seek(keys::keys(topic, key, version));
-        let Some((found, value)) = rows.key().zip(rows.value()) else {
-            ended(&rows)?;
+        rows.seek(keys::key(topic, key, version));
+        let Some((row_key, value)) = rows.key().zip(rows.value()) else {
+            check_status(&rows)?;
             return Ok(None);
         };
-        if !found.starts_with(&prefix) {
+        if !row_key.starts_with(&prefix) {
             return Ok(None);
         }
-        Ok(keys::parse_keys_version(found).zip(keys::u64_at(value, 0).map(Offset)))
+        Ok(keys::parse_version(row_key).zip(keys::parse_value(value)))
     }
 
-    /// Offsets of a key's events: forwards from `from`, backwards from before it.
+    /// Offsets of a key's events: forwards from `from`, or backwards from the event before it.
     ///
     /// # Errors
-    /// Where the index cannot be read.
+    /// Returns an error if the index cannot be read.
     pub fn key_offsets(
         &self,
         topic: &Topic,
         key: &[u8],
         from: Offset,
-        way: Way,
-        most: usize,
+        direction: Direction,
+        limit: usize,
     ) -> Result<Vec<Offset>, ReadError> {
-        let extent = topic.extent();
+        let range = topic.range();
         let Some(start) = self.key_version_at(topic.id, key, from)? else { return Ok(Vec::new()) };
-        let prefix = keys::keys_prefix(topic.id, key);
+        let prefix = keys::prefix(topic.id, key);
         let mut rows = self.db.raw_iterator_cf(self.family(Family::Keys));
-        match way {
-            // Newer versions come before older ones.
-            Way::Forward => rows.seek_for_prev(keys::keys(topic.id, key, start)),
-            Way::Backward => rows.seek(keys::keys(topic.id, key, KeyVersion(start.0 - 1))),
+        match direction {
+            // Newer versions are stored before older ones.
+            Direction::Forward => rows.seek_for_prev(keys::key(topic.id, key, start)),
+            Direction::Backward => rows.seek(keys::key(topic.id, key, KeyVersion(start.0 - 1))),
         }
         let mut offsets = Vec::new();
-        while offsets.len() < most {
-            let Some((found, value)) = rows.key().zip(rows.value()) else {
-                ended(&rows)?;
+        while offsets.len() < limit {
+            let Some((row_key, value)) = rows.key().zip(rows.value()) else {
+                check_status(&rows)?;
                 break;
             };
-            let Some(offset) = keys::u64_at(value, 0).map(Offset) else { break };
-            if !found.starts_with(&prefix) || found.len() != prefix.len() + 8 {
+            let Some(offset) = keys::parse_value(value) else { break };
+            if !row_key.starts_with(&prefix) || row_key.len() != prefix.len() + 8 {
                 break;
             }
-            let is_retained = offset >= extent.first && offset < extent.next;
-            match way {
-                Way::Forward if offset >= from && is_retained => offsets.push(offset),
-                Way::Backward if offset < from && is_retained => offsets.push(offset),
-                Way::Backward if offset < extent.first => break,
+            let is_retained = offset >= range.first && offset < range.next;
+            match direction {
+                Direction::Forward if offset >= from && is_retained => offsets.push(offset),
+                Direction::Backward if offset < from && is_retained => offsets.push(offset),
+                Direction::Backward if offset < range.first => break,
                 _ => {}
             }
-            match way {
-                Way::Forward => rows.prev(),
-                Way::Backward => rows.next(),
+            match direction {
+                Direction::Forward => rows.prev(),
+                Direction::Backward => rows.next(),
             }
         }
         Ok(offsets)
     }
 
-    /// The first version of a key whose event is at or behind an offset; the version behind the last where none is.
+    /// The first version of a key whose event is at or after an offset, or else the version after
+    /// the last one. None: the key has no versions.
     fn key_version_at(
         &self,
         topic: TopicId,
@@ -262,7 +271,8 @@ impl Store {
         let (mut low, mut high) = (1, last.0 + 1);
         while low < high {
             let middle = low + (high - low) / 2;
-            // Trimmed versions may have no row; what is found instead is older still, and before the offset too.
+            // Trimmed versions may have no row. The row found instead is of an older version, which
+            // is before the offset too.
             let is_before = match self.key_row(topic, key, KeyVersion(middle))? {
                 Some((version, offset)) => version.0 != middle || offset < from,
                 None => true,
@@ -276,58 +286,56 @@ impl Store {
         Ok(Some(KeyVersion(low)))
     }
 
-    /// Places of the events of a flow: forwards behind a position, backwards before it.
+    /// Locations of the events with a correlation id: forwards after a position, or backwards
+    /// before it.
     ///
     /// # Errors
-    /// Where the index cannot be read.
+    /// Returns an error if the index cannot be read.
     pub fn correlated(
         &self,
         id: &str,
         from: Position,
-        way: Way,
-        most: usize,
+        direction: Direction,
+        limit: usize,
     ) -> Result<Vec<(Position, TopicId, Offset)>, ReadError> {
-        let prefix = keys::correlation_prefix(id);
-        let direction = match way {
-            Way::Forward => Direction::Forward,
-            Way::Backward => Direction::Reverse,
-        };
+        let prefix = correlation::prefix(id);
         let mut rows = self.db.raw_iterator_cf(self.family(Family::Correlation));
         match direction {
-            Direction::Forward => rows.seek(keys::correlation(id, from.next())),
-            Direction::Reverse if from.0 == 0 => return Ok(Vec::new()),
-            Direction::Reverse => rows.seek_for_prev(keys::correlation(id, Position(from.0 - 1))),
+            Direction::Forward => rows.seek(correlation::key(id, from.next())),
+            Direction::Backward if from.0 == 0 => return Ok(Vec::new()),
+            Direction::Backward => {
+                rows.seek_for_prev(correlation::key(id, Position(from.0 - 1)));
+            }
         }
-        let mut places = Vec::new();
-        while places.len() < most {
+        let mut locations = Vec::new();
+        while locations.len() < limit {
             let Some((key, value)) = rows.key().zip(rows.value()) else {
-                ended(&rows)?;
+                check_status(&rows)?;
                 break;
             };
-            let position = key.strip_prefix(prefix.as_slice()).filter(|rest| rest.len() == 8);
-            let Some(position) = position.and_then(|rest| keys::u64_at(rest, 0)) else { break };
-            let place = keys::u32_at(value, 0).zip(keys::u64_at(value, 4));
-            if let Some((topic, offset)) = place {
-                places.push((Position(position), TopicId(topic), Offset(offset)));
+            let Some(position) = correlation::parse_position(key, &prefix) else { break };
+            if let Some((topic, offset)) = correlation::parse_value(value) {
+                locations.push((position, topic, offset));
             }
-            match way {
-                Way::Forward => rows.next(),
-                Way::Backward => rows.prev(),
+            match direction {
+                Direction::Forward => rows.next(),
+                Direction::Backward => rows.prev(),
             }
         }
-        Ok(places)
+        Ok(locations)
     }
 
-    /// Where a reader can go on behind a damaged event: the last position before the next event that can be read.
-    pub fn behind_damage(&self, topic: &Topic, damaged: Offset) -> Option<Position> {
-        let end = topic.extent().next;
-        self.readable_behind(topic, damaged, end)
+    /// The position at which a reader can resume after a damaged event: the last one before the
+    /// next readable event.
+    pub fn position_after_damage(&self, topic: &Topic, damaged: Offset) -> Option<Position> {
+        let end = topic.range().next;
+        self.next_readable(topic, damaged, end)
             .map(|(_, header)| Position(header.position.0 - 1))
             .or_else(|| (damaged.0 + 1 >= end.0).then_some(self.watermark()))
     }
 }
 
-fn ended(rows: &DBRawIterator<'_>) -> Result<(), StorageError> {
+fn check_status(rows: &DBRawIterator<'_>) -> Result<(), StorageError> {
     rows.status().map_err(StorageError::from)
 }
 
@@ -341,17 +349,17 @@ fn chunk_error(topic: &Topic, offset: Offset, error: StorageError) -> ReadError 
 
 /// Rows of one read. Their events share one allocation.
 struct Chunk {
-    bounds: Bounds,
+    limit: ReadLimit,
     bytes: BytesMut,
     headers: Vec<(Header, usize)>,
 }
 
 impl Chunk {
-    fn new(bounds: Bounds, wanted: usize) -> Self {
+    fn new(limit: ReadLimit, events_max: usize) -> Self {
         Self {
-            bounds,
-            bytes: BytesMut::with_capacity(bounds.bytes.min(wanted.saturating_mul(1024))),
-            headers: Vec::with_capacity(wanted.min(1024)),
+            limit,
+            bytes: BytesMut::with_capacity(limit.bytes.min(events_max.saturating_mul(1024))),
+            headers: Vec::with_capacity(events_max.min(1024)),
         }
     }
 
@@ -359,8 +367,8 @@ impl Chunk {
         self.headers.is_empty()
     }
 
-    fn wants_more(&self, wanted: usize) -> bool {
-        self.headers.len() < wanted && self.bytes.len() < self.bounds.bytes
+    fn has_room(&self, events_max: usize) -> bool {
+        self.headers.len() < events_max && self.bytes.len() < self.limit.bytes
     }
 
     fn push(&mut self, header: Header, event: &[u8]) {

@@ -1,42 +1,49 @@
-//! Finding an offset in a topic by position, time or size. Offsets are dense and all three grow with them, so a binary
-//! search over rows finds each: about 20 reads in a million events. No index has to be written for it.
+//! Binary search for an offset of a topic by position, time or size. Offsets are dense, and all
+//! three increase with them. A search takes about 20 reads in a million events, and needs no index.
 
 use super::{
     ReadError, Store,
-    row::Header,
-    topics::{Lost, Topic},
+    rows::log::Header,
+    topics::{LostRange, Topic},
 };
 use crate::model::numbers::{AppendTime, Offset, Position};
 
-/// How many damaged events in a row are tried before a reader is told that it cannot go on.
+/// Most consecutive damaged events that are skipped. After that, a reader cannot resume.
 const DAMAGED_EVENTS_MAX: u64 = 100_000;
 
 impl Store {
-    /// The first retained offset behind a position.
+    /// The first retained offset after a position.
     ///
     /// # Errors
-    /// Where the store cannot be read.
-    pub fn offset_behind(&self, topic: &Topic, position: Position) -> Result<Offset, ReadError> {
+    /// Returns an error if the store cannot be read.
+    pub fn offset_after(&self, topic: &Topic, position: Position) -> Result<Offset, ReadError> {
         if position.0 == 0 {
-            return Ok(topic.extent().first);
+            return Ok(topic.range().first);
         }
-        let found = self.first_where(topic, |header| header.position > position)?;
-        // A cursor behind damage has the position just before the next readable event. Any other one that ends up on
-        // damage has to meet it: what is damaged comes behind it, and is not passed over in silence.
-        if found < topic.extent().next && self.header(topic.id, found).is_err() {
-            let behind = self.readable_behind(topic, found, topic.extent().next);
-            if let Some((offset, header)) = behind
+        let offset = self.first_where(topic, |header| header.position > position)?;
+        // A cursor after damage has the position just before the next readable event. Any other
+        // cursor must return the damaged offset, so that the reader reports the damage instead of
+        // skipping it silently.
+        if offset < topic.range().next && self.header(topic.id, offset).is_err() {
+            let readable = self.next_readable(topic, offset, topic.range().next);
+            if let Some((offset, header)) = readable
                 && header.position == position.next()
             {
                 return Ok(offset);
             }
         }
-        Ok(found)
+        Ok(offset)
     }
 
-    /// Where among trimmed offsets a position lies: exactly where their rows are still there, else at or before it.
-    pub fn trimmed_behind(&self, topic: &Topic, lost: Lost, position: Position) -> Offset {
-        let (mut low, mut high) = (lost.from.0, lost.first.0);
+    /// The first trimmed offset after a position: exact if the rows still exist, or else an earlier
+    /// offset.
+    pub fn trimmed_offset_after(
+        &self,
+        topic: &Topic,
+        lost_range: LostRange,
+        position: Position,
+    ) -> Offset {
+        let (mut low, mut high) = (lost_range.from.0, lost_range.first.0);
         while low < high {
             let middle = low + (high - low) / 2;
             match self.header(topic.id, Offset(middle)) {
@@ -48,38 +55,39 @@ impl Store {
         Offset(low)
     }
 
-    /// The first retained offset recorded at or after a time.
+    /// The first retained offset appended at or after a time.
     ///
     /// # Errors
-    /// Where a row is damaged.
+    /// Returns an error if a row is damaged.
     pub fn offset_at(&self, topic: &Topic, time: AppendTime) -> Result<Offset, ReadError> {
-        let extent = topic.extent();
-        if extent.first == extent.next || extent.last_time < time {
-            return Ok(extent.next);
+        let range = topic.range();
+        if range.first == range.next || range.last_time < time {
+            return Ok(range.next);
         }
         self.first_where(topic, |header| header.append_time >= time)
     }
 
-    /// The first retained offset whose event, with all behind it, has at most so many bytes.
+    /// The first retained offset from which all events together have at most `bytes_max` bytes.
     ///
     /// # Errors
-    /// Where a row is damaged.
+    /// Returns an error if a row is damaged.
     pub fn offset_within(&self, topic: &Topic, bytes_max: u64) -> Result<Offset, ReadError> {
-        let (ever, _) = topic.bytes_ever();
-        // What stands before the last bytes_max: an event goes where everything up to it does.
-        let behind = ever.saturating_sub(bytes_max);
-        let found = self.first_where(topic, |header| header.topic_bytes >= behind)?;
-        let extent = topic.extent();
-        if found >= extent.next || behind == 0 {
-            return Ok(if behind == 0 { extent.first } else { extent.next });
+        let (bytes_total, _) = topic.total_and_trimmed_bytes();
+        // Bytes before the last `bytes_max`. The event with the last of these bytes is excluded
+        // too.
+        let removed_bytes = bytes_total.saturating_sub(bytes_max);
+        let offset = self.first_where(topic, |header| header.topic_bytes >= removed_bytes)?;
+        let range = topic.range();
+        if offset >= range.next || removed_bytes == 0 {
+            return Ok(if removed_bytes == 0 { range.first } else { range.next });
         }
-        Ok(found.next())
+        Ok(offset.next())
     }
 
     /// The position of a retained event.
     ///
     /// # Errors
-    /// Where its row is damaged.
+    /// Returns an error if its row is damaged.
     pub fn position_of(&self, topic: &Topic, offset: Offset) -> Result<Position, ReadError> {
         Ok(self.header(topic.id, offset)?.position)
     }
@@ -87,21 +95,23 @@ impl Store {
     fn first_where(
         &self,
         topic: &Topic,
-        holds: impl Fn(&Header) -> bool,
+        predicate: impl Fn(&Header) -> bool,
     ) -> Result<Offset, ReadError> {
-        let extent = topic.extent();
-        let (mut low, mut high) = (extent.first.0, extent.next.0);
+        let range = topic.range();
+        let (mut low, mut high) = (range.first.0, range.next.0);
         while low < high {
             let middle = low + (high - low) / 2;
             match self.header(topic.id, Offset(middle)) {
-                Ok(header) if holds(&header) => high = middle,
+                Ok(header) if predicate(&header) => high = middle,
                 Ok(_) => low = middle + 1,
-                // Trimmed while we looked: what is gone is before everything that is wanted.
-                Err(_) if topic.extent().first.0 > middle => low = topic.extent().first.0,
-                // Damaged: the next readable event decides for it, and a reader meets the damage if it begins there.
+                // Trimmed during the search: the trimmed events are before every offset that can be
+                // the result.
+                Err(_) if topic.range().first.0 > middle => low = topic.range().first.0,
+                // The next readable event decides for a damaged one. A reader that starts at the
+                // damage reports it.
                 Err(ReadError::Corrupt { .. }) => {
-                    match self.readable_behind(topic, Offset(middle), Offset(high)) {
-                        Some((offset, header)) if !holds(&header) => low = offset.0 + 1,
+                    match self.next_readable(topic, Offset(middle), Offset(high)) {
+                        Some((offset, header)) if !predicate(&header) => low = offset.0 + 1,
                         Some(_) | None => high = middle,
                     }
                 }
@@ -111,8 +121,8 @@ impl Store {
         Ok(Offset(low))
     }
 
-    /// The first event behind a damaged one, and before an end, that can be read.
-    pub(super) fn readable_behind(
+    /// The first readable event after a damaged one and before `end`.
+    pub(super) fn next_readable(
         &self,
         topic: &Topic,
         damaged: Offset,

@@ -1,42 +1,45 @@
-//! The last events of each topic, in memory, within one budget for the server: what live subscribers read.
+//! The last events of each topic, cached in memory within one budget of the server. Live event
+//! streams read from it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use super::topics::Topic;
 use crate::model::{
     event::Recorded,
     numbers::{Offset, Position},
 };
 
-/// What an event in a tail costs beside its own bytes: its entry and its allocation.
+/// Bytes of a cached event in addition to its own: its entry and its allocation.
 const ENTRY_BYTES: usize = 160;
 
-/// How much a read takes at most. At least one event is taken where there is one.
+/// The limit of a read. A read returns at least one event if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// Events.
+pub struct ReadLimit {
+    /// Most events.
     pub events: usize,
-    /// Bytes of their recorded form.
+    /// Most bytes of their recorded form.
     pub bytes: usize,
 }
 
-/// What a tail answers.
+/// The result of reading a tail cache.
 #[derive(Debug)]
 pub enum TailRead {
-    /// These come next; none, where the reader has everything up to the position asked for.
+    /// The next events. Empty: there are none up to the position.
     Events(Vec<Recorded>),
-    /// What comes next is on disk only.
-    Below,
+    /// The next event is only on disk.
+    Miss,
 }
 
-/// The last events of one topic: offsets without a gap up to the topic's end.
+/// The cached events of a topic: without a gap up to the topic's next offset.
 #[derive(Debug)]
-pub struct Tail {
+pub struct TailCache {
     events: VecDeque<Recorded>,
     next: Offset,
 }
 
-impl Tail {
+impl TailCache {
     pub(super) fn new(next: Offset) -> Self {
         Self { events: VecDeque::new(), next }
     }
@@ -47,29 +50,29 @@ impl Tail {
         self.events.push_back(event);
     }
 
-    /// Events from an offset on, as far as a position.
-    pub fn read(&self, from: Offset, upto: Position, bounds: Bounds) -> TailRead {
+    /// Events from an offset on, up to a position.
+    pub fn read(&self, from: Offset, until: Position, limit: ReadLimit) -> TailRead {
         if from >= self.next {
             return TailRead::Events(Vec::new());
         }
         let first = self.events.front().map_or(self.next, |event| event.offset);
         if from < first {
-            return TailRead::Below;
+            return TailRead::Miss;
         }
         let skipped = usize::try_from(from.0 - first.0).unwrap_or(usize::MAX);
-        let mut left = bounds.bytes;
-        let mut taken = Vec::new();
-        for event in self.events.range(skipped..).take(bounds.events) {
-            if event.position > upto || (event.event.len() > left && !taken.is_empty()) {
+        let mut bytes_left = limit.bytes;
+        let mut events = Vec::new();
+        for event in self.events.range(skipped..).take(limit.events) {
+            if event.position > until || (event.event.len() > bytes_left && !events.is_empty()) {
                 break;
             }
-            left = left.saturating_sub(event.event.len());
-            taken.push(event.clone());
+            bytes_left = bytes_left.saturating_sub(event.event.len());
+            events.push(event.clone());
         }
-        TailRead::Events(taken)
+        TailRead::Events(events)
     }
 
-    /// Begins anew at an offset.
+    /// Empties the cache, which then starts at an offset.
     pub(super) fn restart(&mut self, next: Offset) {
         *self = Self::new(next);
     }
@@ -79,44 +82,60 @@ impl Tail {
     }
 }
 
-/// Fills the tails and keeps them within their budget, oldest out first, over all topics.
-#[derive(Debug)]
-pub struct Tails {
-    budget: usize,
-    used: usize,
-    /// In the order in which they came: topic, events, bytes.
-    order: VecDeque<(Arc<Topic>, usize, usize)>,
+/// The tail cache of a topic, shared by the topic and [`TailCaches`].
+#[derive(Debug, Clone)]
+pub(super) struct SharedTail(Arc<Mutex<TailCache>>);
+
+impl SharedTail {
+    pub fn new(next: Offset) -> Self {
+        Self(Arc::new(Mutex::new(TailCache::new(next))))
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, TailCache> {
+        // A panic leaves the cache consistent: `push` asserts before it changes anything.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-impl Tails {
-    /// Within a budget in bytes.
+/// Fills the tail caches and keeps them within one budget: the oldest events over all topics are
+/// dropped first.
+#[derive(Debug)]
+pub struct TailCaches {
+    budget: usize,
+    used: usize,
+    /// Appends in order: the cache, its events and their bytes.
+    order: VecDeque<(SharedTail, usize, usize)>,
+}
+
+impl TailCaches {
+    /// Caches with a budget in bytes.
     pub fn new(budget: usize) -> Self {
         Self { budget, used: 0, order: VecDeque::new() }
     }
 
-    /// Forgets what is held, after every tail began anew.
-    pub fn forget(&mut self) {
+    /// Clears the accounting, after every cache was emptied.
+    pub fn clear(&mut self) {
         self.order.clear();
         self.used = 0;
     }
 
-    /// Adds what was appended to a topic.
-    pub fn append(&mut self, topic: &Arc<Topic>, events: Vec<Recorded>) {
+    /// Adds events that were appended to a topic.
+    pub(super) fn append(&mut self, tail: &SharedTail, events: Vec<Recorded>) {
         let (count, bytes) = (
             events.len(),
             events.iter().map(|event| event.event.len() + ENTRY_BYTES).sum::<usize>(),
         );
         {
-            let mut tail = topic.tail();
+            let mut cache = tail.lock();
             for event in events {
-                tail.push(event);
+                cache.push(event);
             }
         }
         self.used += bytes;
-        self.order.push_back((Arc::clone(topic), count, bytes));
+        self.order.push_back((tail.clone(), count, bytes));
         while self.used > self.budget {
-            let Some((topic, count, bytes)) = self.order.pop_front() else { break };
-            topic.tail().drop_front(count);
+            let Some((tail, count, bytes)) = self.order.pop_front() else { break };
+            tail.lock().drop_front(count);
             self.used -= bytes;
         }
     }

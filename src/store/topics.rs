@@ -1,4 +1,4 @@
-//! The topics as readers see them: only what is durable.
+//! The topics as readers see them: only durable state.
 
 use std::{
     collections::BTreeMap,
@@ -8,8 +8,8 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use super::{
-    meta::{End, TopicRecord, TrimMark},
-    tail::Tail,
+    meta::{TopicRecord, TopicTail, TrimMark},
+    tail::SharedTail,
 };
 use crate::model::{
     name::TopicName,
@@ -17,70 +17,72 @@ use crate::model::{
     topic::TopicConfig,
 };
 
-/// What a topic retains, at one moment.
+/// The retained range of a topic at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
+pub struct TopicRange {
     /// The first retained offset.
     pub first: Offset,
-    /// The first offset that is not written.
+    /// The first unwritten offset.
     pub next: Offset,
     /// Bytes of the retained events.
     pub bytes: u64,
-    /// When the last event was recorded.
+    /// Append time of the last event.
     pub last_time: AppendTime,
     /// Position of the last event.
     pub last_position: Position,
 }
 
-impl Extent {
-    /// How many events are retained.
+impl TopicRange {
+    /// Number of retained events.
     pub fn events(&self) -> u64 {
         self.next.0 - self.first.0
     }
 }
 
-/// What a reader has lost to trims.
+/// A range of events that a reader lost to trims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lost {
-    /// At or before this offset the loss begins.
+pub struct LostRange {
+    /// The loss begins at or before this offset.
     pub from: Offset,
-    /// The first offset that is retained.
+    /// The first retained offset.
     pub first: Offset,
 }
 
-/// A deleted topic whose name another topic has now.
+/// A deleted topic whose name was given to another topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Predecessor {
     /// Position of its deletion.
     pub deleted: Position,
-    /// Position of its last event.
+    /// Position of the last event.
     pub last: Position,
-    /// Its next offset.
+    /// The next offset at its deletion.
     pub next: Offset,
 }
 
 impl Predecessor {
-    /// Of the record of a deleted topic. None: it is not deleted, or never had an event.
-    pub(super) fn of(record: &TopicRecord, end: &End) -> Option<Self> {
+    /// The predecessor from the record of a deleted topic. None: it is not deleted, or never had an
+    /// event.
+    pub(super) fn of(record: &TopicRecord, topic_tail: &TopicTail) -> Option<Self> {
         // A deleted topic does not change, so its revision is the position of its deletion.
-        (record.deleted && end.next > Offset(0)).then_some(Self {
+        (record.deleted && topic_tail.next > Offset(0)).then_some(Self {
             deleted: Position(record.revision),
-            last: end.position,
-            next: end.next,
+            last: topic_tail.position,
+            next: topic_tail.next,
         })
     }
 }
 
 #[derive(Debug)]
-struct Shape {
+struct VisibleState {
     config: Arc<TopicConfig>,
     revision: u64,
     first: Offset,
     first_bytes: u64,
-    end: End,
+    topic_tail: TopicTail,
     trims: Vec<TrimMark>,
     deleted: bool,
-    /// The last one that had events. A reader that lost none of these lost none of an earlier one's.
+    /// The last predecessor with events. A reader that lost none of its events lost none of an
+    /// earlier one.
     predecessor: Option<Predecessor>,
 }
 
@@ -91,155 +93,160 @@ pub struct Topic {
     pub id: TopicId,
     /// Its name.
     pub name: Arc<TopicName>,
-    /// When it was made.
+    /// When it was created.
     pub created: AppendTime,
-    shape: Mutex<Shape>,
-    tail: Mutex<Tail>,
-    followers: Mutex<Vec<Arc<Notify>>>,
+    state: Mutex<VisibleState>,
+    tail: SharedTail,
+    listeners: Mutex<Vec<Arc<Notify>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Whoever panicked under one of these locks left whole values behind: each is one assignment.
+    // A panic under one of these locks leaves a consistent value: each update is one assignment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Topic {
-    pub(super) fn new(id: TopicId, name: Arc<TopicName>, record: &TopicRecord, end: End) -> Self {
+    pub(super) fn new(
+        id: TopicId,
+        name: Arc<TopicName>,
+        record: &TopicRecord,
+        topic_tail: TopicTail,
+    ) -> Self {
         Self {
             id,
             name,
             created: AppendTime(record.created),
-            shape: Mutex::new(Shape {
+            state: Mutex::new(VisibleState {
                 config: Arc::new(record.config.clone()),
                 revision: record.revision,
                 first: Offset(record.first),
                 first_bytes: record.first_bytes,
-                end,
+                topic_tail,
                 trims: record.trims.clone(),
                 deleted: record.deleted,
                 predecessor: None,
             }),
-            tail: Mutex::new(Tail::new(end.next)),
-            followers: Mutex::default(),
+            tail: SharedTail::new(topic_tail.next),
+            listeners: Mutex::default(),
         }
     }
 
-    /// What its owner decided.
+    /// The settings of the topic.
     pub fn config(&self) -> Arc<TopicConfig> {
-        Arc::clone(&lock(&self.shape).config)
+        Arc::clone(&lock(&self.state).config)
     }
 
-    /// Changes with every update.
+    /// The revision, which changes with every update.
     pub fn revision(&self) -> u64 {
-        lock(&self.shape).revision
+        lock(&self.state).revision
     }
 
-    /// What it retains.
-    pub fn extent(&self) -> Extent {
-        let shape = lock(&self.shape);
-        Extent {
-            first: shape.first,
-            next: shape.end.next,
-            bytes: shape.end.bytes - shape.first_bytes,
-            last_time: shape.end.time,
-            last_position: shape.end.position,
+    /// The retained range.
+    pub fn range(&self) -> TopicRange {
+        let state = lock(&self.state);
+        TopicRange {
+            first: state.first,
+            next: state.topic_tail.next,
+            bytes: state.topic_tail.bytes - state.first_bytes,
+            last_time: state.topic_tail.time,
+            last_position: state.topic_tail.position,
         }
     }
 
     /// Bytes of all events ever appended, and of those that are not retained.
-    pub fn bytes_ever(&self) -> (u64, u64) {
-        let shape = lock(&self.shape);
-        (shape.end.bytes, shape.first_bytes)
+    pub fn total_and_trimmed_bytes(&self) -> (u64, u64) {
+        let state = lock(&self.state);
+        (state.topic_tail.bytes, state.first_bytes)
     }
 
-    /// Whether it is gone.
+    /// Whether the topic is deleted.
     pub fn is_deleted(&self) -> bool {
-        lock(&self.shape).deleted
+        lock(&self.state).deleted
     }
 
-    /// What was trimmed after a horizon of what comes behind a position.
-    pub fn lost(&self, position: Position, horizon: Position) -> Option<Lost> {
-        let shape = lock(&self.shape);
-        let last = shape.trims.last()?;
+    /// The events after a position that were trimmed after a horizon.
+    pub fn lost_range(&self, position: Position, horizon: Position) -> Option<LostRange> {
+        let state = lock(&self.state);
+        let last = state.trims.last()?;
         if last.at <= horizon.0 || last.removed <= position.0 {
             return None;
         }
-        // The last trim whose events had all been seen, or that was known, bounds where the loss begins.
-        let from = shape
+        // The loss begins after the last trim that the reader knew, or whose events it had read.
+        let from = state
             .trims
             .iter()
             .rev()
             .find(|mark| mark.at <= horizon.0 || mark.removed <= position.0)
             .map_or(0, |mark| mark.first);
-        Some(Lost { from: Offset(from), first: shape.first })
+        Some(LostRange { from: Offset(from), first: state.first })
     }
 
-    /// The predecessor, where it was deleted behind a horizon and had events behind a position.
-    pub fn lost_before(&self, position: Position, horizon: Position) -> Option<Predecessor> {
-        let before = lock(&self.shape).predecessor;
-        before.filter(|it| it.deleted > horizon && it.last > position)
+    /// The predecessor, if it was deleted after a horizon and had events after a position.
+    pub fn lost_predecessor(&self, position: Position, horizon: Position) -> Option<Predecessor> {
+        let predecessor = lock(&self.state).predecessor;
+        predecessor.filter(|topic| topic.deleted > horizon && topic.last > position)
     }
 
     /// Position of the last trim.
     pub fn last_trim(&self) -> Position {
-        lock(&self.shape).trims.last().map_or(Position(0), |mark| Position(mark.at))
+        lock(&self.state).trims.last().map_or(Position(0), |mark| Position(mark.at))
     }
 
-    /// What was trimmed of what was recorded at or after a time.
-    pub fn lost_since(&self, time: AppendTime) -> Option<Lost> {
-        let shape = lock(&self.shape);
-        shape.trims.last().filter(|mark| mark.time >= time.0)?;
-        let known = shape.trims.iter().rev().find(|mark| mark.time < time.0);
-        Some(Lost { from: Offset(known.map_or(0, |mark| mark.first)), first: shape.first })
+    /// The trimmed events that were appended at or after a time.
+    pub fn lost_range_since(&self, time: AppendTime) -> Option<LostRange> {
+        let state = lock(&self.state);
+        state.trims.last().filter(|mark| mark.time >= time.0)?;
+        let known = state.trims.iter().rev().find(|mark| mark.time < time.0);
+        Some(LostRange { from: Offset(known.map_or(0, |mark| mark.first)), first: state.first })
     }
 
-    /// Is told whenever something is appended, trimmed or decided, until the follower is dropped.
-    pub fn follow(self: &Arc<Self>, follower: &Arc<Notify>) -> Following {
-        lock(&self.followers).push(Arc::clone(follower));
-        Following { topic: Arc::clone(self), follower: Arc::clone(follower) }
+    /// Notifies a listener of every append, trim and update, until the guard is dropped.
+    pub fn listen(self: &Arc<Self>, listener: &Arc<Notify>) -> ListenerGuard {
+        lock(&self.listeners).push(Arc::clone(listener));
+        ListenerGuard { topic: Arc::clone(self), listener: Arc::clone(listener) }
     }
 
-    pub(super) fn tail(&self) -> MutexGuard<'_, Tail> {
-        lock(&self.tail)
+    pub(super) fn tail(&self) -> &SharedTail {
+        &self.tail
     }
 
-    pub(super) fn set_end(&self, end: End) {
-        lock(&self.shape).end = end;
+    pub(super) fn set_topic_tail(&self, topic_tail: TopicTail) {
+        lock(&self.state).topic_tail = topic_tail;
     }
 
     pub(super) fn set_record(&self, record: &TopicRecord) {
-        let mut shape = lock(&self.shape);
-        shape.config = Arc::new(record.config.clone());
-        shape.revision = record.revision;
-        shape.first = Offset(record.first);
-        shape.first_bytes = record.first_bytes;
-        shape.trims.clone_from(&record.trims);
-        shape.deleted = record.deleted;
+        let mut state = lock(&self.state);
+        state.config = Arc::new(record.config.clone());
+        state.revision = record.revision;
+        state.first = Offset(record.first);
+        state.first_bytes = record.first_bytes;
+        state.trims.clone_from(&record.trims);
+        state.deleted = record.deleted;
     }
 
     pub(super) fn set_predecessor(&self, predecessor: Option<Predecessor>) {
-        lock(&self.shape).predecessor = predecessor;
+        lock(&self.state).predecessor = predecessor;
     }
 
     pub(super) fn notify(&self) {
-        for follower in lock(&self.followers).iter() {
-            follower.notify_one();
+        for listener in lock(&self.listeners).iter() {
+            listener.notify_one();
         }
     }
 }
 
-/// Keeps a follower of a topic told.
+/// Removes a listener from its topic when it is dropped.
 #[derive(Debug)]
-pub struct Following {
+pub struct ListenerGuard {
     topic: Arc<Topic>,
-    follower: Arc<Notify>,
+    listener: Arc<Notify>,
 }
 
-impl Drop for Following {
+impl Drop for ListenerGuard {
     fn drop(&mut self) {
-        let mut followers = lock(&self.topic.followers);
-        if let Some(at) = followers.iter().position(|one| Arc::ptr_eq(one, &self.follower)) {
-            followers.swap_remove(at);
+        let mut listeners = lock(&self.topic.listeners);
+        if let Some(at) = listeners.iter().position(|other| Arc::ptr_eq(other, &self.listener)) {
+            listeners.swap_remove(at);
         }
     }
 }
@@ -258,17 +265,17 @@ impl Catalog {
         Self { topics: RwLock::new(Arc::new(topics)), version: watch::Sender::new(0) }
     }
 
-    /// All of them.
+    /// All topics.
     pub fn all(&self) -> Arc<BTreeMap<TopicName, Arc<Topic>>> {
         Arc::clone(&self.topics.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One of them.
+    /// The topic with a name.
     pub fn get(&self, name: &str) -> Option<Arc<Topic>> {
         self.topics.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// Is told whenever a topic comes or goes.
+    /// Watches for topics that are created or deleted.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }

@@ -1,6 +1,7 @@
-//! How rows of trimmed events leave the disk: by filters that run whenever RocksDB rewrites a file anyway.
+//! Removal of trimmed rows from disk, by compaction filters.
 //!
-//! They are lazy and only ever remove what no reader can see any more: readers are bounded by the trim point itself.
+//! They run whenever RocksDB rewrites a file anyway, and remove only rows that no reader can see:
+//! readers are bounded by the trim point itself.
 
 use std::{
     collections::HashMap,
@@ -16,11 +17,12 @@ use rocksdb::{
 
 use super::{
     Family,
-    keys::{self, u32_at, u64_at},
+    big_endian::u32_at,
+    rows::{correlation, ids, keys, log},
 };
 use crate::model::numbers::{KeyVersion, Offset, TopicId};
 
-/// The first retained offset of each topic that was ever trimmed, as far as it is durable. A deleted topic retains
+/// The durable first retained offset of each topic that was ever trimmed. A deleted topic retains
 /// nothing.
 #[derive(Debug, Default)]
 pub struct TrimPoints(RwLock<Arc<HashMap<TopicId, Offset>>>);
@@ -40,7 +42,7 @@ impl TrimPoints {
     }
 }
 
-/// Gives a family its filter.
+/// Sets the compaction filter of a family.
 pub fn install(family: Family, options: &mut Options, points: &Arc<TrimPoints>) {
     if family == Family::Meta {
         return;
@@ -82,18 +84,18 @@ impl CompactionFilterFactory for Factory {
 struct Filter {
     family: Family,
     points: Arc<HashMap<TopicId, Offset>>,
-    /// The key whose newest row was seen last.
+    /// The key of the newest row seen last.
     newest: Vec<u8>,
     name: CString,
 }
 
 impl Filter {
-    fn is_trimmed(&self, topic: u32, offset: u64) -> bool {
-        self.points.get(&TopicId(topic)).is_some_and(|first| offset < first.0)
+    fn is_trimmed(&self, topic: TopicId, offset: Offset) -> bool {
+        self.points.get(&topic).is_some_and(|first| offset < *first)
     }
 
-    fn is_deleted(&self, topic: u32) -> bool {
-        self.points.get(&TopicId(topic)) == Some(&EVERYTHING)
+    fn is_deleted(&self, topic: TopicId) -> bool {
+        self.points.get(&topic) == Some(&EVERYTHING)
     }
 
     fn removes(&mut self, key: &[u8], value: &[u8]) -> Option<bool> {
@@ -101,20 +103,28 @@ impl Filter {
             return None;
         }
         Some(match self.family {
-            Family::Log => self.is_trimmed(u32_at(key, 0)?, u64_at(key, 4)?),
-            Family::Ids => self.is_trimmed(u32_at(key, 0)?, u64_at(value, 0)?),
-            Family::Correlation => self.is_trimmed(u32_at(value, 0)?, u64_at(value, 4)?),
+            Family::Log => {
+                let (topic, offset) = log::parse_key(key)?;
+                self.is_trimmed(topic, offset)
+            }
+            Family::Ids => self.is_trimmed(TopicId(u32_at(key, 0)?), ids::parse_offset(value)?),
+            Family::Correlation => {
+                let (topic, offset) = correlation::parse_value(value)?;
+                self.is_trimmed(topic, offset)
+            }
             Family::Keys => {
-                let topic = u32_at(key, 0)?;
+                let topic = TopicId(u32_at(key, 0)?);
                 let prefix = key.get(..key.len().checked_sub(8)?)?;
                 let is_newest = self.newest != prefix;
                 if is_newest {
                     self.newest.clear();
                     self.newest.extend_from_slice(prefix);
                 }
-                // The newest row keeps the version, the first one says that the key is known (see `Writer`).
-                let stays = is_newest || keys::parse_keys_version(key) == Some(KeyVersion(1));
-                self.is_deleted(topic) || (!stays && self.is_trimmed(topic, u64_at(value, 0)?))
+                // The newest row keeps the version. The first one shows that the key exists (see
+                // `Store::last_key_version`).
+                let is_kept = is_newest || keys::parse_version(key) == Some(KeyVersion(1));
+                self.is_deleted(topic)
+                    || (!is_kept && self.is_trimmed(topic, keys::parse_value(value)?))
             }
             Family::Meta => false,
         })
@@ -146,10 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_a_key_go_but_for_the_newest_and_the_first() {
+    fn trimmed_rows_of_a_key_are_removed_except_the_newest_and_the_first() {
         let mut filter = filter(Family::Keys);
         let mut row = |topic, key: &[u8], version, offset: u64| {
-            let key = keys::keys(TopicId(topic), key, KeyVersion(version));
+            let key = keys::key(TopicId(topic), key, KeyVersion(version));
             filter.removes(&key, &offset.to_be_bytes())
         };
         assert_eq!(row(1, b"a", 4, 9), Some(false));
@@ -160,10 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn events_before_the_trim_point_go() {
+    fn events_before_the_trim_point_are_removed() {
         let mut filter = filter(Family::Log);
-        assert_eq!(filter.removes(&keys::log(TopicId(1), Offset(9)), &[]), Some(true));
-        assert_eq!(filter.removes(&keys::log(TopicId(1), Offset(10)), &[]), Some(false));
-        assert_eq!(filter.removes(&keys::log(TopicId(3), Offset(0)), &[]), Some(false));
+        assert_eq!(filter.removes(&log::key(TopicId(1), Offset(9)), &[]), Some(true));
+        assert_eq!(filter.removes(&log::key(TopicId(1), Offset(10)), &[]), Some(false));
+        assert_eq!(filter.removes(&log::key(TopicId(3), Offset(0)), &[]), Some(false));
     }
 }

@@ -1,7 +1,9 @@
-//! Applying commits: strictly in order, deterministically, in groups of which each becomes one batch of RocksDB.
+//! Applies commits: strictly in order, deterministically, in groups that each become one batch of
+//! RocksDB.
 //!
-//! A commit is applied against the state behind the commits before it, also those of its own group that are not
-//! written yet: the writer keeps the ends of topics, and the group its new identities, in memory.
+//! A commit is applied to the state after all commits before it, including those of its own group
+//! that are not written yet: the writer keeps the tails of topics in memory, and the group its new
+//! identities.
 
 mod group;
 mod keyversions;
@@ -13,11 +15,12 @@ use std::{collections::HashMap, sync::Arc};
 use rocksdb::WriteOptions;
 
 use super::{
-    StorageError, Store, keys,
-    meta::{End, State, TopicRecord},
-    tail::Tails,
+    StorageError, Store,
+    durable_mark::DurableMarkFile,
+    meta::{State, TopicRecord, TopicTail},
+    rows::log,
+    tail::TailCaches,
     topics::{Predecessor, Topic},
-    witness::Witness,
 };
 use crate::model::{
     commit::{Action, Applied, Commit, Durability, Rejected},
@@ -28,23 +31,23 @@ use crate::model::{
 pub use group::Group;
 use keyversions::KeyVersions;
 
-/// A topic as the writer knows it: ahead of what readers see by the group that is being built.
+/// The state of a topic in the writer: ahead of the visible state by the group that is being built.
 struct TopicState {
     shared: Arc<Topic>,
     record: TopicRecord,
-    end: End,
+    tail: TopicTail,
 }
 
-/// The one who writes.
+/// Applies commits and writes them.
 pub struct Writer {
     store: Arc<Store>,
     state: State,
     topics: HashMap<TopicId, TopicState>,
     names: HashMap<TopicName, TopicId>,
     key_versions: KeyVersions,
-    tails: Tails,
-    witness: Witness,
-    /// Something is written that is not synced.
+    tails: TailCaches,
+    durable_mark: DurableMarkFile,
+    /// Whether a write is not synced yet.
     unsynced: bool,
 }
 
@@ -52,8 +55,8 @@ impl Writer {
     pub(super) fn new(
         store: Arc<Store>,
         state: State,
-        topics: Vec<(Arc<Topic>, TopicRecord, End)>,
-        witness: Witness,
+        topics: Vec<(Arc<Topic>, TopicRecord, TopicTail)>,
+        durable_mark: DurableMarkFile,
         tail_bytes: usize,
     ) -> Self {
         let mut writer = Self {
@@ -62,27 +65,27 @@ impl Writer {
             topics: HashMap::new(),
             names: HashMap::new(),
             key_versions: KeyVersions::default(),
-            tails: Tails::new(tail_bytes),
-            witness,
+            tails: TailCaches::new(tail_bytes),
+            durable_mark,
             unsynced: true,
         };
         writer.load(topics);
         writer
     }
 
-    fn load(&mut self, topics: Vec<(Arc<Topic>, TopicRecord, End)>) {
-        for (shared, record, end) in topics {
+    fn load(&mut self, topics: Vec<(Arc<Topic>, TopicRecord, TopicTail)>) {
+        for (shared, record, tail) in topics {
             if !record.deleted {
                 self.names.insert(TopicName::clone(&shared.name), shared.id);
             }
-            self.topics.insert(shared.id, TopicState { shared, record, end });
+            self.topics.insert(shared.id, TopicState { shared, record, tail });
         }
         let mut deleted: HashMap<&str, Predecessor> = HashMap::new();
         for state in self.topics.values() {
-            let Some(one) = Predecessor::of(&state.record, &state.end) else { continue };
-            let last = deleted.entry(&state.record.name).or_insert(one);
-            if last.deleted < one.deleted {
-                *last = one;
+            let Some(topic) = Predecessor::of(&state.record, &state.tail) else { continue };
+            let last = deleted.entry(&state.record.name).or_insert(topic);
+            if last.deleted < topic.deleted {
+                *last = topic;
             }
         }
         for id in self.names.values() {
@@ -91,15 +94,15 @@ impl Writer {
         }
     }
 
-    /// The last deleted topic of a name that had events.
+    /// The last deleted topic with a name that had events.
     fn predecessor(&self, name: &TopicName) -> Option<Predecessor> {
         let of_name = self.topics.values().filter(|state| state.record.name == name.as_str());
         of_name
-            .filter_map(|state| Predecessor::of(&state.record, &state.end))
-            .max_by_key(|it| it.deleted)
+            .filter_map(|state| Predecessor::of(&state.record, &state.tail))
+            .max_by_key(|topic| topic.deleted)
     }
 
-    /// What is written to.
+    /// The store that it writes.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
@@ -110,19 +113,20 @@ impl Writer {
         Group::new(self.state)
     }
 
-    /// Applies a commit behind those that the group has.
+    /// Applies a commit after those of the group.
     ///
     /// # Errors
-    /// Why it changed nothing.
+    /// Returns why the commit changed nothing.
     pub fn apply(&mut self, group: &mut Group, commit: Commit) -> Result<Applied, Rejected> {
         let Commit { action, time, durability } = commit;
         if durability == Durability::Synced {
-            // Also where nothing is new: a repetition is answered when what it repeats is on disk.
+            // Also if nothing is new: a duplicate is acknowledged only when the event that it
+            // repeats is synced.
             group.sync |= self.unsynced || !group.is_empty();
         }
-        // Time never goes back over positions.
+        // Append time never decreases over positions.
         group.state.time = group.state.time.max(time);
-        let before = group.changes();
+        let changes_before = group.changes();
         let applied = match action {
             Action::Publish { topic, events, conditions, validate_only } => {
                 self.publish(group, topic, events, &conditions, validate_only)
@@ -134,16 +138,16 @@ impl Writer {
             Action::DeleteTopic { topic, revision } => self.delete_topic(group, topic, revision),
             Action::Trim { topic, before } => self.trim(group, topic, before),
         };
-        if durability == Durability::Synced && group.changes() > before {
+        if durability == Durability::Synced && group.changes() > changes_before {
             group.sync = true;
         }
         applied
     }
 
-    /// Writes a group in one batch, and syncs it where one of its commits asks for that.
+    /// Writes a group in one batch, and syncs it if one of its commits requires that.
     ///
     /// # Errors
-    /// Where the disk fails: nobody knows then what of the group is on it.
+    /// Returns the error of the disk. It is unknown then how much of the group is on disk.
     pub fn write(&mut self, group: &mut Group) -> Result<(), StorageError> {
         let batch = self.finish(group);
         if let Some(batch) = batch {
@@ -156,25 +160,26 @@ impl Writer {
             self.unsynced = false;
         }
         if group.sync {
-            self.witness.note(group.state.position, group.state.events)?;
+            self.durable_mark.write(group.state.position, group.state.events)?;
         }
         Ok(())
     }
 
-    /// Shows a written group to readers: tails first, then the ends of topics, then the watermark.
-    pub fn show(&mut self, group: Group) {
+    /// Makes a written group visible to readers: first the tail caches, then the topic tails, then
+    /// the watermark.
+    pub fn make_visible(&mut self, group: Group) {
         self.state = group.state;
-        let touched = group.show(self);
+        let changed_topics = group.make_visible(self);
         self.store.watermark.send_replace(self.state.position);
-        for topic in touched {
+        for topic in changed_topics {
             topic.notify();
         }
     }
 
-    /// Reads everything again from the store, after a group of which nobody knows what became of it.
+    /// Reloads the state from the store, after a group whose result is unknown.
     ///
     /// # Errors
-    /// Where that fails too.
+    /// Returns an error if the store cannot be read.
     pub fn reload(&mut self) -> Result<(), StorageError> {
         let loaded = super::open::load(&self.store.db).map_err(|error| StorageError {
             message: error.to_string(),
@@ -183,13 +188,13 @@ impl Writer {
         })?;
         self.key_versions = KeyVersions::default();
         self.names.clear();
-        let known = std::mem::take(&mut self.topics);
+        let previous = std::mem::take(&mut self.topics);
         let mut topics = Vec::new();
-        for (id, record, end) in loaded.topics {
-            let shared = match known.get(&id) {
+        for (id, record, tail) in loaded.topics {
+            let shared = match previous.get(&id) {
                 Some(state) => Arc::clone(&state.shared),
                 None => {
-                    let topic = super::open::topic(id, &record, end);
+                    let topic = super::open::topic(id, &record, tail);
                     if !record.deleted {
                         self.store.catalog.insert(Arc::clone(&topic));
                     }
@@ -197,11 +202,11 @@ impl Writer {
                 }
             };
             shared.set_record(&record);
-            shared.set_end(end);
-            shared.tail().restart(end.next);
-            topics.push((shared, record, end));
+            shared.set_topic_tail(tail);
+            shared.tail().lock().restart(tail.next);
+            topics.push((shared, record, tail));
         }
-        self.tails.forget();
+        self.tails.clear();
         self.state = loaded.state;
         self.load(topics);
         self.store.watermark.send_replace(self.state.position);
@@ -209,42 +214,42 @@ impl Writer {
         Ok(())
     }
 
-    /// The last position, and how many events there ever were.
+    /// The last position, and the number of events ever appended.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// What syncs the witness from another thread.
+    /// A file handle to sync the durable mark from another thread.
     ///
     /// # Errors
-    /// Where the file system fails.
-    pub fn witness_handle(&self) -> std::io::Result<std::fs::File> {
-        self.witness.handle()
+    /// Returns the error of the file system.
+    pub fn durable_mark_handle(&self) -> std::io::Result<std::fs::File> {
+        self.durable_mark.handle()
     }
 
-    /// Puts everything on disk, for a close in order.
+    /// Syncs and flushes everything, for a clean close.
     ///
     /// # Errors
-    /// Where the disk fails.
+    /// Returns the error of the disk.
     pub fn close(&mut self) -> Result<(), StorageError> {
         self.store.sync()?;
         let families = super::Family::ALL.map(|family| family.of(&self.store.db));
         self.store.db.flush_cfs_opt(&families, &rocksdb::FlushOptions::default())?;
-        self.witness.note(self.state.position, self.state.events)?;
-        self.witness.sync()?;
+        self.durable_mark.write(self.state.position, self.state.events)?;
+        self.durable_mark.sync()?;
         self.store.directory.write_clean(self.store.server, self.state.position)?;
         Ok(())
     }
 
-    /// Gives back the space of whole files in which nothing is retained.
+    /// Deletes whole files that have only trimmed events.
     fn drop_files(&self, topic: TopicId, before: Offset) {
-        // RocksDB takes the range with both of its ends: the first retained event must not be in it.
+        // RocksDB deletes an inclusive range: the first retained event must not be in it.
         let last = Offset(before.0.saturating_sub(1));
-        let (from, to) = (keys::log(topic, Offset(0)), keys::log(topic, last));
+        let (from, to) = (log::key(topic, Offset(0)), log::key(topic, last));
         if let Err(error) =
             self.store.db.delete_file_in_range_cf(self.store.family(super::Family::Log), from, to)
         {
-            tracing::warn!(%topic, %error, "space of trimmed events was not given back yet");
+            tracing::warn!(%topic, %error, "space of trimmed events was not freed yet");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The metrics, one method per thing that happens. `docs/METRICS.md` tells what they mean to an operator.
+//! The metrics, with one method for each kind of occurrence. `docs/METRICS.md` documents them for
+//! operators.
 
 use std::{
     sync::{
@@ -20,9 +21,9 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::grpc::{GrpcLayer, GrpcMetrics};
+use super::{grpc::GrpcLayer, grpc_metrics::GrpcMetrics};
 
-/// Everything that is counted. Clones count together.
+/// All metrics of the server. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     shared: Arc<Shared>,
@@ -38,12 +39,12 @@ struct Shared {
     published_bytes: Counter,
     duplicates: Counter,
     payloads_refused: Counter,
-    registry_away: Gauge,
+    registry_unavailable: Gauge,
     registry_misses: Counter,
     commit_events: Histogram,
     commit_seconds: Histogram,
     sync_seconds: Histogram,
-    subscriptions: Gauge,
+    open_streams: Gauge,
     delivered_events: Counter,
     delivered_bytes: Counter,
     tail_misses: Counter,
@@ -61,7 +62,7 @@ struct Shared {
     recovery_seconds: Gauge<f64, AtomicU64>,
 }
 
-/// Positions and sizes never go below zero, and may be above what an i64 holds.
+/// A gauge of positions and sizes, which are never negative and may exceed the range of i64.
 type UnsignedGauge = Gauge<u64, AtomicU64>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,7 +70,7 @@ struct Outcome {
     outcome: String,
 }
 
-/// What a request over HTTP was for.
+/// The route of a request over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
     /// `GET /`.
@@ -78,7 +79,7 @@ pub enum Route {
     Publish,
     /// `GET /v1/topics/{topic}/events`.
     Events,
-    /// Anything else.
+    /// Any other path.
     Unknown,
 }
 
@@ -95,67 +96,76 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All at zero.
+    /// Creates all metrics at zero.
     pub fn new() -> Self {
         let mut registry = Registry::default();
         let grpc = GrpcMetrics::register(&mut registry);
-        let mut ours = Registrar { registry: registry.sub_registry_with_prefix("tidings") };
+        let mut registrar = Registrar { registry: registry.sub_registry_with_prefix("tidings") };
         let shared = Shared {
             grpc,
-            rpc_panics: ours.counter("rpc_panics", "Calls ended by a bug of ours"),
+            rpc_panics: registrar.counter("rpc_panics", "Calls ended by a panic"),
             http_requests: {
                 let requests = Family::default();
-                let help = "Requests over HTTP that were answered, by status";
-                ours.registry.register("http_requests", help, requests.clone());
+                let help = "Answered requests over HTTP, by status";
+                registrar.registry.register("http_requests", help, requests.clone());
                 requests
             },
-            published_events: ours.counter("publish_events", "Events appended"),
-            published_bytes: ours.counter("publish_bytes", "Bytes of events appended, encoded"),
-            duplicates: ours
-                .counter("publish_duplicates", "Published events that were recorded already"),
-            payloads_refused: ours
-                .counter("publish_payloads_refused", "Events refused for what their schema says"),
-            registry_away: ours
-                .gauge("registry_away", "1 while a registry elsewhere cannot be reached"),
-            registry_misses: ours.counter(
+            published_events: registrar.counter("publish_events", "Events appended"),
+            published_bytes: registrar
+                .counter("publish_bytes", "Bytes of events appended, encoded"),
+            duplicates: registrar
+                .counter("publish_duplicates", "Published events that were already recorded"),
+            payloads_refused: registrar.counter(
+                "publish_payloads_refused",
+                "Events rejected because their payload does not match the schema",
+            ),
+            registry_unavailable: registrar
+                .gauge("registry_away", "1 while a remote registry is unavailable"),
+            registry_misses: registrar.counter(
                 "registry_misses",
-                "Events refused because the registry was away and their type not known",
+                "Events rejected because their type was unknown while the registry was unavailable",
             ),
             // 1 to 16,384 events.
-            commit_events: ours.histogram(
+            commit_events: registrar.histogram(
                 "commit_events",
                 "Events written together in one group",
                 exponential_buckets(1.0, 2.0, 15),
             ),
-            commit_seconds: ours
-                .seconds("commit_seconds", "Time to write one group, with its sync"),
-            sync_seconds: ours.seconds("sync_seconds", "Time of the sync alone"),
-            subscriptions: ours.gauge("subscriptions_active", "Subscribe streams open"),
-            delivered_events: ours.counter("delivered_events", "Events sent to readers"),
-            delivered_bytes: ours.counter("delivered_bytes", "Bytes of events sent to readers"),
-            tail_misses: ours
-                .counter("tail_misses", "Times a live reader had to go below the tail ring"),
-            filter_errors: ours.counter(
-                "filter_errors",
-                "Times a CEL filter gave no answer for an event, which then does not match it",
+            commit_seconds: registrar
+                .seconds("commit_seconds", "Time to write one group, including its sync"),
+            sync_seconds: registrar.seconds("sync_seconds", "Time of a sync"),
+            open_streams: registrar.gauge("subscriptions_active", "Open Subscribe streams"),
+            delivered_events: registrar.counter("delivered_events", "Events sent to readers"),
+            delivered_bytes: registrar
+                .counter("delivered_bytes", "Bytes of events sent to readers"),
+            tail_misses: registrar.counter(
+                "tail_misses",
+                "Times a live reader had to read from the log because the tail ring had moved on",
             ),
-            queue_bytes: ours.gauge("queue_bytes", "Bytes of publishes admitted, not yet durable"),
-            position: ours.gauge("position", "Position up to which everything is there"),
-            disk_free: ours
-                .gauge("disk_free_bytes", "Space left on the disk of the data directory"),
-            storage_full: ours
-                .gauge("storage_full", "1 while publishes are refused for lack of space"),
-            topics: ours.gauge("topics", "Topics there are"),
-            retained_events: ours.gauge("retained_events", "Events kept, over all topics"),
-            retained_bytes: ours.gauge("retained_bytes", "Bytes of events kept, over all topics"),
-            trimmed_events: ours.counter("trimmed_events", "Events removed by retention and trims"),
-            corruption: ours.counter("corruption_detected", "Stored bytes found damaged"),
-            recoveries: ours.family("recoveries", "Starts, by what was found"),
-            recovery_seconds: ours.gauge("recovery_seconds", "Time that the last start took"),
+            filter_errors: registrar.counter(
+                "filter_errors",
+                "Events for which a CEL filter had no result; they do not match it",
+            ),
+            queue_bytes: registrar
+                .gauge("queue_bytes", "Bytes of publishes admitted and not yet durable"),
+            position: registrar.gauge("position", "Position up to which all events are readable"),
+            disk_free: registrar
+                .gauge("disk_free_bytes", "Free space on the disk of the data directory"),
+            storage_full: registrar
+                .gauge("storage_full", "1 while publishes are rejected for lack of space"),
+            topics: registrar.gauge("topics", "Topics"),
+            retained_events: registrar.gauge("retained_events", "Retained events of all topics"),
+            retained_bytes: registrar
+                .gauge("retained_bytes", "Bytes of retained events of all topics"),
+            trimmed_events: registrar
+                .counter("trimmed_events", "Events removed by retention and trims"),
+            corruption: registrar.counter("corruption_detected", "Stored values found corrupt"),
+            recoveries: registrar.family("recoveries", "Starts, by the state of the store"),
+            recovery_seconds: registrar.gauge("recovery_seconds", "Duration of the last start"),
             registry: Registry::default(),
         };
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        ours.registry.register("build", "What is running", build);
+        registrar.registry.register("build", "Version of the server", build);
         let started = Gauge::<f64, AtomicU64>::default();
         started.set(
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()),
@@ -172,7 +182,7 @@ impl Metrics {
         out
     }
 
-    /// The layer that counts calls; goes around all gRPC services.
+    /// The layer that counts calls. It wraps all gRPC services.
     pub fn grpc_layer(&self) -> GrpcLayer {
         GrpcLayer::new(self.clone())
     }
@@ -181,12 +191,12 @@ impl Metrics {
         &self.shared.grpc
     }
 
-    /// A call ended by a panic.
-    pub fn rpc_panics(&self) {
+    /// A call or a request ended by a panic.
+    pub fn rpc_panicked(&self) {
         self.shared.rpc_panics.inc();
     }
 
-    /// A request over HTTP was answered; a stream, when it begins.
+    /// A request over HTTP was answered. A stream counts when it starts.
     pub fn http_request(&self, route: Route, status: u16) {
         let route = match route {
             Route::Root => "root",
@@ -198,29 +208,30 @@ impl Metrics {
         self.shared.http_requests.get_or_create(&labels).inc();
     }
 
-    /// An event's payload is not what its schema says.
+    /// An event was rejected because its payload does not match the schema.
     pub fn payload_refused(&self) {
         self.shared.payloads_refused.inc();
     }
 
-    /// Whether a registry elsewhere cannot be reached.
-    pub fn registry_away(&self, away: bool) {
-        self.shared.registry_away.set(i64::from(away));
+    /// Whether a remote registry is unavailable.
+    pub fn registry_unavailable(&self, unavailable: bool) {
+        self.shared.registry_unavailable.set(i64::from(unavailable));
     }
 
-    /// An event was refused because its type could not be looked up.
+    /// An event was rejected because its type could not be looked up.
     pub fn registry_missed(&self) {
         self.shared.registry_misses.inc();
     }
 
-    /// A publish was answered: so many events appended, with so many encoded bytes, and so many known before.
+    /// A publish succeeded. `events` and `bytes` count appended events, `duplicates` those that
+    /// were already recorded.
     pub fn publish_accepted(&self, events: u64, bytes: u64, duplicates: u64) {
         self.shared.published_events.inc_by(events);
         self.shared.published_bytes.inc_by(bytes);
         self.shared.duplicates.inc_by(duplicates);
     }
 
-    /// A group was written; `sync_seconds` is absent where nothing in it asked for a sync.
+    /// A group was written. `sync_seconds` is absent if no publish in it requested a sync.
     pub fn commit(&self, events: u64, seconds: f64, sync_seconds: Option<f64>) {
         self.shared.commit_events.observe(events as f64);
         self.shared.commit_seconds.observe(seconds);
@@ -229,61 +240,61 @@ impl Metrics {
         }
     }
 
-    /// A sync outside of a group's write.
+    /// A sync outside the write of a group.
     pub fn sync_seconds(&self, seconds: f64) {
         self.shared.sync_seconds.observe(seconds);
     }
 
     /// A Subscribe stream is open until the guard is dropped.
-    pub fn subscription(&self) -> SubscriptionGuard {
-        self.shared.subscriptions.inc();
-        SubscriptionGuard { active: self.shared.subscriptions.clone() }
+    pub fn open_stream(&self) -> OpenStreamGuard {
+        self.shared.open_streams.inc();
+        OpenStreamGuard { open_streams: self.shared.open_streams.clone() }
     }
 
-    /// Events went out to a reader.
+    /// Events were sent to a reader.
     pub fn delivered(&self, events: u64, bytes: u64) {
         self.shared.delivered_events.inc_by(events);
         self.shared.delivered_bytes.inc_by(bytes);
     }
 
-    /// A reader that had caught up found the tail ring moved on.
+    /// The tail ring no longer had the next events of a live reader.
     pub fn tail_misses(&self) {
         self.shared.tail_misses.inc();
     }
 
-    /// A filter in CEL gave no answer for an event.
+    /// A CEL filter had no result for an event.
     pub fn filter_failed(&self) {
         self.shared.filter_errors.inc();
     }
 
-    /// Bytes of publishes admitted and not yet durable, now.
+    /// The bytes of publishes admitted and not yet durable.
     pub fn queue_bytes(&self, bytes: i64) {
         self.shared.queue_bytes.set(bytes);
     }
 
-    /// The watermark, now.
+    /// The position up to which all events are readable.
     pub fn position(&self, position: u64) {
         self.shared.position.set(position);
     }
 
-    /// Free bytes on the data directory's disk, now.
+    /// The free bytes on the disk of the data directory.
     pub fn disk_free(&self, bytes: u64) {
         self.shared.disk_free.set(bytes);
     }
 
-    /// Whether publishes are refused for lack of space, now.
+    /// Whether publishes are rejected for lack of space.
     pub fn storage_full(&self, full: bool) {
         self.shared.storage_full.set(i64::from(full));
     }
 
-    /// What is kept, now.
+    /// The topics, and their retained events and bytes.
     pub fn retained(&self, topics: u64, events: u64, bytes: u64) {
         self.shared.topics.set(topics);
         self.shared.retained_events.set(events);
         self.shared.retained_bytes.set(bytes);
     }
 
-    /// Events went behind a trim point.
+    /// Events were removed by retention or a trim.
     pub fn trimmed(&self, events: u64) {
         self.shared.trimmed_events.inc_by(events);
     }
@@ -293,26 +304,27 @@ impl Metrics {
         self.shared.corruption.inc();
     }
 
-    /// A start found the store in this state; `outcome` is one of a few fixed words such as "clean" and "replayed".
+    /// A start ended. `outcome` is one of a few fixed words for the state of the store, such as
+    /// "ok" and "corrupt".
     pub fn recovery(&self, outcome: &str, seconds: f64) {
         self.shared.recoveries.get_or_create(&Outcome { outcome: outcome.to_owned() }).inc();
         self.shared.recovery_seconds.set(seconds);
     }
 }
 
-/// Counts a subscription as active while it lives.
+/// Counts an open Subscribe stream until it is dropped.
 #[derive(Debug)]
-pub struct SubscriptionGuard {
-    active: Gauge<i64, AtomicI64>,
+pub struct OpenStreamGuard {
+    open_streams: Gauge<i64, AtomicI64>,
 }
 
-impl Drop for SubscriptionGuard {
+impl Drop for OpenStreamGuard {
     fn drop(&mut self) {
-        self.active.dec();
+        self.open_streams.dec();
     }
 }
 
-/// Registers and returns in one go.
+/// Creates and registers metrics.
 struct Registrar<'a> {
     registry: &'a mut Registry,
 }
@@ -344,7 +356,7 @@ impl Registrar<'_> {
         histogram
     }
 
-    /// 50 µs, a sync of a good disk, to 1.6 s, a disk in trouble.
+    /// Buckets from 50 µs, a sync of a fast disk, to 1.6 s, a failing disk.
     fn seconds(&mut self, name: &str, help: &str) -> Histogram {
         self.histogram(name, help, exponential_buckets(50e-6, 2.0, 16))
     }
@@ -361,11 +373,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_happens_is_counted() {
+    fn occurrences_are_counted() {
         let metrics = Metrics::new();
         metrics.publish_accepted(3, 300, 1);
         metrics.commit(3, 0.001, Some(0.0005));
-        let open = metrics.subscription();
+        let open = metrics.open_stream();
         metrics.position(u64::MAX);
         metrics.recovery("clean", 0.25);
         let text = metrics.encode();
@@ -378,7 +390,7 @@ mod tests {
             "tidings_recoveries_total{outcome=\"clean\"} 1",
             "tidings_recovery_seconds 0.25",
         ] {
-            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+            assert!(text.lines().any(|encoded| encoded == line), "{line} is not in\n{text}");
         }
         drop(open);
         assert!(metrics.encode().contains("tidings_subscriptions_active 0\n"));
@@ -386,13 +398,13 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_is_documented_and_nothing_else() {
+    fn the_documented_metrics_are_those_served() {
         let document = include_str!("../../docs/METRICS.md");
         let metrics = Metrics::new();
-        // A family without a member is not served.
+        // A family without members is not encoded.
         metrics.recovery("clean", 0.0);
         metrics.http_request(Route::Root, 200);
-        drop(metrics.grpc().begin("/"));
+        drop(metrics.grpc().start("/"));
         let encoded = metrics.encode();
         let mut served: Vec<&str> = encoded
             .lines()

@@ -233,7 +233,7 @@ async fn a_bad_line_stops_what_follows_unless_told_to_go_on() {
     assert_eq!(code, 1);
     for told in [
         "0 events published to orders",
-        "error: 2 lines are no events",
+        "error: 2 lines are not valid events",
         "\n  argument 2: not JSON: ",
         "\n  argument 4: specversion: expected a string",
         "\n  argument 4: id: is missing",
@@ -274,10 +274,10 @@ async fn errors_end_with_what_to_try_and_codes_tell_usage_from_failure() {
             "(TOPIC_NOT_FOUND)",
             "try: orders, or tidings topic create",
         ),
-        (&version, 1, "(KEY_VERSION_MISMATCH)", "try: read what came in between"),
+        (&version, 1, "(KEY_VERSION_MISMATCH)", "try: read the events in between"),
         (&["topic", "create", "orders"], 1, "(TOPIC_EXISTS)", "try: tidings topic get orders"),
         (&["topic", "create", "a b"], 1, "(INVALID_NAME)", "try: "),
-        (&["topic", "delete", "orders"], 2, "nobody is there to ask", "try: --yes"),
+        (&["topic", "delete", "orders"], 2, "deletion needs confirmation", "try: --yes"),
         (&["topic", "update", "orders"], 2, "nothing to change", "try: "),
         (&["subscribe", "orders", "--cursor", "x"], 1, "(INVALID_CURSOR)", "try: "),
         (&["subscribe", "orders", "--from", "9"], 1, "(POSITION_IN_FUTURE)", "try: --from latest"),
@@ -354,7 +354,7 @@ async fn subscribers_and_publishers_outlive_a_server() {
     subscriber.interrupt();
     let (code, rest, stderr) = subscriber.end();
     assert_eq!((code, rest.as_str()), (Some(0), ""), "{stderr}");
-    assert!(stderr.contains("reconnecting") && stderr.contains("5 events; to go on"), "{stderr}");
+    assert!(stderr.contains("reconnecting") && stderr.contains("5 events; to resume"), "{stderr}");
     let (recorded, _) = server.read(read_from(["orders"], earliest())).await.unwrap();
     assert_eq!(offsets(&recorded), [0, 1, 2, 3, 4]);
 }
@@ -478,7 +478,7 @@ fn config_says_where_values_come_from_and_refuses_what_it_does_not_know() {
     assert_eq!(code, 2);
     assert_eq!(
         stderr,
-        "error: the configuration is not right\n  \
+        "error: the configuration is invalid\n  \
          TIDINGS_LISTN = \"127.0.0.1:1\" (variable TIDINGS_LISTN): no such setting; did you mean \
          TIDINGS_LISTEN?\n  \
          max-event-bytes = \"5MiB\" (flag --max-event-bytes): must be at most 3MiB\n\

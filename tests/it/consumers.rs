@@ -349,7 +349,7 @@ async fn versions_are_not_taken_away_from_those_who_need_them() {
     let told = violations(&refused);
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].0.as_str(), told[0].1.as_str()), ("CONSUMERS_LEFT_BEHIND", "billing"));
-    assert!(told[0].2.contains("what is left satisfies ^2.0"), "{}", told[0].2);
+    assert!(told[0].2.contains("the remaining versions satisfy ^2.0"), "{}", told[0].2);
     // Deprecated versions are delivered where there is nothing else.
     client.set_version_state(set("1.1.0", VersionState::Deprecated)).await.unwrap();
     client.set_version_state(set("1.1.0", VersionState::Active)).await.unwrap();

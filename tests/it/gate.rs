@@ -456,7 +456,7 @@ async fn a_registry_that_is_away_is_told() {
     pair.registry.as_mut().unwrap().kill9();
     eventually(PATIENCE, "the registry is missed", async || {
         let log = pair.server.log();
-        log.contains("the schema registry is away").then_some(())
+        log.contains("the schema registry is unavailable").then_some(())
     })
     .await;
     pair.server.publish("orders", [good("2")]).await.unwrap();

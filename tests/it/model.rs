@@ -12,11 +12,11 @@ use proptest::prelude::*;
 use prost::Message as _;
 use tidings::{
     broker::{
-        Broker, Limits, Wanted,
+        Broker, EventFilter, Limits,
         error::PublishError,
         publish::Publish,
         read::Read,
-        start::{Place as At, Start},
+        start::{Start, StartPosition as At},
     },
     journal::{Journal, Options},
     model::{
@@ -28,7 +28,7 @@ use tidings::{
         topic::TopicConfig,
     },
     proto::events::v1::{Event, event::Payload},
-    store::{self, OpenError, OpenOptions, Store, options::Tuning, read::Way},
+    store::{self, OpenError, OpenOptions, Store, options::Tuning, read::Direction},
     telemetry::Metrics,
 };
 
@@ -213,7 +213,7 @@ impl Log {
             }
         };
         let store = Arc::clone(writer.store());
-        let options = Options { waiting_bytes: 1 << 20, disk_reserve_bytes: 0 };
+        let options = Options { queued_bytes_max: 1 << 20, disk_reserve_bytes: 0 };
         let journal = Journal::start(writer, options, Metrics::new()).expect("a journal");
         let limits = Limits {
             event_bytes_max: 1 << 20,
@@ -283,12 +283,12 @@ fn back(delivered: &Delivered) -> ((usize, usize), Fact, u64) {
     ((topic, offset), fact, recorded.key_version.0)
 }
 
-fn all(way: Way) -> Read {
+fn all(direction: Direction) -> Read {
     Read {
         topics: vec![TopicPattern::parse("**").expect("a pattern")],
         start: None,
-        way,
-        wanted: Wanted::default(),
+        direction,
+        filter: EventFilter::default(),
         correlation: None,
         events_max: None,
         selection: None,
@@ -316,20 +316,21 @@ async fn run(steps: Vec<Step>) {
                     reason = "small"
                 )]
                 let before = ((events as f64 * part) as usize).min(events);
-                let place = Start { place: At::Offset(Offset(before as u64)), or_earliest: true };
+                let start =
+                    Start { position: At::Offset(Offset(before as u64)), or_earliest: true };
                 let first = model.topics[topic].first;
                 let (removed, left) =
-                    log.broker.trim_topic(&name(topic), &place, false).await.expect("a trim");
+                    log.broker.trim_topic(&name(topic), &start, false).await.expect("a trim");
                 let now = first.max(before);
                 assert_eq!((removed, left), ((now - first) as u64, Offset(now as u64)));
                 model.topics[topic].first = now;
             }
             Step::Read { from, back, most } => read(&log, &model, from, back, most).await,
             Step::ReadKey { topic, key: wanted, back: is_back } => {
-                let way = if is_back { Way::Backward } else { Way::Forward };
-                let wanted_key = Wanted { key: Some(key(wanted)), ..Wanted::default() };
+                let direction = if is_back { Direction::Backward } else { Direction::Forward };
+                let filter = EventFilter { key: Some(key(wanted)), ..EventFilter::default() };
                 let topics = vec![TopicPattern::Name(name(topic))];
-                let got = log.read(Read { topics, wanted: wanted_key, ..all(way) }).await;
+                let got = log.read(Read { topics, filter, ..all(direction) }).await;
                 let mut expected: Vec<_> = model
                     .retained()
                     .into_iter()
@@ -342,8 +343,9 @@ async fn run(steps: Vec<Step>) {
             }
             Step::ReadFlow { content } => {
                 let correlation = Some(format!("flow-{content}"));
-                let got =
-                    log.read(Read { topics: Vec::new(), correlation, ..all(Way::Forward) }).await;
+                let got = log
+                    .read(Read { topics: Vec::new(), correlation, ..all(Direction::Forward) })
+                    .await;
                 let expected: Vec<_> = model
                     .retained()
                     .into_iter()
@@ -388,11 +390,11 @@ async fn publish(
     let answer = match log.broker.publish(request).await {
         Ok(published) => Answer::Places(
             published
-                .places
+                .placements
                 .iter()
-                .map(|place| {
-                    let offset = usize::try_from(place.offset.0).expect("small");
-                    (offset, place.key_version.0, place.duplicate)
+                .map(|placement| {
+                    let offset = usize::try_from(placement.offset.0).expect("small");
+                    (offset, placement.key_version.0, placement.duplicate)
                 })
                 .collect(),
         ),
@@ -411,7 +413,7 @@ async fn publish(
 
 /// From a cursor somewhere, one way or the other.
 async fn read(log: &Log, model: &Model, from: f64, is_back: bool, most: u64) {
-    let forward = log.read(all(Way::Forward)).await;
+    let forward = log.read(all(Direction::Forward)).await;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -422,10 +424,10 @@ async fn read(log: &Log, model: &Model, from: f64, is_back: bool, most: u64) {
     let Some(pivot) = forward.get(at) else { return };
     let horizon = log.store.watermark();
     let cursor = Cursor { position: pivot.recorded.position, horizon };
-    let way = if is_back { Way::Backward } else { Way::Forward };
+    let direction = if is_back { Direction::Backward } else { Direction::Forward };
     let start = Some(Start::at(At::Cursor(cursor)));
     let events_max = (most > 0).then_some(most);
-    let got = log.read(Read { start, events_max, ..all(way) }).await;
+    let got = log.read(Read { start, events_max, ..all(direction) }).await;
     let retained = model.retained();
     let mut expected: Vec<_> = if is_back {
         retained[..at].iter().rev().copied().collect()
@@ -439,7 +441,7 @@ async fn read(log: &Log, model: &Model, from: f64, is_back: bool, most: u64) {
 }
 
 async fn everything_is_there(log: &Log, model: &Model) {
-    let got = log.read(all(Way::Forward)).await;
+    let got = log.read(all(Direction::Forward)).await;
     let expected: Vec<_> = model
         .retained()
         .into_iter()

@@ -138,7 +138,7 @@ async fn a_stream_finds_what_came_after_it(pair: Pair) {
     let mut stream = Conversation::open(pair.server.channel()).await;
     let (code, why) = stream.refused(symbol("shop.orders.v1.OrderPlaced")).await;
     assert_eq!(code, Code::NotFound);
-    assert!(why.starts_with("nothing is called shop.orders.v1.OrderPlaced; "), "{why}");
+    assert!(why.starts_with("no symbol has the name shop.orders.v1.OrderPlaced; "), "{why}");
     register_orders(&pair).await;
 
     let files = stream.symbol("shop.orders.v1.OrderPlaced").await;
@@ -187,20 +187,20 @@ async fn a_stream_finds_what_came_after_it(pair: Pair) {
             Code::NotFound,
             "did you mean shop.orders.v1.OrderPlaced?",
         ),
-        (Some(symbol("shop.orders.v1.OrderPlaced.nope")), Code::NotFound, "nothing is called"),
+        (Some(symbol("shop.orders.v1.OrderPlaced.nope")), Code::NotFound, "no symbol has the name"),
         (
             Some(symbol("shop.orders.v1.OrderPlaced.Way.WAY_POST")),
             Code::NotFound,
-            "nothing is called",
+            "no symbol has the name",
         ),
-        (Some(symbol("")), Code::NotFound, "nothing is called"),
+        (Some(symbol("")), Code::NotFound, "no symbol has the name"),
         (
             Some(Asked::FileByFilename("schema.proto".into())),
             Code::NotFound,
             "<subject>/v<version>/<path>",
         ),
         (Some(Asked::AllExtensionNumbersOfType("no.Such".into())), Code::NotFound, "no.Such"),
-        (None, Code::InvalidArgument, "asks for none of them"),
+        (None, Code::InvalidArgument, "contains none of them"),
     ] {
         let (found, why) = stream.refused(asked.clone()).await;
         assert_eq!(found, code, "{asked:?}: {why}");
@@ -550,7 +550,7 @@ async fn a_header_pins_versions(pair: Pair) {
     for (pins, part) in [
         ("acme.Money=1.2", "registered: 1.1.0, 1.0.0"),
         ("acme.Money=^1", "is not a version such as 1.4.0"),
-        ("acme.Money", "where a subject with a version belongs"),
+        ("acme.Money", "instead of a subject with a version"),
         ("acme.Mony=1.0", "acme.Money"),
         ("web.Click=1.0", "which is in Avro"),
         ("acme.Money=1.0,acme.Money=1.1", "one version at a time"),
@@ -626,7 +626,10 @@ async fn while_the_registry_is_away_what_is_known_is_shown() {
     stream.symbol("shop.orders.v1.OrderShipped").await;
     let (code, why) = stream.refused(symbol("shop.orders.v1.OrderBilled")).await;
     assert_eq!(code, Code::Unavailable);
-    assert!(why.contains("the schema registry is away") && why.contains("try again"), "{why}");
+    assert!(
+        why.contains("the schema registry is unavailable") && why.contains("try again"),
+        "{why}"
+    );
     let pins = ["shop.orders.v1.OrderBilled=1"];
     let status = Conversation::pinned(pair.server.channel(), &pins).await.err().unwrap();
     assert_refused(&status, Code::Unavailable, "REGISTRY_UNAVAILABLE");

@@ -101,5 +101,5 @@ async fn a_server_does_not_start_with_fewer_schemas_than_it_acknowledged() {
     }
     let exit = Server::try_start_on(&data, Options::default()).await.err().expect("it starts");
     assert_eq!(exit.code(), Some(3), "{}", exit.log);
-    assert!(exit.log.contains("schemas that were acknowledged are gone"), "{}", exit.log);
+    assert!(exit.log.contains("acknowledged schemas are missing"), "{}", exit.log);
 }

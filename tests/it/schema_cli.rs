@@ -379,7 +379,7 @@ async fn a_watch_that_is_interrupted_says_how_to_go_on() {
     let Output { status, stderr, .. } = child.wait_with_output().unwrap();
     assert_eq!(status.code(), Some(0));
     let stderr = String::from_utf8(stderr).unwrap();
-    assert_eq!(stderr, "3 changes; to go on:\n  tidings schema watch --after 4\n");
+    assert_eq!(stderr, "3 changes; to resume:\n  tidings schema watch --after 4\n");
 }
 
 #[test]
@@ -482,7 +482,7 @@ async fn a_consumer_is_declared_and_not_left_behind_unasked() {
     let (told, failed) = run(&format!("schema check {breaking}"), 100);
     assert!(told.contains("error[CONSUMERS_LEFT_BEHIND]: consumer billing"), "{told}");
     assert!(told.contains("warning[PROTOBUF_FIELD_TYPE_CHANGED]"), "its line begins: {told}");
-    assert!(failed.contains("try: let these consumers move on first"), "{failed}");
+    assert!(failed.contains("try: update these consumers first"), "{failed}");
     run(&format!("schema register {breaking}"), 100);
     let done = run(&format!("schema register {breaking} --force --reason billing-is-gone"), 0).0;
     assert!(done.contains("registered shop.OrderPlaced 2.0.0, id 2"), "{done}");
@@ -491,7 +491,7 @@ async fn a_consumer_is_declared_and_not_left_behind_unasked() {
 
     run("consumer declare billing --accept shop.OrderPlaced=^1", 0);
     let failed = run("schema retire shop.OrderPlaced 1.0.0", 100).1;
-    assert!(failed.contains("what is left satisfies ^2.0"), "{failed}");
+    assert!(failed.contains("the remaining versions satisfy ^2.0"), "{failed}");
     assert!(failed.contains("(CONSUMERS_LEFT_BEHIND)"), "{failed}");
     run("schema retire shop.OrderPlaced 1.0.0 --force --reason billing-is-gone", 0);
     let failed = run("schema can-i-use --consumer billing", 100).1;

@@ -1,5 +1,7 @@
 //! The house keeps its own rules. What a failure says: where, what, and why that is a rule here.
 
+mod documents;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, fs,
@@ -373,58 +375,6 @@ fn local_paths(file: &File) -> Vec<Finding> {
     findings
 }
 
-fn readme_commands(readme: &str, makefile: &str) -> Vec<String> {
-    let targets: BTreeSet<&str> = makefile
-        .lines()
-        .filter(|line| line.starts_with(|c: char| c.is_alphanumeric()) && !line.contains(":="))
-        .filter_map(|line| line.split_once(':').map(|(target, _)| target))
-        .collect();
-    let mut faults = Vec::new();
-    for command in ["demo", "test"] {
-        if !word(readme, &format!("make {command}")) {
-            faults.push(format!("README.md does not name `make {command}`, one of the two commands that a newcomer runs"));
-        }
-    }
-    let mut fenced = false;
-    for (index, line) in readme.lines().enumerate() {
-        // In prose "make" is a verb; in code it is a command.
-        fenced ^= line.trim_start().starts_with("```");
-        let whole = (fenced || line.starts_with("    ")).then(|| line.trim());
-        for command in line.split('`').skip(1).step_by(2).chain(whole) {
-            let Some(target) = command.trim_start_matches("$ ").strip_prefix("make ") else {
-                continue;
-            };
-            let target = target.split_whitespace().next().unwrap_or_default();
-            if !targets.contains(target) {
-                faults.push(format!("README.md:{}: the Makefile has no `{target}`", index + 1));
-            }
-        }
-    }
-    faults
-}
-
-/// Blocks of code that name a file of the examples, as in `python examples/python/publish.py` behind the fence, are that
-/// file: what the examples' tests run is what is shown.
-fn snippets(document: &File, files: &[File]) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut lines = document.text.lines().enumerate();
-    while let Some((index, line)) = lines.next() {
-        let Some(info) = line.strip_prefix("```") else { continue };
-        let block = lines.by_ref().map(|(_, line)| line);
-        let block: Vec<&str> = block.take_while(|line| !line.starts_with("```")).collect();
-        let path = info.split_once(' ').map_or("", |(_, path)| path);
-        if !path.starts_with("examples/") {
-            continue;
-        }
-        let shown = files.iter().find(|it| it.path == path);
-        if shown.is_none_or(|it| !it.text.lines().eq(block)) {
-            let why = "what is shown is what the tests run: paste the file again";
-            findings.push(document.finding(index + 1, format!("the block is not {path}"), why));
-        }
-    }
-    findings
-}
-
 #[test]
 fn modules_use_only_what_is_below_them() {
     check(arrows);
@@ -458,46 +408,6 @@ fn files_hold_one_noun() {
 #[test]
 fn nothing_names_one_machine() {
     check(local_paths);
-}
-
-#[test]
-fn readme_names_commands_that_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |name: &str| {
-        fs::read_to_string(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-    };
-    let faults = readme_commands(&read("README.md"), &read("Makefile"));
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
-}
-
-#[test]
-fn documents_show_the_examples_as_they_are() {
-    let files = committed();
-    let documents = files.iter().filter(|it| it.path.ends_with(".md"));
-    assert_none(&documents.flat_map(|it| snippets(it, &files)).collect::<Vec<_>>());
-}
-
-/// Ids of findings are stable, and scripts depend on them: each is in the list, and the list has no other.
-#[test]
-fn every_rule_of_compatibility_is_documented() {
-    const LIST: &str = "docs/COMPATIBILITY.md";
-    let ids = |text: &str, quote: char| -> BTreeSet<String> {
-        let prefixes = ["PROTOBUF_", "JSON_", "AVRO_", "VERSION_"];
-        text.split(quote)
-            .filter(|it| {
-                prefixes.iter().any(|prefix| it.len() > prefix.len() && it.starts_with(prefix))
-            })
-            .filter(|it| {
-                it.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
-            })
-            .map(String::from)
-            .collect()
-    };
-    let files = committed();
-    let sources = files.iter().filter(|it| it.path.starts_with("registry/src/"));
-    let used: BTreeSet<_> = sources.flat_map(|it| ids(&it.text, '"')).collect();
-    let list = files.iter().find(|it| it.path == LIST).expect("the list of rules");
-    assert_eq!(used, ids(&list.text, '`'), "the rules of registry/src, and those of {LIST}");
 }
 
 /// A rule that never finds anything is no rule.
@@ -541,17 +451,4 @@ fn the_rules_find_what_they_are_for() {
 
     let path = format!("cd {0}home/ada\nhttps://x.example{0}home/ada\ndocs{0}work/x", '/');
     assert_eq!(lines(local_paths(&file("README.md", &path))), [1]);
-
-    let example = [file("examples/a.py", "x = 1\ny = 2\n")];
-    let shown = |code: &str| {
-        file("README.md", &format!("```sh\nls\n```\n```python examples/a.py\n{code}\n```"))
-    };
-    assert_eq!(lines(snippets(&shown("x = 1\ny = 2"), &example)), NOWHERE);
-    assert_eq!(lines(snippets(&shown("x = 1"), &example)), [4]);
-    assert_eq!(lines(snippets(&shown("x = 1\ny = 2"), &[])), [4]);
-
-    let makefile = "demo: build ## x\ntest: lint\nA := b\n";
-    assert!(readme_commands("```\nmake demo\n$ make test\n```\nmake of it\n", makefile).is_empty());
-    assert_eq!(readme_commands("Try `make demo`, `make test`, `make tea`", makefile).len(), 1);
-    assert_eq!(readme_commands("    make demo\n", makefile).len(), 1);
 }

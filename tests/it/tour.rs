@@ -1,10 +1,11 @@
-//! The README's tour, run as it stands: every command below its heading is typed into bash, and what comes out is what is
-//! printed there. `TIDINGS_BLESS=1` writes what came out into the file.
+//! Runs the tour of `docs/TOUR.md`: bash runs every command below its heading, and the output must
+//! equal the document. `TIDINGS_BLESS=1` writes the output into the document.
 //!
-//! Some things are other ones in each run; the rules for them:
-//! - `localhost:7171` is the address of the test's server;
-//! - the n-th cursor, and the n-th time, of the file stand for the n-th of the run, in commands as well;
-//! - who notices the end of `-max-time` first, grpcurl or the server, is left to chance, and so is what is said of it.
+//! Some values differ in each run:
+//! - `localhost:7171` stands for the address of the test's server;
+//! - the n-th cursor and the n-th time of the document stand for the n-th of the run, also in
+//!   commands;
+//! - either grpcurl or the server notices the end of `-max-time` first, so its message is replaced.
 
 use std::{
     env, fs,
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// The file that the tour is in.
-const TOUR: &str = "README.md";
+const TOUR: &str = "docs/TOUR.md";
 const HEADING: &str = "Five minutes in grpcurl";
 const ADDRESS: &str = "localhost:7171";
 

@@ -86,7 +86,7 @@ pub fn record_unchecked(data_dir: &Path, topic: &str, events: &[Event]) {
     let (events, conditions) = (events.collect(), Vec::new());
     apply(Action::Publish { topic, events, conditions, validate_only: false });
     writer.write(&mut group).unwrap();
-    writer.show(group);
+    writer.make_visible(group);
     writer.close().unwrap();
 }
 

@@ -1,7 +1,8 @@
-//! What a payload of 1 KiB costs: to check it, to read it from JSON, to show it as JSON, and to convert it.
+//! The cost of a payload of 1 KiB: validation, encoding from JSON, decoding to JSON, and
+//! conversion.
 //!
 //! ```text
-//! cargo bench -p tidings-registry --bench payloads
+//! cargo bench -p tidings-schema --bench payloads
 //! ```
 
 use std::{
@@ -15,7 +16,7 @@ use tidings_schema::{
     schema::{Format, Schema},
 };
 
-/// How long each is tried.
+/// The duration of each measurement.
 const TIME: Duration = Duration::from_millis(400);
 
 fn main() {
@@ -25,12 +26,12 @@ fn main() {
     println!("|---|---|---|---|---|---|---|");
     for format in [Format::Protobuf, Format::Json, Format::Avro] {
         let schema = parse(format, "");
-        // One field more than the reader knows.
+        // A writer with one more field than the reader.
         let wider = parse(format, "more");
         let json = json(format, false);
         let bytes = schema.encode(&json).expect("a payload");
         let wide = wider.encode(&self::json(format, true)).expect("a payload");
-        assert_eq!(wider.convert(&schema, &wide).map(|it| it.is_some()), Ok(true));
+        assert_eq!(wider.convert(&schema, &wide).map(|converted| converted.is_some()), Ok(true));
         println!(
             "| {format} | {} | {} | {} | {} | {} | {} |",
             bytes.len(),
@@ -65,21 +66,21 @@ fn time(work: impl Fn() -> bool) -> String {
     format!("{:.2?}", start.elapsed() / runs)
 }
 
-fn parse(format: Format, more: &str) -> Schema {
+fn parse(format: Format, extra: &str) -> Schema {
     let text = match format {
         Format::Protobuf => {
-            let more = if more.is_empty() { "" } else { "string more = 9;" };
+            let extra = if extra.is_empty() { "" } else { "string more = 9;" };
             format!(
                 "syntax = \"proto3\"; message Order {{ string id = 1; string customer = 2; int64 placed = 3; State state = 4; \
-                    repeated Line lines = 5; map<string, string> labels = 6; bool paid = 7; double total = 8; {more} }} \
+                    repeated Line lines = 5; map<string, string> labels = 6; bool paid = 7; double total = 8; {extra} }} \
                     message Line {{ string sku = 1; int32 count = 2; double price = 3; string note = 4; }} \
                     enum State {{ NEW = 0; SENT = 1; }}"
             )
         }
         Format::Json => {
-            let more = if more.is_empty() { "" } else { "\"more\": {\"type\": \"string\"}," };
+            let extra = if extra.is_empty() { "" } else { "\"more\": {\"type\": \"string\"}," };
             format!(
-                r##"{{"type": "object", "required": ["id", "lines"], "additionalProperties": false, "properties": {{ {more}
+                r##"{{"type": "object", "required": ["id", "lines"], "additionalProperties": false, "properties": {{ {extra}
                     "id": {{"type": "string", "minLength": 1}}, "customer": {{"type": "string", "pattern": "^[a-z ]+$"}},
                     "placed": {{"type": "integer", "minimum": 0}}, "state": {{"enum": ["NEW", "SENT"]}},
                     "lines": {{"type": "array", "items": {{"$ref": "#/$defs/line"}}}},
@@ -91,7 +92,7 @@ fn parse(format: Format, more: &str) -> Schema {
             )
         }
         Format::Avro => {
-            let more = if more.is_empty() {
+            let extra = if extra.is_empty() {
                 ""
             } else {
                 r#",{"name": "more", "type": "string", "default": ""}"#
@@ -102,7 +103,7 @@ fn parse(format: Format, more: &str) -> Schema {
                     {{"name": "lines", "type": {{"type": "array", "items": {{"type": "record", "name": "Line", "fields": [
                     {{"name": "sku", "type": "string"}}, {{"name": "count", "type": "int"}}, {{"name": "price", "type": "double"}},
                     {{"name": "note", "type": "string"}}]}}}}}}, {{"name": "labels", "type": {{"type": "map", "values": "string"}}}},
-                    {{"name": "paid", "type": "boolean"}}, {{"name": "total", "type": "double"}}{more}]}}"#
+                    {{"name": "paid", "type": "boolean"}}, {{"name": "total", "type": "double"}}{extra}]}}"#
             )
         }
     };
@@ -117,20 +118,20 @@ fn definition(text: &str) -> Definition {
     definition
 }
 
-/// An order of as many lines as make 1 KiB.
-fn json(format: Format, more: bool) -> String {
+/// An order whose lines make the payload about 1 KiB.
+fn json(format: Format, with_extra: bool) -> String {
     let lines = if format == Format::Json { 9 } else { 18 };
     let lines: Vec<_> = (0..lines)
-        .map(|it| {
+        .map(|index| {
             format!(
-                "{{\"sku\": \"sku-{it:06}\", \"count\": {it}, \"price\": {it}.99, \"note\": \"in a box with a ribbon {it}\"}}"
+                "{{\"sku\": \"sku-{index:06}\", \"count\": {index}, \"price\": {index}.99, \"note\": \"in a box with a ribbon {index}\"}}"
             )
         })
         .collect();
-    let more = if more { ", \"more\": \"something\"" } else { "" };
+    let extra = if with_extra { ", \"more\": \"something\"" } else { "" };
     format!(
         "{{\"id\": \"o-1\", \"customer\": \"somebody with a name\", \"placed\": 1769860800000, \"state\": \"SENT\", \"lines\": [{}], \
-            \"labels\": {{\"channel\": \"web\", \"region\": \"eu\"}}, \"paid\": true, \"total\": 123.45{more}}}",
+            \"labels\": {{\"channel\": \"web\", \"region\": \"eu\"}}, \"paid\": true, \"total\": 123.45{extra}}}",
         lines.join(", ")
     )
 }

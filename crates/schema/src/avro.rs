@@ -1,126 +1,134 @@
-//! Schemas of Avro.
+//! Avro schemas.
 //!
-//! The specification's schema resolution says what a reader makes of data that another schema wrote; a comparison is that
-//! resolution in both directions, and a conversion is the same done to data. All of it is ours: the `apache-avro` crate
-//! copies every named type into each type around it, calls partial matches compatible, reads a default of a later
-//! branch of a union as null, knows no aliases when it resolves, and decodes without a bound on recursion. It is an
+//! The specification's schema resolution defines how a reader's schema reads data of a writer's
+//! schema. A comparison is this resolution in both directions, and a conversion applies it to data.
+//! Tidings has its own implementation. The `apache-avro` crate copies each named type into its
+//! enclosing types, reports partial matches as compatible, reads a default of a later branch of a
+//! union as null, ignores aliases when it resolves, and decodes with unbounded recursion. It is an
 //! oracle of the tests instead, beside the libraries for Java and Python.
 
-mod binary;
-mod build;
 mod canonical;
-mod changes;
 mod compare;
+mod compatible_changes;
 mod convert;
+mod counterexample;
 mod cursor;
-mod default;
+mod defaults;
 mod document;
-mod encoded;
+mod findings;
+mod from_json;
+mod limits;
 mod logical;
 mod model;
 mod name;
-mod named;
+mod named_types;
 mod parse;
 mod path;
+mod primitive;
+mod projection;
 mod resolve;
-mod short_way;
-mod shown;
+mod text;
+mod to_json;
+mod type_parser;
+mod validate;
 mod value;
-mod witness;
-mod wording;
 
-pub(crate) use self::short_way::ShortWay;
-use self::shown::Style;
+pub(crate) use self::projection::Projection;
+use self::to_json::Style;
 use crate::{
     definition::{Definition, Fault, Import, InvalidSchema, Violation},
     finding::Comparison,
 };
 
-/// A schema.
+/// An Avro schema.
 #[derive(Debug)]
 pub struct Schema {
     model: model::Model,
 }
 
 impl Schema {
-    /// Parses a definition: a JSON text, with its further files and imports, whose named types it may refer to.
+    /// Parses a definition: a JSON text that may refer to the named types of its additional files
+    /// and imports.
     ///
     /// # Errors
-    /// Where it is not a schema: everything that is wrong with it.
+    /// Returns all faults if it is not a valid schema.
     pub fn parse(definition: &Definition, imports: &[Import]) -> Result<Self, InvalidSchema> {
         parse::parse(definition, imports).map(|model| Self { model })
     }
 
-    /// The rules that only a new definition has to meet.
+    /// Returns the faults of the rules that apply only to new definitions.
     pub fn check(&self) -> Vec<Fault> {
         self.model.draft_faults.clone()
     }
 
-    /// The form in which the same schemas are the same bytes.
+    /// Returns the canonical form: equal schemas have equal bytes.
     pub fn canonical(&self) -> Vec<u8> {
         canonical::write(&self.model, canonical::Detail::All).into_bytes()
     }
 
-    /// What changed from this schema to a newer one.
+    /// Compares this schema with a newer one.
     pub fn compare(&self, new: &Self) -> Comparison {
         compare::compare(&self.model, &new.model)
     }
 
-    /// Checks a payload in Avro's JSON encoding: a value of a union stands in an object under the name of its branch,
-    /// null excepted, and bytes are characters from U+0000 to U+00FF.
+    /// Validates a payload in Avro's JSON encoding: a value of a union, except null, is an object
+    /// with the name of its branch as key, and bytes are characters from U+0000 to U+00FF.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Returns all violations.
     pub fn validate_json(&self, json: &str) -> Result<(), Vec<Violation>> {
-        encoded::encode(&self.model, json).map(drop)
+        from_json::from_json(&self.model, json).map(drop)
     }
 
-    /// Reads a payload in Avro's JSON encoding and writes it in the binary one.
+    /// Encodes a payload in Avro's JSON encoding in binary.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Returns all violations.
     pub fn encode(&self, json: &str) -> Result<Vec<u8>, Vec<Violation>> {
-        let bytes = encoded::encode(&self.model, json)?;
-        // What is bounded in binary is bounded otherwise in JSON.
+        let bytes = from_json::from_json(&self.model, json)?;
+        // The limits of binary payloads differ from those of JSON.
         self.validate_binary(&bytes)?;
         Ok(bytes)
     }
 
-    /// Shows a payload in Avro's JSON encoding, as [`Schema::encode`] reads it.
+    /// Decodes a payload to Avro's JSON encoding, which [`Schema::encode`] reads.
     ///
     /// # Errors
-    /// The first thing that is wrong with it, or a text of more than 64 MiB.
+    /// Returns the first violation, or that the text is longer than 64 MiB.
     pub fn to_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
-        shown::show(&self.model, bytes, Style::Encoding).map_err(|violation| vec![violation])
+        to_json::to_json(&self.model, bytes, Style::Encoding).map_err(|violation| vec![violation])
     }
 
-    /// Shows a payload as JSON, a value of a union without the name of its branch.
+    /// Decodes a payload to JSON with values of unions without the name of their branch.
     ///
     /// # Errors
-    /// The first thing that is wrong with it, or a text of more than 8 MiB.
+    /// Returns the first violation, or that the text is longer than 8 MiB.
     pub fn to_plain_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
-        shown::show(&self.model, bytes, Style::Plain).map_err(|violation| vec![violation])
+        to_json::to_json(&self.model, bytes, Style::Plain).map_err(|violation| vec![violation])
     }
 
-    /// Checks a payload in Avro's binary encoding: one datum, without a header or the marker of single objects.
+    /// Validates a payload in Avro's binary encoding: one datum, without a header or the marker of
+    /// single-object encoding.
     ///
     /// # Errors
-    /// The first thing that is wrong with it: what follows cannot be told.
+    /// Returns the first violation: bytes after it cannot be decoded.
     pub fn validate_binary(&self, bytes: &[u8]) -> Result<(), Vec<Violation>> {
-        binary::validate(&self.model, bytes).map_err(|violation| vec![violation])
+        validate::validate(&self.model, bytes).map_err(|violation| vec![violation])
     }
 
-    /// Reads a payload in the binary encoding that was written with this schema, and writes it as another schema has it:
-    /// the specification's schema resolution. Where the two compare as compatible, it succeeds.
+    /// Converts a binary payload of this schema to another schema by the specification's schema
+    /// resolution. Succeeds if the schemas compare as compatible.
     ///
     /// # Errors
-    /// Where the payload is not of this schema, or the other one cannot read it.
+    /// Returns a violation if the payload is not valid for this schema, or the other schema cannot
+    /// read it.
     pub fn convert(&self, reader: &Self, bytes: &[u8]) -> Result<Vec<u8>, Violation> {
         convert::convert(&self.model, &reader.model, bytes)
     }
 
-    /// The short way to a version that differs by fields alone. None: the two differ by more.
-    pub(crate) fn short_way(&self, reader: &Self) -> Option<ShortWay> {
-        ShortWay::between(&self.model, &reader.model)
+    /// Returns the projection to a version that differs only by fields, or `None` if it differs by
+    /// more.
+    pub(crate) fn projection(&self, reader: &Self) -> Option<Projection> {
+        Projection::between(&self.model, &reader.model)
     }
 }

@@ -1,53 +1,54 @@
-//! Payloads of one version given as another, over and over: what can be said of the two versions is found out once.
+//! Conversion of payloads between two versions. The analysis of the two versions is done once.
 
 use std::sync::Arc;
 
 use crate::{avro, definition::Violation, json, protobuf, schema::Schema};
 
-/// From one version of a subject to another.
+/// Converts payloads from one version of a subject to another.
 #[derive(Debug)]
 pub struct Converter {
     writer: Arc<Schema>,
     reader: Arc<Schema>,
-    short_way: Option<ShortWay>,
+    projection: Option<Projection>,
 }
 
-/// Where what both versions say is the same.
+/// The fast path between versions that differ only by fields.
 #[derive(Debug)]
-enum ShortWay {
-    Protobuf(protobuf::ShortWay),
-    Json(json::ShortWay),
-    Avro(avro::ShortWay),
+enum Projection {
+    Protobuf(protobuf::Projection),
+    Json(json::Projection),
+    Avro(avro::Projection),
 }
 
 impl Converter {
-    /// Between two parsed versions.
+    /// Creates a converter between two parsed versions.
     pub fn new(writer: Arc<Schema>, reader: Arc<Schema>) -> Self {
-        let short_way = match (&*writer, &*reader) {
+        let projection = match (&*writer, &*reader) {
             (Schema::Protobuf(from), Schema::Protobuf(to)) => {
-                from.short_way(to).map(ShortWay::Protobuf)
+                from.projection(to).map(Projection::Protobuf)
             }
-            (Schema::Json(from), Schema::Json(to)) => from.short_way(to).map(ShortWay::Json),
-            (Schema::Avro(from), Schema::Avro(to)) => from.short_way(to).map(ShortWay::Avro),
+            (Schema::Json(from), Schema::Json(to)) => from.projection(to).map(Projection::Json),
+            (Schema::Avro(from), Schema::Avro(to)) => from.projection(to).map(Projection::Avro),
             (Schema::Protobuf(_) | Schema::Json(_) | Schema::Avro(_), _) => None,
         };
-        Self { writer, reader, short_way }
+        Self { writer, reader, projection }
     }
 
-    /// Writes a payload that fits the writer's version as one of the reader's, behind what is in `out`. False: the very
-    /// same bytes are one, and mean the same there; nothing is written.
+    /// Converts a valid payload of the writer's version to the reader's, and appends it to `out`.
+    /// Returns false, and appends nothing, if the same bytes have the same meaning in the reader's
+    /// version.
     ///
     /// # Errors
-    /// Everything that stands in the way.
+    /// Returns the violations that prevent the conversion.
     pub fn convert(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<bool, Vec<Violation>> {
         let start = out.len();
-        let short = match &self.short_way {
-            Some(ShortWay::Protobuf(way)) => way.apply(bytes, out),
-            Some(ShortWay::Json(way)) => way.apply(bytes, out),
-            Some(ShortWay::Avro(way)) => way.apply(bytes, out),
+        let projected = match &self.projection {
+            Some(Projection::Protobuf(projection)) => projection.apply(bytes, out),
+            Some(Projection::Json(projection)) => projection.apply(bytes, out),
+            Some(Projection::Avro(projection)) => projection.apply(bytes, out),
             None => None,
         };
-        if let Some(changed) = short {
+        if let Some(changed) = projected {
             return Ok(changed);
         }
         out.truncate(start);
@@ -58,8 +59,8 @@ impl Converter {
         Ok(converted.is_some())
     }
 
-    /// Whether the short way is taken where a payload allows it.
-    pub fn has_short_way(&self) -> bool {
-        self.short_way.is_some()
+    /// Whether conversions use a projection when the payload allows it.
+    pub fn has_projection(&self) -> bool {
+        self.projection.is_some()
     }
 }

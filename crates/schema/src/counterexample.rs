@@ -1,76 +1,76 @@
-//! Payloads that show a break, and as much of them as a report has room for.
+//! Payloads that prove a break, within the size limits of a report.
 
 use serde_json::Value;
 
-/// Longest payload that a finding carries, in bytes. Of a larger one only the fragment and the size
-/// are reported.
+/// Size of a reported payload in bytes. Of a larger payload only the fragment and the size are
+/// reported.
 pub const PAYLOAD_BYTES_MAX: usize = 64 << 10;
 
-/// Payloads of all findings of a report, in bytes: more would not fit into an answer.
+/// Total size in bytes of the payloads in a report. More would not fit into a response.
 pub const PAYLOADS_BYTES_MAX: usize = 1 << 20;
 
 /// Length of a fragment, in characters: about five lines of a terminal.
 pub const FRAGMENT_CHARS_MAX: usize = 400;
 
-/// Characters of a name or a string in a fragment that is shortened.
+/// Characters of a name or a string in a shortened fragment.
 const TEXT_CHARS_MAX: usize = 60;
 
-/// Levels of a value that a shortened fragment shows, if it has room for so many.
+/// Levels of a value in a shortened fragment, if they fit.
 const LEVELS_MAX: usize = 4;
 
-/// A payload that is valid for one of two schemas and that the other refuses or misreads. It is
-/// checked with both before it is reported.
+/// A payload that is valid for one of two schemas and that the other rejects or misreads. It is
+/// checked with both schemas before it is reported.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counterexample {
-    /// The whole payload. Empty where it is longer than [`PAYLOAD_BYTES_MAX`], or where the report
-    /// has no room for it.
+    /// The payload. Empty if it is longer than [`PAYLOAD_BYTES_MAX`], or if the payloads of the
+    /// report exceed [`PAYLOADS_BYTES_MAX`].
     pub payload: String,
-    /// JSON pointer to the part of the payload that shows it. Empty: the payload as a whole.
+    /// The JSON pointer to the part of the payload that proves the break; empty for the root.
     pub pointer: String,
-    /// The value at the pointer, shortened with `…` where it is long. Empty where the payload is
-    /// not JSON.
+    /// The value at the pointer; a long value is shortened with `…`. Empty if the payload is not
+    /// JSON.
     pub fragment: String,
-    /// Length of the whole payload in bytes.
+    /// The size of the payload in bytes.
     pub bytes: usize,
 }
 
 impl Counterexample {
-    /// A payload that shows it as a whole.
-    pub fn whole(payload: String) -> Self {
+    /// A payload without a pointer.
+    pub fn new(payload: String) -> Self {
         let bytes = payload.len();
         let payload = if bytes <= PAYLOAD_BYTES_MAX { payload } else { String::new() };
         Self { payload, pointer: String::new(), fragment: String::new(), bytes }
     }
 
-    /// A JSON payload, and where in it the break shows.
+    /// A JSON payload, and the pointer to the break.
     pub fn at(payload: &Value, pointer: String) -> Self {
         let fragment = payload.pointer(&pointer).map(fragment).unwrap_or_default();
-        Self { pointer, fragment, ..Self::whole(payload.to_string()) }
+        Self { pointer, fragment, ..Self::new(payload.to_string()) }
     }
 }
 
-/// What is left of the room for payloads.
+/// The remaining bytes for payloads in a report.
 #[derive(Debug, Clone, Copy)]
-pub struct PayloadRoom(pub usize);
+pub struct PayloadBudget(pub usize);
 
-impl PayloadRoom {
-    /// Takes the room that the payload of a finding needs, or the payload out of the finding. Its
-    /// fragment and its size stay.
-    pub fn take(&mut self, counterexample: &mut Option<Counterexample>) {
-        let Some(it) = counterexample else { return };
-        match self.0.checked_sub(it.payload.len()) {
-            Some(left) => self.0 = left,
-            None => it.payload.clear(),
+impl PayloadBudget {
+    /// Charges the payload of a finding to the budget, or removes the payload if it does not fit.
+    /// The fragment and the size stay.
+    pub fn charge(&mut self, counterexample: &mut Option<Counterexample>) {
+        let Some(counterexample) = counterexample else { return };
+        match self.0.checked_sub(counterexample.payload.len()) {
+            Some(remaining) => self.0 = remaining,
+            None => counterexample.payload.clear(),
         }
     }
 }
 
-/// A value as JSON; of one that is long, as many levels as fit.
+/// A value as JSON. A long value is cut to as many levels as fit.
 fn fragment(value: &Value) -> String {
     let is_short = |text: &str| text.chars().nth(FRAGMENT_CHARS_MAX).is_none();
-    let whole = value.to_string();
-    if is_short(&whole) {
-        return whole;
+    let json = value.to_string();
+    if is_short(&json) {
+        return json;
     }
     let mut text = String::new();
     for levels in (1..=LEVELS_MAX).rev() {
@@ -82,7 +82,8 @@ fn fragment(value: &Value) -> String {
     text
 }
 
-/// Writes so many levels of a value, and of each level what comes first; whether that is all of it.
+/// Writes a number of levels of a value, and the first entries of each level. Returns whether the
+/// value is complete.
 fn outline(value: &Value, levels: usize, out: &mut String) -> bool {
     match value {
         Value::Array(items) => {
@@ -110,7 +111,7 @@ fn outline_entries<'v>(
     levels: usize,
     out: &mut String,
 ) -> bool {
-    let (count, mut all) = (entries.len(), true);
+    let (count, mut complete) = (entries.len(), true);
     out.push(open);
     for (index, (name, value)) in entries.enumerate() {
         if levels == 0 {
@@ -120,23 +121,23 @@ fn outline_entries<'v>(
         if index > 0 {
             out.push(',');
         }
-        // A character is a byte or more, so that what is written is as short as it has to be.
+        // A character has at least one byte, so the limit in bytes bounds the characters.
         if out.len() + 2 * TEXT_CHARS_MAX > FRAGMENT_CHARS_MAX && index > 0 {
             out.push_str(&format!("… {} more", count - index));
-            all = false;
+            complete = false;
             break;
         }
         if let Some(name) = name {
             quote(name, out);
             out.push(':');
         }
-        all &= outline(value, levels - 1, out);
+        complete &= outline(value, levels - 1, out);
     }
     out.push(close);
-    all
+    complete
 }
 
-/// Writes a string, without its end where it is long.
+/// Writes a string; a long string is cut.
 fn quote(text: &str, out: &mut String) {
     match text.char_indices().nth(TEXT_CHARS_MAX) {
         Some((end, _)) => {
@@ -155,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_short_stays_as_it_is() {
+    fn short_values_are_complete() {
         let payload = json!({"a": {"b": [1, 2.5, "ü"]}});
         let shown = Counterexample::at(&payload, "/a/b".into());
         assert_eq!(shown.fragment, r#"[1,2.5,"ü"]"#);
@@ -165,14 +166,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_an_outline_with_its_size() {
+    fn long_values_are_outlines_with_sizes() {
         let text = json!({"a": "x".repeat(70_000)});
         let shown = Counterexample::at(&text, "/a".into());
         assert_eq!(shown.fragment, format!("\"{}\"… 69940 more", "x".repeat(60)));
         assert_eq!((shown.payload.as_str(), shown.bytes), ("", 70_008));
 
-        let members: serde_json::Map<_, _> =
-            (0..300).map(|at| (format!("m{at:03}"), json!({"in": [at, {"deep": at}]}))).collect();
+        let members: serde_json::Map<_, _> = (0..300)
+            .map(|index| (format!("m{index:03}"), json!({"in": [index, {"deep": index}]})))
+            .collect();
         let shown = Counterexample::at(&members.into(), String::new());
         assert!(shown.fragment.starts_with(r#"{"m000":{…},"m001":{…},"#), "{}", shown.fragment);
         assert!(shown.fragment.ends_with(" more}"), "{}", shown.fragment);

@@ -1,25 +1,26 @@
-//! What an author hands in, and what is wrong with it.
+//! Definitions of schemas, and their faults.
 
 use std::{collections::BTreeMap, fmt};
 
 use bytes::Bytes;
 
-/// Largest definition in bytes, its files included. 50,000 fields of Protobuf (1.5 MB) take 10 s to link.
+/// Size of a definition in bytes, with its files. 50,000 Protobuf fields (1.5 MB) take 10 s to
+/// link.
 pub const DEFINITION_BYTES_MAX: usize = 1 << 20;
 
-/// The schema as its author wrote it.
+/// A schema as written by its author.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
     /// The schema itself.
     pub form: Form,
-    /// Further files that the text imports, by the path it imports them under.
+    /// Additional files by the path under which the text imports them.
     pub files: BTreeMap<String, String>,
-    /// Protobuf only: the full name of the event's message. Empty: the subject where the file defines it, else its only
-    /// top-level message.
+    /// Protobuf only: the full name of the event's message. If empty, the message with the name of
+    /// the subject if the file defines it, else its only top-level message.
     pub message_name: String,
 }
 
-/// In which form a schema comes.
+/// The form of a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
     /// `.proto` source, a JSON Schema document, or an Avro schema.
@@ -29,12 +30,12 @@ pub enum Form {
 }
 
 impl Definition {
-    /// A text alone.
+    /// A text without additional files.
     pub fn text(text: impl Into<String>) -> Self {
         Self { form: Form::Text(text.into()), files: BTreeMap::new(), message_name: String::new() }
     }
 
-    /// Its size, its files included.
+    /// The size in bytes, with the additional files.
     pub fn bytes(&self) -> usize {
         let form = match &self.form {
             Form::Text(text) => text.len(),
@@ -44,66 +45,67 @@ impl Definition {
     }
 }
 
-/// A registered version that a definition refers to, with what it takes to parse it. The references of a reference come
-/// as further imports, under the names that it has for them.
+/// A registered version that a definition refers to, with its definition. The references of a
+/// reference are separate imports, under the names that the reference uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
-    /// What the text calls it: the path of an import, a `$ref` without its fragment, the full name of an Avro type.
+    /// The name in the text: the path of an import, a `$ref` without its fragment, or the full name
+    /// of an Avro type.
     pub name: String,
-    /// Where it is registered.
+    /// The subject of the version.
     pub subject: String,
-    /// In which version.
+    /// The version.
     pub version: String,
-    /// What is registered there.
+    /// The registered definition.
     pub definition: Definition,
 }
 
-/// A definition that is not a schema: everything that is wrong with it.
+/// A definition that is not a valid schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", join(faults))]
 pub struct InvalidSchema {
-    /// In the order of the text. Never empty.
+    /// The faults in the order of the text; never empty.
     pub faults: Vec<Fault>,
 }
 
-/// One thing that is wrong.
+/// A fault of a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where.
-    pub place: SourceLocation,
-    /// What is wrong, with the value and the limit, and what to do.
+    /// The location of the fault.
+    pub location: SourceLocation,
+    /// The fact, with the value and the limit, and the remedy.
     pub message: String,
 }
 
-/// A place in a definition.
+/// A location in a definition.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct SourceLocation {
-    /// The further file. Empty: the text itself.
+    /// The additional file; empty for the text itself.
     pub file: String,
-    /// From 1; 0 where not known.
+    /// The line from 1; 0 if unknown.
     pub line: u32,
-    /// In characters, from 1; 0 where not known.
+    /// The column in characters from 1; 0 if unknown.
     pub column: u32,
-    /// JSON pointer, Avro path or Protobuf name; empty where there is none.
+    /// The JSON pointer, Avro path or Protobuf name; empty if there is none.
     pub path: String,
 }
 
 impl InvalidSchema {
-    /// One fault, of which the place is not known.
+    /// One fault with an unknown location.
     pub fn new(message: impl Into<String>) -> Self {
         Self::at(SourceLocation::default(), message)
     }
 
-    /// One fault.
-    pub fn at(place: SourceLocation, message: impl Into<String>) -> Self {
-        Self { faults: vec![Fault { place, message: message.into() }] }
+    /// One fault at a location.
+    pub fn at(location: SourceLocation, message: impl Into<String>) -> Self {
+        Self { faults: vec![Fault { location, message: message.into() }] }
     }
 }
 
 impl SourceLocation {
-    /// The place of a byte of a text.
-    pub fn of_byte(text: &str, at: usize) -> Self {
-        let mut end = at.min(text.len());
+    /// The location of a byte of a text.
+    pub fn of_byte(text: &str, offset: usize) -> Self {
+        let mut end = offset.min(text.len());
         while !text.is_char_boundary(end) {
             end -= 1;
         }
@@ -117,7 +119,7 @@ impl SourceLocation {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SourceLocation { file, line, column, path } = &self.place;
+        let SourceLocation { file, line, column, path } = &self.location;
         if !file.is_empty() {
             write!(f, "{file}:")?;
         }
@@ -138,12 +140,12 @@ fn join(faults: &[Fault]) -> String {
     faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// A payload that a schema does not take: one fault.
+/// A violation of a schema by a payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// JSON pointer into the payload.
+    /// The JSON pointer into the payload.
     pub path: String,
-    /// What is wrong.
+    /// The fact, with the value and the limit.
     pub message: String,
 }
 
@@ -152,12 +154,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_count_characters_from_one() {
-        let place = SourceLocation::of_byte("a\nbé\u{1F600}x", 9);
-        assert_eq!((place.line, place.column), (2, 4));
+    fn locations_count_characters_from_one() {
+        let location = SourceLocation::of_byte("a\nbé\u{1F600}x", 9);
+        assert_eq!((location.line, location.column), (2, 4));
         assert_eq!(SourceLocation::of_byte("", 7).line, 1);
-        let fault =
-            Fault { place: SourceLocation { path: "/a".into(), ..place }, message: "no".into() };
+        let location = SourceLocation { path: "/a".into(), ..location };
+        let fault = Fault { location, message: "no".into() };
         assert_eq!(fault.to_string(), "2:4: /a: no");
     }
 }

@@ -1,47 +1,47 @@
-//! What a comparison of two schemas finds, and what follows from it.
+//! Findings of a comparison of two schemas, and the verdicts that follow from them.
 
 use crate::{counterexample::Counterexample, definition::SourceLocation};
 
-/// Whether the one side reads what the other wrote.
+/// Whether readers of one schema can read data of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// Shown: everything.
+    /// Proven: readers can read all data.
     Compatible,
-    /// Neither shown within bounded work. Held to be incompatible.
+    /// Neither is proven within the limit of work. Treated as incompatible.
     Unproven,
-    /// Shown: not everything.
+    /// Proven: readers cannot read some data.
     Incompatible,
 }
 
-/// How much a finding weighs.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Worth knowing.
+    /// Information.
     Info,
-    /// Compatible, and somebody may be surprised.
+    /// Compatible, but possibly unexpected.
     Warning,
-    /// It breaks the direction that it names; see [`Finding::proven`].
+    /// A break of the finding's direction; see [`Finding::proven`].
     Error,
 }
 
-/// Whom a finding concerns.
+/// The readers and data that a finding affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
-    /// A new reader of old data: a replay.
+    /// New readers of old data, such as replays.
     Backward,
-    /// An old reader of new data: a running subscriber.
+    /// Old readers of new data, such as running subscribers.
     Forward,
     /// Both.
     Both,
 }
 
 impl Direction {
-    /// Whether it includes another one.
+    /// Whether this direction includes another.
     pub fn includes(self, other: Self) -> bool {
         self == Self::Both || self == other
     }
 
-    /// The same for the two schemas in the other order.
+    /// The direction if the two schemas are swapped.
     #[must_use]
     pub fn swapped(self) -> Self {
         match self {
@@ -52,94 +52,94 @@ impl Direction {
     }
 }
 
-/// One thing that changed.
+/// A change between two schemas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Stable id, such as `PROTOBUF_FIELD_TYPE_CHANGED`.
+    /// The stable id of the rule, such as `PROTOBUF_FIELD_TYPE_CHANGED`.
     pub rule: &'static str,
-    /// How much it weighs.
+    /// The severity.
     pub severity: Severity,
-    /// Whom it concerns.
+    /// The affected direction.
     pub direction: Direction,
-    /// An error that was shown to break. False: one of which it could not be shown that it does not.
+    /// Whether an error is proven to break. Otherwise compatibility could not be proven.
     pub proven: bool,
-    /// JSON pointer, Avro path or Protobuf name in the old definition; empty where it is not there.
+    /// The JSON pointer, Avro path or Protobuf name in the old definition; empty if absent.
     pub old_path: String,
-    /// The same in the new one.
+    /// The same in the new definition.
     pub new_path: String,
-    /// The old value, short.
+    /// The old value, shortened.
     pub old_value: String,
-    /// The new value, short.
+    /// The new value, shortened.
     pub new_value: String,
-    /// What changed, from what to what, and whom it hurts.
+    /// The change with its old and new value, and its consequence.
     pub message: String,
-    /// What to do instead; empty where there is nothing to do.
+    /// The suggested alternative; empty if there is none.
     pub suggestion: String,
-    /// A payload that shows the break.
+    /// A payload that proves the break.
     pub counterexample: Option<Counterexample>,
-    /// Where in the new text.
-    pub place: SourceLocation,
+    /// The location in the new definition.
+    pub location: SourceLocation,
 }
 
-/// How far apart two schemas are, if nothing breaks.
+/// The extent of a compatible change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
     /// The same canonical form.
     None,
-    /// Nothing that a reader or a writer could notice: documentation, order.
+    /// A change that neither readers nor writers notice, such as documentation or order.
     Unnoticeable,
-    /// Something that one of them could.
+    /// A change that readers or writers notice.
     Noticeable,
 }
 
-/// What the comparison of two schemas found.
+/// The result of the comparison of two schemas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
-    /// How far apart they are.
+    /// The extent of the change.
     pub change: Change,
-    /// All that was found, errors first.
+    /// All findings, errors first.
     pub findings: Vec<Finding>,
 }
 
 impl Comparison {
-    /// The verdict of a direction: what its worst finding says.
+    /// The verdict of a direction: that of its worst finding.
     pub fn verdict(&self, direction: Direction) -> Verdict {
-        let errors = self.findings.iter().filter(|it| {
-            it.severity == Severity::Error
-                && (it.direction.includes(direction) || direction == Direction::Both)
+        let errors = self.findings.iter().filter(|finding| {
+            finding.severity == Severity::Error
+                && (finding.direction.includes(direction) || direction == Direction::Both)
         });
-        let verdict = |it: &Finding| {
-            if it.proven { Verdict::Incompatible } else { Verdict::Unproven }
+        let verdict = |finding: &Finding| {
+            if finding.proven { Verdict::Incompatible } else { Verdict::Unproven }
         };
         errors.map(verdict).max().unwrap_or(Verdict::Compatible)
     }
 }
 
-/// What comparisons are told by the subject.
+/// Settings of a subject for comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
-    /// How undeclared properties of an open JSON object are seen.
+    /// The treatment of undeclared properties of open JSON objects.
     pub content_model: ContentModel,
-    /// Which encodings of a Protobuf message are part of its contract.
+    /// The encodings of Protobuf messages that are part of the contract.
     pub surface: Surface,
 }
 
-/// How the undeclared properties of an open JSON object are seen.
+/// The treatment of undeclared properties of open JSON objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ContentModel {
-    /// As absent: an optional property may be added to an open object, and taken away.
+    /// They are absent: an optional property can be added to an open object and removed.
     #[default]
     Lenient,
-    /// As anything: a property added to an open object narrows it.
+    /// They have any value: a property added to an open object narrows it.
     Strict,
 }
 
-/// Which encodings of a Protobuf message are part of its contract.
+/// The encodings of Protobuf messages that are part of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Surface {
-    /// The binary form and the JSON mapping: field and enum names count.
+    /// The binary encoding and the JSON mapping: field and enum names count.
     #[default]
     WireJson,
-    /// The binary form alone.
+    /// Only the binary encoding.
     Wire,
 }

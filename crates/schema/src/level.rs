@@ -1,32 +1,32 @@
-//! What a new version must keep within its line, and the bump that findings ask for at that level.
+//! The compatibility that a version must keep within its line, and the bumps that follow from it.
 
 use crate::{
     finding::{Comparison, Direction, Verdict},
     version::Bump,
 };
 
-/// What a new version is held to within its line.
+/// The compatibility that a new version must keep within its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Level {
-    /// Nothing.
+    /// No compatibility.
     None,
-    /// New readers read what the version before wrote.
+    /// New readers can read data of the previous version.
     Backward,
-    /// New readers read what every version of the line wrote.
+    /// New readers can read data of every version of the line.
     BackwardTransitive,
-    /// Readers of the version before read what the new one writes.
+    /// Readers of the previous version can read data of the new version.
     Forward,
-    /// Readers of every version of the line read what the new one writes.
+    /// Readers of every version of the line can read data of the new version.
     ForwardTransitive,
-    /// Both, with the version before.
+    /// Both directions, with the previous version.
     Full,
-    /// Both, with every version of the line: what "^1" promises.
+    /// Both directions, with every version of the line: the promise of "^1".
     #[default]
     FullTransitive,
 }
 
 impl Level {
-    /// The direction that breaks it.
+    /// The direction whose break violates the level.
     pub fn direction(self) -> Option<Direction> {
         match self {
             Self::None => None,
@@ -36,12 +36,12 @@ impl Level {
         }
     }
 
-    /// Whether it is every version of the line that counts.
+    /// Whether every version of the line counts.
     pub fn is_transitive(self) -> bool {
         matches!(self, Self::BackwardTransitive | Self::ForwardTransitive | Self::FullTransitive)
     }
 
-    /// The least bump that what was found asks for.
+    /// The smallest bump that the findings require.
     pub fn bump(self, comparison: &Comparison) -> Bump {
         let breaks = |direction| comparison.verdict(direction) > Verdict::Compatible;
         match self.direction() {

@@ -1,19 +1,22 @@
-//! Schemas of events in three formats, as pure functions: text in, findings and bytes out.
+//! Event schemas in three formats, as pure functions from text to findings and bytes.
 //!
-//! Parses, compares and validates schemas, and converts payloads between their versions. It reads no file, opens no
-//! socket and knows neither the registry nor the log.
+//! Parses and compares schemas, validates payloads, and converts payloads between versions. Reads
+//! no files, opens no sockets, and does not depend on the registry or the log.
 //!
 //! ```text
-//! converter -> report -> level -> schema -> protobuf, json, avro -> definition, finding, counterexample
+//! converter -> report -> level -> schema -> protobuf, json, avro
+//!     -> definition, finding, counterexample
 //! ```
 //!
-//! - [`definition`]: the text of an author and its faults.
-//! - [`finding`]: what a comparison finds: verdicts, severity, direction; [`counterexample`]: payloads that prove a break.
-//! - [`protobuf`], [`json`], [`avro`]: one format each: parse, canonical form, compare, validate, convert.
+//! - [`definition`]: the text of a schema, and its faults.
+//! - [`finding`]: findings of a comparison, with verdict, severity and direction;
+//!   [`counterexample`]: payloads that prove a break.
+//! - [`protobuf`], [`json`], [`avro`]: parsing, canonical form, comparison, validation and
+//!   conversion in one format each.
 //! - [`schema`]: a schema in any of the three formats.
-//! - [`converter`]: payloads of one version as another.
-//! - [`version`]: semantic versions, lines and bumps; [`level`]: the compatibility that a line promises; [`report`]: the
-//!   findings against several versions.
+//! - [`converter`]: conversion of payloads between two versions.
+//! - [`version`]: semantic versions, lines and bumps; [`level`]: the compatibility within a line;
+//!   [`report`]: findings against several versions.
 
 pub mod avro;
 pub mod converter;

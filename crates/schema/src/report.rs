@@ -1,46 +1,47 @@
-//! The report of a comparison with one or more versions: verdicts, the required bump, all findings.
+//! Reports of comparisons with one or more versions: verdicts, the required bump and all findings.
 
 use semver::Version;
 
 use crate::{
-    counterexample::{PAYLOADS_BYTES_MAX, PayloadRoom},
+    counterexample::{PAYLOADS_BYTES_MAX, PayloadBudget},
     finding::{Change, Comparison, Direction, Finding, Severity, Verdict},
     level::Level,
     version::Bump,
 };
 
-/// What the comparison of a proposed schema with registered ones found.
+/// The result of the comparison of a proposed schema with registered versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Whose it is; empty for files.
+    /// The subject; empty for files.
     pub subject: String,
-    /// Every version it was compared with, the oldest first.
+    /// The compared versions, oldest first.
     pub compared: Vec<Version>,
-    /// New readers, old data.
+    /// The verdict for new readers of old data.
     pub backward: Verdict,
-    /// Old readers, new data.
+    /// The verdict for old readers of new data.
     pub forward: Verdict,
-    /// The least that semantic versioning allows.
+    /// The smallest bump that semantic versioning allows.
     pub required: Bump,
-    /// The version that a registration without one would be given, or for a major change would need.
+    /// The version that a registration without a declared version gets, or that a breaking change
+    /// needs.
     pub next: Option<Version>,
-    /// All findings, errors first, each with the version that it was found against.
+    /// All findings, errors first, each with its compared version.
     pub findings: Vec<ReportedFinding>,
     /// The registered version with the same canonical form.
     pub identical: Option<Version>,
 }
 
-/// A finding, and what it was compared with.
+/// A finding and its compared version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportedFinding {
-    /// None for files, and for what concerns no version in particular.
+    /// The compared version. `None` for files, and for findings about no single version.
     pub against: Option<Version>,
     /// The finding.
     pub finding: Finding,
 }
 
 impl Report {
-    /// Of nothing: a first version.
+    /// The report of a first version.
     pub fn empty(subject: &str) -> Self {
         Self {
             subject: subject.into(),
@@ -54,16 +55,16 @@ impl Report {
         }
     }
 
-    /// Of two files.
+    /// The report of two files.
     pub fn of_files(level: Level, comparison: Comparison) -> Self {
         let mut report = Self::empty("");
         report.add(level, None, true, comparison);
-        report.order();
+        report.sort();
         report
     }
 
-    /// Takes in what was found against one version. Each can show a break; how far an unbroken step goes is told by the
-    /// version that it goes on from, the `base`.
+    /// Adds the comparison with one version. A break with any version requires a major bump;
+    /// without breaks, only the comparison with the base version determines the bump.
     pub fn add(
         &mut self,
         level: Level,
@@ -78,35 +79,36 @@ impl Report {
             self.required = self.required.max(bump);
         }
         self.compared.extend(against.cloned());
-        let carried = self.findings.iter().filter_map(|it| it.finding.counterexample.as_ref());
-        let carried: usize = carried.map(|it| it.payload.len()).sum();
-        let mut room = PayloadRoom(PAYLOADS_BYTES_MAX.saturating_sub(carried));
-        let found = |mut finding: Finding| {
-            room.take(&mut finding.counterexample);
+        let counterexamples =
+            self.findings.iter().filter_map(|reported| reported.finding.counterexample.as_ref());
+        let used: usize = counterexamples.map(|counterexample| counterexample.payload.len()).sum();
+        let mut budget = PayloadBudget(PAYLOADS_BYTES_MAX.saturating_sub(used));
+        let reported = |mut finding: Finding| {
+            budget.charge(&mut finding.counterexample);
             ReportedFinding { against: against.cloned(), finding }
         };
-        self.findings.extend(comparison.findings.into_iter().map(found));
+        self.findings.extend(comparison.findings.into_iter().map(reported));
     }
 
-    /// Takes in findings about the whole line, such as those of the ledger.
+    /// Adds findings about a line, such as those of the ledger.
     pub fn add_findings(&mut self, level: Level, findings: Vec<Finding>) {
         self.add(level, None, false, Comparison { change: Change::None, findings });
     }
 
-    /// Errors first; then by place, and the newest version first.
-    pub fn order(&mut self) {
-        self.findings.sort_by(|one, other| {
-            (other.finding.severity.cmp(&one.finding.severity))
-                .then_with(|| one.finding.place.cmp(&other.finding.place))
-                .then_with(|| one.finding.rule.cmp(other.finding.rule))
-                .then_with(|| one.finding.old_path.cmp(&other.finding.old_path))
-                .then_with(|| one.finding.new_path.cmp(&other.finding.new_path))
-                .then_with(|| other.against.cmp(&one.against))
+    /// Sorts the findings: errors first, then by location, then the newest version first.
+    pub fn sort(&mut self) {
+        self.findings.sort_by(|left, right| {
+            (right.finding.severity.cmp(&left.finding.severity))
+                .then_with(|| left.finding.location.cmp(&right.finding.location))
+                .then_with(|| left.finding.rule.cmp(right.finding.rule))
+                .then_with(|| left.finding.old_path.cmp(&right.finding.old_path))
+                .then_with(|| left.finding.new_path.cmp(&right.finding.new_path))
+                .then_with(|| right.against.cmp(&left.against))
         });
     }
 
-    /// The errors.
+    /// The findings that are errors.
     pub fn errors(&self) -> impl Iterator<Item = &ReportedFinding> {
-        self.findings.iter().filter(|found| found.finding.severity == Severity::Error)
+        self.findings.iter().filter(|reported| reported.finding.severity == Severity::Error)
     }
 }

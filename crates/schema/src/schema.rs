@@ -1,4 +1,4 @@
-//! A schema of any format.
+//! Schemas of any format.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::{
     protobuf::{self, Messages, NoMessages},
 };
 
-/// The three formats.
+/// The format of a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Protobuf.
@@ -21,22 +21,22 @@ pub enum Format {
     Avro,
 }
 
-/// A schema that was parsed and is known to be one.
+/// A parsed, valid schema.
 #[derive(Debug)]
 pub enum Schema {
-    /// Of Protobuf.
+    /// A Protobuf schema.
     Protobuf(protobuf::Schema),
-    /// Of JSON Schema.
+    /// A JSON Schema.
     Json(json::Schema),
-    /// Of Avro.
+    /// An Avro schema.
     Avro(avro::Schema),
 }
 
 impl Schema {
-    /// Parses a definition, with everything that it refers to.
+    /// Parses a definition with its references.
     ///
     /// # Errors
-    /// Where it is not a schema, or one that takes more work than is bounded.
+    /// Returns the faults if it is not a valid schema, or exceeds a limit of work.
     pub fn parse(
         format: Format,
         subject: &str,
@@ -52,9 +52,9 @@ impl Schema {
         }
     }
 
-    /// Checks the rules that a definition has to meet to be registered, besides those that
-    /// [`Schema::parse`] needs. Versions that were registered before such a rule are never checked:
-    /// they stay readable. Returns all faults, in the order of the text.
+    /// Checks the rules that apply only when a definition is registered, in addition to those of
+    /// [`Schema::parse`]. Versions that were registered before such a rule existed are not checked:
+    /// they stay readable. Returns all faults in the order of the text.
     pub fn check(&self) -> Vec<Fault> {
         match self {
             Self::Protobuf(schema) => schema.check(),
@@ -63,10 +63,10 @@ impl Schema {
         }
     }
 
-    /// Parses and checks a definition that is to be registered, or to be judged as if it were.
+    /// Parses and checks a definition for registration, or for a check of a registration.
     ///
     /// # Errors
-    /// Where it does not parse, or does not pass [`Schema::check`].
+    /// Returns the faults of [`Schema::parse`] or [`Schema::check`].
     pub fn parse_draft(
         format: Format,
         subject: &str,
@@ -80,7 +80,7 @@ impl Schema {
         }
     }
 
-    /// The form in which the same schemas are the same bytes.
+    /// Returns the canonical form: equal schemas have equal bytes.
     pub fn canonical(&self) -> Vec<u8> {
         match self {
             Self::Protobuf(schema) => schema.canonical(),
@@ -89,7 +89,7 @@ impl Schema {
         }
     }
 
-    /// What changed from this schema to a newer one. None: they are of different formats.
+    /// Compares this schema with a newer one. Returns `None` if their formats differ.
     pub fn compare(&self, new: &Self, options: Options) -> Option<Comparison> {
         match (self, new) {
             (Self::Protobuf(old), Self::Protobuf(new)) => Some(old.compare(new, options)),
@@ -99,7 +99,7 @@ impl Schema {
         }
     }
 
-    /// The full name of the event's message. None: not Protobuf.
+    /// Returns the full name of the event's message, or `None` if this is not Protobuf.
     pub fn message_name(&self) -> Option<&str> {
         match self {
             Self::Protobuf(schema) => schema.message_name(),
@@ -107,18 +107,19 @@ impl Schema {
         }
     }
 
-    /// Checks a payload that is JSON: for Protobuf and Avro in their JSON mapping.
+    /// Validates a JSON payload; for Protobuf and Avro in their JSON mapping.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Returns all violations.
     pub fn validate_json(&self, json: &str) -> Result<(), Vec<Violation>> {
         self.validate_json_with(json, &NoMessages)
     }
 
-    /// As [`Schema::validate_json`], where an Any in a Protobuf payload may hold further messages.
+    /// Validates a JSON payload like [`Schema::validate_json`], with the messages that an Any in a
+    /// Protobuf payload can contain.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Returns all violations.
     pub fn validate_json_with(
         &self,
         json: &str,
@@ -131,10 +132,10 @@ impl Schema {
         }
     }
 
-    /// Checks a payload in the encoding of the format.
+    /// Validates a payload in the encoding of the format.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Returns all violations.
     pub fn validate_binary(&self, bytes: &[u8]) -> Result<(), Vec<Violation>> {
         match self {
             Self::Protobuf(schema) => schema.validate_binary(bytes),
@@ -143,19 +144,20 @@ impl Schema {
         }
     }
 
-    /// Reads a payload that is JSON, for Protobuf and Avro in their JSON mapping, and writes it in the encoding of the
-    /// format. What comes out passes [`Schema::validate_binary`].
+    /// Encodes a JSON payload, for Protobuf and Avro in their JSON mapping, in the encoding of the
+    /// format. The result passes [`Schema::validate_binary`].
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Returns all violations.
     pub fn encode(&self, json: &str) -> Result<Vec<u8>, Vec<Violation>> {
         self.encode_with(json, &NoMessages)
     }
 
-    /// As [`Schema::encode`], where an Any in a Protobuf payload may hold further messages.
+    /// Encodes a JSON payload like [`Schema::encode`], with the messages that an Any in a Protobuf
+    /// payload can contain.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Returns all violations.
     pub fn encode_with(
         &self,
         json: &str,
@@ -168,18 +170,19 @@ impl Schema {
         }
     }
 
-    /// Shows a payload in the encoding of the format as JSON, which [`Schema::encode`] reads.
+    /// Decodes a payload in the encoding of the format to JSON, which [`Schema::encode`] reads.
     ///
     /// # Errors
-    /// Where it is not a payload of the schema, or has no JSON.
+    /// Returns the violations if the payload is invalid, or has no JSON form.
     pub fn to_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
         self.to_json_with(bytes, &NoMessages)
     }
 
-    /// As [`Schema::to_json`], where an Any in a Protobuf payload may hold further messages.
+    /// Decodes a payload like [`Schema::to_json`], with the messages that an Any in a Protobuf
+    /// payload can contain.
     ///
     /// # Errors
-    /// Where it is not a payload of the schema, or has no JSON.
+    /// Returns the violations if the payload is invalid, or has no JSON form.
     pub fn to_json_with(
         &self,
         bytes: &[u8],
@@ -192,20 +195,24 @@ impl Schema {
         }
     }
 
-    /// Shows a payload in the encoding of the format as JSON for programs that know more numbers than a double holds:
-    /// integers are numbers, all 64 bits of them, and a number with a fraction has one. A value of an Avro union stands
-    /// there without the name of its branch. Protobuf fields without presence are there, whatever they hold.
+    /// Decodes a payload in the encoding of the format to JSON for programs that support numbers
+    /// beyond doubles: integers are numbers with all their 64 bits, and numbers of floating-point
+    /// types have a fraction. A value of an Avro union has no branch name. Protobuf fields without
+    /// presence are always included.
     ///
     /// # Errors
-    /// Where it is not a payload of the schema, has no JSON, or one of more than 8 MiB.
+    /// Returns the violations if the payload is invalid, has no JSON form, or one of more than 8
+    /// MiB.
     pub fn to_plain_json(&self, bytes: &[u8]) -> Result<String, Vec<Violation>> {
         self.to_plain_json_with(bytes, &NoMessages)
     }
 
-    /// As [`Schema::to_plain_json`], where an Any in a Protobuf payload may hold further messages.
+    /// Decodes a payload like [`Schema::to_plain_json`], with the messages that an Any in a
+    /// Protobuf payload can contain.
     ///
     /// # Errors
-    /// Where it is not a payload of the schema, or has no JSON.
+    /// Returns the violations if the payload is invalid, has no JSON form, or one of more than 8
+    /// MiB.
     pub fn to_plain_json_with(
         &self,
         bytes: &[u8],
@@ -218,29 +225,29 @@ impl Schema {
         }
     }
 
-    /// A payload that was written with this schema, as one of another version of it. None: the very same bytes are a
-    /// payload of the reader, and mean the same there. What comes out, or stays, passes the reader's
-    /// [`Schema::validate_binary`].
+    /// Converts a payload of this schema to another version. Returns `None` if the same bytes have
+    /// the same meaning for the reader. The result passes the reader's [`Schema::validate_binary`].
     ///
     /// # Errors
-    /// Everything that stands in the way.
+    /// Returns the violations that prevent the conversion.
     pub fn convert(&self, reader: &Self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Vec<Violation>> {
         if std::ptr::eq(self, reader) {
             return Ok(None);
         }
         match (self, reader) {
             (Self::Protobuf(writer), Self::Protobuf(reader)) => writer.convert(reader, bytes),
-            // What JSON means is in the text, whoever wrote it.
-            (Self::Json(_), Self::Json(reader)) => reader.adopt(bytes),
+            // The meaning of JSON does not depend on the writer's schema.
+            (Self::Json(_), Self::Json(reader)) => reader.convert(bytes),
             (Self::Avro(writer), Self::Avro(reader)) => {
-                let converted = writer.convert(reader, bytes).map_err(|it| vec![it])?;
+                let converted =
+                    writer.convert(reader, bytes).map_err(|violation| vec![violation])?;
                 reader.validate_binary(&converted)?;
                 Ok((converted != bytes).then_some(converted))
             }
             (Self::Protobuf(_) | Self::Json(_) | Self::Avro(_), _) => Err(vec![Violation {
                 path: String::new(),
                 message: format!(
-                    "a payload in {} is not converted to {}",
+                    "a payload in {} cannot be converted to {}",
                     self.format(),
                     reader.format()
                 ),
@@ -248,7 +255,7 @@ impl Schema {
         }
     }
 
-    /// Its format.
+    /// Returns the format.
     pub fn format(&self) -> Format {
         match self {
             Self::Protobuf(_) => Format::Protobuf,

@@ -1,29 +1,29 @@
-//! Versions that mean something: which line one belongs to, which is next, and which a requirement means.
+//! Semantic versions: lines, bumps, and the versions that a requirement selects.
 
 use semver::{BuildMetadata, Prerelease, Version, VersionReq};
 
 use crate::finding::Change;
 
-/// The least step that a change asks for.
+/// The smallest version bump that a change requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bump {
     /// The same canonical form.
     None,
-    /// Nothing that a reader or a writer could notice.
+    /// Neither readers nor writers notice the change.
     Patch,
-    /// Compatible, as the subject's compatibility asks.
+    /// Compatible at the subject's level.
     Minor,
-    /// Not compatible.
+    /// Incompatible.
     Major,
 }
 
 impl Bump {
-    /// Its meaning and its name, as a phrase.
-    pub fn in_words(self) -> &'static str {
+    /// The description of the change for messages.
+    pub fn description(self) -> &'static str {
         match self {
-            Self::None | Self::Patch => "nothing that anybody could notice (PATCH)",
+            Self::None | Self::Patch => "unnoticeable (PATCH)",
             Self::Minor => "compatible and noticeable (MINOR)",
-            Self::Major => "a break (MAJOR)",
+            Self::Major => "breaking (MAJOR)",
         }
     }
 }
@@ -38,11 +38,12 @@ impl From<Change> for Bump {
     }
 }
 
-/// The versions that `^` holds together: a major version, or a minor one of 0.x.
+/// A line: the versions that `^` selects together, of one major version or one minor version of
+/// 0.x.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Line {
     major: u64,
-    /// 0 but in the lines of 0.x.
+    /// 0 except in lines of 0.x.
     minor: u64,
 }
 
@@ -54,14 +55,14 @@ impl Line {
     }
 }
 
-/// The version of a subject's first schema, where none is declared.
+/// The version of a subject's first schema if none is declared.
 pub const FIRST: Version = Version::new(1, 0, 0);
 
-/// The version behind another one that a bump asks for. In a 0.x line a compatible change is the last number, and a
-/// breaking one the middle.
+/// The next version after a bump. In a 0.x line a compatible change bumps the last number, and a
+/// breaking change the middle one.
 pub fn next(last: &Version, bump: Bump) -> Version {
     let Version { major, minor, patch, .. } = *last;
-    // A release of which pre-releases are registered is still to come.
+    // The release after registered pre-releases is not registered yet.
     if !last.pre.is_empty() {
         return release(last);
     }
@@ -75,27 +76,27 @@ pub fn next(last: &Version, bump: Bump) -> Version {
     }
 }
 
-/// The release that a pre-release comes before.
+/// The release of a pre-release.
 pub fn release(version: &Version) -> Version {
     Version { pre: Prerelease::EMPTY, build: BuildMetadata::EMPTY, ..version.clone() }
 }
 
-/// Parses a version that somebody declares.
+/// Parses a declared version.
 ///
 /// # Errors
-/// In words, where it is not one.
+/// Returns the reason if it is not a valid version.
 pub fn parse(text: &str) -> Result<Version, String> {
     let version = Version::parse(text)
         .map_err(|error| format!("\"{text}\" is not a semantic version such as 1.4.0: {error}"))?;
     if !version.build.is_empty() {
         return Err(format!(
-            "\"{text}\" has build metadata, which orders nothing: declare {}",
+            "\"{text}\" has build metadata, which does not order versions: declare {}",
             Version { build: BuildMetadata::EMPTY, ..version }
         ));
     }
-    // Behind the largest number there would be no next one.
-    if [version.major, version.minor, version.patch].iter().any(|part| *part > NUMBER_MAX) {
-        return Err(format!("a number in \"{text}\" is larger than {NUMBER_MAX}"));
+    // The largest number would have no next version.
+    if [version.major, version.minor, version.patch].iter().any(|number| *number > NUMBER_MAX) {
+        return Err(format!("a number in \"{text}\" exceeds the limit of {NUMBER_MAX}"));
     }
     Ok(version)
 }
@@ -103,57 +104,58 @@ pub fn parse(text: &str) -> Result<Version, String> {
 /// Largest number in a version.
 const NUMBER_MAX: u64 = 1 << 32;
 
-/// Parses a requirement as the `semver` crate has it: `"1.2"` is `"^1.2"`. At most [`REQUIREMENT_BYTES_MAX`] bytes.
+/// Parses a requirement in the syntax of the `semver` crate: `"1.2"` is `"^1.2"`. The limit is
+/// [`REQUIREMENT_BYTES_MAX`] bytes.
 ///
 /// # Errors
-/// In words, where it is none.
+/// Returns the reason if it is not a valid requirement.
 pub fn requirement(text: &str) -> Result<VersionReq, String> {
     if text.len() > REQUIREMENT_BYTES_MAX {
         let bytes = text.len();
-        return Err(format!("has {bytes} bytes, at most {REQUIREMENT_BYTES_MAX} are taken"));
+        return Err(format!("has {bytes} bytes; the limit is {REQUIREMENT_BYTES_MAX}"));
     }
     if text.trim().is_empty() {
-        return Err("is missing: a requirement such as ^1.2, or * for every version".into());
+        return Err("is missing: use a requirement such as ^1.2, or * for every version".into());
     }
     VersionReq::parse(text).map_err(|error| {
         format!("\"{text}\" is not a version requirement such as ^1.2 or \">=1, <3\": {error}")
     })
 }
 
-/// Longest requirement, in bytes.
+/// Size of a requirement in bytes.
 pub const REQUIREMENT_BYTES_MAX: usize = 256;
 
-/// What somebody asks for: one version, or the best of those that satisfy a requirement.
+/// A selection of one version, by itself or by a requirement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
-    /// The newest.
+    /// The newest version.
     Newest,
-    /// Exactly this one.
+    /// This version.
     Exactly(Version),
-    /// The highest that satisfies it.
+    /// The highest version that satisfies the requirement.
     Best(VersionReq),
 }
 
 impl Selector {
-    /// Parses the version that an event says it was written with: nothing, a full version, or its first one or two
-    /// numbers, such as 1.4 for the newest 1.4.x.
+    /// Parses the version of the schema that an event was written with: empty, a full version, or
+    /// its first one or two numbers, such as 1.4 for the newest 1.4.x.
     ///
     /// # Errors
-    /// In words, where it is none of them.
-    pub fn written(text: &str) -> Result<Self, String> {
+    /// Returns the reason if it is none of them.
+    pub fn parse_prefix(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Ok(Self::Newest);
         }
         if let Ok(version) = Version::parse(text) {
             return Ok(Self::Exactly(version));
         }
-        let numbers: Option<Vec<u64>> = text.split('.').map(|part| part.parse().ok()).collect();
+        let numbers: Option<Vec<u64>> = text.split('.').map(|number| number.parse().ok()).collect();
         let (major, minor) = match numbers.as_deref() {
             Some([major]) => (*major, None),
             Some([major, minor]) => (*major, Some(*minor)),
             _ => {
                 return Err(format!(
-                    "\"{text}\" is not a version such as 1.4.0, nor the beginning of one such as 1.4"
+                    "\"{text}\" is neither a version such as 1.4.0 nor the start of one such as 1.4"
                 ));
             }
         };
@@ -167,10 +169,10 @@ impl Selector {
         Ok(Self::Best(VersionReq { comparators: vec![comparator] }))
     }
 
-    /// Parses what is asked for: nothing, a full version, or a requirement of the `semver` crate.
+    /// Parses a selection: empty, a full version, or a requirement of the `semver` crate.
     ///
     /// # Errors
-    /// In words, where it is none of them.
+    /// Returns the reason if it is none of them.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Ok(Self::Newest);
@@ -186,12 +188,13 @@ impl Selector {
     }
 }
 
-/// The newest versions, newest first, as a list for a message.
+/// Lists the newest versions for a message, newest first.
 pub fn list<'a>(versions: impl DoubleEndedIterator<Item = &'a Version>) -> String {
-    const SHOWN: usize = 10;
-    let mut newest: Vec<String> = versions.rev().take(SHOWN + 1).map(Version::to_string).collect();
-    if newest.len() > SHOWN {
-        newest[SHOWN] = "…".into();
+    const SHOWN_MAX: usize = 10;
+    let mut newest: Vec<String> =
+        versions.rev().take(SHOWN_MAX + 1).map(Version::to_string).collect();
+    if newest.len() > SHOWN_MAX {
+        newest[SHOWN_MAX] = "…".into();
     }
     newest.join(", ")
 }
@@ -205,22 +208,22 @@ mod tests {
     }
 
     #[test]
-    fn an_event_names_a_version_or_its_beginning() {
-        let matches = |text: &str, version: &str| match Selector::written(text) {
+    fn a_prefix_selects_the_newest_version_with_it() {
+        let matches = |text: &str, version: &str| match Selector::parse_prefix(text) {
             Ok(Selector::Best(requirement)) => requirement.matches(&v(version)),
             other => panic!("{text}: {other:?}"),
         };
-        assert_eq!(Selector::written(""), Ok(Selector::Newest));
-        assert_eq!(Selector::written("1.4.0"), Ok(Selector::Exactly(v("1.4.0"))));
+        assert_eq!(Selector::parse_prefix(""), Ok(Selector::Newest));
+        assert_eq!(Selector::parse_prefix("1.4.0"), Ok(Selector::Exactly(v("1.4.0"))));
         assert!(matches("1.4", "1.4.7") && !matches("1.4", "1.5.0"));
         assert!(matches("1", "1.9.0") && !matches("1", "2.0.0"));
         for text in ["^1.4", "1.", "1.4.0.0", "v1", ">=1", "x", "-1", " 1"] {
-            assert!(Selector::written(text).is_err(), "{text}");
+            assert!(Selector::parse_prefix(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn the_next_version_is_what_the_bump_says() {
+    fn bumps_give_the_next_version() {
         let rows = [
             ("1.2.3", Bump::None, "1.2.3"),
             ("1.2.3", Bump::Patch, "1.2.4"),
@@ -237,17 +240,17 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_what_a_caret_holds_together() {
-        for (one, other) in [("1.0.0", "1.9.3"), ("0.2.0", "0.2.9"), ("2.0.0-rc.1", "2.4.0")] {
-            assert_eq!(Line::of(&v(one)), Line::of(&v(other)));
+    fn lines_are_the_versions_that_a_caret_selects() {
+        for (left, right) in [("1.0.0", "1.9.3"), ("0.2.0", "0.2.9"), ("2.0.0-rc.1", "2.4.0")] {
+            assert_eq!(Line::of(&v(left)), Line::of(&v(right)));
         }
-        for (one, other) in [("1.0.0", "2.0.0"), ("0.2.0", "0.3.0"), ("0.1.0", "1.1.0")] {
-            assert_ne!(Line::of(&v(one)), Line::of(&v(other)));
+        for (left, right) in [("1.0.0", "2.0.0"), ("0.2.0", "0.3.0"), ("0.1.0", "1.1.0")] {
+            assert_ne!(Line::of(&v(left)), Line::of(&v(right)));
         }
     }
 
     #[test]
-    fn what_is_not_a_version_is_told_in_words() {
+    fn invalid_versions_are_rejected() {
         for text in ["", "1", "1.2", "v1.2.3", "1.2.3+build", "01.2.3", "99999999999.0.0"] {
             assert!(parse(text).is_err(), "{text}");
         }
@@ -262,7 +265,10 @@ mod tests {
         for (text, read) in
             [("1.2", "^1.2"), (">=1,<3", ">=1, <3"), ("*", "*"), ("=1.0.0-rc.1", "=1.0.0-rc.1")]
         {
-            assert_eq!(requirement(text).map(|it| it.to_string()).as_deref(), Ok(read));
+            assert_eq!(
+                requirement(text).map(|requirement| requirement.to_string()).as_deref(),
+                Ok(read)
+            );
         }
         for text in
             ["", " ", "one", "^1.2.3.4", "1 2", &"1,".repeat(200), "99999999999999999999999"]

@@ -18,11 +18,11 @@ mod golden;
 mod hostile;
 #[path = "json/numbers.rs"]
 mod numbers;
+#[path = "json/pairs.rs"]
+mod pairs;
+#[path = "json/parse.rs"]
+mod parse;
 #[path = "json/patterns.rs"]
 mod patterns;
-#[path = "json/properties.rs"]
-mod properties;
 #[path = "json/python.rs"]
 mod python;
-#[path = "json/reading.rs"]
-mod reading;

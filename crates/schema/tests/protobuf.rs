@@ -1,4 +1,4 @@
-//! Protobuf, from the outside: what the engine says about pairs of schemas, and whether decoders agree.
+//! The public API of Protobuf schemas: verdicts on pairs of schemas, compared with other decoders.
 
 #[path = "protobuf/buf.rs"]
 mod buf;

@@ -18,7 +18,7 @@ import (
 const order = `{"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}`
 
 func main() {
-	address := append(os.Args, "localhost:7171")[1] // where none is given
+	address := append(os.Args, "localhost:7171")[1] // or the default
 	ctx := context.Background()
 	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -34,7 +34,7 @@ func main() {
 		Format:     registry.SchemaFormat_SCHEMA_FORMAT_JSON,
 		Definition: &registry.Definition{Form: &registry.Definition_Text{Text: order}},
 	}
-	// Registered again, it has the version that it has.
+	// Registering the same schema again returns its version.
 	schemas := registry.NewSchemaRegistryServiceClient(connection)
 	registered, err := schemas.RegisterSchema(ctx, &registry.RegisterSchemaRequest{Schema: draft})
 	if err != nil {

@@ -17,14 +17,14 @@ import (
 )
 
 func main() {
-	address := append(os.Args, "localhost:7171")[1] // where none is given
+	address := append(os.Args, "localhost:7171")[1] // or the default
 	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		log.Fatal(err)
 	}
 	service := events.NewEventServiceClient(connection)
 	for _, payload := range []string{`{"total": 12.5}`, `{"total": "many"}`} {
-		// The same id and source again are the same event: a publish may be repeated until it is answered.
+		// The same id and source is the same event: repeat a publish until it has a response.
 		event := &events.Event{Id: uuid.NewString(), Source: "/shop", Type: "OrderPlaced",
 			Payload: &events.Event_TextData{TextData: payload}}
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -44,7 +44,7 @@ func main() {
 			}
 		}
 		if err != nil && len(status.Convert(err).Details()) == 0 {
-			log.Fatal(err) // Nothing of the server's: it was not reached, or not in time.
+			log.Fatal(err) // Not from the server: it was not reached, or not in time.
 		}
 	}
 }

@@ -14,17 +14,17 @@ import (
 )
 
 func main() {
-	address := append(os.Args, "localhost:7171")[1] // where none is given
+	address := append(os.Args, "localhost:7171")[1] // or the default
 	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Behind what was seen before; the first time, from the beginning.
+	// After the kept cursor; the first time, from the earliest event.
 	start := &events.StartPosition{Position: &events.StartPosition_Edge{Edge: events.Edge_EDGE_EARLIEST}}
 	if kept, err := os.ReadFile("cursor"); err == nil {
 		start.Position = &events.StartPosition_Cursor{Cursor: string(kept)}
 	}
-	// Payloads come in the newest 1.x, whichever version wrote them.
+	// Payloads are delivered in the newest 1.x, from any version they were written in.
 	accept := []*events.AcceptedSchema{{Type: "OrderPlaced", Version: "^1.0"}}
 	stream, err := events.NewEventServiceClient(connection).Subscribe(context.Background(), &events.SubscribeRequest{
 		Topics: []string{"orders"}, Start: start, Schema: &events.SchemaSelection{Accept: accept}, Consumer: "billing",
@@ -41,7 +41,7 @@ func main() {
 		if it.GetCaughtUp() != nil {
 			fmt.Println("caught up")
 		}
-		// Every message has a cursor. It is kept when what came before it is dealt with.
+		// Every message has a cursor. Keep it after the events before it are processed.
 		cursor := cmp.Or(it.GetStarted().GetCursor(), it.GetBatch().GetCursor(), it.GetCaughtUp().GetCursor(),
 			it.GetHeartbeat().GetCursor(), it.GetFellBehind().GetCursor(), it.GetGap().GetCursor(),
 			it.GetSchemaChanged().GetCursor(), it.GetDraining().GetCursor())

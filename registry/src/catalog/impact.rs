@@ -1,5 +1,5 @@
-//! Computes which consumers a change affects: those that are delivered a version now, and would then be delivered none,
-//! or one that readers of the former cannot read.
+//! Computes the consumers that a change affects: those that are delivered a version now, and after
+//! the change would be delivered none, or one that readers of the current version cannot read.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,41 +15,44 @@ use super::Catalog;
 use crate::{
     consumer::{Requirement, table::ConsumerTable},
     impact::{Affected, AffectedConsumer, LISTED_MAX},
-    negotiation::{self, Offer},
+    negotiation::{self, VersionAndState},
     schema::{SchemaVersion, State},
     subject::Subject,
 };
 
-/// A change of a subject, seen from those who read it.
+/// A change of a subject, from the view of its consumers.
 pub struct Change<'a> {
-    /// Where schemas are looked up.
+    /// The catalog for lookups of schemas.
     pub catalog: &'a Catalog,
-    /// The subject as it is.
+    /// The subject before the change.
     pub before: &'a Subject,
-    /// The versions that there would be.
-    pub after: Vec<Offer>,
-    /// The one of them that is new.
+    /// The versions after the change.
+    pub after: Vec<VersionAndState>,
+    /// The new version, if the change adds one.
     pub proposed: Option<Proposed<'a>>,
 }
 
 /// A version that is not registered yet.
 pub struct Proposed<'a> {
-    /// What it is, or would be.
+    /// The version that it has, or would have.
     pub version: Version,
-    /// Its schema.
+    /// The schema.
     pub schema: &'a Schema,
-    /// What was found about it already.
+    /// The findings about the schema.
     pub report: &'a Report,
 }
 
-/// The versions of a subject.
-pub fn offers(subject: &Subject) -> Vec<Offer> {
-    let offer = |it: &Arc<SchemaVersion>| Offer { version: it.version.clone(), state: it.state };
-    subject.versions.values().map(offer).collect()
+/// Returns the versions of a subject with their states.
+pub fn versions_of(subject: &Subject) -> Vec<VersionAndState> {
+    let version = |schema: &Arc<SchemaVersion>| VersionAndState {
+        version: schema.version.clone(),
+        state: schema.state,
+    };
+    subject.versions.values().map(version).collect()
 }
 
 impl<'a> Change<'a> {
-    /// A new version of a subject.
+    /// Creates the change that adds a version to a subject.
     pub fn proposed(
         catalog: &'a Catalog,
         before: &'a Subject,
@@ -57,30 +60,31 @@ impl<'a> Change<'a> {
         schema: &'a Schema,
         report: &'a Report,
     ) -> Self {
-        let mut after = offers(before);
-        after.push(Offer { version: version.clone(), state: State::Active });
+        let mut after = versions_of(before);
+        after.push(VersionAndState { version: version.clone(), state: State::Active });
         Self { catalog, before, after, proposed: Some(Proposed { version, schema, report }) }
     }
 
-    /// The consumers that it affects.
-    pub fn affected(&self, book: &ConsumerTable, now: Timestamp) -> Affected {
+    /// Returns the affected consumers.
+    pub fn affected(&self, consumers: &ConsumerTable, now: Timestamp) -> Affected {
         let mut affected = Affected::default();
-        // Many consumers are delivered few versions.
+        // Many consumers share few pairs of versions: each pair is compared once.
         let mut breaks = HashMap::new();
-        for need in book.readers(&self.before.name, now) {
-            let Some(reason) = self.reason(need, &mut breaks) else { continue };
-            let is_connected = need.is_connected(now);
-            // Declared, and asked for by a stream as well.
+        for requirement in consumers.readers(&self.before.name, now) {
+            let Some(reason) = self.reason(requirement, &mut breaks) else { continue };
+            let is_connected = requirement.is_connected(now);
+            // A requirement that is declared and also comes from a stream is listed once.
             if let Some(last) = affected.listed.last_mut()
-                && last.need.consumer == need.consumer
-                && last.need.requirement == need.requirement
+                && last.requirement.consumer == requirement.consumer
+                && last.requirement.version_req == requirement.version_req
             {
                 last.is_connected |= is_connected;
                 continue;
             }
             affected.total += 1;
             if affected.listed.len() < LISTED_MAX {
-                affected.listed.push(AffectedConsumer { need: need.clone(), is_connected, reason });
+                let requirement = requirement.clone();
+                affected.listed.push(AffectedConsumer { requirement, is_connected, reason });
             }
         }
         affected
@@ -88,51 +92,52 @@ impl<'a> Change<'a> {
 
     fn reason(
         &self,
-        need: &Requirement,
+        requirement: &Requirement,
         breaks: &mut HashMap<(Version, Version), Option<String>>,
     ) -> Option<String> {
-        let requirement = &need.requirement;
-        // Who is delivered nothing loses nothing.
-        let now = &negotiation::best(self.before.versions.values(), requirement)?.version;
-        let Some(then) = negotiation::best(&self.after, requirement) else {
-            let left = negotiation::alternatives(&self.after);
-            let left = match &left[..] {
-                [] => "nothing else is left".to_owned(),
-                left => format!("what is left satisfies {}", left.join(" or ")),
+        let version_req = &requirement.version_req;
+        // A consumer that is delivered nothing is not affected.
+        let current = &negotiation::best(self.before.versions.values(), version_req)?.version;
+        let Some(next) = negotiation::best(&self.after, version_req) else {
+            let remaining = negotiation::alternatives(&self.after);
+            let remaining = match &remaining[..] {
+                [] => "no other version remains".to_owned(),
+                remaining => format!("the remaining versions satisfy {}", remaining.join(" or ")),
             };
             return Some(format!(
-                "it is delivered {now}, and no version would satisfy {requirement} any more; {left}"
+                "it is delivered {current}; no version would satisfy {version_req}; {remaining}"
             ));
         };
-        if then.version == *now {
+        if next.version == *current {
             return None;
         }
-        let broken = breaks.entry((now.clone(), then.version.clone()));
-        broken.or_insert_with(|| self.broken(now, &then.version)).clone()
+        let forward_break = breaks.entry((current.clone(), next.version.clone()));
+        forward_break.or_insert_with(|| self.forward_break(current, &next.version)).clone()
     }
 
-    /// Why readers of one version cannot read another one.
-    fn broken(&self, now: &Version, then: &Version) -> Option<String> {
-        let proposed = self.proposed.as_ref().filter(|it| it.version == *then);
-        let known = proposed.filter(|it| it.report.compared.contains(now));
-        let comparison = match known {
-            Some(known) => {
-                let of = known.report.findings.iter().filter(|it| it.against.as_ref() == Some(now));
-                let findings = of.map(|it| it.finding.clone()).collect();
+    /// Returns why readers of the current version cannot read the next version.
+    fn forward_break(&self, current: &Version, next: &Version) -> Option<String> {
+        let proposed = self.proposed.as_ref().filter(|proposed| proposed.version == *next);
+        let compared = proposed.filter(|proposed| proposed.report.compared.contains(current));
+        let comparison = match compared {
+            Some(compared) => {
+                let findings = compared.report.findings.iter();
+                let findings = findings.filter(|found| found.against.as_ref() == Some(current));
+                let findings = findings.map(|found| found.finding.clone()).collect();
                 Comparison { change: finding::Change::Noticeable, findings }
             }
-            None => match self.compare(now, then, proposed.map(|it| it.schema)) {
+            None => match self.compare(current, next, proposed.map(|proposed| proposed.schema)) {
                 Ok(comparison) => comparison,
                 Err(detail) => {
                     return Some(format!(
-                        "it would be delivered {then} instead of {now}, and whether readers of {now} can read that is \
-                         not known: {detail}"
+                        "it would be delivered {next} instead of {current}; whether readers of \
+                         {current} can read {next} is unknown: {detail}"
                     ));
                 }
             },
         };
-        let breaks = |it: &&Finding| {
-            it.severity == Severity::Error && it.direction.includes(Direction::Forward)
+        let breaks = |finding: &&Finding| {
+            finding.severity == Severity::Error && finding.direction.includes(Direction::Forward)
         };
         let findings = &comparison.findings;
         let first = findings.iter().find(breaks)?;
@@ -141,31 +146,32 @@ impl<'a> Change<'a> {
             0 | 1 => String::new(),
             count => format!(" (and {} more)", count - 1),
         };
-        let can = match comparison.verdict(Direction::Forward) {
+        let verdict = match comparison.verdict(Direction::Forward) {
             Verdict::Incompatible => "cannot read that",
             Verdict::Unproven | Verdict::Compatible => "could not be shown to read that",
         };
         Some(format!(
-            "it would be delivered {then} instead of {now}, and readers of {now} {can}: {message}{more}"
+            "it would be delivered {next} instead of {current}, and readers of {current} {verdict}: \
+             {message}{more}"
         ))
     }
 
     fn compare(
         &self,
-        now: &Version,
-        then: &Version,
+        current: &Version,
+        next: &Version,
         proposed: Option<&Schema>,
     ) -> Result<Comparison, String> {
         let parsed = |version: &Version| {
-            let registered = self.before.versions.get(version);
-            let registered = registered.ok_or_else(|| format!("{version} is not there"))?;
-            self.catalog.parsed(registered).map_err(|error| error.to_string())
+            let schema = self.before.versions.get(version);
+            let schema = schema.ok_or_else(|| format!("{version} does not exist"))?;
+            self.catalog.parsed(schema).map_err(|error| error.to_string())
         };
-        let old = parsed(now)?;
+        let old = parsed(current)?;
         let options = self.before.settings.options();
         let comparison = match proposed {
             Some(new) => old.compare(new, options),
-            None => old.compare(&*parsed(then)?, options),
+            None => old.compare(&*parsed(next)?, options),
         };
         comparison.ok_or_else(|| "they have different formats".into())
     }

@@ -1,5 +1,5 @@
-//! Messages by their full names: what an Any in a payload holds, where the payload's schema does
-//! not import it.
+//! Looks up messages by their full names, for an Any in a payload whose schema does not import the
+//! message.
 
 use std::{
     collections::HashMap,
@@ -14,48 +14,49 @@ use tidings_schema::{
 
 use super::Catalog;
 
-/// Names that are remembered. Payloads choose them.
+/// Limits the cached names. Payloads choose the names.
 const NAMES_MAX: usize = 1_000;
 
-/// What was looked up at one revision.
+/// The messages that were looked up at one revision.
 #[derive(Debug, Default)]
-pub(super) struct LookedUp(Mutex<HashMap<String, Option<protobuf::Schema>>>);
+pub(super) struct MessageCache(Mutex<HashMap<String, Option<protobuf::Schema>>>);
 
-/// The next revision looks up by itself.
-impl Clone for LookedUp {
+/// A clone begins empty: the next revision looks messages up again.
+impl Clone for MessageCache {
     fn clone(&self) -> Self {
         Self::default()
     }
 }
 
 impl Messages for Catalog {
-    /// That of the subject whose newest version declares the message. Where several do, nothing
-    /// says which is meant.
+    /// Returns the schema of the subject whose newest version declares the message. None if several
+    /// subjects declare it: nothing says which one is meant.
     fn declaring(&self, message: &str) -> Option<protobuf::Schema> {
-        let looked_up = || self.looked_up.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = looked_up().get(message) {
-            return known.clone();
+        let cache = || self.message_cache.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cached) = cache().get(message) {
+            return cached.clone();
         }
-        let found = self.only_declaring(message);
-        let mut known = looked_up();
-        if known.len() >= NAMES_MAX {
-            known.clear();
+        let schema = self.only_declaring(message);
+        let mut cache = cache();
+        if cache.len() >= NAMES_MAX {
+            cache.clear();
         }
-        known.insert(message.to_owned(), found.clone());
-        found
+        cache.insert(message.to_owned(), schema.clone());
+        schema
     }
 }
 
 impl Catalog {
     fn only_declaring(&self, message: &str) -> Option<protobuf::Schema> {
-        let word = message.rsplit('.').next().filter(|it| !it.is_empty())?;
+        let name = message.rsplit('.').next().filter(|name| !name.is_empty())?;
         let newest = self
-            .subjects_behind(None)
-            .filter(|it| it.format == Format::Protobuf)
+            .subjects_after(None)
+            .filter(|subject| subject.format == Format::Protobuf)
             .filter_map(|subject| subject.newest())
-            // Reading all definitions takes a second for each 10,000; looking for a word 10 ms.
-            .filter(|it| mentions(&it.definition, word));
-        let mut declaring = newest.filter_map(|it| match &*self.parsed(it).ok()? {
+            // Parsing takes a second for each 10,000 definitions; a search for the name takes 10
+            // ms.
+            .filter(|schema| mentions(&schema.definition, name));
+        let mut declaring = newest.filter_map(|schema| match &*self.parsed(schema).ok()? {
             Schema::Protobuf(schema) if schema.declares(message) => Some(schema.clone()),
             Schema::Protobuf(_) | Schema::Json(_) | Schema::Avro(_) => None,
         });
@@ -64,10 +65,10 @@ impl Catalog {
     }
 }
 
-fn mentions(definition: &Definition, word: &str) -> bool {
+fn mentions(definition: &Definition, name: &str) -> bool {
     let form = match &definition.form {
-        Form::Text(text) => text.contains(word),
-        Form::DescriptorSet(bytes) => memchr::memmem::find(bytes, word.as_bytes()).is_some(),
+        Form::Text(text) => text.contains(name),
+        Form::DescriptorSet(bytes) => memchr::memmem::find(bytes, name.as_bytes()).is_some(),
     };
-    form || definition.files.values().any(|text| text.contains(word))
+    form || definition.files.values().any(|text| text.contains(name))
 }

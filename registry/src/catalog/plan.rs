@@ -1,4 +1,5 @@
-//! What a draft would become: compares it, derives the bump, and assigns or enforces a version. Changes nothing.
+//! Plans the registration of a draft: compares it, derives the bump, and assigns or enforces a
+//! version. Changes nothing.
 
 use std::{
     collections::BTreeMap,
@@ -28,77 +29,78 @@ use tidings_schema::{
     report::{Report, ReportedFinding},
 };
 
-/// A schema that somebody proposes.
+/// A schema that is proposed for registration.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// Whose it would be.
+    /// The subject.
     pub subject: SubjectName,
-    /// None: that of the subject.
+    /// The format. None: the format of the subject.
     pub format: Option<Format>,
-    /// As its author wrote it.
+    /// The definition as its author wrote it.
     pub definition: Definition,
-    /// What it refers to.
+    /// The references of the definition.
     pub references: Vec<DraftReference>,
-    /// None: the next one that the change asks for, unless that is a new major version.
+    /// The declared version. None: the next version that the change requires, unless that is a new
+    /// major version.
     pub version: Option<Version>,
-    /// For tools.
+    /// Labels for tools.
     pub labels: BTreeMap<String, String>,
-    /// For a subject that does not exist yet.
+    /// The compatibility level, if the subject is new.
     pub level: Option<Level>,
-    /// For a subject that does not exist yet.
+    /// The content model, if the subject is new.
     pub content_model: Option<ContentModel>,
-    /// For a subject that does not exist yet.
+    /// The surface, if the subject is new.
     pub surface: Option<Surface>,
 }
 
 /// A reference of a draft.
 #[derive(Debug, Clone)]
 pub struct DraftReference {
-    /// What the definition calls it.
+    /// The name that the definition uses.
     pub name: String,
-    /// Where it is registered.
+    /// The subject of the referenced version.
     pub subject: SubjectName,
-    /// Which version of it.
+    /// The selected version of the subject.
     pub version: Selector,
-    /// How that was written.
-    pub asked: String,
+    /// The text of the selector, for errors.
+    pub requested: String,
 }
 
-/// What becomes of a draft.
+/// The decision about a draft.
 #[derive(Debug)]
 pub enum Decision {
-    /// It is registered already.
-    Already(Arc<SchemaVersion>),
-    /// It becomes a version.
+    /// The schema is already registered as this version.
+    AlreadyRegistered(Arc<SchemaVersion>),
+    /// The draft is registered as this version.
     Register(Arc<SchemaVersion>),
-    /// Why not.
+    /// The draft is refused.
     Refused(Refusal),
 }
 
-/// What becomes of a draft, and why.
+/// The decision about a draft, with the changes that it is based on.
 #[derive(Debug)]
 pub struct Planned {
-    /// What becomes of it.
+    /// The decision.
     pub decision: Decision,
-    /// What it changes, and the consumers that it affects.
+    /// The changes of the schema, and the consumers that they affect.
     pub impact: Impact,
-    /// The version that it becomes, or would become if it affected no consumer.
+    /// The version that is registered, or would be registered if it affected no consumer.
     pub candidate: Option<Arc<SchemaVersion>>,
 }
 
-/// What a draft is by its schema alone.
+/// The decision about a draft by its schema alone, without consumers.
 pub(super) enum Assessment {
-    /// It is registered already.
-    Already(Arc<SchemaVersion>),
-    /// A version that its level allows.
+    /// The schema is already registered as this version.
+    AlreadyRegistered(Arc<SchemaVersion>),
+    /// A new version that the compatibility level allows.
     Candidate(Arc<SchemaVersion>),
-    /// Not a version.
+    /// The draft is refused.
     Refused(Refusal),
 }
 
 impl Catalog {
-    /// What becomes of a draft: what it changes, then the consumers that this affects, then one decision. A draft that
-    /// affects consumers is refused unless it is forced.
+    /// Plans a draft: computes its changes, then the consumers that they affect, then the decision.
+    /// A draft that affects consumers is refused unless it is forced.
     pub fn plan(
         &self,
         draft: &Draft,
@@ -107,14 +109,14 @@ impl Catalog {
         now: Timestamp,
     ) -> Planned {
         let mut impact = Impact::from(Report::empty(draft.subject.as_str()));
-        let read = match self.read(draft) {
-            Ok(read) => read,
+        let parsed = match self.parse(draft) {
+            Ok(parsed) => parsed,
             Err(refusal) => {
                 return Planned { decision: Decision::Refused(refusal), impact, candidate: None };
             }
         };
-        let schema = Arc::clone(&read.schema);
-        let mut assessment = self.assess(draft, read, &mut impact.report, now);
+        let schema = Arc::clone(&parsed.schema);
+        let mut assessment = self.assess(draft, parsed, &mut impact.report, now);
         if let Some(version) = assessment.version(&impact.report)
             && let Ok(before) = self.subject(&draft.subject)
         {
@@ -123,8 +125,8 @@ impl Catalog {
             impact.affected = change.affected(consumers, now);
         }
         let candidate = match &assessment {
-            Assessment::Candidate(registered) => Some(Arc::clone(registered)),
-            Assessment::Already(_) | Assessment::Refused(_) => None,
+            Assessment::Candidate(candidate) => Some(Arc::clone(candidate)),
+            Assessment::AlreadyRegistered(_) | Assessment::Refused(_) => None,
         };
         if let Assessment::Refused(refusal) = &mut assessment
             && let Some(refused) = refusal.impact_mut()
@@ -132,10 +134,10 @@ impl Catalog {
             refused.affected.clone_from(&impact.affected);
         }
         let decision = match assessment {
-            Assessment::Already(registered) => Decision::Already(registered),
+            Assessment::AlreadyRegistered(existing) => Decision::AlreadyRegistered(existing),
             Assessment::Refused(refusal) => Decision::Refused(refusal),
-            Assessment::Candidate(registered) if is_forced || impact.affected.is_empty() => {
-                Decision::Register(registered)
+            Assessment::Candidate(candidate) if is_forced || impact.affected.is_empty() => {
+                Decision::Register(candidate)
             }
             Assessment::Candidate(_) => {
                 Decision::Refused(Refusal::AffectsConsumers(Box::new(impact.clone())))
@@ -144,16 +146,16 @@ impl Catalog {
         Planned { decision, impact, candidate }
     }
 
-    /// What a draft changes against one version, and no decision.
+    /// Compares a draft with one version, without a decision.
     ///
     /// # Errors
-    /// Where it is no schema.
+    /// Returns an error if the draft is not a valid schema.
     pub fn compare_with(&self, draft: &Draft, against: &SchemaVersion) -> Result<Report, Refusal> {
-        let proposal = self.read(draft)?;
+        let proposal = self.parse(draft)?;
         let mut report = Report::empty(draft.subject.as_str());
         let settings = self.settings(draft);
         self.add_comparison(&mut report, &settings, against, true, &proposal.schema)?;
-        report.order();
+        report.sort();
         if proposal.fingerprint == against.fingerprint {
             report.identical = Some(against.version.clone());
         }
@@ -161,10 +163,10 @@ impl Catalog {
         Ok(report)
     }
 
-    /// What changed between two registered versions of a subject.
+    /// Compares two registered versions of a subject.
     ///
     /// # Errors
-    /// Where one of them cannot be read.
+    /// Returns an error if one of them cannot be parsed.
     pub fn diff(
         &self,
         settings: &Settings,
@@ -174,7 +176,7 @@ impl Catalog {
         let mut report = Report::empty(new.subject.as_str());
         let schema = self.parsed(new)?;
         self.add_comparison(&mut report, settings, old, true, &schema)?;
-        report.order();
+        report.sort();
         if old.fingerprint == new.fingerprint {
             report.identical = Some(old.version.clone());
         }
@@ -182,14 +184,14 @@ impl Catalog {
         Ok(report)
     }
 
-    /// Parses and checks a draft with what it refers to.
-    fn read(&self, draft: &Draft) -> Result<Read, Refusal> {
+    /// Parses and checks a draft with its imports.
+    fn parse(&self, draft: &Draft) -> Result<ParsedDraft, Refusal> {
         let size = draft.definition.bytes();
         if size > DEFINITION_BYTES_MAX {
             return Err(Refusal::TooLarge { size, limit: DEFINITION_BYTES_MAX });
         }
-        let there = self.subject_or_grave(&draft.subject).filter(|subject| !subject.deleted);
-        let format = match (draft.format, there) {
+        let existing = self.subject_or_tombstone(&draft.subject).filter(|subject| !subject.deleted);
+        let format = match (draft.format, existing) {
             (Some(given), Some(subject)) if given != subject.format => {
                 return Err(Refusal::Format {
                     subject: draft.subject.to_string(),
@@ -206,7 +208,7 @@ impl Catalog {
         };
         let mut references: Vec<Reference> = Vec::with_capacity(draft.references.len());
         for reference in &draft.references {
-            if references.iter().any(|it| it.name == reference.name) {
+            if references.iter().any(|known| known.name == reference.name) {
                 let reason = "the name is given twice".into();
                 return Err(Refusal::Reference { name: reference.name.clone(), reason });
             }
@@ -218,62 +220,65 @@ impl Catalog {
             .map_err(|invalid| Refusal::Invalid(invalid.faults))?;
         let mut fingerprints = Vec::with_capacity(references.len());
         for reference in &references {
-            let registered = self.referred(reference);
-            fingerprints.extend(registered.map(|it| (reference.name.clone(), it.fingerprint)));
+            let version = self.referenced(reference);
+            fingerprints
+                .extend(version.map(|version| (reference.name.clone(), version.fingerprint)));
         }
         let fingerprint = Fingerprint::of(format, &schema.canonical(), &fingerprints);
-        // A version that is registered already is offered again by each deployment, and cannot be
-        // changed any more.
-        let is_known = there.is_some_and(|subject| {
-            subject.versions.values().any(|it| it.fingerprint == fingerprint)
+        // Each deployment offers versions that are already registered. They cannot be changed any
+        // more, and new rules do not apply to them.
+        let is_registered = existing.is_some_and(|subject| {
+            subject.versions.values().any(|version| version.fingerprint == fingerprint)
         });
-        let faults = if is_known { Vec::new() } else { schema.check() };
+        let faults = if is_registered { Vec::new() } else { schema.check() };
         if !faults.is_empty() {
             return Err(Refusal::Invalid(faults));
         }
-        Ok(Read { format, schema: Arc::new(schema), references, fingerprint })
+        Ok(ParsedDraft { format, schema: Arc::new(schema), references, fingerprint })
     }
 
     fn resolve(&self, reference: &DraftReference) -> Result<Reference, Refusal> {
         let refuse = |reason| Refusal::Reference { name: reference.name.clone(), reason };
-        let registered = self
-            .version(&reference.subject, &reference.version, &reference.asked)
+        let version = self
+            .version(&reference.subject, &reference.version, &reference.requested)
             .map_err(|error| refuse(error.to_string()))?;
         Ok(Reference {
             name: reference.name.clone(),
             subject: reference.subject.clone(),
-            version: registered.version.clone(),
+            version: version.version.clone(),
         })
     }
 
-    /// The subject's, or what the draft says of a new one.
+    /// Returns the settings of the subject, or those of the draft if the subject is new.
     fn settings(&self, draft: &Draft) -> Settings {
-        match self.subject_or_grave(&draft.subject) {
+        match self.subject_or_tombstone(&draft.subject) {
             Some(subject) if !subject.deleted => subject.settings.clone(),
             _ => draft.settings(),
         }
     }
 
-    /// What a schema that was read is by itself; the report gets what was found.
+    /// Assesses a parsed draft by its schema alone, and adds the findings to the report.
     pub(super) fn assess(
         &self,
         draft: &Draft,
-        proposal: Read,
+        proposal: ParsedDraft,
         report: &mut Report,
         now: Timestamp,
     ) -> Assessment {
-        let grave = self.subject_or_grave(&draft.subject);
-        let subject = grave.filter(|subject| !subject.deleted);
+        let previous = self.subject_or_tombstone(&draft.subject);
+        let subject = previous.filter(|subject| !subject.deleted);
         let settings = self.settings(draft);
 
-        let same = |it: &&Arc<SchemaVersion>| it.fingerprint == proposal.fingerprint;
-        if let Some(known) = subject.and_then(|it| it.versions.values().rev().find(same)) {
-            report.identical = Some(known.version.clone());
-            report.next = Some(known.version.clone());
-            report.compared.push(known.version.clone());
-            return Assessment::Already(Arc::clone(known));
+        let is_same = |version: &&Arc<SchemaVersion>| version.fingerprint == proposal.fingerprint;
+        let existing = subject.and_then(|subject| subject.versions.values().rev().find(is_same));
+        if let Some(existing) = existing {
+            report.identical = Some(existing.version.clone());
+            report.next = Some(existing.version.clone());
+            report.compared.push(existing.version.clone());
+            return Assessment::AlreadyRegistered(Arc::clone(existing));
         }
-        if let Some((version, id)) = subject.and_then(|it| it.unreadable.first_key_value()) {
+        let unreadable = subject.and_then(|subject| subject.unreadable.first_key_value());
+        if let Some((version, id)) = unreadable {
             return Assessment::Refused(Refusal::Unreadable(Unreadable {
                 subject: draft.subject.to_string(),
                 version: version.clone(),
@@ -285,9 +290,9 @@ impl Catalog {
             Some(subject) => self.compare_line(draft, subject, &settings, &proposal, report),
             None => Ok(None),
         };
-        report.order();
-        let assigned = base
-            .and_then(|base| assign(draft, grave.map(|it| &**it), base, settings.level, report));
+        report.sort();
+        let previous = previous.map(|subject| &**subject);
+        let assigned = base.and_then(|base| assign(draft, previous, base, settings.level, report));
         let version = match assigned {
             Ok(version) => version,
             Err(refusal) => return Assessment::Refused(refusal),
@@ -309,13 +314,13 @@ impl Catalog {
         }))
     }
 
-    /// Compares a proposal with what its line has; the version that it goes on from.
+    /// Compares a proposal with the versions of its line. Returns the version that it continues.
     fn compare_line(
         &self,
         draft: &Draft,
         subject: &Subject,
         settings: &Settings,
-        proposal: &Read,
+        proposal: &ParsedDraft,
         report: &mut Report,
     ) -> Result<Option<Version>, Refusal> {
         let newest = || subject.newest().or_else(|| subject.versions.values().next_back());
@@ -328,16 +333,16 @@ impl Catalog {
         };
         let members: Vec<_> = subject.line(line).collect();
         let Some(last) = members.last() else {
-            // A line that begins. What it changes is worth telling, and binds nobody.
-            let before = subject.versions.values().rev().find(|it| {
-                draft.version.as_ref().is_none_or(|version| it.version < *version)
-                    && it.version.pre.is_empty()
+            // A new line. Its changes are reported, but may break readers.
+            let before = subject.versions.values().rev().find(|existing| {
+                draft.version.as_ref().is_none_or(|version| existing.version < *version)
+                    && existing.version.pre.is_empty()
             });
             let before = before.or_else(newest);
             if let Some(before) = before {
                 self.add_comparison(report, settings, before, true, &proposal.schema)?;
             }
-            return Ok(before.map(|it| it.version.clone()));
+            return Ok(before.map(|before| before.version.clone()));
         };
         let compared = if settings.level.is_transitive() {
             &members[..]
@@ -390,30 +395,32 @@ impl Catalog {
 }
 
 impl Assessment {
-    /// The version that consumers would be delivered; None where nothing would change for them.
+    /// Returns the version that consumers would be delivered. None if nothing would change for
+    /// them.
     fn version(&self, report: &Report) -> Option<Version> {
         match self {
-            Self::Candidate(registered) => Some(registered.version.clone()),
-            // The version it would have been, had it broken nothing: its readers are those that the break affects.
+            Self::Candidate(candidate) => Some(candidate.version.clone()),
+            // The version that it would have without the break: the break affects the readers of
+            // that version.
             Self::Refused(Refusal::Incompatible(_)) => {
                 Some(version::next(report.compared.iter().max()?, Bump::Minor))
             }
-            Self::Refused(Refusal::TooLow { least, .. }) => Some(least.clone()),
-            Self::Already(_) | Self::Refused(_) => None,
+            Self::Refused(Refusal::TooLow { minimum, .. }) => Some(minimum.clone()),
+            Self::AlreadyRegistered(_) | Self::Refused(_) => None,
         }
     }
 
-    /// The report that a refusal has.
+    /// Returns the report of a refusal.
     fn report(&self) -> Option<&Report> {
         match self {
             Self::Refused(refusal) => Some(&refusal.impact()?.report),
-            Self::Already(_) | Self::Candidate(_) => None,
+            Self::AlreadyRegistered(_) | Self::Candidate(_) => None,
         }
     }
 }
 
 impl Draft {
-    /// What it says of a subject that does not exist yet.
+    /// Returns the settings for a new subject.
     pub fn settings(&self) -> Settings {
         Settings {
             level: self.level.unwrap_or_default(),
@@ -426,23 +433,24 @@ impl Draft {
     }
 }
 
-/// A draft that is a schema.
-pub(super) struct Read {
+/// A draft whose definition was parsed.
+pub(super) struct ParsedDraft {
     pub format: Format,
     pub schema: Arc<Schema>,
     pub references: Vec<Reference>,
     pub fingerprint: Fingerprint,
 }
 
-/// The version that a proposal gets: the next one that the change asks for, or the declared one where that is enough.
+/// Assigns a version: the next version that the change requires, or the declared version if that is
+/// high enough.
 fn assign(
     draft: &Draft,
-    grave: Option<&Subject>,
+    previous: Option<&Subject>,
     base: Option<Version>,
     level: Level,
     report: &mut Report,
 ) -> Result<Version, Refusal> {
-    let major_before = grave.and_then(|it| it.major_before);
+    let major_before = previous.and_then(|subject| subject.major_before);
     let Some(base) = base else {
         let first = match major_before {
             Some(major) => Version::new(major + 1, 0, 0),
@@ -453,55 +461,55 @@ fn assign(
             None => Ok(first),
             Some(declared) if major_before.is_some_and(|major| declared.major <= major) => {
                 let reason = format!(
-                    "the subject was deleted, and versions are never used again; go on with {first}"
+                    "the subject was deleted, and its versions are never reused; continue with {first}"
                 );
                 Err(too_low(declared, first, reason, report))
             }
             Some(declared) => Ok(declared.clone()),
         };
     };
-    let versions = grave.map(|it| &it.versions);
-    let highest = versions.and_then(|it| it.keys().next_back()).unwrap_or(&base);
-    // A pre-release binds nobody: its release may differ.
+    let versions = previous.map(|subject| &subject.versions);
+    let highest = versions.and_then(|versions| versions.keys().next_back()).unwrap_or(&base);
+    // A pre-release promises nothing: its release may differ.
     let breaks = report.required == Bump::Major && base.pre.is_empty();
-    let least = match report.required {
-        // Another line's numbers may be taken: the breaking change goes behind all of them.
+    let minimum = match report.required {
+        // The next numbers may belong to another line: a breaking change goes after all versions.
         Bump::Major if breaks => version::next(&version::release(highest), Bump::Major),
         bump => version::next(&base, bump.max(Bump::Patch)),
     };
-    report.next = Some(least.clone());
+    report.next = Some(minimum.clone());
     let Some(declared) = &draft.version else {
         return if breaks {
             Err(Refusal::Incompatible(Box::new(report.clone().into())))
         } else {
-            Ok(least)
+            Ok(minimum)
         };
     };
     let line = Line::of(declared);
-    let of_line = |it: &&Version| Line::of(it) == line;
-    let last = versions.and_then(|it| it.keys().rev().find(of_line));
+    let of_line = |version: &&Version| Line::of(version) == line;
+    let last = versions.and_then(|versions| versions.keys().rev().find(of_line));
     if let Some(versions) = versions
         && versions.contains_key(declared)
     {
-        let next = least;
+        let next = minimum;
         let subject = draft.subject.to_string();
-        return Err(Refusal::Taken { subject, version: declared.clone(), next });
+        return Err(Refusal::VersionTaken { subject, version: declared.clone(), next });
     }
     if major_before.is_some_and(|major| declared.major <= major) {
-        let reason = "what was deleted had that major version".to_owned();
-        return Err(too_low(declared, least, reason, report));
+        let reason = "a deleted version had this major version".to_owned();
+        return Err(too_low(declared, minimum, reason, report));
     }
     let Some(last) = last else {
-        // A new line. It begins behind all others: what is older is closed.
+        // A new line has to come after all other lines: older lines are closed.
         if declared < highest {
             let reason =
-                format!("it would begin a line behind which {highest} is registered already");
-            let least = version::next(&version::release(highest), Bump::Major);
-            return Err(too_low(declared, least, reason, report));
+                format!("it would begin a line below {highest}, which is already registered");
+            let minimum = version::next(&version::release(highest), Bump::Major);
+            return Err(too_low(declared, minimum, reason, report));
         }
         if report.required < Bump::Major && level != Level::None {
-            let least = version::next(&base, report.required.max(Bump::Patch));
-            report.findings.push(higher(declared, &least, report.required));
+            let minimum = version::next(&base, report.required.max(Bump::Patch));
+            report.findings.push(higher_than_needed(declared, &minimum, report.required));
         }
         return Ok(declared.clone());
     };
@@ -509,48 +517,48 @@ fn assign(
         return Err(Refusal::Incompatible(Box::new(report.clone().into())));
     }
     if declared < last {
-        let least = version::next(last, Bump::Patch);
+        let minimum = version::next(last, Bump::Patch);
         let reason = format!("{last} is registered in its line");
-        return Err(too_low(declared, least, reason, report));
+        return Err(too_low(declared, minimum, reason, report));
     }
-    if version::release(declared) < least {
+    if version::release(declared) < minimum {
         let reason = format!(
-            "what changed since {base} is {}, which needs {least}",
-            report.required.in_words()
+            "the change since {base} is {}, which needs {minimum}",
+            report.required.description()
         );
-        return Err(too_low(declared, least, reason, report));
+        return Err(too_low(declared, minimum, reason, report));
     }
-    if version::release(declared) > least {
-        report.findings.push(higher(declared, &least, report.required));
+    if version::release(declared) > minimum {
+        report.findings.push(higher_than_needed(declared, &minimum, report.required));
     }
     Ok(declared.clone())
 }
 
-/// The report says it too: a plan is read, not caught.
-fn too_low(declared: &Version, least: Version, reason: String, report: &Report) -> Refusal {
+/// Adds the refusal to the report as a finding: a plan returns the report, not an error.
+fn too_low(declared: &Version, minimum: Version, reason: String, report: &Report) -> Refusal {
     let mut report = report.clone();
     let message = format!("{declared} is declared, and is too low: {reason}");
-    let finding = of_version("VERSION_TOO_LOW", Severity::Error, declared, &least, message);
+    let finding = version_finding("VERSION_TOO_LOW", Severity::Error, declared, &minimum, message);
     report.findings.insert(0, finding);
-    report.next = Some(least.clone());
-    Refusal::TooLow { declared: declared.clone(), least, reason, impact: Box::new(report.into()) }
+    report.next = Some(minimum.clone());
+    Refusal::TooLow { declared: declared.clone(), minimum, reason, impact: Box::new(report.into()) }
 }
 
-/// A version that promises more than it changes is taken, and said.
-fn higher(declared: &Version, least: &Version, bump: Bump) -> ReportedFinding {
+/// Reports that a declared version is higher than the change requires, which is accepted.
+fn higher_than_needed(declared: &Version, minimum: &Version, bump: Bump) -> ReportedFinding {
     let message = format!(
-        "{declared} is declared; what changed is {}, for which {least} is enough",
-        bump.in_words()
+        "{declared} is declared; the change is {}, for which {minimum} is enough",
+        bump.description()
     );
-    of_version("VERSION_HIGHER_THAN_NEEDED", Severity::Warning, declared, least, message)
+    version_finding("VERSION_HIGHER_THAN_NEEDED", Severity::Warning, declared, minimum, message)
 }
 
-/// What is found about a declared version, not about the schemas.
-fn of_version(
+/// Creates a finding about a declared version, not about the schemas.
+fn version_finding(
     rule: &'static str,
     severity: Severity,
     declared: &Version,
-    least: &Version,
+    minimum: &Version,
     message: String,
 ) -> ReportedFinding {
     let finding = Finding {
@@ -560,12 +568,12 @@ fn of_version(
         proven: true,
         old_path: String::new(),
         new_path: String::new(),
-        old_value: least.to_string(),
+        old_value: minimum.to_string(),
         new_value: declared.to_string(),
         message,
-        suggestion: format!("declare {least}, or no version"),
+        suggestion: format!("declare {minimum}, or no version"),
         counterexample: None,
-        place: SourceLocation::default(),
+        location: SourceLocation::default(),
     };
     ReportedFinding { against: None, finding }
 }

@@ -1,4 +1,4 @@
-//! A catalog made of changes, as `WatchRegistry` sends them.
+//! Builds a catalog from changes, as `WatchRegistry` sends them.
 
 use crate::convert::FromProto as _;
 use std::{
@@ -19,26 +19,27 @@ impl Catalog {
     /// Applies the next change.
     ///
     /// # Errors
-    /// In words, where it cannot be read: what it is about stays as it was.
+    /// Returns the reason as text if the change cannot be read. The catalog then changes its
+    /// revision only.
     pub fn apply(&mut self, change: WatchRegistryResponse) -> Result<(), String> {
         self.revision = change.revision;
         match change.change {
             Some(Change::SchemaRegistered(schema)) => {
                 self.put(SchemaVersion::try_from(schema)?);
-                change.created_subject.map_or(Ok(()), |it| self.update(it))
+                change.created_subject.map_or(Ok(()), |subject| self.update(subject))
             }
             Some(Change::VersionStateSet(schema)) => {
-                let mut registered = SchemaVersion::try_from(schema)?;
-                if let Ok(before) = self.by_id(registered.id) {
-                    registered.parsed = Arc::clone(&before.parsed);
+                let mut schema = SchemaVersion::try_from(schema)?;
+                if let Ok(before) = self.by_id(schema.id) {
+                    schema.parsed = Arc::clone(&before.parsed);
                 }
-                self.put(registered);
+                self.put(schema);
                 Ok(())
             }
             Some(Change::SubjectUpdated(subject)) => self.update(subject),
             Some(Change::SubjectDeleted(name)) => {
                 let name = SubjectName::parse(&name)?;
-                if let Some(before) = self.subject_or_grave(&name) {
+                if let Some(before) = self.subject_or_tombstone(&name) {
                     let mut after = Subject::clone(before);
                     after.deleted = true;
                     after.versions.clear();
@@ -46,36 +47,36 @@ impl Catalog {
                 }
                 Ok(())
             }
-            // Of a newer program.
+            // A change of a kind that only newer programs know.
             None => Ok(()),
         }
     }
 
-    /// Gives a subject that is there the settings of a message.
+    /// Sets the settings of an existing subject to those of a message.
     ///
     /// # Errors
-    /// In words, where they cannot be read.
+    /// Returns the reason as text if the settings cannot be read.
     pub fn update(&mut self, subject: v1::Subject) -> Result<(), String> {
         let name = SubjectName::parse(&subject.name)?;
         let settings = Settings::try_from(subject)?;
-        if let Some(before) = self.subject_or_grave(&name) {
+        if let Some(before) = self.subject_or_tombstone(&name) {
             let after = Subject { settings, ..Subject::clone(before) };
             self.put_subject(after);
         }
         Ok(())
     }
 
-    /// Adds a version, and its subject where that is new.
-    pub fn put(&mut self, registered: SchemaVersion) {
-        let registered = Arc::new(registered);
-        let known = self.subject_or_grave(&registered.subject);
-        let mut subject = match known.filter(|subject| !subject.deleted) {
+    /// Adds a version, and its subject if the subject is new.
+    pub fn put(&mut self, schema: SchemaVersion) {
+        let schema = Arc::new(schema);
+        let existing = self.subject_or_tombstone(&schema.subject);
+        let mut subject = match existing.filter(|subject| !subject.deleted) {
             Some(subject) => Subject::clone(subject),
             None => Subject {
-                name: registered.subject.clone(),
-                format: registered.format,
+                name: schema.subject.clone(),
+                format: schema.format,
                 settings: Settings::default(),
-                created: registered.created,
+                created: schema.created,
                 revision: 0,
                 deleted: false,
                 ids_before: 0,
@@ -84,14 +85,14 @@ impl Catalog {
                 unreadable: BTreeMap::new(),
             },
         };
-        subject.versions.insert(registered.version.clone(), Arc::clone(&registered));
-        self.put_schema(registered);
+        subject.versions.insert(schema.version.clone(), Arc::clone(&schema));
+        self.put_schema(schema);
         self.put_subject(subject);
     }
 }
 
 impl TryFrom<v1::Subject> for Settings {
-    /// A number that is not known, in words.
+    /// Describes an unknown number of an enum.
     type Error = String;
 
     fn try_from(subject: v1::Subject) -> Result<Self, String> {
@@ -110,16 +111,16 @@ impl TryFrom<v1::Subject> for Settings {
 #[derive(Debug, Default)]
 pub struct History {
     last_id: u32,
-    /// By subject: settings, and the last id before they were made.
+    /// By subject: each settings with the last id that was assigned before them.
     updates: HashMap<SubjectName, Vec<(u32, Settings)>>,
 }
 
 impl History {
-    /// Notes the next change.
+    /// Records the next change.
     ///
     /// # Errors
-    /// In words, where it cannot be read.
-    pub fn note(&mut self, change: &WatchRegistryResponse) -> Result<(), String> {
+    /// Returns the reason as text if the change cannot be read.
+    pub fn record(&mut self, change: &WatchRegistryResponse) -> Result<(), String> {
         match &change.change {
             Some(Change::SchemaRegistered(schema)) => {
                 if let Some(subject) = &change.created_subject {
@@ -143,9 +144,9 @@ impl History {
         Ok(())
     }
 
-    /// The settings that a version was held to. Changes that older programs wrote do not have those
-    /// that a subject began with: its versions from before the first update are held to what that
-    /// made of them.
+    /// Returns the settings that a version was checked against. Changes that older programs wrote
+    /// lack the initial settings of a subject: its versions from before the first update are
+    /// checked against the settings after that update.
     pub fn settings<'a>(&'a self, subject: &'a Subject, id: u32) -> &'a Settings {
         let updates = self.updates.get(&subject.name).map(Vec::as_slice).unwrap_or_default();
         let before = updates.iter().rev().find(|(last, _)| *last < id);

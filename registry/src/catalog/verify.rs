@@ -1,5 +1,5 @@
-//! Judges what is registered again, each version as if it were registered now, behind those that
-//! were registered before it: rules become stricter, and what an older program accepted stays
+//! Checks registered versions again, each as if it were registered now after the versions that were
+//! registered before it. Rules become stricter, but a version that an older program accepted stays
 //! registered.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Catalog,
-    plan::{Assessment, Draft, Read},
+    plan::{Assessment, Draft, ParsedDraft},
     replay::History,
 };
 use crate::{
@@ -20,54 +20,54 @@ use crate::{
 use tidings_schema::schema::Schema;
 use tidings_schema::{level::Level, report::Report};
 
-/// A version, judged again.
+/// The result for one version.
 #[derive(Debug)]
 pub struct Judged {
-    /// As it is registered.
-    pub registered: Arc<SchemaVersion>,
-    /// The level that it was held to.
+    /// The registered version.
+    pub schema: Arc<SchemaVersion>,
+    /// The compatibility level that it was checked against.
     pub level: Level,
-    /// Why it would not be registered now with the version that it has.
+    /// Why it would be refused now with its version. None: it would be accepted.
     pub refusal: Option<Refusal>,
 }
 
-/// Judges one version after another, subject by subject. What it parses is kept for one subject at
-/// a time, and not in the catalog: most of it would never be used again.
+/// Checks the versions subject by subject. Parsed schemas are kept for one subject at a time, and
+/// outside of the catalog: most of them would never be used again.
 pub struct Verification {
     history: History,
-    /// Where the versions of the current subject are, up to the one that is judged.
+    /// Contains the versions of the current subject up to the one that is checked.
     working: Catalog,
     subjects: VecDeque<Arc<Subject>>,
     current: Option<Arc<Subject>>,
-    /// The current subject's versions that are left, in the order in which they were registered.
+    /// The versions of the current subject that remain, in the order of their registration.
     versions: VecDeque<Arc<SchemaVersion>>,
     total: usize,
 }
 
 impl Verification {
-    /// Of all subjects that begin with a prefix.
+    /// Verifies all subjects whose names begin with a prefix.
     pub fn new(catalog: &Catalog, history: History, prefix: &str) -> Self {
-        let begins = |it: &&Arc<Subject>| it.name.as_str().starts_with(prefix);
+        let has_prefix = |subject: &&Arc<Subject>| subject.name.as_str().starts_with(prefix);
         let subjects: VecDeque<_> =
-            catalog.subjects_behind(None).filter(begins).map(Arc::clone).collect();
-        let total = subjects.iter().map(|it| it.versions.len()).sum();
+            catalog.subjects_after(None).filter(has_prefix).map(Arc::clone).collect();
+        let total = subjects.iter().map(|subject| subject.versions.len()).sum();
         let working = catalog.clone();
         let versions = VecDeque::new();
         Self { history, working, subjects, current: None, versions, total }
     }
 
-    /// How many versions there are to judge.
+    /// Returns the number of versions to check.
     pub fn total(&self) -> usize {
         self.total
     }
 
-    /// What a registration of it would answer.
-    fn judge(&mut self, subject: &Subject, registered: &SchemaVersion) -> (Level, Option<Refusal>) {
-        let settings = self.history.settings(subject, registered.id).clone();
+    /// Returns the level that a version was checked against, and why it would be refused.
+    fn judge(&mut self, subject: &Subject, version: &SchemaVersion) -> (Level, Option<Refusal>) {
+        let settings = self.history.settings(subject, version.id).clone();
         let level = settings.level;
-        let name = registered.subject.as_str();
-        let SchemaVersion { format, definition, .. } = registered;
-        let imports = match self.working.imports(&registered.references) {
+        let name = version.subject.as_str();
+        let SchemaVersion { format, definition, .. } = version;
+        let imports = match self.working.imports(&version.references) {
             Ok(imports) => imports,
             Err(reason) => {
                 return (level, Some(Refusal::Reference { name: String::new(), reason }));
@@ -75,59 +75,59 @@ impl Verification {
         };
         let schema = match Schema::parse(*format, name, definition, &imports) {
             Ok(schema) => Arc::new(schema),
-            // Nothing is compared with it from here on: its own fault is reported once.
+            // Later versions are not compared with it, so that its fault is reported once.
             Err(invalid) => return (level, Some(Refusal::Invalid(invalid.faults))),
         };
         let faults = schema.check();
         let refusal = if faults.is_empty() {
-            self.plan_again(settings, registered, Arc::clone(&schema))
+            self.plan_again(settings, version, Arc::clone(&schema))
         } else {
             Some(Refusal::Invalid(faults))
         };
-        let registered =
-            SchemaVersion { parsed: Arc::new(OnceLock::from(Ok(schema))), ..registered.clone() };
-        self.working.put(registered);
+        let version =
+            SchemaVersion { parsed: Arc::new(OnceLock::from(Ok(schema))), ..version.clone() };
+        self.working.put(version);
         (level, refusal)
     }
 
     fn plan_again(
         &mut self,
         settings: Settings,
-        registered: &SchemaVersion,
+        version: &SchemaVersion,
         schema: Arc<Schema>,
     ) -> Option<Refusal> {
         let draft = Draft {
-            subject: registered.subject.clone(),
-            format: Some(registered.format),
-            definition: registered.definition.clone(),
+            subject: version.subject.clone(),
+            format: Some(version.format),
+            definition: version.definition.clone(),
             references: Vec::new(),
-            version: Some(registered.version.clone()),
-            labels: registered.labels.clone(),
+            version: Some(version.version.clone()),
+            labels: version.labels.clone(),
             level: Some(settings.level),
             content_model: Some(settings.content_model),
             surface: Some(settings.surface),
         };
-        let before = self.working.subject(&registered.subject).ok()?;
+        let before = self.working.subject(&version.subject).ok()?;
         let before = Subject { settings, ..Subject::clone(before) };
         self.working.put_subject(before);
-        let read = Read {
-            format: registered.format,
+        let parsed = ParsedDraft {
+            format: version.format,
             schema,
-            references: registered.references.clone(),
-            fingerprint: registered.fingerprint,
+            references: version.references.clone(),
+            fingerprint: version.fingerprint,
         };
         let mut report = Report::empty(draft.subject.as_str());
-        match self.working.assess(&draft, read, &mut report, registered.created) {
+        match self.working.assess(&draft, parsed, &mut report, version.created) {
             Assessment::Refused(refusal) => Some(refusal),
-            Assessment::Already(_) | Assessment::Candidate(_) => None,
+            Assessment::AlreadyRegistered(_) | Assessment::Candidate(_) => None,
         }
     }
 
-    /// Begins with the next subject, as it was before its first version.
-    fn begin(&mut self) -> Option<()> {
+    /// Starts the next subject, in its state before its first version.
+    fn start_subject(&mut self) -> Option<()> {
         let subject = self.subjects.pop_front()?;
         let mut versions: Vec<_> = subject.versions.values().cloned().collect();
-        versions.sort_by_key(|it| it.id);
+        versions.sort_by_key(|schema| schema.id);
         self.versions = versions.into();
         let mut before = Subject::clone(&subject);
         before.versions.clear();
@@ -143,18 +143,18 @@ impl Iterator for Verification {
 
     fn next(&mut self) -> Option<Judged> {
         while self.versions.is_empty() {
-            // What was parsed of the last one is released with its versions.
-            if let Some(last) = self.current.take() {
-                for registered in last.versions.values() {
-                    self.working.put_schema(Arc::clone(registered));
+            // Restores the finished subject, which drops its parsed schemas.
+            if let Some(finished) = self.current.take() {
+                for schema in finished.versions.values() {
+                    self.working.put_schema(Arc::clone(schema));
                 }
-                self.working.put_subject(Subject::clone(&last));
+                self.working.put_subject(Subject::clone(&finished));
             }
-            self.begin()?;
+            self.start_subject()?;
         }
-        let registered = self.versions.pop_front()?;
+        let schema = self.versions.pop_front()?;
         let subject = Arc::clone(self.current.as_ref()?);
-        let (level, refusal) = self.judge(&subject, &registered);
-        Some(Judged { registered, level, refusal })
+        let (level, refusal) = self.judge(&subject, &schema);
+        Some(Judged { schema, level, refusal })
     }
 }

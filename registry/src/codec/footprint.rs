@@ -1,7 +1,8 @@
-//! What a message takes in memory, found out before it is decoded.
+//! Computes the memory that a message will use before it is decoded.
 //!
-//! Two bytes can be an empty message, and that is hundreds of bytes once it is decoded: 16 MiB of empty events would be more
-//! than 3 GB. So a request is walked by its descriptors first, which takes as long as to read its tags.
+//! Two bytes can encode an empty message, which uses hundreds of bytes once it is decoded: 16 MiB
+//! of empty events would use more than 3 GB. So a request is first walked by its descriptors, which
+//! takes as long as reading its tags.
 
 use std::collections::HashMap;
 
@@ -15,83 +16,84 @@ use prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 
-/// Most that a request may take, beside the text in it. 4 MiB of JSON's shortest values, each a `google.protobuf.Value`, take
-/// 80 MiB, and nothing that is taken is costlier.
+/// The most memory that a request may use, besides its text. 4 MiB of JSON's shortest values, each
+/// a `google.protobuf.Value`, use 80 MiB, and no accepted request is more expensive.
 pub const BYTES_MAX: usize = 128 << 20;
 
-/// Bytes of a field: the largest of what there is is `Bytes`.
+/// Bytes of a field. The largest type of a field is `Bytes`.
 const FIELD_BYTES: usize = 32;
 
-/// Bytes of a oneof: the largest field, and which one it is.
+/// Bytes of a oneof: the largest field and the discriminant.
 const ONEOF_BYTES: usize = 40;
 
-/// Messages in messages: prost decodes no more.
+/// The nesting of messages; prost decodes no deeper one.
 const DEPTH_MAX: usize = 100;
 
-/// A request has more entries than there is memory for.
+/// A request has more entries than fit into the memory for one request.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "has so many entries that it would take more than {} MiB of memory: send fewer at a time",
+    "has so many entries that it would use more than {} MiB of memory; send fewer at a time",
     BYTES_MAX >> 20
 )]
 pub struct TooLarge;
 
-/// What the messages of a contract take.
+/// The memory that messages of a contract use.
 #[derive(Debug)]
 pub struct Footprints {
-    shapes: Vec<Shape>,
+    messages: Vec<MessageFootprint>,
     by_name: HashMap<String, usize>,
 }
 
-/// A message.
+/// The memory that a message uses.
 #[derive(Debug, Default)]
-struct Shape {
-    /// What it takes where it is empty.
+struct MessageFootprint {
+    /// Bytes of an empty message.
     bytes: usize,
-    /// Those that can make it take more.
+    /// The fields that can add to it.
     fields: Vec<Field>,
 }
 
 #[derive(Debug)]
 struct Field {
     tag: u32,
-    /// None: text or bytes.
+    /// The index of the message type. None: text or bytes.
     message: Option<usize>,
 }
 
 impl Footprints {
-    /// Of the messages of an encoded `FileDescriptorSet`; of none, where it is none.
+    /// Computes the footprints of the messages of an encoded `FileDescriptorSet`. There are none if
+    /// it does not decode.
     pub fn of(descriptors: &[u8]) -> Self {
         let files = FileDescriptorSet::decode(descriptors).unwrap_or_default().file;
         let mut messages = Vec::new();
         for file in &files {
-            gather(file.package(), &file.message_type, &mut messages);
+            collect_messages(file.package(), &file.message_type, &mut messages);
         }
         let by_name: HashMap<String, usize> =
-            messages.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect();
-        let shapes = messages.iter().map(|(_, message)| shape(message, &by_name)).collect();
-        Self { shapes, by_name }
+            messages.iter().enumerate().map(|(index, (name, _))| (name.clone(), index)).collect();
+        let messages = messages.iter().map(|(_, message)| footprint(message, &by_name)).collect();
+        Self { messages, by_name }
     }
 
-    /// What an empty message of this name takes.
+    /// Returns the bytes that an empty message of this name uses.
     pub fn empty(&self, name: &str) -> Option<usize> {
-        Some(self.shapes[*self.by_name.get(name)?].bytes)
+        Some(self.messages[*self.by_name.get(name)?].bytes)
     }
 
-    /// Whether there is room for an encoded message of this name. What is not well formed has room: the decoder says
-    /// what is wrong with it.
+    /// Checks that an encoded message of this name does not use too much memory. Malformed messages
+    /// pass: the decoder reports their faults.
     ///
     /// # Errors
-    /// If it would take more than [`BYTES_MAX`].
+    /// Returns an error if it would use more than [`BYTES_MAX`].
     pub fn check(&self, name: &str, message: &[u8]) -> Result<(), TooLarge> {
-        let Some(&shape) = self.by_name.get(name) else { return Ok(()) };
-        let mut room = BYTES_MAX;
-        self.walk(shape, message, DEPTH_MAX, &mut room).map_or(Err(TooLarge), |()| Ok(()))
+        let Some(&index) = self.by_name.get(name) else { return Ok(()) };
+        let mut budget = BYTES_MAX;
+        self.walk(index, message, DEPTH_MAX, &mut budget).map_or(Err(TooLarge), |()| Ok(()))
     }
 
-    /// None: there is no room.
-    fn walk(&self, shape: usize, mut rest: &[u8], depth: usize, room: &mut usize) -> Option<()> {
-        let shape = &self.shapes[shape];
+    /// Subtracts the memory of an encoded message from the budget. None: the budget is exceeded.
+    fn walk(&self, index: usize, mut rest: &[u8], depth: usize, budget: &mut usize) -> Option<()> {
+        let footprint = &self.messages[index];
         while let Ok((tag, wire_type)) = decode_key(&mut rest) {
             let skipped = match wire_type {
                 WireType::Varint => {
@@ -102,21 +104,20 @@ impl Footprints {
                 }
                 WireType::SixtyFourBit => 8,
                 WireType::ThirtyTwoBit => 4,
-                // What is in a group is taken for fields of the message: nothing goes by uncounted.
+                // The content of a group is counted as fields of the message, so that nothing is
+                // left uncounted.
                 WireType::StartGroup | WireType::EndGroup => 0,
                 WireType::LengthDelimited => {
                     let Ok(length) = decode_varint(&mut rest) else { break };
-                    let Some(inner) = usize::try_from(length).ok().and_then(|it| rest.get(..it))
-                    else {
-                        break;
-                    };
-                    if let Some(field) = shape.fields.iter().find(|it| it.tag == tag) {
+                    let length = usize::try_from(length).ok();
+                    let Some(inner) = length.and_then(|length| rest.get(..length)) else { break };
+                    if let Some(field) = footprint.fields.iter().find(|field| field.tag == tag) {
                         match field.message {
-                            None => *room = room.checked_sub(FIELD_BYTES)?,
+                            None => *budget = budget.checked_sub(FIELD_BYTES)?,
                             Some(message) => {
-                                *room = room.checked_sub(self.shapes[message].bytes)?;
+                                *budget = budget.checked_sub(self.messages[message].bytes)?;
                                 if depth > 0 {
-                                    self.walk(message, inner, depth - 1, room)?;
+                                    self.walk(message, inner, depth - 1, budget)?;
                                 }
                             }
                         }
@@ -133,33 +134,34 @@ impl Footprints {
     }
 }
 
-/// All messages, with their full names.
-fn gather<'a>(
+/// Collects all messages with their full names.
+fn collect_messages<'a>(
     scope: &str,
     messages: &'a [DescriptorProto],
     all: &mut Vec<(String, &'a DescriptorProto)>,
 ) {
     for message in messages {
         let name = format!("{scope}.{}", message.name());
-        gather(&name, &message.nested_type, all);
+        collect_messages(&name, &message.nested_type, all);
         all.push((name.trim_start_matches('.').to_owned(), message));
     }
 }
 
-fn shape(message: &DescriptorProto, by_name: &HashMap<String, usize>) -> Shape {
-    let alone = message.field.iter().filter(|it| it.oneof_index.is_none()).count();
-    let fields = message.field.iter().filter_map(|it| {
-        let is_list = it.label() == Label::Repeated;
-        let message = match it.r#type() {
-            Type::Message => Some(*by_name.get(it.type_name().trim_start_matches('.'))?),
-            // A second one takes the place of the first.
+fn footprint(message: &DescriptorProto, by_name: &HashMap<String, usize>) -> MessageFootprint {
+    let outside_of_oneofs =
+        message.field.iter().filter(|field| field.oneof_index.is_none()).count();
+    let fields = message.field.iter().filter_map(|field| {
+        let is_list = field.label() == Label::Repeated;
+        let message = match field.r#type() {
+            Type::Message => Some(*by_name.get(field.type_name().trim_start_matches('.'))?),
+            // A second value replaces the first.
             Type::String | Type::Bytes if is_list => None,
             _ => return None,
         };
-        Some(Field { tag: u32::try_from(it.number()).ok()?, message })
+        Some(Field { tag: u32::try_from(field.number()).ok()?, message })
     });
-    let bytes = alone * FIELD_BYTES + message.oneof_decl.len() * ONEOF_BYTES;
-    Shape { bytes: bytes.max(FIELD_BYTES), fields: fields.collect() }
+    let bytes = outside_of_oneofs * FIELD_BYTES + message.oneof_decl.len() * ONEOF_BYTES;
+    MessageFootprint { bytes: bytes.max(FIELD_BYTES), fields: fields.collect() }
 }
 
 #[cfg(test)]
@@ -174,32 +176,33 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_message_takes_no_more_than_is_said() {
+    fn an_empty_message_uses_no_more_than_its_footprint() {
         let footprints = footprints();
         for (name, bytes) in [
             (v1::SchemaDraft::full_name(), size_of::<v1::SchemaDraft>()),
             (v1::Reference::full_name(), size_of::<v1::Reference>()),
             (v1::VersionRequirement::full_name(), size_of::<v1::VersionRequirement>()),
         ] {
-            let said = footprints.empty(&name).unwrap();
-            assert!((bytes..=3 * bytes).contains(&said), "{name}: {bytes}, and {said} is said");
+            let footprint = footprints.empty(&name).unwrap();
+            let expected = bytes..=3 * bytes;
+            assert!(expected.contains(&footprint), "{name}: {footprint} instead of {bytes}");
         }
     }
 
     #[test]
-    fn few_bytes_that_would_be_many_are_seen_at_any_depth() {
+    fn small_messages_that_decode_into_much_memory_are_rejected_at_any_depth() {
         let footprints = footprints();
         let apply = v1::ApplySchemasRequest::full_name();
         let drafts = |count: usize| [0x0a, 0].repeat(count);
         assert_eq!(footprints.check(&apply, &drafts(1_000)), Ok(()));
         assert_eq!(footprints.check(&apply, &drafts(4 << 20)), Err(TooLarge));
-        // 4: references, of the first draft.
+        // Field 4, the references, of the first draft.
         let mut nested = vec![0x0a];
         let references = [0x22, 0].repeat(2 << 20);
         prost::encoding::encode_varint(references.len() as u64, &mut nested);
         nested.extend(references);
         assert_eq!(footprints.check(&apply, &nested), Err(TooLarge));
-        // What is large and has few entries is as large as it is.
+        // A large message with few entries uses its own size only.
         let large = v1::ApplySchemasRequest {
             schemas: vec![v1::SchemaDraft { subject: "x".repeat(8 << 20), ..Default::default() }],
             ..Default::default()
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_left_to_the_decoder() {
+    fn malformed_messages_are_left_to_the_decoder() {
         let footprints = footprints();
         let apply = v1::ApplySchemasRequest::full_name();
         for bytes in

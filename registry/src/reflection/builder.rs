@@ -1,7 +1,9 @@
-//! Which files are shown: those of the newest release of every Protobuf subject, and what they import.
+//! Builds the sets of files that reflection shows: those of the newest release of every Protobuf
+//! subject, and their imports.
 //!
-//! Where several declare one name, there is a rule for who has it: the subject that is called so; then the one whose event
-//! it is; then one that brings it in a file of its own; then whoever imports it. Among equals the first by name.
+//! If several schemas declare one name, these own it in order: the subject of this name; the
+//! subject whose event it is; a schema that declares it in a file of its own; a schema that imports
+//! it. Among equals, the first subject by name.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -12,8 +14,8 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    file::{File, Kind, importing, with_comments},
-    set::{Links, Set, unharmed},
+    file::{File, Kind, with_comments, with_import},
+    set::{FileSet, LinkCache, catch_panic},
 };
 use crate::{catalog::Catalog, schema::SchemaVersion, subject::SubjectName};
 use tidings_schema::{
@@ -22,109 +24,116 @@ use tidings_schema::{
     schema::Format,
 };
 
-/// What the details of errors are declared in. The contract does not import it, so that stubs are generated without it; a
-/// client such as grpcui knows only what the file of a method imports, and would print the details as bytes. The name is
-/// that of the set it comes in, outside of its folder.
+/// The file that declares the details of errors. The contract does not import it, so that stubs are
+/// generated without it; but a client such as grpcui knows only the imports of the file of a
+/// method, and would print the details as bytes. This is its name in the set that it comes in,
+/// outside of its folder.
 const ERROR_DETAILS: &str = "error_details.proto";
 
-/// Makes sets, and remembers what it read and linked for the next one.
+/// Builds sets, and caches decoded files and link results for the next set.
 pub(super) struct Builder {
     /// The files of the program itself.
-    base: Set,
-    /// By schema id. None: it cannot be read any more, which was told.
+    base: FileSet,
+    /// By schema id. None: the schema cannot be read, which was logged.
     contributions: HashMap<u32, Option<Arc<Contribution>>>,
-    /// By what they are: a file that a thousand subjects import is kept once.
+    /// By hash: a file that a thousand subjects import is kept once.
     files: HashMap<[u8; 32], Weak<File>>,
-    links: Links,
-    /// The versions in the last set that nobody pinned, by id.
+    links: LinkCache,
+    /// The ids of the versions in the last set without pins.
     shown: Vec<u32>,
 }
 
-/// What one registered version brings along.
+/// The files of one registered version.
 struct Contribution {
     subject: SubjectName,
     /// The full name of the event's message.
     event: Option<String>,
-    /// Each behind those that it imports.
-    units: Vec<Unit>,
+    /// The files, each after its imports.
+    files: Vec<ContributedFile>,
 }
 
-struct Unit {
-    /// What those that import it call it.
+struct ContributedFile {
+    /// The path that other files of the version import.
     path: String,
-    /// What it is served as.
+    /// The name under which it is served.
     name: String,
-    own: bool,
+    is_own: bool,
     file: Arc<File>,
 }
 
 impl Builder {
-    /// With the files of encoded `FileDescriptorSet`s, and those of Protobuf itself.
+    /// Creates a builder with the files of encoded `FileDescriptorSet`s, and those of Protobuf
+    /// itself.
     ///
     /// # Errors
-    /// In words, where they do not link: a bug of the program.
+    /// Returns the reason as text if they do not link, which is a bug of the program.
     pub(super) fn new(own: &[&[u8]]) -> Result<Self, String> {
-        let mut open: Vec<File> = Vec::new();
+        let mut pending: Vec<File> = Vec::new();
         let mut names = HashSet::new();
-        let mut sets = own.iter().map(|it| encoded_files(it)).collect::<Result<Vec<_>, _>>()?;
+        let mut sets = own.iter().map(|set| encoded_files(set)).collect::<Result<Vec<_>, _>>()?;
         sets.insert(0, protobuf::standard());
         for bytes in sets.into_iter().flatten() {
             let file = with_comments(bytes).and_then(|bytes| {
-                let file = File::read(bytes.clone(), protobuf::Syntax::AsSaid)?;
+                let file = File::decode(bytes.clone(), protobuf::Syntax::Declared)?;
                 if is_of_the_contract(&file) {
-                    return File::read(importing(bytes, ERROR_DETAILS), protobuf::Syntax::AsSaid);
+                    return File::decode(
+                        with_import(bytes, ERROR_DETAILS),
+                        protobuf::Syntax::Declared,
+                    );
                 }
                 Ok(file)
             });
             let file = file.map_err(|error| error.to_string())?;
             if names.insert(file.name.clone()) {
-                open.push(file);
+                pending.push(file);
             }
         }
-        let (mut base, mut links) = (Set::default(), Links::default());
-        let mut placed: HashMap<String, Vec<usize>> = HashMap::new();
-        while !open.is_empty() {
-            let before = open.len();
-            let mut later = Vec::new();
-            for file in open {
+        let (mut base, mut links) = (FileSet::default(), LinkCache::default());
+        let mut added: HashMap<String, Vec<usize>> = HashMap::new();
+        while !pending.is_empty() {
+            let before = pending.len();
+            let mut postponed = Vec::new();
+            for file in pending {
                 let imports: Option<Vec<_>> =
-                    file.imports.iter().map(|it| placed.get(it)).collect();
+                    file.imports.iter().map(|import| added.get(import)).collect();
                 let Some(imports) = imports else {
-                    later.push(file);
+                    postponed.push(file);
                     continue;
                 };
                 let imports = imports.into_iter().flatten().copied().collect();
-                let at = base.admit(&file, &with_folder(&file), imports, &mut links);
-                let fault = file.declarations.iter().find_map(|it| base.why_left_out(&it.name));
+                let indexes = base.add(&file, &with_folder(&file), imports, &mut links);
+                let mut declarations = file.declarations.iter();
+                let fault =
+                    declarations.find_map(|declaration| base.omission_reason(&declaration.name));
                 if let Some(fault) = fault {
                     return Err(format!("{}: {fault}", file.name));
                 }
-                placed.insert(file.name, at);
+                added.insert(file.name, indexes);
             }
-            if later.len() == before {
-                let names: Vec<_> = later.iter().map(|it| it.name.as_str()).collect();
-                return Err(format!("what they import is not there: {}", names.join(", ")));
+            if postponed.len() == before {
+                let names: Vec<_> = postponed.iter().map(|file| file.name.as_str()).collect();
+                return Err(format!("imports are missing in {}", names.join(", ")));
             }
-            open = later;
+            pending = postponed;
         }
         Ok(Self {
             base,
             contributions: HashMap::new(),
             files: HashMap::new(),
-            links: Links::default(),
+            links: LinkCache::default(),
             shown: Vec::new(),
         })
     }
 
-    /// The files of the program alone.
-    pub(super) fn base(&self) -> &Set {
+    /// Returns the files of the program alone.
+    pub(super) fn base(&self) -> &FileSet {
         &self.base
     }
 
-    /// The set of a catalog. None: it is the one that was made last.
-    pub(super) fn newest(&mut self, catalog: &Catalog) -> Option<Set> {
+    /// Builds the set of a catalog. None: it is equal to the last set.
+    pub(super) fn newest(&mut self, catalog: &Catalog) -> Option<FileSet> {
         let shown = shown(catalog, &[]);
-        let ids: Vec<u32> = shown.iter().map(|it| it.id).collect();
+        let ids: Vec<u32> = shown.iter().map(|schema| schema.id).collect();
         if ids == self.shown {
             return None;
         }
@@ -133,88 +142,88 @@ impl Builder {
         let ids: HashSet<u32> = self.shown.iter().copied().collect();
         self.contributions.retain(|id, _| ids.contains(id));
         self.files.retain(|_, file| file.strong_count() > 0);
-        self.links.forget();
+        self.links.remove_unused();
         Some(set)
     }
 
-    /// The set of a catalog with other versions of some subjects.
-    pub(super) fn pinned(&mut self, catalog: &Catalog, pins: &[Arc<SchemaVersion>]) -> Set {
+    /// Builds the set of a catalog with pinned versions of some subjects.
+    pub(super) fn pinned(&mut self, catalog: &Catalog, pins: &[Arc<SchemaVersion>]) -> FileSet {
         self.assemble(catalog, &shown(catalog, pins))
     }
 
-    fn assemble(&mut self, catalog: &Catalog, shown: &[Arc<SchemaVersion>]) -> Set {
+    fn assemble(&mut self, catalog: &Catalog, shown: &[Arc<SchemaVersion>]) -> FileSet {
         let contributions: Vec<_> =
-            shown.iter().filter_map(|it| self.contribution(catalog, it)).collect();
+            shown.iter().filter_map(|schema| self.contribution(catalog, schema)).collect();
         let mut set = self.base.clone();
-        for at in in_order(&contributions) {
-            if let Some(contribution) = contributions.get(at) {
-                self.admit(&mut set, contribution);
+        for index in dependency_order(&contributions) {
+            if let Some(contribution) = contributions.get(index) {
+                self.add(&mut set, contribution);
             }
         }
-        for it in shown {
-            if let Some(None) = self.contributions.get(&it.id) {
-                let reason = "what is stored of it cannot be read any more; the log of the registry says why";
-                set.missing(it.subject.as_str(), reason);
+        for schema in shown {
+            if let Some(None) = self.contributions.get(&schema.id) {
+                let reason =
+                    "its stored schema cannot be read; the log of the registry has the reason";
+                set.omit_name(schema.subject.as_str(), reason);
             }
         }
         set
     }
 
-    fn admit(&mut self, set: &mut Set, contribution: &Contribution) {
-        let mut placed: HashMap<&str, Vec<usize>> = HashMap::new();
-        for unit in &contribution.units {
-            let imports = unit.file.imports.iter().filter_map(|it| placed.get(it.as_str()));
+    fn add(&mut self, set: &mut FileSet, contribution: &Contribution) {
+        let mut added: HashMap<&str, Vec<usize>> = HashMap::new();
+        for ContributedFile { path, name, file, .. } in &contribution.files {
+            let imports = file.imports.iter().filter_map(|import| added.get(import.as_str()));
             let imports = imports.flatten().copied().collect();
-            let name = free(set, &unit.name);
-            let at = set.admit(&unit.file, &name, imports, &mut self.links);
-            placed.insert(&unit.path, at);
+            let name = unused_name(set, name);
+            let indexes = set.add(file, &name, imports, &mut self.links);
+            added.insert(path, indexes);
         }
     }
 
     fn contribution(
         &mut self,
         catalog: &Catalog,
-        registered: &SchemaVersion,
+        schema: &SchemaVersion,
     ) -> Option<Arc<Contribution>> {
-        if let Some(known) = self.contributions.get(&registered.id) {
-            return known.clone();
+        if let Some(cached) = self.contributions.get(&schema.id) {
+            return cached.clone();
         }
-        let read = unharmed(|| self.read(catalog, registered)).flatten().map(Arc::new);
-        if let Err(reason) = &read {
-            let SchemaVersion { subject, version, .. } = registered;
-            tracing::warn!(%subject, %version, reason, "a schema is left out of reflection");
+        let contribution = catch_panic(|| self.read(catalog, schema)).flatten().map(Arc::new);
+        if let Err(reason) = &contribution {
+            let SchemaVersion { subject, version, .. } = schema;
+            tracing::warn!(%subject, %version, reason, "reflection omits a schema");
         }
-        let read = read.ok();
-        self.contributions.insert(registered.id, read.clone());
-        read
+        let contribution = contribution.ok();
+        self.contributions.insert(schema.id, contribution.clone());
+        contribution
     }
 
-    fn read(
-        &mut self,
-        catalog: &Catalog,
-        registered: &SchemaVersion,
-    ) -> Result<Contribution, String> {
-        let imports = catalog.imports(&registered.references)?;
-        let files = protobuf::files(&registered.definition, &imports)
-            .map_err(|invalid| invalid.to_string())?;
-        let origins = Origins::new(registered, &imports);
+    fn read(&mut self, catalog: &Catalog, schema: &SchemaVersion) -> Result<Contribution, String> {
+        let imports = catalog.imports(&schema.references)?;
+        let files =
+            protobuf::files(&schema.definition, &imports).map_err(|invalid| invalid.to_string())?;
+        let origins = Origins::new(schema, &imports);
         let mut event = None;
-        let mut units = Vec::with_capacity(files.len());
-        for it in files {
-            let (path, own, is_main) = (it.name.clone(), it.own, it.main);
-            let file = self.file(it)?;
+        let mut contributed = Vec::with_capacity(files.len());
+        for parsed in files {
+            let (path, is_own, is_main) = (parsed.name.clone(), parsed.own, parsed.main);
+            let file = self.file(parsed)?;
             if is_main {
-                event = event_of(registered, &file);
+                event = event_of(schema, &file);
             }
-            units.push(Unit { name: origins.name(&path, own), path, own, file });
+            let name = origins.name(&path, is_own);
+            contributed.push(ContributedFile { path, name, is_own, file });
         }
-        // A set of files may have the event elsewhere than in its last one.
-        let is_subject =
-            |unit: &&Unit| unit.own && declares(&unit.file, registered.subject.as_str());
-        if registered.definition.message_name.is_empty() && units.iter().any(|it| is_subject(&it)) {
-            event = Some(registered.subject.to_string());
+        // In a descriptor set, another file than the last may declare the event.
+        let declares_subject =
+            |file: &&ContributedFile| file.is_own && declares(&file.file, schema.subject.as_str());
+        if schema.definition.message_name.is_empty()
+            && contributed.iter().any(|file| declares_subject(&file))
+        {
+            event = Some(schema.subject.to_string());
         }
-        Ok(Contribution { subject: registered.subject.clone(), event, units })
+        Ok(Contribution { subject: schema.subject.clone(), event, files: contributed })
     }
 
     fn file(&mut self, file: protobuf::File) -> Result<Arc<File>, String> {
@@ -222,72 +231,78 @@ impl Builder {
         hash.update([file.syntax as u8]);
         hash.update(&file.descriptor);
         let hash: [u8; 32] = hash.finalize().into();
-        if let Some(known) = self.files.get(&hash).and_then(Weak::upgrade) {
-            return Ok(known);
+        if let Some(cached) = self.files.get(&hash).and_then(Weak::upgrade) {
+            return Ok(cached);
         }
-        let file = File::read(file.descriptor, file.syntax).map_err(|error| error.to_string())?;
+        let file = File::decode(file.descriptor, file.syntax).map_err(|error| error.to_string())?;
         let file = Arc::new(file);
         self.files.insert(hash, Arc::downgrade(&file));
         Ok(file)
     }
 }
 
-/// The versions whose files are shown, by subject; pinned ones first.
+/// Returns the versions whose files are shown, pinned versions first, then by subject.
 fn shown(catalog: &Catalog, pins: &[Arc<SchemaVersion>]) -> Vec<Arc<SchemaVersion>> {
     let pinned: BTreeMap<&SubjectName, &Arc<SchemaVersion>> =
-        pins.iter().map(|it| (&it.subject, it)).collect();
-    let subjects = catalog.subjects_behind(None).filter(|it| !pinned.contains_key(&it.name));
-    let newest = subjects.filter(|it| it.format == Format::Protobuf).filter_map(|it| it.newest());
+        pins.iter().map(|pin| (&pin.subject, pin)).collect();
+    let subjects = catalog
+        .subjects_after(None)
+        .filter(|subject| !pinned.contains_key(&subject.name))
+        .filter(|subject| subject.format == Format::Protobuf);
+    let newest = subjects.filter_map(|subject| subject.newest());
     pinned.values().copied().chain(newest).map(Arc::clone).collect()
 }
 
-/// The order in which contributions go in: behind those who have, by the rule, what they bring along. In a circle, which
-/// needs versions that refer to older ones of each other, whoever is met first goes in last.
-fn in_order(contributions: &[Arc<Contribution>]) -> Vec<usize> {
+/// Returns the order in which contributions are added: each after the owners of the names that it
+/// declares. A cycle needs versions that reference older versions of each other; then the
+/// contribution that is visited first is added last.
+fn dependency_order(contributions: &[Arc<Contribution>]) -> Vec<usize> {
     let mut owners: HashMap<&str, (u8, usize)> = HashMap::new();
-    for (at, contribution) in contributions.iter().enumerate() {
-        for unit in &contribution.units {
-            for declaration in &unit.file.declarations {
+    for (index, contribution) in contributions.iter().enumerate() {
+        for file in &contribution.files {
+            for declaration in &file.file.declarations {
                 let name = declaration.name.as_str();
                 let rank = match contribution.event.as_deref() {
                     Some(event) if event == name && event == contribution.subject.as_str() => 0,
                     Some(event) if event == name => 1,
-                    Some(_) | None if unit.own => 2,
+                    Some(_) | None if file.is_own => 2,
                     Some(_) | None => continue,
                 };
-                let owner = owners.entry(name).or_insert((rank, at));
-                *owner = (*owner).min((rank, at));
+                let owner = owners.entry(name).or_insert((rank, index));
+                *owner = (*owner).min((rank, index));
             }
         }
     }
-    let behind = |at: usize| -> Vec<usize> {
-        let units = contributions.get(at).map_or(&[][..], |it| &it.units);
-        let names = units.iter().flat_map(|it| &it.file.declarations);
-        let owning = names.filter_map(|it| owners.get(it.name.as_str()).map(|(_, owner)| *owner));
-        let owning: HashSet<usize> = owning.filter(|owner| *owner != at).collect();
+    let dependencies = |index: usize| -> Vec<usize> {
+        let files = contributions.get(index).map_or(&[][..], |contribution| &contribution.files);
+        let declarations = files.iter().flat_map(|file| &file.file.declarations);
+        let owning = declarations.filter_map(|declaration| {
+            owners.get(declaration.name.as_str()).map(|(_, owner)| *owner)
+        });
+        let owning: HashSet<usize> = owning.filter(|owner| *owner != index).collect();
         let mut owning: Vec<usize> = owning.into_iter().collect();
-        // The last one is looked at first.
-        owning.sort_unstable_by(|one, other| other.cmp(one));
+        // The last one is visited first.
+        owning.sort_unstable_by(|a, b| b.cmp(a));
         owning
     };
     let mut order = Vec::with_capacity(contributions.len());
-    let mut met = vec![false; contributions.len()];
+    let mut visited = vec![false; contributions.len()];
     for root in 0..contributions.len() {
-        let mut open: Vec<(usize, Vec<usize>)> = Vec::new();
+        let mut stack: Vec<(usize, Vec<usize>)> = Vec::new();
         let mut next = Some(root);
         loop {
-            if let Some(at) = next.take()
-                && let Some(met) = met.get_mut(at)
-                && !std::mem::replace(met, true)
+            if let Some(index) = next.take()
+                && let Some(visited) = visited.get_mut(index)
+                && !std::mem::replace(visited, true)
             {
-                open.push((at, behind(at)));
+                stack.push((index, dependencies(index)));
             }
-            let Some((at, left)) = open.last_mut() else { break };
-            match left.pop() {
-                Some(before) => next = Some(before),
+            let Some((index, remaining)) = stack.last_mut() else { break };
+            match remaining.pop() {
+                Some(dependency) => next = Some(dependency),
                 None => {
-                    order.push(*at);
-                    open.pop();
+                    order.push(*index);
+                    stack.pop();
                 }
             }
         }
@@ -295,14 +310,14 @@ fn in_order(contributions: &[Arc<Contribution>]) -> Vec<usize> {
     order
 }
 
-/// Where the files of a definition come from.
+/// The subjects and versions that the files of a definition come from.
 struct Origins<'a> {
-    registered: &'a SchemaVersion,
+    schema: &'a SchemaVersion,
     imports: HashMap<&'a str, &'a Import>,
 }
 
 impl<'a> Origins<'a> {
-    fn new(registered: &'a SchemaVersion, imports: &'a [Import]) -> Self {
+    fn new(schema: &'a SchemaVersion, imports: &'a [Import]) -> Self {
         let mut origins = HashMap::new();
         for import in imports {
             origins.insert(import.name.as_str(), import);
@@ -312,24 +327,25 @@ impl<'a> Origins<'a> {
                 origins.entry(path.as_str()).or_insert(import);
             }
         }
-        Self { registered, imports: origins }
+        Self { schema, imports: origins }
     }
 
-    /// What a file is served as: `<subject>/v<version>/<path>`, and the files that everybody knows as everybody knows them.
-    fn name(&self, path: &str, own: bool) -> String {
+    /// Returns the name under which a file is served: `<subject>/v<version>/<path>`, or the
+    /// well-known name of a shared file.
+    fn name(&self, path: &str, is_own: bool) -> String {
         if protobuf::is_shared(path) || path.starts_with("google/rpc/") {
             return path.to_owned();
         }
-        let here = || (self.registered.subject.to_string(), self.registered.version.to_string());
         let (subject, version) = match self.imports.get(path) {
-            Some(import) if !own => (import.subject.clone(), import.version.clone()),
-            Some(_) | None => here(),
+            Some(import) if !is_own => (import.subject.clone(), import.version.clone()),
+            Some(_) | None => (self.schema.subject.to_string(), self.schema.version.to_string()),
         };
-        format!("{}/v{version}/{}", component(&subject), relative(path))
+        format!("{}/v{version}/{}", safe_component(&subject), safe_path(path))
     }
 }
 
-/// The name that a file of the program is known under: in the folder of its package, where it was compiled outside of it.
+/// Returns the name of a file of the program in the folder of its package, if it was compiled
+/// outside of it.
 fn with_folder(file: &File) -> String {
     match file.name.contains('/') {
         true => file.name.clone(),
@@ -337,35 +353,37 @@ fn with_folder(file: &File) -> String {
     }
 }
 
-/// A name that no file has yet.
-fn free(set: &Set, name: &str) -> String {
+/// Returns a name that no file has yet.
+fn unused_name(set: &FileSet, name: &str) -> String {
     if !set.has_file(name) {
         return name.to_owned();
     }
     let others = (2_u64..).map(|count| format!("other/{count}/{name}"));
-    others.into_iter().find(|it| !set.has_file(it)).unwrap_or_default()
+    others.into_iter().find(|other| !set.has_file(other)).unwrap_or_default()
 }
 
-/// Clients write files under these names, so none may lead out of their folder.
-fn relative(path: &str) -> String {
-    path.split('/').map(component).collect::<Vec<_>>().join("/")
+/// Replaces unsafe components of a path. Clients write files under these names, so none may lead
+/// out of their folder.
+fn safe_path(path: &str) -> String {
+    path.split('/').map(safe_component).collect::<Vec<_>>().join("/")
 }
 
-fn component(name: &str) -> String {
+fn safe_component(name: &str) -> String {
     if matches!(name, "" | "." | "..") {
         return "_".to_owned();
     }
-    let safe = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '~' | '+' | '@');
-    name.chars().map(|c| if safe(c) { c } else { '_' }).collect()
+    let is_safe = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '~' | '+' | '@');
+    name.chars().map(|c| if is_safe(c) { c } else { '_' }).collect()
 }
 
-/// The full name of the event's message, where the definition's own file declares it.
-fn event_of(registered: &SchemaVersion, file: &File) -> Option<String> {
-    let Definition { message_name, form, .. } = &registered.definition;
+/// Returns the full name of the event's message, if the definition's own file declares it.
+fn event_of(schema: &SchemaVersion, file: &File) -> Option<String> {
+    let Definition { message_name, form, .. } = &schema.definition;
     if !message_name.is_empty() {
         return Some(message_name.clone());
     }
-    let mut messages = file.declarations.iter().filter(|it| it.kind == Kind::Message);
+    let mut messages =
+        file.declarations.iter().filter(|declaration| declaration.kind == Kind::Message);
     match (messages.next(), messages.next(), form) {
         (Some(only), None, Form::Text(_) | Form::DescriptorSet(_)) => Some(only.name.clone()),
         _ => None,
@@ -373,24 +391,25 @@ fn event_of(registered: &SchemaVersion, file: &File) -> Option<String> {
 }
 
 fn declares(file: &File, message: &str) -> bool {
-    let names = file.declarations.iter().flat_map(|it| it.names());
+    let names = file.declarations.iter().flat_map(|declaration| declaration.names());
     names.into_iter().any(|(name, kind)| kind == Kind::Message && name == message)
 }
 
-/// Whether methods of ours are declared there.
+/// Returns whether a file declares services of our contract.
 fn is_of_the_contract(file: &File) -> bool {
     file.package.starts_with("tidings.")
-        && file.declarations.iter().any(|it| it.kind == Kind::Service)
+        && file.declarations.iter().any(|declaration| declaration.kind == Kind::Service)
 }
 
-/// The files of an encoded `FileDescriptorSet`, as they are encoded.
+/// Returns the encoded files of an encoded `FileDescriptorSet`.
 fn encoded_files(set: &[u8]) -> Result<Vec<Bytes>, String> {
     #[derive(Clone, PartialEq, prost::Message)]
     struct Encoded {
         #[prost(bytes = "bytes", repeated, tag = "1")]
         file: Vec<Bytes>,
     }
-    <Encoded as prost::Message>::decode(set).map(|it| it.file).map_err(|error| error.to_string())
+    let decoded = <Encoded as prost::Message>::decode(set);
+    decoded.map(|set| set.file).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A file of descriptors: what it declares, and its bytes under another name.
+//! A file descriptor: its declarations, and its encoding under another name.
 
 use std::collections::BTreeSet;
 
@@ -29,74 +29,75 @@ mod tag {
     pub const OPTION_DEPENDENCY: u32 = 15;
 }
 
-/// Edition 2023. What edition 2024 added is about names and visibility in texts, so its files read the same as this one,
-/// and more clients know it.
+/// Edition 2023. Edition 2024 added rules about names and visibility in source text only, so its
+/// descriptors have the same meaning in edition 2023, which more clients support.
 const EDITION_2023: u64 = 1000;
 
-/// What a name stands for.
+/// The kind of a declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Message,
     Enum,
-    /// A value of an enum: its name stands beside that of the enum, not below it.
+    /// A value of an enum: its name is a sibling of the name of the enum, not a child.
     Value,
     Service,
     Extension,
 }
 
-/// Something that stands at the top level of a file, with everything that it has inside.
+/// A top-level declaration of a file, with its nested declarations.
 #[derive(Debug)]
 pub(super) struct Declaration {
     tag: u32,
-    /// Counted among those of its tag.
-    at: usize,
+    /// The index among the declarations with the same tag.
+    index: usize,
     pub(super) kind: Kind,
-    /// Full.
+    /// The full name.
     pub(super) name: String,
-    /// Full names that come with it. Fields, oneofs and methods are not among them: theirs begin with its own.
-    pub(super) inner: Vec<(String, Kind)>,
-    /// What is extended, and under which number.
+    /// The full names of nested declarations. Fields, oneofs and methods are not included: their
+    /// names begin with the name of their parent.
+    pub(super) nested: Vec<(String, Kind)>,
+    /// The extended messages, with the numbers of the extensions.
     pub(super) extensions: Vec<(String, i32)>,
 }
 
-/// A declaration's place in its file.
+/// The tag of a declaration, and its index among the declarations with that tag.
 pub(super) type DeclarationIndex = (u32, usize);
 
 impl Declaration {
-    fn new(place: DeclarationIndex, kind: Kind, name: String) -> Self {
-        Self { tag: place.0, at: place.1, kind, name, inner: Vec::new(), extensions: Vec::new() }
+    fn new((tag, index): DeclarationIndex, kind: Kind, name: String) -> Self {
+        Self { tag, index, kind, name, nested: Vec::new(), extensions: Vec::new() }
     }
 
-    pub(super) fn place(&self) -> DeclarationIndex {
-        (self.tag, self.at)
+    pub(super) fn index(&self) -> DeclarationIndex {
+        (self.tag, self.index)
     }
 
-    /// All full names that it brings.
+    /// Returns all full names that it declares.
     pub(super) fn names(&self) -> impl Iterator<Item = (&str, Kind)> {
-        let inner = self.inner.iter().map(|(name, kind)| (name.as_str(), *kind));
-        std::iter::once((self.name.as_str(), self.kind)).chain(inner)
+        let nested = self.nested.iter().map(|(name, kind)| (name.as_str(), *kind));
+        std::iter::once((self.name.as_str(), self.kind)).chain(nested)
     }
 
-    // As deep as messages nest: prost decodes 100 levels.
+    // Recurses as deep as messages nest: prost decodes 100 levels.
     fn message(&mut self, scope: &str, message: &DescriptorProto) {
         for nested in &message.nested_type {
-            let name = below(scope, nested.name());
-            self.inner.push((name.clone(), Kind::Message));
+            let name = qualified(scope, nested.name());
+            self.nested.push((name.clone(), Kind::Message));
             self.message(&name, nested);
         }
         for kind in &message.enum_type {
-            self.inner.push((below(scope, kind.name()), Kind::Enum));
+            self.nested.push((qualified(scope, kind.name()), Kind::Enum));
             self.values(scope, kind);
         }
         for field in &message.extension {
-            self.inner.push((below(scope, field.name()), Kind::Extension));
+            self.nested.push((qualified(scope, field.name()), Kind::Extension));
             self.extension(field);
         }
     }
 
     fn values(&mut self, scope: &str, kind: &EnumDescriptorProto) {
-        let values = kind.value.iter().map(|it| (below(scope, it.name()), Kind::Value));
-        self.inner.extend(values);
+        let values = kind.value.iter().map(|value| (qualified(scope, value.name()), Kind::Value));
+        self.nested.extend(values);
     }
 
     fn extension(&mut self, field: &FieldDescriptorProto) {
@@ -105,81 +106,83 @@ impl Declaration {
     }
 }
 
-/// A file.
+/// A file descriptor.
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) name: String,
     bytes: Bytes,
     syntax: Syntax,
     pub(super) package: String,
-    /// The names of the files that it imports.
+    /// The names of the imported files.
     pub(super) imports: Vec<String>,
     pub(super) declarations: Vec<Declaration>,
 }
 
-/// The bytes of a file.
-pub(super) struct Written {
-    /// For those who ask.
+/// An encoded file descriptor.
+pub(super) struct EncodedFile {
+    /// The bytes for clients.
     pub(super) served: Bytes,
-    /// For the linker, where that one has to read it as something else.
+    /// The bytes for the linker, if it has to read the file as another syntax.
     pub(super) linked: Option<Bytes>,
 }
 
 impl File {
-    /// Reads a `FileDescriptorProto`.
+    /// Decodes a `FileDescriptorProto`.
     ///
     /// # Errors
-    /// Where it is none.
-    pub(super) fn read(bytes: Bytes, syntax: Syntax) -> Result<Self, DecodeError> {
+    /// Returns an error if the bytes do not decode.
+    pub(super) fn decode(bytes: Bytes, syntax: Syntax) -> Result<Self, DecodeError> {
         let file = FileDescriptorProto::decode(bytes.clone())?;
         let (name, package) = (file.name().to_owned(), file.package().to_owned());
         let mut declarations = Vec::new();
-        for (at, message) in file.message_type.iter().enumerate() {
-            let name = below(&package, message.name());
-            let mut it = Declaration::new((tag::MESSAGE, at), Kind::Message, name.clone());
-            it.message(&name, message);
-            declarations.push(it);
+        for (index, message) in file.message_type.iter().enumerate() {
+            let name = qualified(&package, message.name());
+            let index = (tag::MESSAGE, index);
+            let mut declaration = Declaration::new(index, Kind::Message, name.clone());
+            declaration.message(&name, message);
+            declarations.push(declaration);
         }
-        for (at, kind) in file.enum_type.iter().enumerate() {
-            let name = below(&package, kind.name());
-            let mut it = Declaration::new((tag::ENUM, at), Kind::Enum, name);
-            it.values(&package, kind);
-            declarations.push(it);
+        for (index, kind) in file.enum_type.iter().enumerate() {
+            let name = qualified(&package, kind.name());
+            let mut declaration = Declaration::new((tag::ENUM, index), Kind::Enum, name);
+            declaration.values(&package, kind);
+            declarations.push(declaration);
         }
-        for (at, service) in file.service.iter().enumerate() {
-            let name = below(&package, service.name());
-            declarations.push(Declaration::new((tag::SERVICE, at), Kind::Service, name));
+        for (index, service) in file.service.iter().enumerate() {
+            let name = qualified(&package, service.name());
+            declarations.push(Declaration::new((tag::SERVICE, index), Kind::Service, name));
         }
-        for (at, field) in file.extension.iter().enumerate() {
-            let name = below(&package, field.name());
-            let mut it = Declaration::new((tag::EXTENSION, at), Kind::Extension, name);
-            it.extension(field);
-            declarations.push(it);
+        for (index, field) in file.extension.iter().enumerate() {
+            let name = qualified(&package, field.name());
+            let mut declaration = Declaration::new((tag::EXTENSION, index), Kind::Extension, name);
+            declaration.extension(field);
+            declarations.push(declaration);
         }
         Ok(Self { name, bytes, syntax, package, imports: file.dependency, declarations })
     }
 
-    /// The same file under another name, with other imports, and without some of its declarations. Every other byte stays.
+    /// Encodes the file under another name, with other imports, and without some of its
+    /// declarations. All other bytes stay unchanged.
     ///
     /// # Errors
-    /// Never, for one that was read.
-    pub(super) fn written(
+    /// Never returns an error for a file that was decoded.
+    pub(super) fn encode(
         &self,
         name: &str,
         imports: &[&str],
         without: &BTreeSet<DeclarationIndex>,
-    ) -> Result<Written, DecodeError> {
-        let served = self.write(name, imports, without, self.syntax)?;
+    ) -> Result<EncodedFile, DecodeError> {
+        let served = self.encode_as(name, imports, without, self.syntax)?;
         let linked = match self.syntax {
-            Syntax::AsSaid => None,
+            Syntax::Declared => None,
             Syntax::Proto3 | Syntax::Edition => {
-                Some(self.write(name, imports, without, Syntax::AsSaid)?)
+                Some(self.encode_as(name, imports, without, Syntax::Declared)?)
             }
         };
-        Ok(Written { served, linked })
+        Ok(EncodedFile { served, linked })
     }
 
-    fn write(
+    fn encode_as(
         &self,
         name: &str,
         imports: &[&str],
@@ -188,26 +191,26 @@ impl File {
     ) -> Result<Bytes, DecodeError> {
         let mut out = Vec::with_capacity(self.bytes.len() + 64 * (imports.len() + 1));
         encoding::string::encode(tag::NAME, &name.to_owned(), &mut out);
-        let imports: Vec<String> = imports.iter().map(|it| (*it).to_owned()).collect();
+        let imports: Vec<String> = imports.iter().map(|import| (*import).to_owned()).collect();
         encoding::string::encode_repeated(tag::DEPENDENCY, &imports, &mut out);
         let mut counts = [0_usize; 4];
         for (tag, field) in fields(self.bytes.clone())? {
             let is_kept = match tag {
-                // Imports stand under other names, and each file imports directly what it uses.
+                // Imports are written with other names. Each file imports directly what it uses.
                 tag::NAME
                 | tag::DEPENDENCY
                 | tag::PUBLIC_DEPENDENCY
                 | tag::WEAK_DEPENDENCY
                 | tag::OPTION_DEPENDENCY => false,
                 tag::MESSAGE | tag::ENUM | tag::SERVICE | tag::EXTENSION => {
-                    let counted =
-                        usize::try_from(tag - tag::MESSAGE).ok().and_then(|it| counts.get_mut(it));
-                    let at = counted.map_or(0, |it| std::mem::replace(it, *it + 1));
-                    !without.contains(&(tag, at))
+                    let kind = usize::try_from(tag - tag::MESSAGE).ok();
+                    let count = kind.and_then(|kind| counts.get_mut(kind));
+                    let index = count.map_or(0, |count| std::mem::replace(count, *count + 1));
+                    !without.contains(&(tag, index))
                 }
-                // It says where something stands by counting.
+                // Its paths contain indexes of declarations.
                 tag::SOURCE_CODE_INFO => without.is_empty(),
-                tag::SYNTAX | tag::EDITION => syntax == Syntax::AsSaid,
+                tag::SYNTAX | tag::EDITION => syntax == Syntax::Declared,
                 _ => true,
             };
             if is_kept {
@@ -215,7 +218,7 @@ impl File {
             }
         }
         match syntax {
-            Syntax::AsSaid => {}
+            Syntax::Declared => {}
             Syntax::Proto3 => {
                 encoding::string::encode(tag::SYNTAX, &"proto3".to_owned(), &mut out);
             }
@@ -229,7 +232,7 @@ impl File {
     }
 }
 
-/// The fields of a message as they are encoded, with their tags.
+/// Returns the encoded fields of a message, with their tags.
 fn fields(mut rest: Bytes) -> Result<Vec<(u32, Bytes)>, DecodeError> {
     let mut fields = Vec::new();
     while rest.has_remaining() {
@@ -241,11 +244,11 @@ fn fields(mut rest: Bytes) -> Result<Vec<(u32, Bytes)>, DecodeError> {
     Ok(fields)
 }
 
-/// A file of which the places in its text are only known where they have a comment: a tenth of the places, and all that is
-/// shown of them.
+/// Removes the locations without comments from a file: only comments are shown, and a tenth of the
+/// locations has one.
 ///
 /// # Errors
-/// Where it is no `FileDescriptorProto`.
+/// Returns an error if the bytes are not a `FileDescriptorProto`.
 pub(super) fn with_comments(bytes: Bytes) -> Result<Bytes, DecodeError> {
     let info = FileDescriptorProto::decode(bytes.clone())?.source_code_info;
     let mut out = Vec::with_capacity(bytes.len());
@@ -261,41 +264,42 @@ pub(super) fn with_comments(bytes: Bytes) -> Result<Bytes, DecodeError> {
     Ok(out.into())
 }
 
-/// A file that imports another one beside.
-pub(super) fn importing(file: Bytes, other: &str) -> Bytes {
-    // Repeated fields go on wherever they stand.
+/// Adds an import to a file.
+pub(super) fn with_import(file: Bytes, import: &str) -> Bytes {
+    // Elements of a repeated field may be anywhere in a message.
     let mut out = Vec::from(file);
-    encoding::string::encode(tag::DEPENDENCY, &other.to_owned(), &mut out);
+    encoding::string::encode(tag::DEPENDENCY, &import.to_owned(), &mut out);
     out.into()
 }
 
-/// The full name of something in a scope.
-pub(super) fn below(scope: &str, name: &str) -> String {
+/// Returns the full name of a declaration in a scope.
+pub(super) fn qualified(scope: &str, name: &str) -> String {
     if scope.is_empty() { name.to_owned() } else { format!("{scope}.{name}") }
 }
 
-/// Whether a file declares a field, an oneof or a method of this full name, in a message or a service that it declares.
+/// Returns whether a file declares a field, an oneof or a method of this name, in a message or a
+/// service that it declares.
 pub(super) fn has_member(descriptor: &[u8], owner: &str, member: &str) -> bool {
     let Ok(file) = FileDescriptorProto::decode(descriptor) else { return false };
     let within = match file.package() {
         "" => owner,
-        package => match owner.strip_prefix(package).and_then(|it| it.strip_prefix('.')) {
+        package => match owner.strip_prefix(package).and_then(|rest| rest.strip_prefix('.')) {
             Some(within) => within,
             None => return false,
         },
     };
-    if let Some(service) = file.service.iter().find(|it| it.name() == within) {
-        return service.method.iter().any(|it| it.name() == member);
+    if let Some(service) = file.service.iter().find(|service| service.name() == within) {
+        return service.method.iter().any(|method| method.name() == member);
     }
     let mut messages = &file.message_type;
     let mut found: Option<&DescriptorProto> = None;
     for name in within.split('.') {
-        found = messages.iter().find(|it| it.name() == name);
+        found = messages.iter().find(|message| message.name() == name);
         let Some(message) = found else { return false };
         messages = &message.nested_type;
     }
-    found.is_some_and(|it| {
-        it.field.iter().any(|field| field.name() == member)
-            || it.oneof_decl.iter().any(|oneof| oneof.name() == member)
+    found.is_some_and(|message| {
+        message.field.iter().any(|field| field.name() == member)
+            || message.oneof_decl.iter().any(|oneof| oneof.name() == member)
     })
 }

@@ -1,7 +1,8 @@
-//! Files of which no two declare the same name, and which link together.
+//! A set of files that link together, and of which no two declare the same name.
 //!
-//! A file that declares what is there already goes in without that, and imports who has it. So a type that many subjects
-//! brought along is there once, and everybody who uses it uses the same.
+//! A file is added without the declarations that the set already has, and imports the files that
+//! have them. So a type that many subjects contain exists once, and all its users refer to the same
+//! type.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -13,303 +14,309 @@ use bytes::Bytes;
 use prost_reflect::DescriptorPool;
 use sha2::{Digest as _, Sha256};
 
-use super::file::{Declaration, DeclarationIndex, File, Kind, Written, has_member};
+use super::file::{Declaration, DeclarationIndex, EncodedFile, File, Kind, has_member};
 
-/// Names that a name which is not there is compared with, at most, and how long those may be: a slip is worth a few
-/// milliseconds.
+/// The most names, and their longest length, that an unknown name is compared with: a suggestion is
+/// worth a few milliseconds.
 const COMPARED_MAX: (usize, usize) = (2_000, 100);
-/// Longest text about a file that does not link, in characters.
+/// The longest text about a file that does not link, in characters.
 const REASON_CHARS_MAX: usize = 400;
 
-/// What makes a file the same: its bytes, and those of everything that it imports.
+/// A hash of the bytes of a file, and of those of all its imports.
 type Identity = [u8; 32];
 
-/// What was linked already, and what came of it.
+/// The results of linking files, by identity.
 #[derive(Debug, Default)]
-pub(super) struct Links {
-    known: HashMap<Identity, Option<Arc<str>>>,
+pub(super) struct LinkCache {
+    faults: HashMap<Identity, Option<Arc<str>>>,
     used: HashSet<Identity>,
 }
 
-impl Links {
-    /// Forgets what was not asked for since the last time.
-    pub(super) fn forget(&mut self) {
+impl LinkCache {
+    /// Removes the results that were not used since the last call.
+    pub(super) fn remove_unused(&mut self) {
         let used = std::mem::take(&mut self.used);
-        self.known.retain(|identity, _| used.contains(identity));
+        self.faults.retain(|identity, _| used.contains(identity));
     }
 
-    /// Why a file does not link behind those of a set. None: it does.
-    fn fault(&mut self, set: &Set, file: &Placed) -> Option<Arc<str>> {
+    /// Links a file with its imports in a set, and returns the fault. None: it links.
+    fn fault(&mut self, set: &FileSet, file: &LinkedFile) -> Option<Arc<str>> {
         self.used.insert(file.identity);
-        if let Some(known) = self.known.get(&file.identity) {
-            return known.clone();
+        if let Some(cached) = self.faults.get(&file.identity) {
+            return cached.clone();
         }
         let mut pool = DescriptorPool::new();
-        let imports = set.closure(&file.imports).into_iter().filter_map(|at| set.files.get(at));
-        let mut files = imports.map(Arc::as_ref).chain([file]);
-        let linked = unharmed(|| {
+        let imports = set.closure(&file.imports).into_iter();
+        let imports = imports.filter_map(|index| set.files.get(index)).map(Arc::as_ref);
+        let mut files = imports.chain([file]);
+        let linked = catch_panic(|| {
             let linked =
-                files.try_for_each(|it| pool.decode_file_descriptor_proto(it.linked().clone()));
+                files.try_for_each(|file| pool.decode_file_descriptor_proto(file.linked().clone()));
             linked.map_err(|error| error.to_string())
         });
         let fault = linked.flatten().err().map(|error| {
-            let reason = format!("it does not link with the others: {error}");
-            tracing::warn!(file = %file.name, reason, "a schema is left out of reflection");
+            let reason = format!("it does not link with the other files: {error}");
+            tracing::warn!(file = %file.name, reason, "reflection omits a schema");
             shorten(&reason).into()
         });
-        self.known.insert(file.identity, fault.clone());
+        self.faults.insert(file.identity, fault.clone());
         fault
     }
 }
 
-/// A file in its place.
+/// A file of the set.
 #[derive(Debug)]
-pub(super) struct Placed {
+pub(super) struct LinkedFile {
     pub(super) name: Arc<str>,
-    /// Its descriptor, for those who ask.
+    /// The descriptor for clients.
     pub(super) served: Bytes,
     linked: Option<Bytes>,
-    /// The files that it imports.
+    /// The indexes of the imported files.
     imports: Vec<usize>,
     identity: Identity,
 }
 
-impl Placed {
+impl LinkedFile {
     fn linked(&self) -> &Bytes {
         self.linked.as_ref().unwrap_or(&self.served)
     }
 }
 
-/// The files, and who declares what.
+/// The files, and an index of their declarations.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Set {
-    /// Each behind those that it imports.
-    files: Vec<Arc<Placed>>,
+pub(super) struct FileSet {
+    /// The files, each after its imports.
+    files: Vec<Arc<LinkedFile>>,
     by_name: HashMap<Arc<str>, usize>,
     symbols: HashMap<Arc<str>, (Kind, usize)>,
     packages: HashSet<Arc<str>>,
-    /// By what is extended, and by number.
+    /// The indexes of files by extended message and number of the extension.
     extensions: HashMap<Arc<str>, BTreeMap<i32, usize>>,
-    /// Names that somebody registered and that are not there, with the reason.
-    left_out: HashMap<Arc<str>, Arc<str>>,
+    /// Registered names that are not in the set, with the reason.
+    omitted: HashMap<Arc<str>, Arc<str>>,
 }
 
-/// How a declaration stands to what is there.
-enum Standing {
+/// The relation of a declaration to the declarations of the set.
+enum DeclarationStatus {
     New,
-    /// Somebody declares the same name as the same thing.
-    There(usize),
-    /// Something else has a name of it.
-    Taken(String),
+    /// The file with this index declares the same name with the same kind.
+    Declared(usize),
+    /// Another declaration has one of its names.
+    Conflict(String),
 }
 
-impl Set {
-    /// Puts a file in under a name, behind the files that it imports. Returns the files that have what it declares: itself,
-    /// or who was there first.
-    pub(super) fn admit(
+impl FileSet {
+    /// Adds a file under a name, after its imports. Returns the files with its declarations: the
+    /// file itself, and files that declared them before.
+    pub(super) fn add(
         &mut self,
         file: &File,
         name: &str,
         imports: Vec<usize>,
-        links: &mut Links,
+        links: &mut LinkCache,
     ) -> Vec<usize> {
         let mut others = BTreeSet::new();
         let mut without = BTreeSet::new();
         let mut new = Vec::new();
-        let package = self.package_taken(&file.package);
+        let package_conflict = self.package_conflict(&file.package);
         for declaration in &file.declarations {
-            match package.clone().map_or_else(|| self.standing(declaration), Standing::Taken) {
-                Standing::New => new.push(declaration),
-                Standing::There(by) => {
-                    others.insert(by);
-                    without.insert(declaration.place());
+            let status = package_conflict
+                .clone()
+                .map_or_else(|| self.status(declaration), DeclarationStatus::Conflict);
+            match status {
+                DeclarationStatus::New => new.push(declaration),
+                DeclarationStatus::Declared(file) => {
+                    others.insert(file);
+                    without.insert(declaration.index());
                 }
-                Standing::Taken(reason) => {
-                    self.leave_out(declaration, &reason);
-                    without.insert(declaration.place());
+                DeclarationStatus::Conflict(reason) => {
+                    self.omit(declaration, &reason);
+                    without.insert(declaration.index());
                 }
             }
         }
-        let mut found: Vec<usize> = others.iter().copied().collect();
+        let mut declaring: Vec<usize> = others.iter().copied().collect();
         if new.is_empty() {
-            return found;
+            return declaring;
         }
         let imports: Vec<usize> =
             imports.into_iter().chain(others).collect::<BTreeSet<_>>().into_iter().collect();
-        match self.place(file, name, imports, &without, links) {
-            Ok(placed) => found.push(self.claim(file, placed, &new)),
-            Err(reason) => new.iter().for_each(|it| self.leave_out(it, &reason)),
+        match self.link(file, name, imports, &without, links) {
+            Ok(linked) => declaring.push(self.insert(file, linked, &new)),
+            Err(reason) => new.iter().for_each(|declaration| self.omit(declaration, &reason)),
         }
-        found
+        declaring
     }
 
-    fn place(
+    fn link(
         &self,
         file: &File,
         name: &str,
         imports: Vec<usize>,
         without: &BTreeSet<DeclarationIndex>,
-        links: &mut Links,
-    ) -> Result<Placed, Arc<str>> {
-        let imported = || imports.iter().filter_map(|at| self.files.get(*at));
-        let names: Vec<&str> = imported().map(|it| &*it.name).collect();
-        let Written { served, linked } =
-            file.written(name, &names, without).map_err(|error| Arc::from(error.to_string()))?;
+        links: &mut LinkCache,
+    ) -> Result<LinkedFile, Arc<str>> {
+        let imported = || imports.iter().filter_map(|index| self.files.get(*index));
+        let names: Vec<&str> = imported().map(|import| &*import.name).collect();
+        let EncodedFile { served, linked } =
+            file.encode(name, &names, without).map_err(|error| Arc::from(error.to_string()))?;
         let mut identity = Sha256::new();
         identity.update(linked.as_ref().unwrap_or(&served));
-        imported().for_each(|it| identity.update(it.identity));
+        imported().for_each(|import| identity.update(import.identity));
         let identity = identity.finalize().into();
-        let placed = Placed { name: name.into(), served, linked, imports, identity };
-        match links.fault(self, &placed) {
-            None => Ok(placed),
+        let file = LinkedFile { name: name.into(), served, linked, imports, identity };
+        match links.fault(self, &file) {
+            None => Ok(file),
             Some(reason) => Err(reason),
         }
     }
 
-    fn claim(&mut self, file: &File, placed: Placed, declarations: &[&Declaration]) -> usize {
-        let at = self.files.len();
+    fn insert(&mut self, file: &File, linked: LinkedFile, declarations: &[&Declaration]) -> usize {
+        let index = self.files.len();
         for declaration in declarations {
             for (name, kind) in declaration.names() {
-                self.left_out.remove(name);
-                self.symbols.insert(name.into(), (kind, at));
+                self.omitted.remove(name);
+                self.symbols.insert(name.into(), (kind, index));
             }
             for (extended, number) in &declaration.extensions {
-                self.extensions.entry(extended.as_str().into()).or_default().insert(*number, at);
+                let extensions = self.extensions.entry(extended.as_str().into()).or_default();
+                extensions.insert(*number, index);
             }
         }
         self.packages.extend(scopes(&file.package).map(Arc::from));
-        self.by_name.insert(Arc::clone(&placed.name), at);
-        self.files.push(Arc::new(placed));
-        at
+        self.by_name.insert(Arc::clone(&linked.name), index);
+        self.files.push(Arc::new(linked));
+        index
     }
 
-    fn package_taken(&self, package: &str) -> Option<String> {
-        let (scope, by) = scopes(package).find_map(|it| Some((it, self.symbols.get(it)?.1)))?;
+    fn package_conflict(&self, package: &str) -> Option<String> {
+        let (scope, file) =
+            scopes(package).find_map(|scope| Some((scope, self.symbols.get(scope)?.1)))?;
         Some(format!(
-            "its package is in {scope}, which {} declares as something else",
-            self.called(by)
+            "its package is in {scope}, which {} declares as another kind",
+            self.file_name(file)
         ))
     }
 
-    fn standing(&self, declaration: &Declaration) -> Standing {
-        if let Some((kind, by)) = self.symbols.get(declaration.name.as_str())
+    fn status(&self, declaration: &Declaration) -> DeclarationStatus {
+        if let Some((kind, file)) = self.symbols.get(declaration.name.as_str())
             && *kind == declaration.kind
         {
-            return Standing::There(*by);
+            return DeclarationStatus::Declared(*file);
         }
         for (name, _) in declaration.names() {
-            if let Some((_, by)) = self.symbols.get(name) {
-                return Standing::Taken(format!(
-                    "{} declares {name}, too; rename one of the two",
-                    self.called(*by)
+            if let Some((_, file)) = self.symbols.get(name) {
+                return DeclarationStatus::Conflict(format!(
+                    "{} also declares {name}; rename one of the two",
+                    self.file_name(*file)
                 ));
             }
             if self.packages.contains(name) {
-                return Standing::Taken(format!(
+                return DeclarationStatus::Conflict(format!(
                     "{name} is a package of another schema; rename one of the two"
                 ));
             }
         }
-        let taken = declaration.extensions.iter().find_map(|(extended, number)| {
+        let conflict = declaration.extensions.iter().find_map(|(extended, number)| {
             Some((extended, number, self.extensions.get(extended.as_str())?.get(number)?))
         });
-        match taken {
-            Some((extended, number, by)) => Standing::Taken(format!(
-                "{} has the extension {number} of {extended}, too; take another number",
-                self.called(*by)
+        match conflict {
+            Some((extended, number, file)) => DeclarationStatus::Conflict(format!(
+                "{} also declares the extension {number} of {extended}; use another number",
+                self.file_name(*file)
             )),
-            None => Standing::New,
+            None => DeclarationStatus::New,
         }
     }
 
-    fn leave_out(&mut self, declaration: &Declaration, reason: &str) {
+    fn omit(&mut self, declaration: &Declaration, reason: &str) {
         for (name, _) in declaration.names() {
             if !self.symbols.contains_key(name) {
-                self.left_out.entry(name.into()).or_insert_with(|| reason.into());
+                self.omitted.entry(name.into()).or_insert_with(|| reason.into());
             }
         }
     }
 
-    /// Remembers why a name that somebody registered is not there.
-    pub(super) fn missing(&mut self, name: &str, reason: &str) {
+    /// Records why a registered name is not in the set.
+    pub(super) fn omit_name(&mut self, name: &str, reason: &str) {
         if !self.symbols.contains_key(name) {
-            self.left_out.insert(name.into(), shorten(reason).into());
+            self.omitted.insert(name.into(), shorten(reason).into());
         }
     }
 
-    fn called(&self, at: usize) -> &str {
-        self.files.get(at).map_or("another schema", |it| &it.name)
+    fn file_name(&self, index: usize) -> &str {
+        self.files.get(index).map_or("another schema", |file| &file.name)
     }
 
-    /// All files that some import, themselves included, each behind those that it imports.
+    /// Returns the given files and all their direct and indirect imports, each after its imports.
     fn closure(&self, files: &[usize]) -> BTreeSet<usize> {
         let mut closure = BTreeSet::new();
-        let mut open = files.to_vec();
-        while let Some(at) = open.pop() {
-            if closure.insert(at)
-                && let Some(file) = self.files.get(at)
+        let mut pending = files.to_vec();
+        while let Some(index) = pending.pop() {
+            if closure.insert(index)
+                && let Some(file) = self.files.get(index)
             {
-                open.extend(&file.imports);
+                pending.extend(&file.imports);
             }
         }
         closure
     }
 
-    /// Whether a file has this name.
+    /// Returns whether a file has this name.
     pub(super) fn has_file(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
     }
 
-    /// The file of a name, and behind it all that it imports, the nearest first.
-    pub(super) fn file(&self, name: &str) -> Option<Vec<&Placed>> {
-        self.by_name.get(name).map(|at| self.with_imports(*at))
+    /// Returns the file of a name, then all its imports, the nearest first.
+    pub(super) fn file(&self, name: &str) -> Option<Vec<&LinkedFile>> {
+        self.by_name.get(name).map(|index| self.with_imports(*index))
     }
 
-    /// The file that declares a full name, and behind it all that it imports, the nearest first.
-    pub(super) fn declaring(&self, name: &str) -> Option<Vec<&Placed>> {
-        if let Some((_, at)) = self.symbols.get(name) {
-            return Some(self.with_imports(*at));
+    /// Returns the file that declares a full name, then all its imports, the nearest first.
+    pub(super) fn declaring(&self, name: &str) -> Option<Vec<&LinkedFile>> {
+        if let Some((_, index)) = self.symbols.get(name) {
+            return Some(self.with_imports(*index));
         }
         let (owner, member) = name.rsplit_once('.')?;
-        let (kind, at) = self.symbols.get(owner)?;
+        let (kind, index) = self.symbols.get(owner)?;
         let has_members = matches!(kind, Kind::Message | Kind::Service);
-        let is_there = has_members && has_member(&self.files.get(*at)?.served, owner, member);
-        is_there.then(|| self.with_imports(*at))
+        let declares = has_members && has_member(&self.files.get(*index)?.served, owner, member);
+        declares.then(|| self.with_imports(*index))
     }
 
-    /// The file that declares an extension, and behind it all that it imports, the nearest first.
-    pub(super) fn extending(&self, extended: &str, number: i32) -> Option<Vec<&Placed>> {
-        let at = self.extensions.get(extended)?.get(&number)?;
-        Some(self.with_imports(*at))
+    /// Returns the file that declares an extension, then all its imports, the nearest first.
+    pub(super) fn extending(&self, extended: &str, number: i32) -> Option<Vec<&LinkedFile>> {
+        let index = self.extensions.get(extended)?.get(&number)?;
+        Some(self.with_imports(*index))
     }
 
-    /// The numbers of all extensions of a message. None: there is no message of this name.
+    /// Returns the numbers of all extensions of a message. None: there is no message of this name.
     pub(super) fn extension_numbers(&self, extended: &str) -> Option<Vec<i32>> {
         let (Kind::Message, _) = self.symbols.get(extended)? else { return None };
         let numbers = self.extensions.get(extended);
-        Some(numbers.map(|it| it.keys().copied().collect()).unwrap_or_default())
+        Some(numbers.map(|numbers| numbers.keys().copied().collect()).unwrap_or_default())
     }
 
-    fn with_imports(&self, at: usize) -> Vec<&Placed> {
-        let mut seen = HashSet::from([at]);
-        let mut order = vec![at];
+    fn with_imports(&self, index: usize) -> Vec<&LinkedFile> {
+        let mut seen = HashSet::from([index]);
+        let mut order = vec![index];
         let mut next = 0;
-        while let Some(file) = order.get(next).and_then(|at| self.files.get(*at)) {
+        while let Some(file) = order.get(next).and_then(|index| self.files.get(*index)) {
             next += 1;
-            order.extend(file.imports.iter().filter(|it| seen.insert(**it)));
+            order.extend(file.imports.iter().filter(|import| seen.insert(**import)));
         }
-        order.into_iter().filter_map(|at| self.files.get(at)).map(Arc::as_ref).collect()
+        order.into_iter().filter_map(|index| self.files.get(index)).map(Arc::as_ref).collect()
     }
 
-    /// Why a name that somebody registered is not there.
-    pub(super) fn why_left_out(&self, name: &str) -> Option<&str> {
-        self.left_out.get(name).map(AsRef::as_ref)
+    /// Returns why a registered name is not in the set.
+    pub(super) fn omission_reason(&self, name: &str) -> Option<&str> {
+        self.omitted.get(name).map(AsRef::as_ref)
     }
 
-    /// The message, enum or service with the most similar name, if one is similar at all.
+    /// Returns the most similar name of a message, enum or service, if any name is similar enough.
     pub(super) fn nearest(&self, name: &str) -> Option<&str> {
         let is_comparable =
-            |it: &str| it.len() <= COMPARED_MAX.1 && it.len().abs_diff(name.len()) <= 3;
+            |known: &str| known.len() <= COMPARED_MAX.1 && known.len().abs_diff(name.len()) <= 3;
         let candidates = self.symbols.iter().filter(|(known, (kind, _))| {
             matches!(kind, Kind::Message | Kind::Enum | Kind::Service) && is_comparable(known)
         });
@@ -320,23 +327,24 @@ impl Set {
         compared.min().filter(|(distance, _)| *distance <= 3).map(|(_, known)| known)
     }
 
-    /// The descriptors as the linker reads them, each behind those that it imports.
+    /// Returns the descriptors for the linker, each after its imports.
     #[cfg(test)]
     pub(super) fn linked(&self) -> impl Iterator<Item = (&str, &Bytes)> {
-        self.files.iter().map(|it| (&*it.name, it.linked()))
+        self.files.iter().map(|file| (&*file.name, file.linked()))
     }
 }
 
-/// Does something to one schema: where that ends in a panic, the others go on.
-pub(super) fn unharmed<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    let done = catch_unwind(AssertUnwindSafe(work));
-    done.map_err(|_| "a bug of ours, which the log tells of".to_owned())
+/// Runs work on one schema, and converts a panic into an error, so that other schemas are not
+/// affected.
+pub(super) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let result = catch_unwind(AssertUnwindSafe(work));
+    result.map_err(|_| "an internal error; the log has the details".to_owned())
 }
 
-/// `a.b.c`, `a.b` and `a`.
+/// Returns `a.b.c`, `a.b` and `a` for the package `a.b.c`.
 fn scopes(package: &str) -> impl Iterator<Item = &str> {
     let begin = (!package.is_empty()).then_some(package);
-    std::iter::successors(begin, |it| it.rsplit_once('.').map(|(before, _)| before))
+    std::iter::successors(begin, |scope| scope.rsplit_once('.').map(|(parent, _)| parent))
 }
 
 fn shorten(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! Consumers: what they say, and who they are.
+//! Requirements of consumers: negotiates and records them.
 
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
@@ -13,93 +13,102 @@ use crate::{
         table::{ConsumerTable, RequirementKey},
     },
     error::{RecordError, StorageError},
-    negotiation::Negotiated,
+    negotiation::Negotiation,
     schema::SchemaVersion,
     subject::SubjectName,
 };
 
-/// A requirement, and what becomes of it.
+/// The outcome of the negotiation of one requirement.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    /// Of what.
+pub struct NegotiatedVersion {
+    /// The subject.
     pub subject: SubjectName,
-    /// What was asked for.
+    /// The requirement.
     pub requirement: VersionReq,
-    /// What is delivered; None where nothing satisfies it.
+    /// The version that is delivered. None: no version satisfies the requirement.
     pub schema: Option<Arc<SchemaVersion>>,
-    /// What can be converted to it, and what else could be asked for.
-    pub negotiated: Negotiated,
+    /// The convertible versions, and alternative requirements.
+    pub negotiation: Negotiation,
 }
 
 impl Catalog {
-    /// What becomes of a requirement. Nothing satisfies one of a subject that is not there.
-    pub fn negotiate(&self, subject: SubjectName, requirement: VersionReq) -> Answer {
-        let there = self.subject(&subject).ok();
-        let negotiated = there.map(|it| it.negotiate(&requirement)).unwrap_or_default();
-        let delivered = negotiated.delivered.as_ref();
-        let schema = there.zip(delivered).and_then(|(it, version)| it.versions.get(version));
-        Answer { schema: schema.cloned(), subject, requirement, negotiated }
+    /// Negotiates a requirement. No version satisfies a requirement for an unknown subject.
+    pub fn negotiate(&self, subject: SubjectName, requirement: VersionReq) -> NegotiatedVersion {
+        let registered = self.subject(&subject).ok();
+        let negotiation =
+            registered.map(|subject| subject.negotiate(&requirement)).unwrap_or_default();
+        let delivered = negotiation.delivered.as_ref();
+        let schema = registered
+            .zip(delivered)
+            .and_then(|(subject, version)| subject.versions.get(version))
+            .cloned();
+        NegotiatedVersion { subject, requirement, schema, negotiation }
     }
 }
 
 impl Registry {
-    /// What becomes of requirements. Nothing is recorded.
-    pub fn negotiate(&self, needs: Vec<(SubjectName, VersionReq)>) -> Vec<Answer> {
+    /// Negotiates requirements, without recording them.
+    pub fn negotiate(
+        &self,
+        requirements: Vec<(SubjectName, VersionReq)>,
+    ) -> Vec<NegotiatedVersion> {
         let catalog = self.catalog();
-        needs.into_iter().map(|(subject, it)| catalog.negotiate(subject, it)).collect()
+        let requirements = requirements.into_iter();
+        requirements.map(|(subject, requirement)| catalog.negotiate(subject, requirement)).collect()
     }
 
-    /// Takes a consumer's word, and answers what becomes of its requirements. It is on disk before it is answered where it
-    /// is news; that a stream is still open is on disk when something else is.
+    /// Records an update of a consumer, and negotiates its requirements. A change is synced before
+    /// this returns; that a stream is still open reaches the disk with the next synced write.
     ///
     /// # Errors
-    /// Why it was not recorded.
+    /// Returns the reason if the update was not recorded.
     pub fn record(
         &self,
         consumer: &ConsumerName,
-        word: ConsumerUpdate,
-        needs: Vec<(SubjectName, VersionReq)>,
+        update: ConsumerUpdate,
+        requirements: Vec<(SubjectName, VersionReq)>,
         now: Timestamp,
-    ) -> Result<Vec<Answer>, RecordError> {
-        // Not waiting for whoever compiles and writes: streams would begin late.
+    ) -> Result<Vec<NegotiatedVersion>, RecordError> {
+        // Does not wait for the writer lock: compilations would delay the start of streams.
         if let Some(reason) = &*self.0.stopped.borrow() {
             return Err(StorageError::Stopped(reason.clone()).into());
         }
-        let mut book = self.0.consumers.write().unwrap_or_else(PoisonError::into_inner);
-        // Behind the lock: a version that is being retired is retired by now, or this consumer is asked about first.
-        let answers = self.negotiate(needs);
-        let negotiated = |it: &Answer| {
-            let version = it.schema.as_ref().map(|it| it.version.clone());
-            (it.subject.clone(), it.requirement.clone(), version)
+        let mut consumers = self.0.consumers.write().unwrap_or_else(PoisonError::into_inner);
+        // Negotiated under the lock: a concurrent retirement is either complete, or considers this
+        // consumer.
+        let negotiated = self.negotiate(requirements);
+        let requirement = |negotiated: &NegotiatedVersion| {
+            let version = negotiated.schema.as_ref().map(|schema| schema.version.clone());
+            (negotiated.subject.clone(), negotiated.requirement.clone(), version)
         };
-        let entries =
-            book.entries(consumer, word, answers.iter().map(negotiated).collect(), now)?;
-        let written = self.0.store.remember(&entries);
+        let requirements = negotiated.iter().map(requirement).collect();
+        let changes = consumers.changes(consumer, update, requirements, now)?;
+        let written = self.0.store.commit_consumers(&changes);
         if written.is_ok() {
-            book.take(entries, now);
+            consumers.apply(changes, now);
         }
-        drop(book);
+        drop(consumers);
         if let Err(StorageError::Ambiguous(reason)) = &written {
-            tracing::error!(reason, "a write failed: nothing is written any more");
+            tracing::error!(reason, "a write failed: the registry accepts no more writes");
             self.0.stopped.send_replace(Some(reason.clone()));
         }
         written?;
-        Ok(answers)
+        Ok(negotiated)
     }
 
-    /// Consumers that are known, by name, subject and requirement, behind a place; at most so many, and whether there are
-    /// more.
+    /// Lists at most `limit` requirements that match a filter, by consumer, subject and
+    /// requirement, after a given one. Returns also whether there are more.
     pub fn list_consumers(
         &self,
-        behind: Option<&(ConsumerName, RequirementKey)>,
-        of: impl Fn(&Requirement) -> bool,
+        after: Option<&(ConsumerName, RequirementKey)>,
+        filter: impl Fn(&Requirement) -> bool,
         limit: usize,
         now: Timestamp,
     ) -> (Vec<Requirement>, bool) {
-        let book = self.consumers();
-        let mut needs = book.behind(behind, now).filter(|it| of(it));
-        let page = needs.by_ref().take(limit).cloned().collect();
-        (page, needs.next().is_some())
+        let consumers = self.consumers();
+        let mut matching = consumers.after(after, now).filter(|requirement| filter(requirement));
+        let page = matching.by_ref().take(limit).cloned().collect();
+        (page, matching.next().is_some())
     }
 
     pub(super) fn consumers(&self) -> RwLockReadGuard<'_, ConsumerTable> {

@@ -1,4 +1,4 @@
-//! At the start: how many stored versions the rules of this program would refuse.
+//! At the start, counts the stored versions that the rules of this program would refuse.
 
 use std::{
     sync::{Arc, Weak},
@@ -9,17 +9,17 @@ use std::{
 use super::{Inner, Registry};
 use crate::catalog::{replay::History, verify::Verification};
 
-/// Changes read at once; each may bring a definition of 1 MiB.
+/// Changes that are read at a time. Each may contain a definition of 1 MiB.
 const PAGE: usize = 16;
-/// Work in all. What is left then is left to `tidings schema verify`.
+/// Limits the work. `tidings schema verify` checks the remaining versions.
 const WORK_MAX: Duration = Duration::from_secs(60);
-/// Idle time behind each piece of work, in multiples of it: four fifths of a core stay with those
-/// who are served.
+/// Idle time after each version, in multiples of its work, so that four fifths of a core remain for
+/// requests.
 const IDLE: u32 = 4;
 
 impl Registry {
-    /// Judges what is registered by the rules of this program, on a thread of its own, and logs how
-    /// many versions would be refused. Ends with the registry.
+    /// Checks the registered versions by the rules of this program, on a thread of its own, and
+    /// logs how many would be refused. The thread ends when the registry is dropped.
     pub fn verify(&self) {
         let registry = Arc::downgrade(&self.0);
         let spawned = thread::Builder::new()
@@ -31,7 +31,7 @@ impl Registry {
     }
 }
 
-/// None: the registry was closed.
+/// None: the registry was dropped.
 fn verify(registry: &Weak<Inner>) -> Option<()> {
     let catalog = Registry(registry.upgrade()?).catalog();
     let history = history(registry)?;
@@ -42,12 +42,12 @@ fn verify(registry: &Weak<Inner>) -> Option<()> {
         let Some(judged) = verification.next() else { break };
         verified += 1;
         differing += usize::from(judged.refusal.is_some());
-        let took = begun.elapsed();
-        worked += took;
+        let elapsed = begun.elapsed();
+        worked += elapsed;
         if registry.strong_count() == 0 {
             return None;
         }
-        thread::sleep(took * IDLE);
+        thread::sleep(elapsed * IDLE);
     }
     let registered = verification.total();
     if differing > 0 {
@@ -77,8 +77,8 @@ fn history(registry: &Weak<Inner>) -> Option<History> {
         let Some(last) = page.last() else { return Some(history) };
         after = last.revision;
         for change in &page {
-            // What cannot be read leaves the settings as they were.
-            history.note(change).unwrap_or_default();
+            // An unreadable change leaves the settings unchanged.
+            history.record(change).unwrap_or_default();
         }
         thread::sleep(begun.elapsed());
     }

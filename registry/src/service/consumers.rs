@@ -1,4 +1,4 @@
-//! Negotiation and consumers on the wire.
+//! The calls for negotiation and consumers.
 
 use crate::convert::FromProto as _;
 use jiff::Timestamp;
@@ -10,65 +10,66 @@ use crate::{
     accepted::ACCEPTED_MAX,
     consumer::{
         ConsumerName, ConsumerUpdate, Origin, Requirement,
-        table::{RequirementKey, place},
+        table::{RequirementKey, requirement_key},
     },
     convert::summary,
     proto::v1::{self, ErrorReason as Reason},
-    registry::consumers::Answer,
+    registry::consumers::NegotiatedVersion,
     subject::SubjectName,
 };
 use tidings_schema::version;
 
-/// Of the versions that are refused, the newest are told.
-const REFUSED_TOLD_MAX: usize = 100;
-/// Of the versions that can be converted, the newest are told.
-const CONVERTIBLE_TOLD_MAX: usize = 1_000;
+/// Limits the refused versions in a response; the newest are listed.
+const REFUSED_LISTED_MAX: usize = 100;
+/// Limits the convertible versions in a response; the newest are listed.
+const CONVERTIBLE_LISTED_MAX: usize = 1_000;
 
-/// What is asked of `NegotiateVersions`.
-struct Negotiation {
-    needs: Vec<(SubjectName, VersionReq)>,
+/// A decoded request of `NegotiateVersions`.
+struct NegotiateRequest {
+    requirements: Vec<(SubjectName, VersionReq)>,
     record: Option<(ConsumerName, ConsumerUpdate)>,
 }
 
-impl Negotiation {
+impl NegotiateRequest {
     fn decode(request: v1::NegotiateVersionsRequest) -> Result<Self, Status> {
         let mut faults = Faults::default();
         let invalid = Reason::InvalidRequest;
         let count = request.requirements.len();
         if count > ACCEPTED_MAX {
-            let why = format!("has {count} entries, at most {ACCEPTED_MAX} are taken");
-            faults.add(invalid, "requirements", why);
+            let message = format!("has {count} entries; the limit is {ACCEPTED_MAX}");
+            faults.add(invalid, "requirements", message);
         }
-        let mut needs: Vec<(SubjectName, VersionReq)> = Vec::new();
-        for (n, it) in request.requirements.iter().enumerate().take(ACCEPTED_MAX) {
-            let at = |name: &str| format!("requirements[{n}].{name}");
-            let subject = faults.name(&at("subject"), &it.subject);
-            let requirement = version::requirement(&it.requirement);
-            let requirement = faults.take(Reason::InvalidVersion, &at("requirement"), requirement);
-            if needs.iter().any(|(known, _)| Some(known) == subject.as_ref()) {
-                let why = format!("is \"{}\" again: give it one requirement", it.subject);
-                faults.add(invalid, at("subject"), why);
+        let mut requirements: Vec<(SubjectName, VersionReq)> = Vec::new();
+        for (n, entry) in request.requirements.iter().enumerate().take(ACCEPTED_MAX) {
+            let path_of = |name: &str| format!("requirements[{n}].{name}");
+            let subject = faults.name(&path_of("subject"), &entry.subject);
+            let requirement = version::requirement(&entry.requirement);
+            let requirement =
+                faults.take(Reason::InvalidVersion, &path_of("requirement"), requirement);
+            if requirements.iter().any(|(known, _)| Some(known) == subject.as_ref()) {
+                let message = format!("is \"{}\" again: give it one requirement", entry.subject);
+                faults.add(invalid, path_of("subject"), message);
             }
-            needs.extend(subject.zip(requirement));
+            requirements.extend(subject.zip(requirement));
         }
         let origin = faults.take(invalid, "origin", Origin::from_proto(request.origin));
         let origin = origin.flatten().unwrap_or(Origin::Declared);
         if !request.record {
             if request.ended {
-                faults.add(invalid, "ended", "is for `record`: it says that a stream ended");
+                faults.add(invalid, "ended", "is allowed with `record` only");
             }
             if count == 0 {
                 faults.add(
                     invalid,
                     "requirements",
-                    "are missing: a subject and what is understood of it",
+                    "are missing: subjects, and the versions that are understood",
                 );
             }
-            return faults.finish(Some(Self { needs, record: None }));
+            return faults.finish(Some(Self { requirements, record: None }));
         }
         let consumer = ConsumerName::parse(&request.consumer);
         let consumer = faults.take(Reason::InvalidName, "consumer", consumer);
-        let word = match (origin, request.ended) {
+        let update = match (origin, request.ended) {
             (Origin::Declared, false) => ConsumerUpdate::Declared,
             (Origin::Stream, false) => ConsumerUpdate::Open,
             (Origin::Stream, true) => ConsumerUpdate::Ended,
@@ -76,15 +77,17 @@ impl Negotiation {
                 faults.add(
                     invalid,
                     "ended",
-                    "is for the origin STREAM: what is declared does not end",
+                    "is allowed with the origin STREAM only: a declaration does not end",
                 );
                 ConsumerUpdate::Declared
             }
         };
         if count == 0 && origin == Origin::Stream {
-            faults.add(invalid, "requirements", "are missing: what the stream asks for");
+            faults.add(invalid, "requirements", "are missing: the requirements of the stream");
         }
-        faults.finish(consumer.map(|it| Self { needs, record: Some((it, word)) }))
+        faults.finish(
+            consumer.map(|consumer| Self { requirements, record: Some((consumer, update)) }),
+        )
     }
 }
 
@@ -93,19 +96,21 @@ impl Service {
         &self,
         request: Request<v1::NegotiateVersionsRequest>,
     ) -> Result<Response<v1::NegotiateVersionsResponse>, Status> {
-        let Negotiation { needs, record } = Negotiation::decode(request.into_inner())?;
+        let NegotiateRequest { requirements, record } =
+            NegotiateRequest::decode(request.into_inner())?;
         let registry = self.registry.clone();
-        // Not behind those who compile: streams begin with this.
-        let answered = tokio::task::spawn_blocking(move || match record {
-            None => Ok(registry.negotiate(needs)),
-            Some((consumer, word)) => {
-                let answers = registry.record(&consumer, word, needs, Timestamp::now())?;
-                Ok(if word == ConsumerUpdate::Ended { Vec::new() } else { answers })
+        // Does not wait for a permit to compile: streams begin with this call.
+        let negotiated = tokio::task::spawn_blocking(move || match record {
+            None => Ok(registry.negotiate(requirements)),
+            Some((consumer, update)) => {
+                let now = Timestamp::now();
+                let negotiated = registry.record(&consumer, update, requirements, now)?;
+                Ok(if update == ConsumerUpdate::Ended { Vec::new() } else { negotiated })
             }
         });
-        let answers = answered.await.map_err(status::internal)?;
-        let answers = answers.map_err(|error| status::record(&error))?;
-        let versions = answers.into_iter().map(v1::NegotiatedVersion::from).collect();
+        let negotiated = negotiated.await.map_err(status::internal)?;
+        let negotiated = negotiated.map_err(|error| status::record(&error))?;
+        let versions = negotiated.into_iter().map(v1::NegotiatedVersion::from).collect();
         Ok(Response::new(v1::NegotiateVersionsResponse { versions }))
     }
 
@@ -126,63 +131,66 @@ impl Service {
             }
         };
         let size = faults.take(Reason::InvalidRequest, "page_size", pages::size(request.page_size));
-        let behind = pages::behind(&request.page_token)
-            .and_then(|entry| entry.map(|entry| read_place(&entry)).transpose());
-        let behind = faults.take(Reason::InvalidRequest, "page_token", behind);
-        let decoded = subject.zip(consumer).zip(size.zip(behind));
-        let ((subject, consumer), (size, behind)) = faults.finish(decoded)?;
+        let after = pages::after(&request.page_token)
+            .and_then(|entry| entry.map(|entry| decode_page_entry(&entry)).transpose());
+        let after = faults.take(Reason::InvalidRequest, "page_token", after);
+        let decoded = subject.zip(consumer).zip(size.zip(after));
+        let ((subject, consumer), (size, after)) = faults.finish(decoded)?;
         let registry = self.registry.clone();
         let now = Timestamp::now();
         let listed = tokio::task::spawn_blocking(move || {
-            let is_asked = |need: &Requirement| {
-                subject.as_ref().is_none_or(|it| *it == need.subject)
-                    && consumer.as_ref().is_none_or(|it| *it == need.consumer)
+            let matches = |requirement: &Requirement| {
+                subject.as_ref().is_none_or(|subject| *subject == requirement.subject)
+                    && consumer.as_ref().is_none_or(|consumer| *consumer == requirement.consumer)
             };
-            registry.list_consumers(behind.as_ref(), is_asked, size, now)
+            registry.list_consumers(after.as_ref(), matches, size, now)
         });
         let (page, has_more) = listed.await.map_err(status::internal)?;
         let last = page.last().filter(|_| has_more);
-        let consumer =
-            |need: &Requirement| v1::Consumer { connected: need.is_connected(now), ..need.into() };
+        let next_page_token = last.map(|last| pages::token(&encode_page_entry(last)));
+        let consumer = |requirement: &Requirement| v1::Consumer {
+            connected: requirement.is_connected(now),
+            ..requirement.into()
+        };
         Ok(Response::new(v1::ListConsumersResponse {
-            next_page_token: last.map(|it| pages::token(&place_text(it))).unwrap_or_default(),
+            next_page_token: next_page_token.unwrap_or_default(),
             consumers: page.iter().map(consumer).collect(),
         }))
     }
 }
 
-impl From<Answer> for v1::NegotiatedVersion {
-    fn from(answer: Answer) -> Self {
-        let negotiated = answer.negotiated;
-        let refused = negotiated.unfit.iter().rev().take(REFUSED_TOLD_MAX);
-        let refused = refused.map(|(version, why)| (version.to_string(), why.to_string()));
-        let newest = negotiated.convertible.iter().rev().take(CONVERTIBLE_TOLD_MAX);
+impl From<NegotiatedVersion> for v1::NegotiatedVersion {
+    fn from(negotiated: NegotiatedVersion) -> Self {
+        let NegotiatedVersion { subject, schema, negotiation, .. } = negotiated;
+        let refused = negotiation.undeliverable.iter().rev().take(REFUSED_LISTED_MAX);
+        let refused = refused.map(|(version, reason)| (version.to_string(), reason.to_string()));
+        let newest = negotiation.convertible.iter().rev().take(CONVERTIBLE_LISTED_MAX);
         Self {
-            subject: answer.subject.to_string(),
-            schema: answer.schema.map(|it| summary(&it)),
+            subject: subject.to_string(),
+            schema: schema.map(|schema| summary(&schema)),
             convertible_versions: newest.rev().map(ToString::to_string).collect(),
             refused_versions: refused.collect(),
-            alternatives: negotiated.alternatives,
+            alternatives: negotiation.alternatives,
         }
     }
 }
 
-/// Names have no line breaks in them.
-fn place_text(need: &Requirement) -> String {
-    let (subject, requirement, origin) = place(need);
+/// Encodes the entry of a page token in lines. Names have no line breaks.
+fn encode_page_entry(requirement: &Requirement) -> String {
+    let (subject, version_req, origin) = requirement_key(requirement);
     let origin = v1::ConsumerOrigin::from(origin).as_str_name();
-    format!("{}\n{subject}\n{requirement}\n{origin}", need.consumer)
+    format!("{}\n{subject}\n{version_req}\n{origin}", requirement.consumer)
 }
 
-fn read_place(text: &str) -> Result<(ConsumerName, RequirementKey), String> {
-    let place = || {
-        let mut parts = text.split('\n');
-        let consumer = ConsumerName::parse(parts.next()?).ok()?;
-        let subject = SubjectName::parse(parts.next()?).ok()?;
-        let requirement = parts.next()?.to_owned();
-        let origin = v1::ConsumerOrigin::from_str_name(parts.next()?)?;
+fn decode_page_entry(text: &str) -> Result<(ConsumerName, RequirementKey), String> {
+    let entry = || {
+        let mut lines = text.split('\n');
+        let consumer = ConsumerName::parse(lines.next()?).ok()?;
+        let subject = SubjectName::parse(lines.next()?).ok()?;
+        let version_req = lines.next()?.to_owned();
+        let origin = v1::ConsumerOrigin::from_str_name(lines.next()?)?;
         let origin = Origin::from_proto(origin.into()).ok()??;
-        Some((consumer, (subject, requirement, origin)))
+        Some((consumer, (subject, version_req, origin)))
     };
-    place().ok_or_else(|| "is none that a page gave out".into())
+    entry().ok_or_else(|| "is not a token of a page".into())
 }

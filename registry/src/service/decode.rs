@@ -1,4 +1,4 @@
-//! From the wire to the domain: all faults of a request at once.
+//! Decodes requests, and reports all faults of a request at once.
 
 use crate::convert::FromProto as _;
 use tonic::Status;
@@ -16,118 +16,124 @@ use tidings_schema::{
     version::{self, Selector},
 };
 
-/// Most references of a draft.
+/// Limits the references of a draft.
 const REFERENCES_MAX: usize = 200;
-/// Longest name of a reference, and path of a file, in bytes.
+/// The longest name of a reference, and the longest path of a file, in bytes.
 const PATH_BYTES_MAX: usize = 1024;
 
-/// Faults while a request is read: the first one's kind is the reason of the answer.
+/// The faults of a request. The kind of the first fault is the reason of the error.
 #[derive(Default)]
 pub struct Faults(Vec<(Reason, String, String)>);
 
 impl Faults {
-    /// Notes one.
-    pub fn add(&mut self, reason: Reason, field: impl Into<String>, why: impl Into<String>) {
-        self.0.push((reason, field.into(), why.into()));
+    /// Adds a fault.
+    pub fn add(&mut self, reason: Reason, field: impl Into<String>, message: impl Into<String>) {
+        self.0.push((reason, field.into(), message.into()));
     }
 
-    /// The value, or a note of why there is none.
+    /// Returns the value, or adds its fault.
     pub fn take<T>(&mut self, reason: Reason, field: &str, value: Result<T, String>) -> Option<T> {
-        value.map_err(|why| self.add(reason, field, why)).ok()
+        value.map_err(|message| self.add(reason, field, message)).ok()
     }
 
-    /// A subject's name.
+    /// Parses the name of a subject, or adds its fault.
     pub fn name(&mut self, field: &str, text: &str) -> Option<SubjectName> {
-        let named = SubjectName::parse(text);
-        self.take(Reason::InvalidName, field, named)
+        let name = SubjectName::parse(text);
+        self.take(Reason::InvalidName, field, name)
     }
 
-    /// The value where nothing is wrong.
+    /// Returns the value if there are no faults.
     pub fn finish<T>(self, value: Option<T>) -> Result<T, Status> {
         match (self.0.first(), value) {
             (None, Some(value)) => Ok(value),
-            (None, None) => Err(status::internal("a value is missing and no fault was noted")),
+            (None, None) => Err(status::internal("a value is missing without a fault")),
             (Some((reason, ..)), _) => {
-                let faults = self.0.iter().map(|(_, field, why)| (field.clone(), why.clone()));
+                let faults =
+                    self.0.iter().map(|(_, field, message)| (field.clone(), message.clone()));
                 Err(status::invalid(*reason, &faults.collect::<Vec<_>>()))
             }
         }
     }
 }
 
-/// Longest reason of a force, in bytes.
+/// The longest reason of a forced change, in bytes.
 const FORCE_REASON_BYTES_MAX: usize = 1024;
 
-/// Why somebody goes on although consumers are left behind; None where nobody does.
+/// Returns the reason of a forced change. None: the change is not forced.
 pub fn force(faults: &mut Faults, force: bool, reason: String) -> Option<String> {
     if !force {
         return None;
     }
     let bytes = reason.len();
     if reason.trim().is_empty() {
-        let why = "is missing: with `force` it is kept why consumers were left behind";
-        faults.add(Reason::InvalidRequest, "force_reason", why);
+        let message = "is missing: with `force`, the registry keeps the reason";
+        faults.add(Reason::InvalidRequest, "force_reason", message);
     } else if bytes > FORCE_REASON_BYTES_MAX {
-        let why = format!("has {bytes} bytes, at most {FORCE_REASON_BYTES_MAX} are taken");
-        faults.add(Reason::InvalidRequest, "force_reason", why);
+        let message = format!("has {bytes} bytes; the limit is {FORCE_REASON_BYTES_MAX}");
+        faults.add(Reason::InvalidRequest, "force_reason", message);
     }
     Some(reason)
 }
 
-/// A draft; `field` is where it stands, such as `schemas[2]`.
+/// Decodes a draft. `field` is its path in the request, such as `schemas[2]`.
 pub fn draft(faults: &mut Faults, field: &str, draft: Option<v1::SchemaDraft>) -> Option<Draft> {
     let Some(draft) = draft else {
         faults.add(Reason::InvalidRequest, field, "is missing");
         return None;
     };
-    let at = |name: &str| format!("{field}.{name}");
+    let path_of = |name: &str| format!("{field}.{name}");
     let invalid = Reason::InvalidRequest;
-    let subject = faults.name(&at("subject"), &draft.subject);
-    let format = faults.take(invalid, &at("format"), Format::from_proto(draft.format));
-    let level = faults.take(invalid, &at("compatibility"), Level::from_proto(draft.compatibility));
-    let model =
-        faults.take(invalid, &at("content_model"), ContentModel::from_proto(draft.content_model));
-    let surface = faults.take(invalid, &at("surface"), Surface::from_proto(draft.surface));
+    let subject = faults.name(&path_of("subject"), &draft.subject);
+    let format = faults.take(invalid, &path_of("format"), Format::from_proto(draft.format));
+    let level =
+        faults.take(invalid, &path_of("compatibility"), Level::from_proto(draft.compatibility));
+    let model = faults.take(
+        invalid,
+        &path_of("content_model"),
+        ContentModel::from_proto(draft.content_model),
+    );
+    let surface = faults.take(invalid, &path_of("surface"), Surface::from_proto(draft.surface));
     let declared = match draft.version.as_str() {
         "" => None,
-        text => faults.take(Reason::InvalidVersion, &at("version"), version::parse(text)),
+        text => faults.take(Reason::InvalidVersion, &path_of("version"), version::parse(text)),
     };
-    for (name, why) in label_faults(&draft.labels) {
-        faults.add(invalid, at(&name), why);
+    for (name, message) in label_faults(&draft.labels) {
+        faults.add(invalid, path_of(&name), message);
     }
     let definition = draft.definition.and_then(crate::convert::definition);
     match &definition {
         None => faults.add(
             invalid,
-            at("definition"),
+            path_of("definition"),
             "is missing: give `text` (.proto, JSON Schema or .avsc) or `descriptor_set`",
         ),
         Some(definition) => {
             for path in definition.files.keys().filter(|path| path.len() > PATH_BYTES_MAX) {
-                let why =
-                    format!("a path has {} bytes, at most {PATH_BYTES_MAX} are taken", path.len());
-                faults.add(invalid, at("definition.files"), why);
+                let bytes = path.len();
+                let message = format!("has a path of {bytes} bytes; the limit is {PATH_BYTES_MAX}");
+                faults.add(invalid, path_of("definition.files"), message);
             }
         }
     }
     if draft.references.len() > REFERENCES_MAX {
-        let why =
-            format!("has {} entries, at most {REFERENCES_MAX} are taken", draft.references.len());
-        faults.add(invalid, at("references"), why);
+        let count = draft.references.len();
+        let message = format!("has {count} entries; the limit is {REFERENCES_MAX}");
+        faults.add(invalid, path_of("references"), message);
     }
     let mut references = Vec::new();
     for (n, reference) in draft.references.iter().enumerate().take(REFERENCES_MAX) {
-        let at = |name: &str| format!("{field}.references[{n}].{name}");
+        let path_of = |name: &str| format!("{field}.references[{n}].{name}");
         if reference.name.is_empty() || reference.name.len() > PATH_BYTES_MAX {
-            let why = format!("needs 1 to {PATH_BYTES_MAX} bytes: what the definition calls it");
-            faults.add(invalid, at("name"), why);
+            let message =
+                format!("needs 1 to {PATH_BYTES_MAX} bytes: the name that the definition uses");
+            faults.add(invalid, path_of("name"), message);
         }
-        let subject = faults.name(&at("subject"), &reference.subject);
+        let subject = faults.name(&path_of("subject"), &reference.subject);
         let selector = Selector::parse(&reference.version);
-        let version = faults.take(Reason::InvalidVersion, &at("version"), selector);
+        let version = faults.take(Reason::InvalidVersion, &path_of("version"), selector);
         if let (Some(subject), Some(version)) = (subject, version) {
-            let (name, asked) = (reference.name.clone(), reference.version.clone());
-            references.push(DraftReference { name, subject, version, asked });
+            let (name, requested) = (reference.name.clone(), reference.version.clone());
+            references.push(DraftReference { name, subject, version, requested });
         }
     }
     Some(Draft {
@@ -143,18 +149,18 @@ pub fn draft(faults: &mut Faults, field: &str, draft: Option<v1::SchemaDraft>) -
     })
 }
 
-/// A subject and what version of it.
+/// Decodes a subject with a selector of a version, and the text of the selector.
 pub fn subject_version(
     faults: &mut Faults,
     field: &str,
-    of: Option<v1::SubjectVersion>,
+    selected: Option<v1::SubjectVersion>,
 ) -> Option<(SubjectName, Selector, String)> {
-    let Some(of) = of else {
+    let Some(selected) = selected else {
         faults.add(Reason::InvalidRequest, field, "is missing");
         return None;
     };
-    let name = faults.name(&format!("{field}.subject"), &of.subject);
-    let selector = Selector::parse(&of.version);
+    let name = faults.name(&format!("{field}.subject"), &selected.subject);
+    let selector = Selector::parse(&selected.version);
     let selector = faults.take(Reason::InvalidVersion, &format!("{field}.version"), selector);
-    Some((name?, selector?, of.version))
+    Some((name?, selector?, selected.version))
 }

@@ -1,43 +1,47 @@
-//! Pages of lists. A token is the last entry of the page before, in base64, so a list may change in between.
+//! Pages of lists. A token is the last entry of the previous page, in base64, so a list may change
+//! between pages.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use prost::Message;
 
-/// Entries of a page where none is asked for.
+/// Entries of a page if the request does not specify a size.
 const SIZE: usize = 100;
-/// Entries of a page at most.
+/// Limits the entries of a page.
 const SIZE_MAX: usize = 1000;
-/// Bytes of a page: with what stands around it, a message stays under the 4 MiB that clients take.
+/// Bytes of a page. With its other fields, a message stays under the 4 MiB that clients accept.
 const BYTES_MAX: usize = 3 << 20;
 
-/// How many entries a page has.
+/// Returns the number of entries of a page.
 ///
 /// # Errors
-/// In words, where it is negative.
-pub fn size(asked: i32) -> Result<usize, String> {
-    match usize::try_from(asked) {
+/// Returns the fault as text if the requested size is negative.
+pub fn size(requested: i32) -> Result<usize, String> {
+    match usize::try_from(requested) {
         Ok(0) => Ok(SIZE),
         Ok(size) => Ok(size.min(SIZE_MAX)),
-        Err(_) => Err(format!("is {asked}: from 1 to {SIZE_MAX}, or 0 for {SIZE}")),
+        Err(_) => Err(format!(
+            "is {requested}; from 1 to {SIZE_MAX} are allowed, and 0 stands for {SIZE}"
+        )),
     }
 }
 
-/// The entry that a page begins behind. None: the first page.
+/// Returns the entry after which a page begins. None: the first page.
 ///
 /// # Errors
-/// In words, where no page gave out such a token.
-pub fn behind(token: &str) -> Result<Option<String>, String> {
+/// Returns the fault as text if the token is invalid.
+pub fn after(token: &str) -> Result<Option<String>, String> {
     if token.is_empty() {
         return Ok(None);
     }
     let bytes = URL_SAFE_NO_PAD.decode(token).ok();
     match bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
         Some(entry) => Ok(Some(entry)),
-        None => Err("is none that a page gave out".into()),
+        None => Err("is not a token of a page".into()),
     }
 }
 
-/// A page: so many entries, or fewer where they are large, one at least; and whether more come behind it.
+/// Returns a page of at most `size` entries, fewer if they are large but at least one, and whether
+/// more entries follow.
 pub fn fill<T: Message>(size: usize, entries: impl Iterator<Item = T>) -> (Vec<T>, bool) {
     let (mut page, mut bytes) = (Vec::new(), 0);
     for entry in entries {
@@ -50,7 +54,7 @@ pub fn fill<T: Message>(size: usize, entries: impl Iterator<Item = T>) -> (Vec<T
     (page, false)
 }
 
-/// The token behind an entry.
+/// Returns the token of the page after an entry.
 pub fn token(entry: &str) -> String {
     URL_SAFE_NO_PAD.encode(entry)
 }
@@ -60,7 +64,7 @@ mod tests {
     use super::fill;
 
     #[test]
-    fn a_page_ends_where_it_is_full_or_large() {
+    fn a_page_ends_when_it_is_full_or_large() {
         let entries = |count: usize, bytes: usize| (0..count).map(move |_| "x".repeat(bytes));
         assert!(!fill(3, entries(3, 1)).1);
         let (page, has_more) = fill(3, entries(4, 1));
@@ -68,6 +72,6 @@ mod tests {
         let (page, has_more) = fill(100, entries(5, 1 << 20));
         assert_eq!((page.len(), has_more), (2, true));
         let (page, has_more) = fill(100, entries(2, 5 << 20));
-        assert_eq!((page.len(), has_more), (1, true), "one at least");
+        assert_eq!((page.len(), has_more), (1, true), "at least one");
     }
 }

@@ -1,4 +1,5 @@
-//! Every answer says which revision the registry had reached, so that whoever keeps a mirror knows how far it has to be.
+//! Adds the revision of the registry to every response, so that the owner of a mirror knows the
+//! revision to wait for.
 
 use std::{
     convert::Infallible,
@@ -15,15 +16,15 @@ use tower::Service;
 
 use crate::registry::Registry;
 
-/// The header of an answer that has the revision, as a decimal number.
+/// The header of a response that has the revision, as a decimal number.
 pub const HEADER: &str = "tidings-registry-revision";
 
-/// The revision that an answer was given at.
+/// Returns the revision of a response.
 pub fn of(headers: &HeaderMap) -> Option<u64> {
     headers.get(HEADER)?.to_str().ok()?.parse().ok()
 }
 
-/// A service whose answers carry the header.
+/// A service that adds the header to its responses.
 #[derive(Clone)]
 pub struct AtRevision<S> {
     inner: S,
@@ -54,14 +55,14 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let answer = self.inner.call(request);
+        let response = self.inner.call(request);
         let registry = self.registry.clone();
         Box::pin(async move {
-            let mut answer = answer.await?;
-            // Read behind the work, so that what the call itself changed is counted.
+            let mut response = response.await?;
+            // Read after the call, so that the changes of the call itself are included.
             let revision = HeaderValue::from(registry.catalog().revision);
-            answer.headers_mut().insert(HEADER, revision);
-            Ok(answer)
+            response.headers_mut().insert(HEADER, revision);
+            Ok(response)
         })
     }
 }

@@ -1,7 +1,8 @@
-//! Errors on the wire: the one place of the registry that speaks gRPC codes.
+//! Maps errors to gRPC statuses; no other file of the registry uses gRPC codes.
 //!
-//! Every status carries a `google.rpc.ErrorInfo` with a reason out of `ErrorReason`; clients branch on that. Details
-//! travel in trailers and stay under 4 KiB: long lists are cut, and say how long they were.
+//! Every status has a `google.rpc.ErrorInfo` with a reason of `ErrorReason`, by which clients
+//! distinguish errors. Details travel in trailers and stay under 4 KiB: long lists are cut, with
+//! their original length.
 
 use std::collections::HashMap;
 
@@ -19,13 +20,14 @@ use crate::{
 use tidings_schema::definition::Fault;
 
 const DOMAIN: &str = "tidings";
-/// Bytes of a report in the details. With what stands around it, and in base64, the details stay near 4 KiB.
+/// Bytes of a report in the details. With the other details, and in base64, the details stay near 4
+/// KiB.
 const REPORT_BYTES_MAX: usize = 2_400;
 /// Bytes of the entries of a list in the details.
 const LIST_BYTES_MAX: usize = 2_000;
 
-/// A status in the making.
-struct Answer {
+/// Builds a status.
+struct StatusBuilder {
     code: Code,
     reason: Reason,
     message: String,
@@ -34,7 +36,7 @@ struct Answer {
     report: Option<v1::CompatibilityReport>,
 }
 
-impl Answer {
+impl StatusBuilder {
     fn new(code: Code, reason: Reason, message: impl ToString) -> Self {
         Self {
             code,
@@ -61,33 +63,33 @@ impl Answer {
         self.details.set_error_info(reason, DOMAIN, self.metadata);
         let status = Status::with_error_details(self.code, self.message.clone(), self.details);
         let Some(report) = self.report else { return status };
-        let Ok(mut whole) = pb::Status::decode(status.details()) else { return status };
-        whole.details.push(prost_types::Any {
+        let Ok(mut with_report) = pb::Status::decode(status.details()) else { return status };
+        with_report.details.push(prost_types::Any {
             type_url: "type.googleapis.com/tidings.registry.v1.CompatibilityReport".into(),
             value: fit(report, REPORT_BYTES_MAX).encode_to_vec(),
         });
-        Status::with_details(self.code, self.message, Bytes::from(whole.encode_to_vec()))
+        Status::with_details(self.code, self.message, Bytes::from(with_report.encode_to_vec()))
     }
 }
 
-/// A request whose bytes are not the message that they should be, or too much of it.
-pub fn undecodable(why: &str) -> Status {
-    let message = format!("the request {why}");
-    Answer::new(Code::InvalidArgument, Reason::InvalidRequest, message).status()
+/// The status of a request that does not decode, or would use too much memory.
+pub fn undecodable(reason: &str) -> Status {
+    let message = format!("the request {reason}");
+    StatusBuilder::new(Code::InvalidArgument, Reason::InvalidRequest, message).status()
 }
 
-/// Fields of a request that are not well formed: the field and why.
+/// The status of a request with invalid fields, each with its fault.
 pub fn invalid(reason: Reason, faults: &[(String, String)]) -> Status {
-    let words = faults.iter().map(|(field, why)| format!("{field} {why}"));
-    let message = words.collect::<Vec<_>>().join("; ");
-    let mut answer = Answer::new(Code::InvalidArgument, reason, message);
-    for (field, why) in faults.iter().take(20) {
-        answer = answer.violation(field.clone(), why);
+    let messages = faults.iter().map(|(field, message)| format!("{field} {message}"));
+    let message = messages.collect::<Vec<_>>().join("; ");
+    let mut builder = StatusBuilder::new(Code::InvalidArgument, reason, message);
+    for (field, message) in faults.iter().take(20) {
+        builder = builder.violation(field.clone(), message);
     }
-    answer.status()
+    builder.status()
 }
 
-/// What was asked for is not there.
+/// The status of a request for something that does not exist.
 pub fn not_found(error: &NotFound) -> Status {
     let message = error.to_string();
     let (reason, kind, name) = match error {
@@ -97,162 +99,173 @@ pub fn not_found(error: &NotFound) -> Status {
         }
         NotFound::Id { id } => (Reason::SchemaNotFound, "schema", id.to_string()),
     };
-    let mut answer = Answer::new(Code::NotFound, reason, message);
-    answer.details.set_resource_info(kind, shorten(name.trim()), "", "not registered here");
+    let mut builder = StatusBuilder::new(Code::NotFound, reason, message);
+    builder.details.set_resource_info(
+        kind,
+        shorten(name.trim()),
+        "",
+        "not registered in this registry",
+    );
     match error {
         NotFound::Subject { name, nearest } => {
-            answer = answer.with("subject", name);
+            builder = builder.with("subject", name);
             match nearest {
-                Some(nearest) => answer.with("nearest", nearest),
-                None => answer,
+                Some(nearest) => builder.with("nearest", nearest),
+                None => builder,
             }
         }
         NotFound::Version { subject, version, .. } => {
-            answer.with("subject", subject).with("version", version)
+            builder.with("subject", subject).with("version", version)
         }
-        NotFound::Id { .. } => answer,
+        NotFound::Id { .. } => builder,
     }
     .status()
 }
 
-/// A draft that is refused, at its place in the request.
+/// The status of a refused draft. `field` is the prefix of its fields in the request.
 pub fn refused(field: &str, refusal: &Refusal) -> Status {
-    answer(field, refusal).status()
+    refusal_builder(field, refusal).status()
 }
 
-fn answer(field: &str, refusal: &Refusal) -> Answer {
-    let new = |code| Answer::new(code, Reason::from(refusal), refusal);
+fn refusal_builder(field: &str, refusal: &Refusal) -> StatusBuilder {
+    let new = |code| StatusBuilder::new(code, Reason::from(refusal), refusal);
     match refusal {
         Refusal::Invalid(faults) => {
-            let mut answer = new(Code::InvalidArgument);
+            let mut builder = new(Code::InvalidArgument);
             let mut bytes = 0;
             for fault in faults {
-                let (place, text) = in_text(field, fault);
-                bytes += place.len() + text.len().min(TEXT_CHARS_MAX);
-                answer = answer.violation(place, &text);
+                let (path, message) = path_and_message(field, fault);
+                bytes += path.len() + message.len().min(TEXT_CHARS_MAX);
+                builder = builder.violation(path, &message);
                 if bytes > LIST_BYTES_MAX {
-                    return answer.with("total", faults.len());
+                    return builder.with("total", faults.len());
                 }
             }
-            answer
+            builder
         }
         Refusal::TooLarge { size, limit } => new(Code::InvalidArgument)
             .violation(format!("{field}definition"), &refusal.to_string())
             .with("size", size)
             .with("limit", limit),
-        Refusal::Field { field: of, message } => {
-            new(Code::InvalidArgument).violation(format!("{field}{of}"), message)
+        Refusal::Field { field: name, message } => {
+            new(Code::InvalidArgument).violation(format!("{field}{name}"), message)
         }
         Refusal::Reference { name, reason } => {
-            let mut answer = new(Code::FailedPrecondition);
-            answer.details.add_precondition_failure_violation("REFERENCE_NOT_FOUND", name, reason);
-            answer
+            let mut builder = new(Code::FailedPrecondition);
+            builder.details.add_precondition_failure_violation("REFERENCE_NOT_FOUND", name, reason);
+            builder
         }
         Refusal::Format { subject, registered, given } => new(Code::FailedPrecondition)
             .with("subject", subject)
             .with("expected", registered)
             .with("actual", given),
         Refusal::Incompatible(impact) => {
-            let mut answer = new(Code::FailedPrecondition)
+            let mut builder = new(Code::FailedPrecondition)
                 .with("subject", &impact.report.subject)
                 .with("total", impact.report.findings.len());
-            answer.report = Some((**impact).clone().into());
-            answer
+            builder.report = Some((**impact).clone().into());
+            builder
         }
-        Refusal::TooLow { declared, least, impact, .. } => {
-            let mut answer = new(Code::FailedPrecondition)
+        Refusal::TooLow { declared, minimum, impact, .. } => {
+            let mut builder = new(Code::FailedPrecondition)
                 .with("subject", &impact.report.subject)
                 .with("version", declared)
-                .with("expected", least);
-            answer.report = Some((**impact).clone().into());
-            answer
+                .with("expected", minimum);
+            builder.report = Some((**impact).clone().into());
+            builder
         }
         Refusal::AffectsConsumers(impact) => {
-            let mut answer = new(Code::FailedPrecondition)
+            let mut builder = new(Code::FailedPrecondition)
                 .with("subject", &impact.report.subject)
                 .with("total", impact.affected.total);
-            answer.report = Some((**impact).clone().into());
-            answer
+            builder.report = Some((**impact).clone().into());
+            builder
         }
-        Refusal::Taken { subject, version, next } => {
-            let mut answer = new(Code::AlreadyExists)
+        Refusal::VersionTaken { subject, version, next } => {
+            let mut builder = new(Code::AlreadyExists)
                 .with("subject", subject)
                 .with("version", version)
                 .with("expected", next);
             let name = format!("{subject} {version}");
-            answer.details.set_resource_info("version", name, "", "registered with another schema");
-            answer
+            builder.details.set_resource_info(
+                "version",
+                name,
+                "",
+                "registered with another schema",
+            );
+            builder
         }
         Refusal::Unreadable(_) => new(Code::DataLoss),
     }
 }
 
-/// Names those who would be left behind, as far as it fits.
-fn left_behind(mut answer: Answer, affected: &Affected) -> Answer {
+/// Adds the affected consumers, as many as fit.
+fn with_affected(mut builder: StatusBuilder, affected: &Affected) -> StatusBuilder {
     let mut bytes = 0;
-    for it in &affected.listed {
-        let (name, reason) = (it.need.consumer.as_str(), shorten(&it.reason));
+    for consumer in &affected.listed {
+        let name = consumer.requirement.consumer.as_str();
+        let reason = shorten(&consumer.reason);
         bytes += name.len() + reason.len();
-        answer.details.add_precondition_failure_violation("CONSUMERS_LEFT_BEHIND", name, reason);
+        builder.details.add_precondition_failure_violation("CONSUMERS_LEFT_BEHIND", name, reason);
         if bytes > LIST_BYTES_MAX {
             break;
         }
     }
-    answer.with("total", affected.total)
+    builder.with("total", affected.total)
 }
 
-/// Where a fault is, and its text without the place.
-fn in_text(field: &str, fault: &Fault) -> (String, String) {
-    let place = &fault.place;
-    let file = match place.file.as_str() {
+/// Returns the path of the field that has a fault, and the message of the fault.
+fn path_and_message(field: &str, fault: &Fault) -> (String, String) {
+    let file = match fault.location.file.as_str() {
         "" => "definition.text".to_owned(),
         file => format!("definition.files[\"{file}\"]"),
     };
     (format!("{field}{file}"), fault.to_string())
 }
 
-/// A write that was not done.
+/// The status of a write that was not done.
 pub fn write(error: &WriteError) -> Status {
     match error {
         WriteError::Refused(refusals) => match &refusals[..] {
-            [(at, refusal)] => refused(&format!("schemas[{at}]."), refusal),
-            _ => all(error, refusals),
+            [(index, refusal)] => refused(&format!("schemas[{index}]."), refusal),
+            _ => all_refused(error, refusals),
         },
-        WriteError::Circle(subjects) => {
-            Answer::new(Code::InvalidArgument, Reason::InvalidRequest, error)
-                .violation("schemas", &format!("break the circle of {}", subjects.join(", ")))
+        WriteError::ReferenceCycle(subjects) => {
+            StatusBuilder::new(Code::InvalidArgument, Reason::InvalidRequest, error)
+                .violation("schemas", &format!("break the cycle of {}", subjects.join(", ")))
                 .status()
         }
         WriteError::NotFound(error) => not_found(error),
         WriteError::Invalid(faults) => invalid(Reason::InvalidRequest, faults),
         WriteError::StillReferenced { subject, by } => {
-            let mut answer = Answer::new(Code::FailedPrecondition, Reason::StillReferenced, error)
-                .with("subject", subject)
-                .with("total", by.len());
+            let mut builder =
+                StatusBuilder::new(Code::FailedPrecondition, Reason::StillReferenced, error)
+                    .with("subject", subject)
+                    .with("total", by.len());
             for by in by.iter().take(20) {
-                let what = "delete it first, or register it without the reference";
-                answer.details.add_precondition_failure_violation("STILL_REFERENCED", by, what);
+                let remedy = "delete it first, or register it without the reference";
+                builder.details.add_precondition_failure_violation("STILL_REFERENCED", by, remedy);
             }
-            answer.status()
+            builder.status()
         }
         WriteError::AffectsConsumers(affected) => {
-            let new = Answer::new(Code::FailedPrecondition, Reason::ConsumersLeftBehind, error);
-            let first = affected.listed.first();
-            let new = match first {
-                Some(it) => new.with("subject", &it.need.subject),
-                None => new,
+            let builder =
+                StatusBuilder::new(Code::FailedPrecondition, Reason::ConsumersLeftBehind, error);
+            let builder = match affected.listed.first() {
+                Some(first) => builder.with("subject", &first.requirement.subject),
+                None => builder,
             };
-            left_behind(new, affected).status()
+            with_affected(builder, affected).status()
         }
         WriteError::RevisionMoved { expected, actual } => {
-            Answer::new(Code::Aborted, Reason::RevisionMoved, error)
+            StatusBuilder::new(Code::Aborted, Reason::RevisionMoved, error)
                 .with("expected", expected)
                 .with("actual", actual)
                 .with("revision", actual)
                 .status()
         }
         WriteError::EtagMismatch { subject, actual } => {
-            Answer::new(Code::Aborted, Reason::EtagMismatch, error)
+            StatusBuilder::new(Code::Aborted, Reason::EtagMismatch, error)
                 .with("subject", subject)
                 .with("etag", actual)
                 .status()
@@ -261,104 +274,112 @@ pub fn write(error: &WriteError) -> Status {
     }
 }
 
-/// Several drafts of one request: the code of the first, and all in words.
-fn all(error: &WriteError, refusals: &[(usize, Refusal)]) -> Status {
-    let mut whole: Option<Answer> = None;
+/// The status of several refused drafts: the code of the first refusal, and the messages of all.
+fn all_refused(error: &WriteError, refusals: &[(usize, Refusal)]) -> Status {
+    let mut combined: Option<StatusBuilder> = None;
     let mut bytes = 0;
-    for (at, refusal) in refusals {
-        let one = answer(&format!("schemas[{at}]."), refusal);
-        let mut answer = whole.take().unwrap_or_else(|| {
-            let mut first = Answer::new(one.code, one.reason, error);
-            first.metadata.clone_from(&one.metadata);
-            first.report.clone_from(&one.report);
+    for (index, refusal) in refusals {
+        let single = refusal_builder(&format!("schemas[{index}]."), refusal);
+        let mut builder = combined.take().unwrap_or_else(|| {
+            let mut first = StatusBuilder::new(single.code, single.reason, error);
+            first.metadata.clone_from(&single.metadata);
+            first.report.clone_from(&single.report);
             first.with("total", refusals.len())
         });
-        let text = refusal.to_string();
-        bytes += text.len().min(TEXT_CHARS_MAX);
+        let message = refusal.to_string();
+        bytes += message.len().min(TEXT_CHARS_MAX);
         if bytes < LIST_BYTES_MAX / 2 {
-            answer = answer.violation(format!("schemas[{at}]"), &text);
+            builder = builder.violation(format!("schemas[{index}]"), &message);
         }
-        whole = Some(answer);
+        combined = Some(builder);
     }
-    whole.map_or_else(|| internal(error), Answer::status)
+    combined.map_or_else(|| internal(error), StatusBuilder::status)
 }
 
-/// What a consumer said was not recorded.
+/// The status of an update of a consumer that was not recorded.
 pub fn record(error: &RecordError) -> Status {
     let (count, limit) = match error {
         RecordError::Storage(error) => return storage(error),
         RecordError::TooMany(
-            TooMany::Consumers { count, limit } | TooMany::Needs { count, limit, .. },
+            TooMany::Consumers { count, limit } | TooMany::Requirements { count, limit, .. },
         ) => (count, limit),
     };
-    Answer::new(Code::ResourceExhausted, Reason::Overloaded, error)
+    StatusBuilder::new(Code::ResourceExhausted, Reason::Overloaded, error)
         .with("size", count)
         .with("limit", limit)
         .status()
 }
 
-/// The disk.
+/// The status of a failed disk.
 fn storage(error: &StorageError) -> Status {
-    tracing::error!(%error, "the registry's disk");
-    // What the disk said is for the log.
+    tracing::error!(%error, "the registry's disk failed");
+    // The error of the disk is for the log only.
     let message = match error {
         StorageError::Ambiguous(_) => {
-            "a write failed, and whether it is on disk is not known; ask again when the registry is back"
+            "a write failed, and whether it is on disk is unknown; read again when the registry has \
+             been restarted"
         }
         StorageError::Stopped(_) => {
-            "the registry writes nothing any more, because a write failed; it has to be started again"
+            "the registry accepts no writes, because an earlier write failed; it has to be restarted"
         }
     };
-    Answer::new(Code::Unavailable, Reason::CommitAmbiguous, message).status()
+    StatusBuilder::new(Code::Unavailable, Reason::CommitAmbiguous, message).status()
 }
 
-/// A change that cannot be told any more.
+/// The status of a watch that reached a change that cannot be read.
 pub fn damaged(error: &Damaged) -> Status {
-    tracing::error!(%error, "the registry's disk");
-    let message = "a change is stored and cannot be read; the registry's log says more";
-    Answer::new(Code::DataLoss, Reason::Internal, message).status()
+    tracing::error!(%error, "the registry's disk failed");
+    let message = "a stored change cannot be read; the registry's log has the details";
+    StatusBuilder::new(Code::DataLoss, Reason::Internal, message).status()
 }
 
-/// A watch from a revision that is not reached: another registry, or one restored from a backup.
+/// The status of a watch after a revision that does not exist: the registry is another one, or was
+/// restored from a backup.
 pub fn revision_lost(after: u64, revision: u64) -> Status {
     let message = format!(
-        "revision {after} is not reached, the registry is at {revision}: it is another one, or was restored; watch from 0"
+        "revision {after} does not exist, the registry is at revision {revision}: it is another \
+         registry, or was restored from a backup; watch from 0"
     );
-    Answer::new(Code::OutOfRange, Reason::RevisionLost, message).with("revision", revision).status()
+    StatusBuilder::new(Code::OutOfRange, Reason::RevisionLost, message)
+        .with("revision", revision)
+        .status()
 }
 
-/// More work than is taken at once.
+/// The status of a request that waited too long for a permit to compile.
 pub fn overloaded() -> Status {
     let message = "too many schemas are being compiled; try again";
-    let mut answer = Answer::new(Code::ResourceExhausted, Reason::Overloaded, message);
-    answer.details.set_retry_info(Some(std::time::Duration::from_secs(1)));
-    answer.status()
+    let mut builder = StatusBuilder::new(Code::ResourceExhausted, Reason::Overloaded, message);
+    builder.details.set_retry_info(Some(std::time::Duration::from_secs(1)));
+    builder.status()
 }
 
-/// The server stops.
+/// The status of a watch when the server stops.
 pub fn draining() -> Status {
-    let mut answer =
-        Answer::new(Code::Unavailable, Reason::Draining, "the server is stopping; connect again");
-    answer.details.set_retry_info(Some(std::time::Duration::from_secs(1)));
-    answer.status()
+    let mut builder = StatusBuilder::new(
+        Code::Unavailable,
+        Reason::Draining,
+        "the server is stopping; connect again",
+    );
+    builder.details.set_retry_info(Some(std::time::Duration::from_secs(1)));
+    builder.status()
 }
 
-/// A registry elsewhere that does not answer.
+/// The status of a call to a remote registry that does not respond.
 pub fn unreachable(mut cause: &(dyn std::error::Error + 'static)) -> Status {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    tracing::warn!(%cause, "the registry does not answer");
-    let message = "the schema registry does not answer; it runs elsewhere and is not reached";
+    tracing::warn!(%cause, "the schema registry does not respond");
+    let message = "the remote schema registry does not respond";
     let mut details = ErrorDetails::new();
-    // The events' contract has this reason: to whoever asks, it is their server that cannot go on.
+    // A reason of the events' contract: to its clients, the event server is unavailable.
     details.set_error_info("REGISTRY_UNAVAILABLE", DOMAIN, HashMap::new());
     details.set_retry_info(Some(std::time::Duration::from_secs(1)));
     Status::with_error_details(Code::Unavailable, message, details)
 }
 
-/// A fault of ours: the story is for the log.
+/// The status of an internal error. The details are for the log only.
 pub fn internal(error: impl std::fmt::Display) -> Status {
     tracing::error!(%error, "internal error");
-    Answer::new(Code::Internal, Reason::Internal, "internal error").status()
+    StatusBuilder::new(Code::Internal, Reason::Internal, "internal error").status()
 }

@@ -1,6 +1,5 @@
-//! Rows of `consumers`: what each is known to need.
+//! Rows of `consumers`: one requirement of a consumer each.
 
-use crate::convert::FromProto as _;
 use jiff::Timestamp;
 use prost::Message as _;
 use rocksdb::DB;
@@ -9,46 +8,55 @@ use semver::{Version, VersionReq};
 use super::{Family, Quarantined, family};
 use crate::{
     consumer::{ConsumerName, Origin, Requirement, table::ConsumerTable},
+    convert::FromProto as _,
     proto::v1,
     subject::SubjectName,
 };
 
-/// Where the row of a need is. The lengths keep names apart that begin alike.
-pub fn key(need: &Requirement) -> Vec<u8> {
+/// `name, subject (length: u16 BE each) | origin: u8 | requirement`. The lengths separate names of
+/// which one is a prefix of the other.
+pub fn key(requirement: &Requirement) -> Vec<u8> {
     let mut key = Vec::new();
-    for name in [need.consumer.as_str(), need.subject.as_str()] {
+    for name in [requirement.consumer.as_str(), requirement.subject.as_str()] {
         let length = u16::try_from(name.len()).expect("a name has at most 255 characters");
         key.extend_from_slice(&length.to_be_bytes());
         key.extend_from_slice(name.as_bytes());
     }
-    key.push(match need.origin {
+    key.push(match requirement.origin {
         Origin::Declared => 0,
         Origin::Stream => 1,
     });
-    key.extend_from_slice(need.requirement.to_string().as_bytes());
+    key.extend_from_slice(requirement.version_req.to_string().as_bytes());
     key
 }
 
-/// All that is known of consumers. What cannot be read is set aside: it is said again.
-pub fn load(db: &DB) -> (ConsumerTable, Vec<Quarantined>) {
-    let mut book = ConsumerTable::default();
-    let mut aside = Vec::new();
-    let mut set_aside = |detail| aside.push(Quarantined { what: "a consumer".into(), detail });
-    for row in db.iterator_cf(family(db, Family::Consumers), rocksdb::IteratorMode::Start) {
-        match row {
-            Ok((_, value)) => match read(&value) {
-                Ok(need) => book.put(need),
-                Err(detail) => set_aside(detail),
-            },
-            Err(error) => set_aside(error.into_string()),
-        }
-    }
-    (book, aside)
+/// A `Consumer` of the contract.
+pub(super) fn encode(requirement: &Requirement) -> Vec<u8> {
+    v1::Consumer::from(requirement).encode_to_vec()
 }
 
-fn read(row: &[u8]) -> Result<Requirement, String> {
+/// Loads the requirements of all consumers. Rows that cannot be read are quarantined: consumers
+/// declare their requirements again.
+pub fn load(db: &DB) -> (ConsumerTable, Vec<Quarantined>) {
+    let mut table = ConsumerTable::default();
+    let mut quarantined = Vec::new();
+    let mut quarantine =
+        |reason| quarantined.push(Quarantined { item: "a consumer".into(), reason });
+    for row in db.iterator_cf(family(db, Family::Consumers), rocksdb::IteratorMode::Start) {
+        match row {
+            Ok((_, value)) => match decode(&value) {
+                Ok(requirement) => table.put(requirement),
+                Err(reason) => quarantine(reason),
+            },
+            Err(error) => quarantine(error.into_string()),
+        }
+    }
+    (table, quarantined)
+}
+
+fn decode(row: &[u8]) -> Result<Requirement, String> {
     let row = v1::Consumer::decode(row).map_err(|error| error.to_string())?;
-    let seen = row.last_seen_time.ok_or("it has no time")?;
+    let seen = row.last_seen_time.ok_or("the time is missing")?;
     let negotiated = match row.negotiated_version.as_str() {
         "" => None,
         text => Some(Version::parse(text).map_err(|error| error.to_string())?),
@@ -56,8 +64,8 @@ fn read(row: &[u8]) -> Result<Requirement, String> {
     Ok(Requirement {
         consumer: ConsumerName::parse(&row.name)?,
         subject: SubjectName::parse(&row.subject)?,
-        requirement: VersionReq::parse(&row.requirement).map_err(|error| error.to_string())?,
-        origin: Origin::from_proto(row.origin)?.ok_or("it has no origin")?,
+        version_req: VersionReq::parse(&row.requirement).map_err(|error| error.to_string())?,
+        origin: Origin::from_proto(row.origin)?.ok_or("the origin is missing")?,
         negotiated,
         seen: Timestamp::new(seen.seconds, seen.nanos).map_err(|error| error.to_string())?,
         open_until: None,

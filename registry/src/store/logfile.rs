@@ -1,8 +1,10 @@
-//! The files that RocksDB writes as logs, looked at before it reads them: write-ahead logs and the MANIFEST.
+//! Checks the files that RocksDB writes as logs before RocksDB reads them: write-ahead logs and the
+//! MANIFEST.
 //!
-//! Its reader does not come back from a record of a recycled file in a file that is none (RocksDB 11.8.1,
-//! `log::Reader::ReadPhysicalRecord` returns without going on): one flipped bit in the type of a record, and a start
-//! takes for ever. We recycle none, so such a record is damage. Every other damage is left to RocksDB to notice.
+//! RocksDB's reader never returns if it meets a record of a recycled file in a file that is not
+//! recycled (RocksDB 11.8.1, `log::Reader::ReadPhysicalRecord` returns without advancing): one
+//! flipped bit in the type of a record, and a start hangs. We recycle no files, so such a record is
+//! damage. RocksDB notices all other damage itself.
 
 use std::{
     ffi::OsStr,
@@ -13,35 +15,35 @@ use std::{
 
 use crc_fast::{CrcAlgorithm, checksum};
 
-/// Logs are written in blocks, and a record's header does not cross from one into the next.
+/// Logs are written in blocks. The header of a record does not cross the end of a block.
 const BLOCK_BYTES: usize = 32 << 10;
 
 /// `checksum: u32 | length: u16 | type: u8`, little-endian.
 const HEADER_BYTES: usize = 7;
 
-/// What stands before the first record of a file that is used again, by kind of record.
+/// The types of records that only a recycled file has.
 const RECYCLED: [u8; 6] = [5, 6, 7, 8, 11, 131];
 
-/// What is left of a file that was made larger than what is written in it.
+/// The type of the zeros at the end of a file that is larger than its records.
 const UNWRITTEN: u8 = 0;
 
-/// Looks through the logs of a database; what is wrong, if anything is.
+/// Checks the logs of a database. Returns a description of the damage, if there is any.
 ///
 /// # Errors
-/// Where one cannot be read.
+/// Returns an error if a log cannot be read.
 pub fn damage(database: &Path) -> io::Result<Option<String>> {
     for path in logs(database)? {
-        if let Some(at) = recycled(&mut File::open(&path)?)? {
+        if let Some(offset) = find_recycled(&mut File::open(&path)?)? {
             let name = path.file_name().unwrap_or_default().display();
             return Ok(Some(format!(
-                "the record at byte {at} of {name} has no type that is written"
+                "the record at byte {offset} of {name} has a type that is never written"
             )));
         }
     }
     Ok(None)
 }
 
-/// The write-ahead logs, and the MANIFEST that is in use.
+/// Returns the write-ahead logs, and the MANIFEST that is in use.
 fn logs(database: &Path) -> io::Result<Vec<PathBuf>> {
     let current = fs::read_to_string(database.join("CURRENT")).unwrap_or_default();
     let mut logs = Vec::new();
@@ -55,15 +57,16 @@ fn logs(database: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(logs)
 }
 
-/// The place of the first record of a recycled file, as far as the file is whole.
-fn recycled(file: &mut impl Read) -> io::Result<Option<usize>> {
+/// Returns the offset of the first record of a recycled file, as long as the file is intact up to
+/// it.
+fn find_recycled(file: &mut impl Read) -> io::Result<Option<usize>> {
     let mut block = Vec::with_capacity(BLOCK_BYTES);
     let mut start = 0;
     loop {
         block.clear();
         file.take(BLOCK_BYTES as u64).read_to_end(&mut block)?;
         let mut rest = &block[..];
-        while let Some((header, behind)) = rest.split_first_chunk::<HEADER_BYTES>() {
+        while let Some((header, after_header)) = rest.split_first_chunk::<HEADER_BYTES>() {
             let [c0, c1, c2, c3, l0, l1, kind] = *header;
             if RECYCLED.contains(&kind) {
                 return Ok(Some(start + block.len() - rest.len()));
@@ -75,10 +78,10 @@ fn recycled(file: &mut impl Read) -> io::Result<Option<usize>> {
             let checked = rest.get(HEADER_BYTES - 1..HEADER_BYTES + length);
             if checked.is_none_or(|bytes| masked_crc(bytes) != u32::from_le_bytes([c0, c1, c2, c3]))
             {
-                // RocksDB stops here too, and says what it thinks of it.
+                // RocksDB stops here as well, and reports the damage.
                 return Ok(None);
             }
-            rest = &behind[length..];
+            rest = &after_header[length..];
         }
         if block.len() < BLOCK_BYTES {
             return Ok(None);
@@ -87,7 +90,7 @@ fn recycled(file: &mut impl Read) -> io::Result<Option<usize>> {
     }
 }
 
-/// CRC32C as `LevelDB` and its heirs store it.
+/// CRC32C, masked as in the log format of `LevelDB`.
 fn masked_crc(bytes: &[u8]) -> u32 {
     let crc = checksum(CrcAlgorithm::Crc32Iscsi, bytes);
     let crc = u32::try_from(crc).unwrap_or_default();
@@ -105,19 +108,19 @@ mod tests {
     }
 
     #[test]
-    fn a_recycled_record_is_found_where_rocksdb_would_meet_it() {
+    fn a_recycled_record_is_found_if_rocksdb_would_read_it() {
         let written = [record(1, b"one"), record(1, &[7; 40_000 - BLOCK_BYTES])].concat();
-        let found = |bytes: &[u8]| recycled(&mut &bytes[..]).expect("read");
+        let found = |bytes: &[u8]| find_recycled(&mut &bytes[..]).expect("read");
         assert_eq!(found(&written), None);
-        let mut behind = [&written[..], &record(1, b"three")].concat();
-        behind[written.len() + HEADER_BYTES - 1] ^= 4;
-        assert_eq!(found(&behind), Some(written.len()));
-        behind[HEADER_BYTES] ^= 1;
-        assert_eq!(found(&behind), None, "behind damage that RocksDB notices");
+        let mut extended = [&written[..], &record(1, b"three")].concat();
+        extended[written.len() + HEADER_BYTES - 1] ^= 4;
+        assert_eq!(found(&extended), Some(written.len()));
+        extended[HEADER_BYTES] ^= 1;
+        assert_eq!(found(&extended), None, "after damage that RocksDB notices");
     }
 
     #[test]
-    fn what_rocksdb_writes_is_not_damage() {
+    fn logs_that_rocksdb_writes_are_not_damage() {
         let directory = tempfile::tempdir().expect("a directory");
         let db = rocksdb::DB::open_default(directory.path()).expect("opened");
         for n in 0..200_u32 {

@@ -1,27 +1,28 @@
-//! What is known of consumers on disk: directories of before there were any, and rows that are damaged.
+//! Requirements of consumers on disk: directories from before consumers existed, and damaged rows.
 
 use jiff::Timestamp;
 use semver::VersionReq;
 use tidings_registry::{
-    consumer::{ConsumerName, Word},
+    consumer::{ConsumerName, ConsumerUpdate},
     registry::Registry,
     subject::SubjectName,
 };
 
-use crate::aside::register;
+use crate::quarantined::register;
 
 fn record(registry: &Registry, consumer: &str) {
     let consumer = ConsumerName::parse(consumer).expect("a name");
-    let needs = vec![(
+    let requirements = vec![(
         SubjectName::parse("orders").expect("a name"),
         VersionReq::parse("^1").expect("a requirement"),
     )];
-    registry.record(&consumer, Word::Declared, needs, Timestamp::now()).expect("recorded");
+    let now = Timestamp::now();
+    registry.record(&consumer, ConsumerUpdate::Declared, requirements, now).expect("recorded");
 }
 
 fn known(registry: &Registry) -> Vec<String> {
-    let (needs, _) = registry.list_consumers(None, |_| true, 100, Timestamp::now());
-    needs.iter().map(|it| it.consumer.to_string()).collect()
+    let (requirements, _) = registry.list_consumers(None, |_| true, 100, Timestamp::now());
+    requirements.iter().map(|requirement| requirement.consumer.to_string()).collect()
 }
 
 fn database(directory: &tempfile::TempDir) -> rocksdb::DB {
@@ -32,10 +33,10 @@ fn database(directory: &tempfile::TempDir) -> rocksdb::DB {
 }
 
 #[test]
-fn a_directory_of_before_gets_them() {
+fn a_directory_without_consumers_gets_their_family() {
     let directory = tempfile::tempdir().expect("a directory");
     let registry = Registry::open(directory.path()).expect("opened");
-    // What was acknowledged is looked at before anything is made.
+    // A start checks acknowledged data before it creates anything.
     register(&registry, "orders", r#"{"type": "object"}"#);
     drop(registry);
     database(&directory).drop_cf("consumers").expect("dropped");
@@ -44,11 +45,11 @@ fn a_directory_of_before_gets_them() {
     drop(registry);
     let registry = Registry::open(directory.path()).expect("opened");
     assert_eq!(known(&registry), ["billing"]);
-    assert_eq!(registry.catalog().revision, 1, "consumers make none");
+    assert_eq!(registry.catalog().revision, 1, "consumers create no revision");
 }
 
 #[test]
-fn a_damaged_row_is_set_aside_and_said_again() {
+fn a_damaged_row_is_quarantined_and_recorded_again() {
     let directory = tempfile::tempdir().expect("a directory");
     let registry = Registry::open(directory.path()).expect("opened");
     record(&registry, "billing");
@@ -56,16 +57,16 @@ fn a_damaged_row_is_set_aside_and_said_again() {
     drop(registry);
     let db = database(&directory);
     let family = db.cf_handle("consumers").expect("the family");
-    // The format of keys is not to move.
+    // The format of keys must not change.
     let key = b"\x00\x07billing\x00\x06orders\x00^1";
     assert!(db.get_cf(family, key).expect("read").is_some());
     db.put_cf(family, key, b"\xff\xff").expect("written");
     drop(db);
     let registry = Registry::open(directory.path()).expect("opened");
-    assert_eq!(registry.aside().len(), 1);
+    assert_eq!(registry.quarantined().len(), 1);
     assert_eq!(known(&registry), ["search"]);
     record(&registry, "billing");
     drop(registry);
     let registry = Registry::open(directory.path()).expect("opened");
-    assert_eq!((registry.aside().len(), known(&registry).len()), (0, 2));
+    assert_eq!((registry.quarantined().len(), known(&registry).len()), (0, 2));
 }

@@ -1,4 +1,4 @@
-//! What a definition refers to, with what that refers to, is bounded in bytes.
+//! The direct and indirect imports of a definition are limited in bytes.
 
 use jiff::Timestamp;
 use tidings_registry::{
@@ -9,19 +9,19 @@ use tidings_registry::{
 };
 use tidings_schema::version::Selector;
 
-use crate::aside::draft;
+use crate::quarantined::draft;
 
 fn large(n: usize) -> Draft {
     let title = "x".repeat(1_000_000);
     draft(&format!("large.{n}"), &format!(r#"{{"title": "{title}"}}"#))
 }
 
-fn refers_to(count: usize) -> Draft {
+fn referencing(count: usize) -> Draft {
     let references = (0..count).map(|n| DraftReference {
         name: format!("large.{n}.json"),
         subject: SubjectName::parse(&format!("large.{n}")).expect("a name"),
         version: Selector::Newest,
-        asked: String::new(),
+        requested: String::new(),
     });
     let refs: Vec<_> = (0..count).map(|n| format!(r#"{{"$ref": "large.{n}.json"}}"#)).collect();
     let all = format!(r#"{{"allOf": [{}]}}"#, refs.join(", "));
@@ -29,9 +29,9 @@ fn refers_to(count: usize) -> Draft {
 }
 
 #[test]
-fn imports_are_bounded_in_bytes() {
+fn imports_are_limited_in_bytes() {
     let directory = tempfile::tempdir().expect("a directory");
-    let registry = Registry::open(directory.path()).expect("made");
+    let registry = Registry::open(directory.path()).expect("created");
     let drafts: Vec<_> = (0..5).map(large).collect();
     registry.apply(&drafts, None, None, Timestamp::now()).expect("registered");
     let decide = |draft| {
@@ -39,10 +39,10 @@ fn imports_are_bounded_in_bytes() {
             registry.plan(&[draft], false, Timestamp::now()).expect("planned").planned;
         planned.remove(0).decision
     };
-    assert!(matches!(decide(refers_to(4)), Decision::Register(_)), "4 MB are less than 4 MiB");
-    let Decision::Refused(Refusal::Reference { reason, .. }) = decide(refers_to(5)) else {
+    assert!(matches!(decide(referencing(4)), Decision::Register(_)), "4 MB are less than 4 MiB");
+    let Decision::Refused(Refusal::Reference { reason, .. }) = decide(referencing(5)) else {
         panic!("5 MB are too many");
     };
-    assert!(reason.contains("has 5000065 bytes up to large.0 1.0.0"), "{reason}");
-    assert!(reason.contains("at most 4194304 are taken"), "{reason}");
+    assert!(reason.contains("have 5000065 bytes up to large.0 1.0.0"), "{reason}");
+    assert!(reason.contains("the limit is 4194304"), "{reason}");
 }

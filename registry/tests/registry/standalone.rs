@@ -1,4 +1,4 @@
-//! `tidings-registry` as others run it: on a port and a directory of its own.
+//! `tidings-registry` as a process, with a port and a directory of its own.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -21,7 +21,7 @@ use tonic_health::pb::{
 };
 use tonic_types::StatusExt as _;
 
-/// The longest that anything may take before a test gives up.
+/// The longest time that a step may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 type Client = SchemaRegistryServiceClient<Channel>;
@@ -37,11 +37,11 @@ impl Standalone {
         Self::start_with(directory, "").await
     }
 
-    /// As a shell starts it that has run this before.
-    async fn start_with(directory: &Path, before: &str) -> Self {
+    /// Starts it from a shell that has run these commands before.
+    async fn start_with(directory: &Path, commands: &str) -> Self {
         let mut child = Command::new("sh")
             .arg("-c")
-            .arg(format!("{before}\nexec \"$0\" \"$@\""))
+            .arg(format!("{commands}\nexec \"$0\" \"$@\""))
             .arg(env!("CARGO_BIN_EXE_tidings-registry"))
             .args(["--listen", "127.0.0.1:0", "--data-dir"])
             .arg(directory)
@@ -50,7 +50,9 @@ impl Standalone {
             .expect("it starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
-        let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("said {line:?}"));
+        let address = line
+            .strip_prefix("listening on ")
+            .unwrap_or_else(|| panic!("unexpected line {line:?}"));
         let address: SocketAddr = address.trim().parse().expect("an address");
         let endpoint = Channel::from_shared(format!("http://{address}")).expect("an address");
         Self { child, channel: endpoint.connect().await.expect("a connection") }
@@ -62,8 +64,8 @@ impl Standalone {
 
     async fn health(&self, service: &str) -> ServingStatus {
         let request = HealthCheckRequest { service: service.into() };
-        let answer = HealthClient::new(self.channel.clone()).check(request).await;
-        answer.expect("an answer").into_inner().status()
+        let response = HealthClient::new(self.channel.clone()).check(request).await;
+        response.expect("a response").into_inner().status()
     }
 
     fn kill9(mut self) {
@@ -87,7 +89,7 @@ impl Standalone {
 
 impl Drop for Standalone {
     fn drop(&mut self) {
-        // Both fail only where it is gone already.
+        // Both fail only if the process has already ended.
         self.child.kill().ok();
         self.child.wait().ok();
     }
@@ -104,21 +106,24 @@ async fn register(client: &mut Client, subject: &str, schema: &str) -> Result<Sc
         ..SchemaDraft::default()
     };
     let request = RegisterSchemaRequest { schema: Some(draft), ..Default::default() };
-    client.register_schema(request).await.map(|it| it.into_inner().schema.expect("a schema"))
+    client
+        .register_schema(request)
+        .await
+        .map(|response| response.into_inner().schema.expect("a schema"))
 }
 
 async fn by_id(client: &mut Client, id: u32) -> Result<Schema, Status> {
     let request = GetSchemaRequest { by: Some(By::Id(id)) };
-    client.get_schema(request).await.map(|it| it.into_inner().schema.expect("a schema"))
+    client.get_schema(request).await.map(|response| response.into_inner().schema.expect("a schema"))
 }
 
 async fn subjects(client: &mut Client) -> Vec<String> {
     let listed = client.list_subjects(ListSubjectsRequest::default()).await.expect("listed");
-    listed.into_inner().subjects.into_iter().map(|it| it.name).collect()
+    listed.into_inner().subjects.into_iter().map(|subject| subject.name).collect()
 }
 
 #[tokio::test]
-async fn what_it_registers_is_there_after_a_crash_and_after_a_stop() {
+async fn registered_schemas_survive_a_crash_and_a_stop() {
     let directory = TempDir::new().expect("a directory");
     let registry = Standalone::start(directory.path()).await;
     assert_eq!(registry.health(SERVICE_NAME).await, ServingStatus::Serving);
@@ -141,11 +146,12 @@ async fn what_it_registers_is_there_after_a_crash_and_after_a_stop() {
     assert_eq!((next.id, next.version.as_str()), (3, "1.0.1"));
 }
 
-/// After a write that failed nobody knows what is on disk: nothing is written, health says so, reads go on.
+/// After a failed write, the content of the disk is unknown: the registry accepts no writes,
+/// reports this in its health, and continues to serve reads.
 #[tokio::test]
-async fn a_write_that_fails_is_the_last_one_and_health_tells() {
+async fn a_failed_write_stops_all_writes_and_health_reports_it() {
     let directory = TempDir::new().expect("a directory");
-    // Files of a few MiB and no more, which is told by an error and not by a signal.
+    // Limits files to a few MiB, reported by an error and not by a signal.
     let registry = Standalone::start_with(directory.path(), "trap '' XFSZ; ulimit -f 4096").await;
     let mut client = registry.client();
     let large = |n: u32| format!(r#"{{"title": "{n}{}"}}"#, "x".repeat(400_000));
@@ -157,19 +163,19 @@ async fn a_write_that_fails_is_the_last_one_and_health_tells() {
         }
     };
     assert!(acknowledged > 0, "{refused:?}");
-    let reason = |status: &Status| status.get_details_error_info().map(|it| it.reason);
+    let reason = |status: &Status| status.get_details_error_info().map(|info| info.reason);
     assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
     assert_eq!(reason(&refused).as_deref(), Some("COMMIT_AMBIGUOUS"));
     let again = register(&mut client, "small", "true").await.unwrap_err();
     assert_eq!(reason(&again).as_deref(), Some("COMMIT_AMBIGUOUS"));
-    assert!(again.message().contains("started again"), "{}", again.message());
-    assert!(by_id(&mut client, acknowledged).await.is_ok(), "reads go on");
+    assert!(again.message().contains("restarted"), "{}", again.message());
+    assert!(by_id(&mut client, acknowledged).await.is_ok(), "reads continue");
 
     let until = Instant::now() + PATIENCE;
     while registry.health(SERVICE_NAME).await != ServingStatus::NotServing {
-        assert!(Instant::now() < until, "health does not tell");
+        assert!(Instant::now() < until, "health does not report it");
     }
-    assert_eq!(registry.health("").await, ServingStatus::Serving, "reads go on");
+    assert_eq!(registry.health("").await, ServingStatus::Serving, "reads continue");
     registry.kill9();
 
     let registry = Standalone::start(directory.path()).await;
@@ -177,7 +183,7 @@ async fn a_write_that_fails_is_the_last_one_and_health_tells() {
     for id in 1..=acknowledged {
         assert!(by_id(&mut client, id).await.is_ok(), "{id} was acknowledged");
     }
-    // What was not answered may be there; whatever it is, its id is not another one's.
+    // The failed registration may be on disk. If it is, its id is not assigned again.
     let next = register(&mut client, "small", "true").await.unwrap();
     assert_eq!(next.id as usize, subjects(&mut client).await.len());
 }
@@ -190,7 +196,7 @@ async fn it_does_not_start_with_less_than_it_acknowledged() {
     registry.kill9();
     for entry in std::fs::read_dir(directory.path().join("db")).expect("listed") {
         let path = entry.expect("an entry").path();
-        if path.extension().is_some_and(|it| it == "log") {
+        if path.extension().is_some_and(|extension| extension == "log") {
             std::fs::write(path, "").expect("cut");
         }
     }
@@ -200,27 +206,30 @@ async fn it_does_not_start_with_less_than_it_acknowledged() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
-    let mut said = String::new();
-    child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
-    assert_eq!(child.wait().expect("ended").code(), Some(3), "{said}");
-    assert!(said.contains("try: keep a copy of the data directory"), "{said}");
-    assert!(said.contains("revision 1 was acknowledged once, the database ends at 0"), "{said}");
+    let mut stderr = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut stderr).expect("text");
+    assert_eq!(child.wait().expect("ended").code(), Some(3), "{stderr}");
+    assert!(stderr.contains("try: keep a copy of the data directory"), "{stderr}");
+    assert!(
+        stderr.contains("revision 1 was acknowledged; the database ends at revision 0"),
+        "{stderr}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_shows_what_is_registered_unless_that_is_switched_off() {
+async fn reflection_shows_registered_schemas_unless_it_is_off() {
     use tonic_reflection::pb::v1::{
         ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
         server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
     };
-    let asked = async |registry: &Standalone, symbol: &str| {
-        let asked = MessageRequest::FileContainingSymbol(symbol.into());
-        let request = ServerReflectionRequest { host: String::new(), message_request: Some(asked) };
+    let finds_symbol = async |registry: &Standalone, symbol: &str| {
+        let query = MessageRequest::FileContainingSymbol(symbol.into());
+        let request = ServerReflectionRequest { host: String::new(), message_request: Some(query) };
         let mut client = ServerReflectionClient::new(registry.channel.clone());
-        let answers = client.server_reflection_info(tokio_stream::iter([request])).await?;
-        let answer = answers.into_inner().message().await?.expect("an answer");
+        let responses = client.server_reflection_info(tokio_stream::iter([request])).await?;
+        let response = responses.into_inner().message().await?.expect("a response");
         Ok::<_, Status>(matches!(
-            answer.message_response,
+            response.message_response,
             Some(MessageResponse::FileDescriptorResponse(_))
         ))
     };
@@ -236,16 +245,16 @@ async fn it_shows_what_is_registered_unless_that_is_switched_off() {
     };
     let request = RegisterSchemaRequest { schema: Some(draft), ..Default::default() };
     registry.client().register_schema(request).await.expect("registered");
-    assert_eq!(asked(&registry, "shop.Order").await.ok(), Some(true));
+    assert_eq!(finds_symbol(&registry, "shop.Order").await.ok(), Some(true));
     assert_eq!(
-        asked(&registry, "tidings.registry.v1.SchemaRegistryService").await.ok(),
+        finds_symbol(&registry, "tidings.registry.v1.SchemaRegistryService").await.ok(),
         Some(true)
     );
-    assert_eq!(asked(&registry, "tidings.events.v1.EventService").await.ok(), Some(false));
+    assert_eq!(finds_symbol(&registry, "tidings.events.v1.EventService").await.ok(), Some(false));
     registry.stop().await;
 
     let off = "export TIDINGS_REGISTRY_REFLECTION=off";
     let registry = Standalone::start_with(directory.path(), off).await;
-    let status = asked(&registry, "shop.Order").await.expect_err("it is off");
+    let status = finds_symbol(&registry, "shop.Order").await.expect_err("it is off");
     assert_eq!(status.code(), Code::Unimplemented);
 }

@@ -1,47 +1,33 @@
-//! What a text may be before it is parsed, and what the parser says of it in other words.
+//! Bounds on the text of an expression, and the translation of parse errors.
 
 use cel::parser::ParseErrors;
 
-use super::Fault;
+use super::fault::Fault;
 
 /// Longest expression, in bytes.
 pub const TEXT_BYTES_MAX: usize = 4 << 10;
-/// Most expressions of a request. Each takes the parser about a millisecond.
+/// Most expressions of a request. The parser takes about a millisecond for each.
 pub const EXPRESSIONS_MAX: usize = 16;
-/// Most words, numbers, texts and signs of an expression: what the parser's time grows with.
+/// Most words, numbers, texts and signs of an expression. The parser's time grows with them.
 pub const TOKENS_MAX: usize = 512;
-/// Deepest nesting of brackets, and of the expression that comes of it.
+/// Deepest nesting of brackets, and of the parsed expression.
 pub const DEPTH_MAX: usize = 64;
-/// What the parser takes. Each bracket is several of its rules, and brackets are counted before.
+/// The recursion limit of the parser. Each bracket takes several of its rules, and brackets are
+/// counted before it runs.
 pub const PARSER_DEPTH_MAX: u16 = 96;
 
-/// A fault at a character, counted from 0.
-pub fn fault_at(text: &str, at: usize, message: String) -> Fault {
-    let (mut line, mut column) = (1, 1);
-    for c in text.chars().take(at) {
-        match c {
-            '\n' => (line, column) = (line + 1, 1),
-            _ => column += 1,
-        }
-    }
-    Fault { line, column, is_long: text.trim_end().contains('\n'), message }
-}
-
-/// Checks the size of a text, and how deep it nests.
+/// Checks the size and nesting of a text.
 ///
 /// # Errors
-/// Where it is empty, too large, or too deep.
+/// Returns a fault if the text is empty, too large, or nested too deeply.
 pub fn check(text: &str) -> Result<(), Fault> {
-    let fault = |at, message| Err(fault_at(text, at, message));
+    let fault = |at, message| Err(Fault::at(text, at, message));
     if text.trim().is_empty() {
         return fault(0, "the expression is empty".into());
     }
     if text.len() > TEXT_BYTES_MAX {
         let size = text.len();
-        return fault(
-            0,
-            format!("the expression has {size} bytes, at most {TEXT_BYTES_MAX} are taken"),
-        );
+        return fault(0, format!("the expression has {size} bytes; the limit is {TEXT_BYTES_MAX}"));
     }
     let chars: Vec<char> = text.chars().collect();
     let (mut at, mut tokens, mut depth) = (0, 0, 0_usize);
@@ -70,7 +56,7 @@ pub fn check(text: &str) -> Result<(), Fault> {
             return fault(
                 start,
                 format!(
-                    "the expression goes on behind {TOKENS_MAX} words, numbers and signs, which is as many as are taken"
+                    "the expression has more than {TOKENS_MAX} words, numbers, texts and signs"
                 ),
             );
         }
@@ -86,18 +72,18 @@ fn is_word(c: char) -> bool {
 }
 
 fn end_of_line(chars: &[char], from: usize) -> usize {
-    chars.iter().skip(from).position(|c| *c == '\n').map_or(chars.len(), |it| from + it)
+    chars.iter().skip(from).position(|c| *c == '\n').map_or(chars.len(), |length| from + length)
 }
 
-/// Behind a name between backticks, which knows no escapes.
+/// The end of a name in backticks, which has no escapes.
 fn end_of_name(chars: &[char], from: usize) -> usize {
-    chars.iter().skip(from).position(|c| *c == '`').map_or(chars.len(), |it| from + it + 1)
+    chars.iter().skip(from).position(|c| *c == '`').map_or(chars.len(), |length| from + length + 1)
 }
 
-/// Behind a text that begins with a quote.
+/// The end of a text that starts with a quote.
 fn end_of_text(chars: &[char], start: usize) -> usize {
     let quote = chars.get(start);
-    // r'' knows no escapes.
+    // Raw strings have no escapes.
     let is_raw = start > 0 && chars.get(start - 1).is_some_and(|c| matches!(c, 'r' | 'R'));
     let is_long = chars.get(start + 1) == quote && chars.get(start + 2) == quote;
     let closes = |at: usize| {
@@ -114,10 +100,10 @@ fn end_of_text(chars: &[char], start: usize) -> usize {
     chars.len()
 }
 
-/// What the parser says first, in the words of whoever wrote the text.
-pub fn told(text: &str, errors: &ParseErrors) -> Fault {
+/// Translates the first error of the parser.
+pub fn parse_fault(text: &str, errors: &ParseErrors) -> Fault {
     let Some(error) = errors.errors.first() else {
-        return fault_at(text, 0, "is not CEL".into());
+        return Fault::at(text, 0, "is not CEL".into());
     };
     let (line, column) = error.pos;
     let (line, column) = (usize::try_from(line), usize::try_from(column));
@@ -129,32 +115,31 @@ pub fn told(text: &str, errors: &ParseErrors) -> Fault {
     let found = message.split('\'').nth(1).unwrap_or_default();
     let rest: String = text.chars().skip(at).collect();
     let message = if message.contains("recursion") || message.contains("OtherError") {
-        format!("the expression nests deeper than the {PARSER_DEPTH_MAX} rules that are taken")
+        format!("the expression nests deeper than {PARSER_DEPTH_MAX} rules of the grammar")
     } else if message.starts_with("token recognition error") {
         match rest.chars().next() {
-            Some('=') => "`=` is no operator: `==` compares".into(),
-            Some('&') => "`&` is no operator: `&&` is the logical and".into(),
-            Some('|') => "`|` is no operator: `||` is the logical or".into(),
-            Some('"' | '\'') => "a text begins here and does not end".into(),
-            Some('`') => "a name in backticks begins here that does not end, or has other characters than letters, \
+            Some('=') => "`=` is not an operator: `==` compares".into(),
+            Some('&') => "`&` is not an operator: `&&` is the logical and".into(),
+            Some('|') => "`|` is not an operator: `||` is the logical or".into(),
+            Some('"' | '\'') => "a string begins here and does not end".into(),
+            Some('`') => "a name in backticks begins here and does not end, or has other characters than letters, \
                           digits, spaces and _ . - /"
                 .into(),
-            Some(c) => format!("{c:?} has no meaning here"),
-            None => "the expression ends here, and something is missing".into(),
+            Some(c) => format!("{c:?} is not allowed here"),
+            None => "the expression is incomplete".into(),
         }
     } else if found == "<EOF>" {
-        "the expression ends here, and something is missing: a value, or a bracket that closes"
-            .into()
+        "the expression ends here, but a value or a closing bracket is missing".into()
     } else if message.contains("expecting <EOF>")
         || message.starts_with("mismatched")
         || message.starts_with("extraneous")
         || message.starts_with("no viable")
     {
         format!(
-            "{found:?} cannot stand here: an operator, a value or a bracket is missing before it"
+            "{found:?} is not allowed here: an operator, a value or a bracket is missing before it"
         )
     } else {
         message.to_owned()
     };
-    fault_at(text, at, message)
+    Fault::at(text, at, message)
 }

@@ -1,105 +1,73 @@
-//! Checks a parsed expression, and makes of it what is evaluated.
+//! Checks a parsed expression, and compiles it to nodes.
 
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators,
 };
 
 use super::{
-    Expression, Fault,
-    bounds::{DEPTH_MAX, fault_at},
-    function::{self, FUNCTIONS, Form, Function, Signature},
+    bounds::DEPTH_MAX,
+    fault::Fault,
+    function::{self, FUNCTIONS, Function, Signature, Style},
+    kind::Kind,
     node::{Fold, Keys, Node, Operator, Pattern},
 };
 use crate::model::{
-    encoded::{NAMED, is_attribute_name},
+    encoded::{NAMED_ATTRIBUTES, is_attribute_name},
     timestamp::Timestamp,
 };
 
-/// What a part gives, as far as it is known before there is an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Null,
-    Bool,
-    Number,
-    Text,
-    Bytes,
-    Time,
-    Span,
-    List,
-    Map,
-    /// It depends on the event.
-    Any,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Bool => "a bool",
-            Self::Number => "a number",
-            Self::Text => "a string",
-            Self::Bytes => "bytes",
-            Self::Time => "a timestamp",
-            Self::Span => "a duration",
-            Self::List => "a list",
-            Self::Map => "a map",
-            Self::Any => "any value",
-        }
-    }
-
-    fn can_be(self, others: &[Self]) -> bool {
-        self == Self::Any || others.contains(&self)
-    }
-
-    fn same(self, other: Self) -> bool {
-        self == other || self == Self::Any || other == Self::Any
-    }
+/// A checked expression.
+pub struct Checked {
+    pub root: Node,
+    /// Slots that its macros need.
+    pub slots: usize,
+    pub uses_data: bool,
 }
 
 /// Checks an expression.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
-pub fn check(text: &str, tree: &IdedExpr, places: &SourceInfo) -> Result<Expression, Fault> {
-    let mut check =
-        Check { text, places, scopes: Vec::new(), slots: 0, uses_data: false, depth: 0 };
-    let (root, kind) = check.node(tree)?;
+/// Returns the first fault of the expression.
+pub fn check(text: &str, tree: &IdedExpr, source_info: &SourceInfo) -> Result<Checked, Fault> {
+    let mut checker =
+        Checker { text, source_info, scopes: Vec::new(), slots: 0, uses_data: false, depth: 0 };
+    let (root, kind) = checker.node(tree)?;
     if !kind.can_be(&[Kind::Bool]) {
         let message =
-            format!("the expression gives {}, and a filter says true or false", kind.name());
-        return Err(check.fault_of(tree, message));
+            format!("the expression gives {}; a filter must give true or false", kind.name());
+        return Err(checker.fault_of(tree, message));
     }
-    Ok(Expression { root, slots: check.slots, uses_data: check.uses_data })
+    Ok(Checked { root, slots: checker.slots, uses_data: checker.uses_data })
 }
 
-struct Check<'c> {
+struct Checker<'c> {
     text: &'c str,
-    places: &'c SourceInfo,
-    /// What macros have named, the innermost last.
+    source_info: &'c SourceInfo,
+    /// Variables of macros, the innermost last.
     scopes: Vec<(&'c str, usize, Kind)>,
     slots: usize,
     uses_data: bool,
     depth: usize,
 }
 
-type Checked = Result<(Node, Kind), Fault>;
+type TypedNode = Result<(Node, Kind), Fault>;
 
-impl<'c> Check<'c> {
-    /// At a function's name, at a field, or at what the parser says.
+impl<'c> Checker<'c> {
+    /// A fault at a function's name, at a field, or at the location that the parser reports.
     fn fault(&self, tree: &IdedExpr, message: String) -> Fault {
-        // The parser counts bytes.
-        let byte = self.places.offset_for(tree.id).map_or(0, |(start, _)| start as usize);
-        let (before, behind) = self.text.split_at_checked(byte).unwrap_or_default();
+        // The parser counts in bytes.
+        let byte = self.source_info.offset_for(tree.id).map_or(0, |(start, _)| start as usize);
+        let (before, after) = self.text.split_at_checked(byte).unwrap_or_default();
         let byte = match &tree.expr {
             Expr::Call(call) if before.ends_with(&call.func_name) => byte - call.func_name.len(),
-            Expr::Select(_) if behind.starts_with('.') => byte + 1,
+            Expr::Select(_) if after.starts_with('.') => byte + 1,
             _ => byte,
         };
         let at = self.text.get(..byte).map_or(byte, |before| before.chars().count());
-        fault_at(self.text, at, message)
+        Fault::at(self.text, at, message)
     }
 
-    /// Where an expression begins: it is wrong as a whole.
+    /// A fault at the start of an expression, which is wrong as a whole.
     fn fault_of(&self, tree: &IdedExpr, message: String) -> Fault {
         let mut first = tree;
         loop {
@@ -108,7 +76,7 @@ impl<'c> Check<'c> {
                 Expr::Call(CallExpr { target: Some(target), .. }) => target,
                 Expr::Call(call) if operator(&call.func_name).is_some() => {
                     match call.args.first() {
-                        Some(one) => one,
+                        Some(operand) => operand,
                         None => break,
                     }
                 }
@@ -118,7 +86,7 @@ impl<'c> Check<'c> {
         self.fault(first, message)
     }
 
-    fn node(&mut self, tree: &'c IdedExpr) -> Checked {
+    fn node(&mut self, tree: &'c IdedExpr) -> TypedNode {
         if self.depth >= DEPTH_MAX {
             return Err(self.fault(tree, format!("the expression nests deeper than {DEPTH_MAX}")));
         }
@@ -128,14 +96,17 @@ impl<'c> Check<'c> {
         checked
     }
 
-    fn expression(&mut self, tree: &'c IdedExpr) -> Checked {
+    fn expression(&mut self, tree: &'c IdedExpr) -> TypedNode {
         match &tree.expr {
             Expr::Literal(literal) => Ok(constant(literal)),
             Expr::Ident(name) => self.name(tree, name),
             Expr::Select(select) => self.select(tree, &select.operand, &select.field, select.test),
             Expr::List(list) => {
-                let nodes: Result<Vec<_>, _> =
-                    list.elements.iter().map(|it| self.node(it).map(|(node, _)| node)).collect();
+                let nodes: Result<Vec<_>, _> = list
+                    .elements
+                    .iter()
+                    .map(|item| self.node(item).map(|(node, _)| node))
+                    .collect();
                 Ok((Node::List(nodes?), Kind::List))
             }
             Expr::Map(map) => {
@@ -146,7 +117,7 @@ impl<'c> Check<'c> {
                         let (key, kind) = self.node(&entry.key)?;
                         self.key(&entry.key, &key, kind, &entries)?;
                         if literal(&key).is_none() {
-                            keys = Keys::Open;
+                            keys = Keys::Dynamic;
                         }
                         entries.push((key, self.node(&entry.value)?.0));
                     }
@@ -155,16 +126,16 @@ impl<'c> Check<'c> {
             }
             Expr::Comprehension(fold) => self.fold(tree, fold),
             Expr::Call(call) => self.call(tree, call),
-            Expr::Struct(it) => {
+            Expr::Struct(message) => {
                 let message =
-                    format!("messages such as {}{{}} are not made in filters", it.type_name);
+                    format!("messages such as {}{{}} are not supported", message.type_name);
                 Err(self.fault(tree, message))
             }
-            Expr::Unspecified => Err(self.fault(tree, "an expression is missing here".into())),
+            Expr::Unspecified => Err(self.fault(tree, "an expression is missing".into())),
         }
     }
 
-    /// Checks a key of a map that has these entries before it.
+    /// Checks the key of a map entry against the entries before it.
     fn key(
         &self,
         tree: &IdedExpr,
@@ -173,20 +144,20 @@ impl<'c> Check<'c> {
         entries: &[(Node, Node)],
     ) -> Result<(), Fault> {
         if !kind.can_be(&[Kind::Bool, Kind::Number, Kind::Text]) || matches!(key, Node::Double(_)) {
-            let given = if kind == Kind::Number { "a double" } else { kind.name() };
-            let message =
-                format!("keys of a map are int, uint, bool or string, and here is {given}");
+            let found = if kind == Kind::Number { "a double" } else { kind.name() };
+            let message = format!("a key of a map must be int, uint, bool or string, not {found}");
             return Err(self.fault_of(tree, message));
         }
-        let Some(own) = literal(key) else { return Ok(()) };
-        if entries.iter().any(|(other, _)| literal(other) == Some(own)) {
-            return Err(self.fault_of(tree, "the map has this key already".into()));
+        let Some(key) = literal(key) else { return Ok(()) };
+        if entries.iter().any(|(other, _)| literal(other) == Some(key)) {
+            return Err(self.fault_of(tree, "the map already has this key".into()));
         }
         Ok(())
     }
 
-    fn name(&mut self, tree: &IdedExpr, name: &str) -> Checked {
-        if let Some((_, slot, kind)) = self.scopes.iter().rev().find(|(it, ..)| *it == name) {
+    fn name(&mut self, tree: &IdedExpr, name: &str) -> TypedNode {
+        if let Some((_, slot, kind)) = self.scopes.iter().rev().find(|(scoped, ..)| *scoped == name)
+        {
             return Ok((Node::Slot(*slot), *kind));
         }
         match name {
@@ -195,22 +166,22 @@ impl<'c> Check<'c> {
                 Ok((Node::Data, Kind::Any))
             }
             "event" => {
-                let message = "`event` is used by its attributes, such as event.type".into();
+                let message = "`event` is used only with an attribute, such as event.type".into();
                 Err(self.fault(tree, message))
             }
             _ => {
-                let own: Vec<_> = self.scopes.iter().map(|(name, ..)| *name).collect();
-                let own = own.into_iter().filter(|name| !name.starts_with('@'));
-                let known: Vec<_> = ["event", "data"].into_iter().chain(own).collect();
-                let hint = match nearest(name, known.iter().copied()) {
-                    Some(nearest) => format!("did you mean `{nearest}`?"),
+                let scoped: Vec<_> = self.scopes.iter().map(|(name, ..)| *name).collect();
+                let scoped = scoped.into_iter().filter(|name| !name.starts_with('@'));
+                let known: Vec<_> = ["event", "data"].into_iter().chain(scoped).collect();
+                let hint = match most_similar(name, known.iter().copied()) {
+                    Some(similar) => format!("did you mean `{similar}`?"),
                     None if is_attribute_name(name) => {
                         format!("attributes are event.{name}, fields of the payload data.{name}")
                     }
                     None => format!("fields of the payload are data.{name}"),
                 };
                 let known = known.join("` and `");
-                let message = format!("{name:?} is not known: there are `{known}`; {hint}");
+                let message = format!("{name:?} is not defined; defined are `{known}`; {hint}");
                 Err(self.fault(tree, message))
             }
         }
@@ -221,10 +192,16 @@ impl<'c> Check<'c> {
             && !self.scopes.iter().any(|(name, ..)| *name == "event")
     }
 
-    fn select(&mut self, tree: &IdedExpr, of: &'c IdedExpr, field: &str, asks: bool) -> Checked {
+    fn select(
+        &mut self,
+        tree: &IdedExpr,
+        of: &'c IdedExpr,
+        field: &str,
+        tests_presence: bool,
+    ) -> TypedNode {
         if self.is_event(of) {
             let kind = self.attribute(tree, field)?;
-            return Ok(match asks {
+            return Ok(match tests_presence {
                 true => (Node::HasAttribute(field.into()), Kind::Bool),
                 false => (Node::Attribute(field.into()), kind),
             });
@@ -234,7 +211,7 @@ impl<'c> Check<'c> {
             let message = format!("{} has no field {field:?}", kind.name());
             return Err(self.fault(tree, message));
         }
-        Ok(match asks {
+        Ok(match tests_presence {
             true => (Node::HasField(Box::new(node), field.into()), Kind::Bool),
             false => (Node::Field(Box::new(node), field.into()), Kind::Any),
         })
@@ -247,7 +224,7 @@ impl<'c> Check<'c> {
         if !is_attribute_name(name) {
             let lower: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
             let lower = lower.to_ascii_lowercase();
-            let hint = match NAMED.iter().any(|(named, _)| *named == lower) {
+            let hint = match NAMED_ATTRIBUTES.iter().any(|(named, _)| *named == lower) {
                 true => format!("; did you mean event.{lower}?"),
                 false => String::new(),
             };
@@ -258,89 +235,89 @@ impl<'c> Check<'c> {
         }
         Ok(match name {
             "time" => Kind::Time,
-            _ if NAMED.iter().any(|(named, _)| *named == name) => Kind::Text,
+            _ if NAMED_ATTRIBUTES.iter().any(|(named, _)| *named == name) => Kind::Text,
             _ => Kind::Any,
         })
     }
 
-    fn fold(&mut self, tree: &IdedExpr, fold: &'c ComprehensionExpr) -> Checked {
+    fn fold(&mut self, tree: &IdedExpr, fold: &'c ComprehensionExpr) -> TypedNode {
         if fold.iter_var2.is_some() {
-            return Err(self.fault(tree, "macros over two variables are not known".into()));
+            return Err(self.fault(tree, "macros with two variables are not supported".into()));
         }
         let (range, kind) = self.node(&fold.iter_range)?;
         if !kind.can_be(&[Kind::List, Kind::Map]) {
-            let message =
-                format!("{} is gone through here, and only lists and maps can be", kind.name());
+            let message = format!("a macro takes a list or a map, not {}", kind.name());
             return Err(self.fault_of(&fold.iter_range, message));
         }
-        let (init, outcome_kind) = self.node(&fold.accu_init)?;
-        let (item, outcome) = (self.slots, self.slots + 1);
+        let (init, accumulator_kind) = self.node(&fold.accu_init)?;
+        let (item, accumulator) = (self.slots, self.slots + 1);
         self.slots += 2;
-        self.scopes.push((&fold.accu_var, outcome, outcome_kind));
+        self.scopes.push((&fold.accu_var, accumulator, accumulator_kind));
         self.scopes.push((&fold.iter_var, item, Kind::Any));
-        let parts = self.fold_parts(fold);
+        let steps = self.fold_steps(fold);
         self.scopes.truncate(self.scopes.len() - 2);
-        let (goes_on, step, (result, kind)) = parts?;
-        let fold = Fold { range, item, outcome, init, goes_on, step, result };
+        let (condition, step, (result, kind)) = steps?;
+        let fold = Fold { range, item, accumulator, init, condition, step, result };
         Ok((Node::Fold(Box::new(fold)), kind))
     }
 
-    fn fold_parts(
+    fn fold_steps(
         &mut self,
         fold: &'c ComprehensionExpr,
     ) -> Result<(Node, Node, (Node, Kind)), Fault> {
-        let goes_on = self.node(&fold.loop_cond)?.0;
+        let condition = self.node(&fold.loop_cond)?.0;
         let step = self.node(&fold.loop_step)?.0;
-        Ok((goes_on, step, self.node(&fold.result)?))
+        Ok((condition, step, self.node(&fold.result)?))
     }
 
-    fn call(&mut self, tree: &'c IdedExpr, call: &'c CallExpr) -> Checked {
+    fn call(&mut self, tree: &'c IdedExpr, call: &'c CallExpr) -> TypedNode {
         let name = call.func_name.as_str();
         match (&call.target, call.args.as_slice()) {
-            (None, [one]) if name == operators::LOGICAL_NOT => {
-                let node = self.truth(one, "!")?;
+            (None, [operand]) if name == operators::LOGICAL_NOT => {
+                let node = self.bool_operand(operand, "!")?;
                 Ok((Node::Not(Box::new(node)), Kind::Bool))
             }
-            (None, [one]) if name == operators::NEGATE => {
-                let (node, kind) = self.node(one)?;
+            (None, [operand]) if name == operators::NEGATE => {
+                let (node, kind) = self.node(operand)?;
                 if !kind.can_be(&[Kind::Number, Kind::Span]) {
-                    let message = format!("`-` takes a number, and here is {}", kind.name());
+                    let message = format!("`-` takes a number, not {}", kind.name());
                     return Err(self.fault(tree, message));
                 }
                 Ok((Node::Negate(Box::new(node)), kind))
             }
-            (None, [one]) if name == operators::NOT_STRICTLY_FALSE => {
-                Ok((Node::GoesOn(Box::new(self.node(one)?.0)), Kind::Bool))
+            (None, [operand]) if name == operators::NOT_STRICTLY_FALSE => {
+                Ok((Node::NotStrictlyFalse(Box::new(self.node(operand)?.0)), Kind::Bool))
             }
-            (None, [one, two]) if name == operators::LOGICAL_AND => {
-                // An operand that is not a bool is an error at evaluation, and the other operand may absorb it.
-                let (one, two) = (self.node(one)?.0, self.node(two)?.0);
-                Ok((Node::And(Box::new(one), Box::new(two)), Kind::Bool))
+            (None, [left, right]) if name == operators::LOGICAL_AND => {
+                // An operand that is not a bool is an error at evaluation, and the other operand
+                // may absorb it.
+                let (left, right) = (self.node(left)?.0, self.node(right)?.0);
+                Ok((Node::And(Box::new(left), Box::new(right)), Kind::Bool))
             }
-            (None, [one, two]) if name == operators::LOGICAL_OR => {
-                let (one, two) = (self.node(one)?.0, self.node(two)?.0);
-                Ok((Node::Or(Box::new(one), Box::new(two)), Kind::Bool))
+            (None, [left, right]) if name == operators::LOGICAL_OR => {
+                let (left, right) = (self.node(left)?.0, self.node(right)?.0);
+                Ok((Node::Or(Box::new(left), Box::new(right)), Kind::Bool))
             }
-            (None, [asked, yes, no]) if name == operators::CONDITIONAL => {
-                let asked = self.truth(asked, "?")?;
+            (None, [condition, yes, no]) if name == operators::CONDITIONAL => {
+                let condition = self.bool_operand(condition, "?")?;
                 let ((yes, kind), (no, other)) = (self.node(yes)?, self.node(no)?);
                 let kind = if kind == other { kind } else { Kind::Any };
-                Ok((Node::Choice(Box::new([asked, yes, no])), kind))
+                Ok((Node::Conditional(Box::new([condition, yes, no])), kind))
             }
-            (None, [one, two]) => match operator(name) {
-                Some((operator, sign)) => self.binary(tree, operator, sign, one, two),
+            (None, [left, right]) => match operator(name) {
+                Some((operator, sign)) => self.binary(tree, operator, sign, left, right),
                 None => self.function(tree, call),
             },
             _ => self.function(tree, call),
         }
     }
 
-    fn truth(&mut self, tree: &'c IdedExpr, sign: &str) -> Result<Node, Fault> {
+    fn bool_operand(&mut self, tree: &'c IdedExpr, sign: &str) -> Result<Node, Fault> {
         let (node, kind) = self.node(tree)?;
         match kind.can_be(&[Kind::Bool]) {
             true => Ok(node),
             false => {
-                let message = format!("`{sign}` takes true or false, and here is {}", kind.name());
+                let message = format!("`{sign}` takes a bool, not {}", kind.name());
                 Err(self.fault_of(tree, message))
             }
         }
@@ -351,86 +328,85 @@ impl<'c> Check<'c> {
         tree: &'c IdedExpr,
         operator: Operator,
         sign: &str,
-        one: &'c IdedExpr,
-        two: &'c IdedExpr,
-    ) -> Checked {
-        if operator == Operator::At && self.is_event(one) {
-            let Expr::Literal(LiteralValue::String(name)) = &two.expr else {
-                let message = "event['NAME'] takes the name itself".into();
-                return Err(self.fault(two, message));
+        left: &'c IdedExpr,
+        right: &'c IdedExpr,
+    ) -> TypedNode {
+        if operator == Operator::At && self.is_event(left) {
+            let Expr::Literal(LiteralValue::String(name)) = &right.expr else {
+                let message = "event['NAME'] takes a literal name".into();
+                return Err(self.fault(right, message));
             };
-            let kind = self.attribute(two, name.inner())?;
+            let kind = self.attribute(right, name.inner())?;
             return Ok((Node::Attribute(name.inner().into()), kind));
         }
-        if operator == Operator::In && self.is_event(two) {
-            let Expr::Literal(LiteralValue::String(name)) = &one.expr else {
-                let message = "'NAME' in event takes the name itself".into();
-                return Err(self.fault(one, message));
+        if operator == Operator::In && self.is_event(right) {
+            let Expr::Literal(LiteralValue::String(name)) = &left.expr else {
+                let message = "'NAME' in event takes a literal name".into();
+                return Err(self.fault(left, message));
             };
-            self.attribute(one, name.inner())?;
+            self.attribute(left, name.inner())?;
             return Ok((Node::HasAttribute(name.inner().into()), Kind::Bool));
         }
-        // What a macro gathers is gathered in place.
+        // A macro appends to its accumulator in place.
         if let (Operator::Add, Expr::Ident(name), Expr::List(list)) =
-            (operator, &one.expr, &two.expr)
+            (operator, &left.expr, &right.expr)
             && let [item] = list.elements.as_slice()
             && name.starts_with('@')
-            && let Some((_, slot, _)) = self.scopes.iter().rev().find(|(it, ..)| it == name)
+            && let Some((_, slot, _)) = self.scopes.iter().rev().find(|(scoped, ..)| scoped == name)
         {
             let slot = *slot;
             return Ok((Node::Push(slot, Box::new(self.node(item)?.0)), Kind::List));
         }
-        let ((first, a), (second, b)) = (self.node(one)?, self.node(two)?);
-        let kind = match outcome(operator, a, b) {
+        let ((left_node, a), (right_node, b)) = (self.node(left)?, self.node(right)?);
+        let kind = match result_kind(operator, a, b) {
             Some(kind) => kind,
             None => {
                 let message = match operator {
                     Operator::In => {
-                        format!("`in` looks into a list or a map, and here is {}", b.name())
+                        format!("the right operand of `in` is a list or a map, not {}", b.name())
                     }
-                    Operator::At => format!("{} has nothing under {}", a.name(), b.name()),
-                    _ => format!("`{sign}` is not for {} and {}", a.name(), b.name()),
+                    Operator::At => format!("{} cannot be indexed by {}", a.name(), b.name()),
+                    _ => format!("`{sign}` is not defined for {} and {}", a.name(), b.name()),
                 };
                 return Err(self.fault(tree, message));
             }
         };
-        Ok((Node::Binary(operator, Box::new(first), Box::new(second)), kind))
+        Ok((Node::Binary(operator, Box::new(left_node), Box::new(right_node)), kind))
     }
 
-    fn function(&mut self, tree: &'c IdedExpr, call: &'c CallExpr) -> Checked {
+    fn function(&mut self, tree: &'c IdedExpr, call: &'c CallExpr) -> TypedNode {
         let name = call.func_name.as_str();
-        let form = if call.target.is_some() { Form::Behind } else { Form::Before };
-        let parts: Vec<&'c IdedExpr> =
+        let style = if call.target.is_some() { Style::Method } else { Style::Function };
+        let arguments: Vec<&'c IdedExpr> =
             call.target.as_deref().into_iter().chain(&call.args).collect();
         if name == "matches" {
-            return self.matches(tree, &parts);
+            return self.matches(tree, &arguments);
         }
-        let Some(signature) = FUNCTIONS.iter().find(|it| it.name == name) else {
+        let Some(signature) = FUNCTIONS.iter().find(|function| function.name == name) else {
             return Err(self.unknown(tree, name));
         };
-        let is_so = signature.form == Form::Both || signature.form == form;
-        if !is_so || parts.len() != signature.takes.len() {
+        let is_valid_style = signature.style == Style::Both || signature.style == style;
+        if !is_valid_style || arguments.len() != signature.takes.len() {
             let message = format!("{name} is called {}", usage(signature));
             return Err(self.fault(tree, message));
         }
-        let mut nodes = Vec::with_capacity(parts.len());
-        for (part, takes) in parts.into_iter().zip(signature.takes) {
-            let (node, kind) = self.node(part)?;
+        let mut nodes = Vec::with_capacity(arguments.len());
+        for (argument, takes) in arguments.into_iter().zip(signature.takes) {
+            let (node, kind) = self.node(argument)?;
             if !kind.can_be(takes) {
                 let takes: Vec<_> = takes.iter().map(|kind| kind.name()).collect();
-                let message =
-                    format!("{name} takes {}, and here is {}", takes.join(" or "), kind.name());
-                return Err(self.fault_of(part, message));
+                let message = format!("{name} takes {}, not {}", takes.join(" or "), kind.name());
+                return Err(self.fault_of(argument, message));
             }
             nodes.push(node);
         }
-        // What is written in the text is read once.
+        // Literals are parsed once, here.
         match (signature.function, nodes.as_slice()) {
             (Function::Timestamp, [Node::Text(text)]) => match function::timestamp(text) {
                 Some(time) => Ok((Node::Time(time), Kind::Time)),
                 None => {
                     let message = format!(
-                        "{text:?} is no timestamp, such as timestamp('2026-01-31T12:00:00Z')"
+                        "{text:?} is not a timestamp such as timestamp('2026-01-31T12:00:00Z')"
                     );
                     Err(self.fault(tree, message))
                 }
@@ -439,7 +415,7 @@ impl<'c> Check<'c> {
                 Some(time) => Ok((Node::Time(time), Kind::Time)),
                 None => {
                     let message = format!(
-                        "{seconds} seconds since 1970 are no timestamp: there are the years 1 to 9999"
+                        "{seconds} seconds since 1970 are out of range: timestamps are from the years 1 to 9999"
                     );
                     Err(self.fault(tree, message))
                 }
@@ -447,7 +423,7 @@ impl<'c> Check<'c> {
             (Function::Duration, [Node::Text(text)]) => match function::duration(text) {
                 Some(span) => Ok((Node::Span(span), Kind::Span)),
                 None => {
-                    let message = format!("{text:?} is no duration, such as duration('1h30m')");
+                    let message = format!("{text:?} is not a duration such as duration('1h30m')");
                     Err(self.fault(tree, message))
                 }
             },
@@ -455,21 +431,21 @@ impl<'c> Check<'c> {
         }
     }
 
-    fn matches(&mut self, tree: &'c IdedExpr, parts: &[&'c IdedExpr]) -> Checked {
-        let [text, pattern] = parts else {
+    fn matches(&mut self, tree: &'c IdedExpr, arguments: &[&'c IdedExpr]) -> TypedNode {
+        let [text, pattern] = arguments else {
             let message = "matches is called as x.matches('PATTERN')".into();
             return Err(self.fault(tree, message));
         };
         let (node, kind) = self.node(text)?;
         if !kind.can_be(&[Kind::Text]) {
-            let message = format!("matches takes a string, and here is {}", kind.name());
+            let message = format!("matches takes a string, not {}", kind.name());
             return Err(self.fault_of(text, message));
         }
-        let Expr::Literal(LiteralValue::String(written)) = &pattern.expr else {
-            let message = "the pattern is compiled once: write it here, in quotes".into();
+        let Expr::Literal(LiteralValue::String(literal)) = &pattern.expr else {
+            let message = "the pattern must be a literal, because it is compiled once".into();
             return Err(self.fault_of(pattern, message));
         };
-        match Pattern::new(written.inner()) {
+        match Pattern::new(literal.inner()) {
             Ok(pattern) => Ok((Node::Matches(Box::new(node), Box::new(pattern)), Kind::Bool)),
             Err(message) => Err(self.fault_of(pattern, message)),
         }
@@ -484,12 +460,14 @@ impl<'c> Check<'c> {
             let message = format!("{name} is called as data.items.{name}(it, it.x > 1)");
             return self.fault(tree, message);
         }
-        let known = FUNCTIONS.iter().map(|it| it.name).chain(["matches"]);
-        let message = match nearest(name, known.clone().chain(MACROS)) {
-            Some(nearest) => format!("the function {name:?} is not known; did you mean {nearest}?"),
+        let known = FUNCTIONS.iter().map(|function| function.name).chain(["matches"]);
+        let message = match most_similar(name, known.clone().chain(MACROS)) {
+            Some(similar) => {
+                format!("the function {name:?} is not defined; did you mean {similar}?")
+            }
             None => {
                 let known: Vec<_> = known.chain(MACROS).collect();
-                format!("the function {name:?} is not known; there are {}", known.join(", "))
+                format!("the function {name:?} is not defined; defined are {}", known.join(", "))
             }
         };
         self.fault(tree, message)
@@ -499,19 +477,19 @@ impl<'c> Check<'c> {
 fn usage(signature: &Signature) -> String {
     let name = signature.name;
     let more = if signature.takes.len() > 1 { "y" } else { "" };
-    match signature.form {
-        Form::Behind => format!("as x.{name}({more})"),
-        Form::Before => format!("as {name}(x)"),
-        Form::Both => format!("as x.{name}() or {name}(x)"),
+    match signature.style {
+        Style::Method => format!("as x.{name}({more})"),
+        Style::Function => format!("as {name}(x)"),
+        Style::Both => format!("as x.{name}() or {name}(x)"),
     }
 }
 
-fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    // 0.8: a letter or two off, or another case.
+fn most_similar<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    // 0.8: a letter or two differ, or the case.
     let lower = name.to_ascii_lowercase();
     known
         .map(|other| (strsim::jaro_winkler(&lower, &other.to_ascii_lowercase()), other))
-        .filter(|(likeness, _)| *likeness > 0.8 && name.len() <= 100)
+        .filter(|(similarity, _)| *similarity > 0.8 && name.len() <= 100)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, other)| other)
 }
@@ -565,17 +543,17 @@ fn operator(name: &str) -> Option<(Operator, &'static str)> {
     })
 }
 
-/// What an operator gives. None: it is not for the two.
-fn outcome(operator: Operator, a: Kind, b: Kind) -> Option<Kind> {
+/// The type of the result of an operator. None: the operator is not defined for the two types.
+fn result_kind(operator: Operator, a: Kind, b: Kind) -> Option<Kind> {
     use Kind::{Any, Bool, Bytes, List, Map, Null, Number, Span, Text, Time};
     match operator {
-        // Whatever may be there may be null.
+        // A value may be null even if its type is known.
         Operator::Equal | Operator::Unequal => {
-            (a.same(b) || a == Null || b == Null).then_some(Bool)
+            (a.is_compatible(b) || a == Null || b == Null).then_some(Bool)
         }
         Operator::Less | Operator::AtMost | Operator::More | Operator::AtLeast => {
             let ordered = [Bool, Number, Text, Bytes, Time, Span];
-            (a.same(b) && a.can_be(&ordered) && b.can_be(&ordered)).then_some(Bool)
+            (a.is_compatible(b) && a.can_be(&ordered) && b.can_be(&ordered)).then_some(Bool)
         }
         Operator::In => b.can_be(&[List, Map]).then_some(Bool),
         Operator::At => match (a, b) {

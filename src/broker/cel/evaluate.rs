@@ -1,19 +1,20 @@
-//! Evaluates what was compiled.
+//! Evaluates compiled expressions.
 
 use std::{borrow::Cow, rc::Rc};
 
 use serde_json::Value as Json;
 
 use super::{
-    Budget, Failure, function,
+    budget::{Budget, Failure},
+    function,
     node::{Fold, Keys, Node, Operator},
     value::Value,
 };
 use crate::model::encoded::{Attribute, EncodedEvent};
 
-type Answer<'v> = Result<Value<'v>, Failure>;
+type Evaluated<'v> = Result<Value<'v>, Failure>;
 
-/// Whether the answer is yes.
+/// Whether the expression is true for an event.
 pub fn evaluate(
     root: &Node,
     slots: usize,
@@ -21,21 +22,22 @@ pub fn evaluate(
     data: Option<&Json>,
     budget: &mut Budget,
 ) -> Result<bool, Failure> {
-    let mut slots_of = Vec::new();
-    slots_of.resize_with(slots, || Err(Failure::Absent));
-    Machine { event, data, slots: slots_of, budget }.value(root)?.truth()
+    let mut values = Vec::new();
+    values.resize_with(slots, || Err(Failure::Absent));
+    Evaluator { event, data, slots: values, budget }.value(root)?.as_bool()
 }
 
-struct Machine<'v, 'b> {
+struct Evaluator<'v, 'b> {
     event: EncodedEvent<'v>,
     data: Option<&'v Json>,
-    /// What macros are at. What failed is kept as such: `||` may do without.
-    slots: Vec<Answer<'v>>,
+    /// Variables and accumulators of macros. A failure is stored like a value, because `||` may
+    /// absorb it.
+    slots: Vec<Evaluated<'v>>,
     budget: &'b mut Budget,
 }
 
-impl<'v> Machine<'v, '_> {
-    fn value(&mut self, node: &'v Node) -> Answer<'v> {
+impl<'v> Evaluator<'v, '_> {
+    fn value(&mut self, node: &'v Node) -> Evaluated<'v> {
         self.budget.take(1)?;
         Ok(match node {
             Node::Null => Value::Null,
@@ -55,9 +57,9 @@ impl<'v> Machine<'v, '_> {
             },
             Node::Data => Value::from(self.data.ok_or(Failure::Absent)?),
             Node::Slot(slot) => {
-                let held = self.slots.get(*slot).cloned().unwrap_or(Err(Failure::Absent))?;
-                self.budget.take_bytes(held.copied_bytes())?;
-                held
+                let slot_value = self.slots.get(*slot).cloned().unwrap_or(Err(Failure::Absent))?;
+                self.budget.take_bytes(slot_value.copied_bytes())?;
+                slot_value
             }
             Node::Field(of, name) => {
                 let of = self.value(of)?;
@@ -65,7 +67,7 @@ impl<'v> Machine<'v, '_> {
             }
             Node::HasField(of, name) => match self.value(of) {
                 Ok(of) => Value::Bool(of.field(name, self.budget)?.is_some()),
-                // Where there is nothing, nothing has a field.
+                // An absent value has no fields.
                 Err(Failure::Absent) => Value::Bool(false),
                 Err(failure) => return Err(failure),
             },
@@ -77,29 +79,29 @@ impl<'v> Machine<'v, '_> {
                 let mut entries: Vec<(Value<'v>, Value<'v>)> = Vec::with_capacity(nodes.len());
                 for (key, value) in nodes {
                     let key = self.value(key)?;
-                    if *keys == Keys::Open {
+                    if *keys == Keys::Dynamic {
                         self.check_key(&key, &entries)?;
                     }
                     entries.push((key, self.value(value)?));
                 }
                 Value::Map(Rc::new(entries))
             }
-            Node::Not(node) => Value::Bool(!self.value(node)?.truth()?),
+            Node::Not(node) => Value::Bool(!self.value(node)?.as_bool()?),
             Node::Negate(node) => match self.value(node)? {
                 Value::Double(number) => Value::Double(-number),
                 Value::Span(span) => Value::Span(-span),
                 number => fit(-number.integer().ok_or(Failure::Type)?, false)?,
             },
-            Node::And(one, two) => self.either(one, two, false)?,
-            Node::Or(one, two) => self.either(one, two, true)?,
-            Node::Choice(parts) => {
-                let [asked, yes, no] = parts.as_ref();
-                let is_so = self.value(asked)?.truth()?;
-                self.value(if is_so { yes } else { no })?
+            Node::And(left, right) => self.either(left, right, false)?,
+            Node::Or(left, right) => self.either(left, right, true)?,
+            Node::Conditional(branches) => {
+                let [condition, yes, no] = branches.as_ref();
+                let holds = self.value(condition)?.as_bool()?;
+                self.value(if holds { yes } else { no })?
             }
-            Node::Binary(operator, one, two) => {
-                let (one, two) = (self.value(one)?, self.value(two)?);
-                self.binary(*operator, &one, &two)?
+            Node::Binary(operator, left, right) => {
+                let (left, right) = (self.value(left)?, self.value(right)?);
+                self.binary(*operator, &left, &right)?
             }
             Node::Call(function, nodes) => {
                 let values: Result<Vec<_>, _> = nodes.iter().map(|node| self.value(node)).collect();
@@ -107,7 +109,7 @@ impl<'v> Machine<'v, '_> {
             }
             Node::Matches(text, pattern) => match self.value(text)? {
                 Value::Text(text) => {
-                    // A byte is a step at most in a table that is built as the search goes on.
+                    // A byte takes at most a step in a table that is built during the search.
                     self.budget.take(text.len() as u64 / 4)?;
                     Value::Bool(pattern.finds(&text).ok_or(Failure::Work)?)
                 }
@@ -116,21 +118,21 @@ impl<'v> Machine<'v, '_> {
             Node::Fold(fold) => self.fold(fold)?,
             Node::Push(slot, node) => {
                 let value = self.value(node)?;
-                let held = self.slots.get_mut(*slot).ok_or(Failure::Absent)?;
-                let mut held = std::mem::replace(held, Err(Failure::Absent))?;
-                let Value::List(items) = &mut held else { return Err(Failure::Type) };
+                let slot_value = self.slots.get_mut(*slot).ok_or(Failure::Absent)?;
+                let mut slot_value = std::mem::replace(slot_value, Err(Failure::Absent))?;
+                let Value::List(items) = &mut slot_value else { return Err(Failure::Type) };
                 Rc::make_mut(items).push(value);
-                held
+                slot_value
             }
-            Node::GoesOn(node) => match self.value(node) {
-                Ok(value) => Value::Bool(value.truth().unwrap_or(true)),
+            Node::NotStrictlyFalse(node) => match self.value(node) {
+                Ok(value) => Value::Bool(value.as_bool().unwrap_or(true)),
                 Err(Failure::Work) => return Err(Failure::Work),
                 Err(_) => Value::Bool(true),
             },
         })
     }
 
-    /// Checks the type of a key of a map, and that the entries do not have it yet.
+    /// Checks the type of a map key, and that the map does not have it yet.
     fn check_key(
         &mut self,
         key: &Value<'v>,
@@ -139,15 +141,15 @@ impl<'v> Machine<'v, '_> {
         if !key.is_key() {
             return Err(Failure::Type);
         }
-        for (held, _) in entries {
-            if held.equals(key, self.budget)? {
+        for (existing, _) in entries {
+            if existing.equals(key, self.budget)? {
                 return Err(Failure::Value);
             }
         }
         Ok(())
     }
 
-    fn attribute(&mut self, name: &str) -> Answer<'v> {
+    fn attribute(&mut self, name: &str) -> Evaluated<'v> {
         Ok(match self.event.value(name).ok_or(Failure::Absent)? {
             Attribute::Text(text) => Value::Text(Cow::Borrowed(text)),
             Attribute::Bool(flag) => Value::Bool(flag),
@@ -157,77 +159,83 @@ impl<'v> Machine<'v, '_> {
         })
     }
 
-    /// `||` where `settles` is true, `&&` where it is false: either side settles it, also where the other one fails.
-    fn either(&mut self, one: &'v Node, two: &'v Node, settles: bool) -> Answer<'v> {
-        let first = self.value(one).and_then(|it| it.truth());
+    /// `||` if `decisive` is true, `&&` if it is false: one decisive operand suffices, even if the
+    /// other one fails.
+    fn either(&mut self, left: &'v Node, right: &'v Node, decisive: bool) -> Evaluated<'v> {
+        let first = self.value(left).and_then(|value| value.as_bool());
         match first {
             Err(Failure::Work) => return Err(Failure::Work),
-            Ok(flag) if flag == settles => return Ok(Value::Bool(settles)),
+            Ok(flag) if flag == decisive => return Ok(Value::Bool(decisive)),
             Ok(_) | Err(_) => {}
         }
-        match (first, self.value(two).and_then(|it| it.truth())) {
-            (_, Ok(flag)) if flag == settles => Ok(Value::Bool(settles)),
+        match (first, self.value(right).and_then(|value| value.as_bool())) {
+            (_, Ok(flag)) if flag == decisive => Ok(Value::Bool(decisive)),
             (Err(failure), _) | (_, Err(failure)) => Err(failure),
-            (Ok(_), Ok(_)) => Ok(Value::Bool(!settles)),
+            (Ok(_), Ok(_)) => Ok(Value::Bool(!decisive)),
         }
     }
 
-    fn fold(&mut self, fold: &'v Fold) -> Answer<'v> {
+    fn fold(&mut self, fold: &'v Fold) -> Evaluated<'v> {
         let mut range = self.value(&fold.range)?;
         if let Value::Object(members) = range {
             self.budget.take(members.len() as u64)?;
             let keys = members.keys().map(|key| Value::Text(Cow::Borrowed(key.as_str())));
             range = Value::List(Rc::new(keys.collect()));
         }
-        let outcome = self.value(&fold.init);
-        self.set(fold.outcome, outcome);
+        let accumulator = self.value(&fold.init);
+        self.set(fold.accumulator, accumulator);
         let mut at = 0;
         while let Some(item) = range.item(at)? {
-            if !self.value(&fold.goes_on)?.truth()? {
+            if !self.value(&fold.condition)?.as_bool()? {
                 break;
             }
             self.budget.take_bytes(item.copied_bytes())?;
             self.set(fold.item, Ok(item));
-            let outcome = self.value(&fold.step);
-            if matches!(outcome, Err(Failure::Work)) {
-                return outcome;
+            let accumulator = self.value(&fold.step);
+            if matches!(accumulator, Err(Failure::Work)) {
+                return accumulator;
             }
-            self.set(fold.outcome, outcome);
+            self.set(fold.accumulator, accumulator);
             at += 1;
         }
         self.value(&fold.result)
     }
 
-    fn set(&mut self, slot: usize, answer: Answer<'v>) {
-        if let Some(held) = self.slots.get_mut(slot) {
-            *held = answer;
+    fn set(&mut self, slot: usize, value: Evaluated<'v>) {
+        if let Some(slot_value) = self.slots.get_mut(slot) {
+            *slot_value = value;
         }
     }
 
-    fn binary(&mut self, operator: Operator, one: &Value<'v>, two: &Value<'v>) -> Answer<'v> {
-        let order = |machine: &mut Self| one.order(two, machine.budget);
+    fn binary(&mut self, operator: Operator, left: &Value<'v>, right: &Value<'v>) -> Evaluated<'v> {
+        let order = |evaluator: &mut Self| left.order(right, evaluator.budget);
         Ok(match operator {
-            Operator::Equal => Value::Bool(one.equals(two, self.budget)?),
-            Operator::Unequal => Value::Bool(!one.equals(two, self.budget)?),
+            Operator::Equal => Value::Bool(left.equals(right, self.budget)?),
+            Operator::Unequal => Value::Bool(!left.equals(right, self.budget)?),
             Operator::Less => Value::Bool(order(self)?.is_some_and(std::cmp::Ordering::is_lt)),
             Operator::AtMost => Value::Bool(order(self)?.is_some_and(std::cmp::Ordering::is_le)),
             Operator::More => Value::Bool(order(self)?.is_some_and(std::cmp::Ordering::is_gt)),
             Operator::AtLeast => Value::Bool(order(self)?.is_some_and(std::cmp::Ordering::is_ge)),
-            Operator::In => Value::Bool(one.is_in(two, self.budget)?),
-            Operator::At => one.at(two, self.budget)?.ok_or(Failure::Absent)?,
+            Operator::In => Value::Bool(left.is_in(right, self.budget)?),
+            Operator::At => left.at(right, self.budget)?.ok_or(Failure::Absent)?,
             Operator::Add
             | Operator::Subtract
             | Operator::Multiply
             | Operator::Divide
-            | Operator::Remainder => self.arithmetic(operator, one, two)?,
+            | Operator::Remainder => self.arithmetic(operator, left, right)?,
         })
     }
 
-    fn arithmetic(&mut self, operator: Operator, one: &Value<'v>, two: &Value<'v>) -> Answer<'v> {
-        if let (Some(a), Some(b)) = (one.integer(), two.integer()) {
-            return integers(operator, a, b, is_uint(one) && is_uint(two));
+    fn arithmetic(
+        &mut self,
+        operator: Operator,
+        left: &Value<'v>,
+        right: &Value<'v>,
+    ) -> Evaluated<'v> {
+        if let (Some(a), Some(b)) = (left.integer(), right.integer()) {
+            return integers(operator, a, b, is_uint(left) && is_uint(right));
         }
-        if let (Some(a), Some(b)) = (one.double(), two.double()) {
+        if let (Some(a), Some(b)) = (left.double(), right.double()) {
             return Ok(Value::Double(match operator {
                 Operator::Add => a + b,
                 Operator::Subtract => a - b,
@@ -236,7 +244,7 @@ impl<'v> Machine<'v, '_> {
                 _ => return Err(Failure::Type),
             }));
         }
-        match (operator, one, two) {
+        match (operator, left, right) {
             (Operator::Add, Value::Text(a), Value::Text(b)) => {
                 self.budget.take_bytes(a.len() + b.len())?;
                 Ok(Value::text([a.as_ref(), b.as_ref()].concat()))
@@ -246,10 +254,10 @@ impl<'v> Machine<'v, '_> {
                 Ok(Value::Bytes(Cow::Owned([a.as_ref(), b.as_ref()].concat())))
             }
             (Operator::Add, Value::List(_) | Value::Array(_), Value::List(_) | Value::Array(_)) => {
-                let size = one.size(self.budget)? + two.size(self.budget)?;
+                let size = left.size(self.budget)? + right.size(self.budget)?;
                 self.budget.take(size as u64)?;
                 let mut items = Vec::with_capacity(size);
-                for list in [one, two] {
+                for list in [left, right] {
                     let mut at = 0;
                     while let Some(item) = list.item(at)? {
                         self.budget.take_bytes(item.copied_bytes())?;
@@ -284,7 +292,7 @@ fn is_uint(value: &Value<'_>) -> bool {
     matches!(value, Value::Uint(_))
 }
 
-fn integers<'v>(operator: Operator, a: i128, b: i128, is_uint: bool) -> Answer<'v> {
+fn integers<'v>(operator: Operator, a: i128, b: i128, is_uint: bool) -> Evaluated<'v> {
     let result = match operator {
         Operator::Add => a.checked_add(b),
         Operator::Subtract => a.checked_sub(b),
@@ -296,8 +304,8 @@ fn integers<'v>(operator: Operator, a: i128, b: i128, is_uint: bool) -> Answer<'
     fit(result.ok_or(Failure::Value)?, is_uint)
 }
 
-/// An integer of 64 bits, or none. What does not fit into a signed one, and came of payloads, may fit into the other.
-fn fit<'v>(number: i128, is_uint: bool) -> Answer<'v> {
+/// An integer of 64 bits. A number from payloads may exceed an i64 and still be a u64.
+fn fit<'v>(number: i128, is_uint: bool) -> Evaluated<'v> {
     let signed = i64::try_from(number).map(Value::Int);
     let unsigned = u64::try_from(number).map(Value::Uint);
     let fits = if is_uint { unsigned } else { signed.or(unsigned) };

@@ -4,7 +4,11 @@ use std::{borrow::Cow, time::Duration};
 
 use jiff::SignedDuration;
 
-use super::{Budget, Failure, check::Kind, value::Value};
+use super::{
+    budget::{Budget, Failure},
+    kind::Kind,
+    value::Value,
+};
 use crate::model::timestamp::Timestamp;
 
 /// A function.
@@ -37,23 +41,23 @@ pub enum Function {
 
 /// How a function is called.
 pub struct Signature {
-    /// Its name.
+    /// The name of the function.
     pub name: &'static str,
-    /// Behind a value and a dot, or with that value in its brackets.
-    pub form: Form,
+    /// As a method, or as a function.
+    pub style: Style,
     pub function: Function,
-    /// What its values may be, the one before the dot first. None: any.
+    /// The types of the arguments, the receiver of a method first.
     pub takes: &'static [&'static [Kind]],
     pub gives: Kind,
 }
 
-/// Where the first value stands.
+/// The style of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum Style {
     /// `x.name()`
-    Behind,
+    Method,
     /// `name(x)`
-    Before,
+    Function,
     /// Either.
     Both,
 }
@@ -65,73 +69,73 @@ const SCALAR: &[Kind] = &[Kind::Number, Kind::Text, Kind::Bool, Kind::Time, Kind
 
 const fn of(
     name: &'static str,
-    form: Form,
+    style: Style,
     function: Function,
     takes: &'static [&'static [Kind]],
     gives: Kind,
 ) -> Signature {
-    Signature { name, form, function, takes, gives }
+    Signature { name, style, function, takes, gives }
 }
 
-/// All of them but `matches`, whose pattern is compiled before.
+/// All functions except `matches`, whose pattern is compiled with the expression.
 pub const FUNCTIONS: &[Signature] = &[
     of(
         "size",
-        Form::Both,
+        Style::Both,
         Function::Size,
         &[&[Kind::Text, Kind::Bytes, Kind::List, Kind::Map]],
         Kind::Number,
     ),
-    of("startsWith", Form::Behind, Function::StartsWith, &[TEXT, TEXT], Kind::Bool),
-    of("endsWith", Form::Behind, Function::EndsWith, &[TEXT, TEXT], Kind::Bool),
-    of("contains", Form::Behind, Function::Contains, &[TEXT, TEXT], Kind::Bool),
-    of("lowerAscii", Form::Behind, Function::LowerAscii, &[TEXT], Kind::Text),
-    of("upperAscii", Form::Behind, Function::UpperAscii, &[TEXT], Kind::Text),
+    of("startsWith", Style::Method, Function::StartsWith, &[TEXT, TEXT], Kind::Bool),
+    of("endsWith", Style::Method, Function::EndsWith, &[TEXT, TEXT], Kind::Bool),
+    of("contains", Style::Method, Function::Contains, &[TEXT, TEXT], Kind::Bool),
+    of("lowerAscii", Style::Method, Function::LowerAscii, &[TEXT], Kind::Text),
+    of("upperAscii", Style::Method, Function::UpperAscii, &[TEXT], Kind::Text),
     of(
         "int",
-        Form::Before,
+        Style::Function,
         Function::Int,
         &[&[Kind::Number, Kind::Text, Kind::Time]],
         Kind::Number,
     ),
-    of("uint", Form::Before, Function::Uint, &[&[Kind::Number, Kind::Text]], Kind::Number),
-    of("double", Form::Before, Function::Double, &[&[Kind::Number, Kind::Text]], Kind::Number),
-    of("string", Form::Before, Function::Text, &[SCALAR], Kind::Text),
-    of("bool", Form::Before, Function::Bool, &[&[Kind::Bool, Kind::Text]], Kind::Bool),
+    of("uint", Style::Function, Function::Uint, &[&[Kind::Number, Kind::Text]], Kind::Number),
+    of("double", Style::Function, Function::Double, &[&[Kind::Number, Kind::Text]], Kind::Number),
+    of("string", Style::Function, Function::Text, &[SCALAR], Kind::Text),
+    of("bool", Style::Function, Function::Bool, &[&[Kind::Bool, Kind::Text]], Kind::Bool),
     of(
         "timestamp",
-        Form::Before,
+        Style::Function,
         Function::Timestamp,
         &[&[Kind::Text, Kind::Time, Kind::Number]],
         Kind::Time,
     ),
-    of("duration", Form::Before, Function::Duration, &[&[Kind::Text, Kind::Span]], Kind::Span),
-    of("getFullYear", Form::Behind, Function::Year, &[WHEN], Kind::Number),
-    of("getMonth", Form::Behind, Function::Month, &[WHEN], Kind::Number),
-    of("getDayOfMonth", Form::Behind, Function::DayOfMonth, &[WHEN], Kind::Number),
-    of("getDate", Form::Behind, Function::Date, &[WHEN], Kind::Number),
-    of("getDayOfWeek", Form::Behind, Function::DayOfWeek, &[WHEN], Kind::Number),
-    of("getDayOfYear", Form::Behind, Function::DayOfYear, &[WHEN], Kind::Number),
-    of("getHours", Form::Behind, Function::Hours, &[WHEN_OR_SPAN], Kind::Number),
-    of("getMinutes", Form::Behind, Function::Minutes, &[WHEN_OR_SPAN], Kind::Number),
-    of("getSeconds", Form::Behind, Function::Seconds, &[WHEN_OR_SPAN], Kind::Number),
-    of("getMilliseconds", Form::Behind, Function::Milliseconds, &[WHEN_OR_SPAN], Kind::Number),
+    of("duration", Style::Function, Function::Duration, &[&[Kind::Text, Kind::Span]], Kind::Span),
+    of("getFullYear", Style::Method, Function::Year, &[WHEN], Kind::Number),
+    of("getMonth", Style::Method, Function::Month, &[WHEN], Kind::Number),
+    of("getDayOfMonth", Style::Method, Function::DayOfMonth, &[WHEN], Kind::Number),
+    of("getDate", Style::Method, Function::Date, &[WHEN], Kind::Number),
+    of("getDayOfWeek", Style::Method, Function::DayOfWeek, &[WHEN], Kind::Number),
+    of("getDayOfYear", Style::Method, Function::DayOfYear, &[WHEN], Kind::Number),
+    of("getHours", Style::Method, Function::Hours, &[WHEN_OR_SPAN], Kind::Number),
+    of("getMinutes", Style::Method, Function::Minutes, &[WHEN_OR_SPAN], Kind::Number),
+    of("getSeconds", Style::Method, Function::Seconds, &[WHEN_OR_SPAN], Kind::Number),
+    of("getMilliseconds", Style::Method, Function::Milliseconds, &[WHEN_OR_SPAN], Kind::Number),
 ];
 
-/// Reads a point in time.
+/// Parses a timestamp.
 pub fn timestamp(text: &str) -> Option<Timestamp> {
     Timestamp::iso8601(text).ok()
 }
 
-/// Seconds of the longest span of time, as `google.protobuf.Duration` has it: 10,000 years.
+/// Longest duration in seconds, as in `google.protobuf.Duration`: 10,000 years.
 const SPAN_SECONDS_MAX: u64 = 315_576_000_000;
 
-/// The span, where it is within the range of durations.
+/// The duration. None: it is out of range.
 pub fn span(span: SignedDuration) -> Option<SignedDuration> {
     (span.unsigned_abs() <= Duration::from_secs(SPAN_SECONDS_MAX)).then_some(span)
 }
 
-/// Reads a span of time as CEL writes it: `90s`, `1h30m`, `-1.5h`, `250ms`.
+/// Parses a duration in the form of CEL: `90s`, `1h30m`, `-1.5h`, `250ms`.
 pub fn duration(text: &str) -> Option<SignedDuration> {
     let (is_negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -146,9 +150,9 @@ pub fn duration(text: &str) -> Option<SignedDuration> {
     let mut sum = Duration::ZERO;
     while !rest.is_empty() {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, behind) = rest.split_at(end);
-        let unit = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
-        let (unit, behind) = behind.split_at(unit);
+        let (number, after) = rest.split_at(end);
+        let unit = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit);
         let nanos: u64 = match unit {
             "h" => 3_600_000_000_000,
             "m" => 60_000_000_000,
@@ -164,19 +168,20 @@ pub fn duration(text: &str) -> Option<SignedDuration> {
         }
         let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
         sum = sum.checked_add(times(whole, nanos)?)?;
-        let mut place = nanos;
+        let mut digit_nanos = nanos;
         for digit in fraction.bytes() {
-            place /= 10;
-            let digit = u64::from(digit.checked_sub(b'0').filter(|it| *it < 10)?);
-            sum = sum.checked_add(Duration::from_nanos(digit * place))?;
+            digit_nanos /= 10;
+            let digit = u64::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?);
+            sum = sum.checked_add(Duration::from_nanos(digit * digit_nanos))?;
         }
-        rest = behind;
+        rest = after;
     }
     let sum = SignedDuration::try_from(sum).ok()?;
     span(if is_negative { -sum } else { sum })
 }
 
-/// So many units of so many nanoseconds. Nanoseconds of 64 bits end after 584 years.
+/// `count` units of `nanos` nanoseconds each. 64 bits of nanoseconds would overflow after 584
+/// years.
 fn times(count: u64, nanos: u64) -> Option<Duration> {
     const SECOND: u128 = 1_000_000_000;
     let total = u128::from(count) * u128::from(nanos);
@@ -201,13 +206,13 @@ impl Function {
                 i64::try_from(size).map(Value::Int).map_err(|_| Failure::Value)
             }
             Self::StartsWith | Self::EndsWith | Self::Contains => {
-                let (text, part) = (text_of(Some(first))?, text_of(values.get(1))?);
+                let (text, search) = (text_of(Some(first))?, text_of(values.get(1))?);
                 let bytes = if self == Self::Contains { text.len() } else { 0 };
-                budget.take_bytes(bytes + part.len())?;
+                budget.take_bytes(bytes + search.len())?;
                 Ok(Value::Bool(match self {
-                    Self::StartsWith => text.starts_with(part),
-                    Self::EndsWith => text.ends_with(part),
-                    _ => text.contains(part),
+                    Self::StartsWith => text.starts_with(search),
+                    Self::EndsWith => text.ends_with(search),
+                    _ => text.contains(search),
                 }))
             }
             Self::LowerAscii | Self::UpperAscii => {
@@ -251,16 +256,16 @@ impl Function {
                 Value::Text(text) => duration(text).map(Value::Span).ok_or(Failure::Value),
                 _ => Err(Failure::Type),
             },
-            part => match first {
-                Value::Time(time) => Ok(Value::Int(part.of_time(*time))),
-                Value::Span(span) => part.of_span(*span).map(Value::Int).ok_or(Failure::Type),
+            component => match first {
+                Value::Time(time) => Ok(Value::Int(component.of_time(*time))),
+                Value::Span(span) => component.of_span(*span).map(Value::Int).ok_or(Failure::Type),
                 _ => Err(Failure::Type),
             },
         }
     }
 
-    /// A part of a point in time, in UTC. Months, and days but for `getDate`, are counted from 0; a week begins on
-    /// Sunday.
+    /// A component of a timestamp, in UTC. Months, and days except those of `getDate`, are counted
+    /// from 0. A week starts on Sunday.
     fn of_time(self, time: Timestamp) -> i64 {
         let time = time.civil();
         match self {
@@ -277,7 +282,7 @@ impl Function {
         }
     }
 
-    /// A whole span in a unit, its milliseconds as those beside its seconds.
+    /// A duration in a unit. Its milliseconds are those after its seconds.
     fn of_span(self, span: SignedDuration) -> Option<i64> {
         Some(match self {
             Self::Hours => span.as_secs() / 3600,
@@ -294,7 +299,7 @@ fn int<'v>(value: &Value<'_>) -> Result<Value<'v>, Failure> {
         Value::Text(text) => text.parse().map(Value::Int).map_err(|_| Failure::Value),
         Value::Time(time) => Ok(Value::Int(time.seconds())),
         Value::Double(number) => {
-            // 2 to the 63rd: the first that does not fit.
+            // 2 to the 63rd: the first value out of range.
             const BEYOND: f64 = 9_223_372_036_854_775_808.0;
             if !(number.is_finite() && *number < BEYOND && *number >= -BEYOND) {
                 return Err(Failure::Value);
@@ -317,7 +322,7 @@ fn uint<'v>(value: &Value<'_>) -> Result<Value<'v>, Failure> {
     match value {
         Value::Text(text) => text.parse().map(Value::Uint).map_err(|_| Failure::Value),
         Value::Double(number) => {
-            // 2 to the 64th: the first that does not fit.
+            // 2 to the 64th: the first value out of range.
             const BEYOND: f64 = 18_446_744_073_709_551_616.0;
             if !(number.is_finite() && *number < BEYOND && *number >= 0.0) {
                 return Err(Failure::Value);

@@ -1,4 +1,4 @@
-//! A compiled expression.
+//! Nodes of a compiled expression.
 
 use std::{fmt, sync::Mutex};
 
@@ -14,31 +14,31 @@ use crate::model::timestamp::Timestamp;
 
 /// Largest automaton of a pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 64 << 10;
-/// Largest table that a search builds of it, in bytes.
+/// Largest lookup table that a search builds of it, in bytes.
 const TABLE_BYTES_MAX: usize = 512 << 10;
-/// How often that table may be thrown away in one search. Beyond, a search takes more work than it is worth.
+/// How often that table may be cleared in one search. Beyond that, the search is too expensive.
 const TABLES_MAX: usize = 4;
 
-/// A part of an expression, checked.
+/// A node of a checked expression.
 #[derive(Debug)]
 pub enum Node {
     /// `null`.
     Null,
     /// `true`, `false`.
     Bool(bool),
-    /// A number.
+    /// A signed integer.
     Int(i64),
-    /// A number that has no sign.
+    /// An unsigned integer.
     Uint(u64),
-    /// A number with a fraction.
+    /// A floating-point number.
     Double(f64),
     /// A text.
     Text(String),
     /// Bytes.
     Bytes(Vec<u8>),
-    /// A point in time.
+    /// A timestamp.
     Time(Timestamp),
-    /// A span of time.
+    /// A duration.
     Span(SignedDuration),
     /// `event.NAME`.
     Attribute(String),
@@ -46,7 +46,7 @@ pub enum Node {
     HasAttribute(String),
     /// `data`.
     Data,
-    /// What a macro goes through, or what it has gathered.
+    /// The variable or the accumulator of a macro.
     Slot(usize),
     /// A field of a map.
     Field(Box<Node>, String),
@@ -65,46 +65,46 @@ pub enum Node {
     /// `x || y`.
     Or(Box<Node>, Box<Node>),
     /// `x ? y : z`.
-    Choice(Box<[Node; 3]>),
+    Conditional(Box<[Node; 3]>),
     /// An operator between two values.
     Binary(Operator, Box<Node>, Box<Node>),
-    /// A function.
+    /// A function call.
     Call(Function, Vec<Node>),
     /// `x.matches(pattern)`.
     Matches(Box<Node>, Box<Pattern>),
-    /// A macro: goes through a list, or through the keys of a map.
+    /// A macro over a list, or over the keys of a map.
     Fold(Box<Fold>),
-    /// One value more behind those that a macro has gathered.
+    /// Appends a value to the accumulator of a macro.
     Push(usize, Box<Node>),
-    /// A condition to go on, which a failure does not end.
-    GoesOn(Box<Node>),
+    /// The loop condition of a macro, which a failure does not end.
+    NotStrictlyFalse(Box<Node>),
 }
 
-/// What is known of the keys of a map before there is an event.
+/// Whether the keys of a map are known without an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keys {
-    /// All are literals, of valid types, and distinct.
+    /// All keys are distinct literals of valid types.
     Checked,
-    /// Some of them depend on the event.
-    Open,
+    /// Some keys depend on the event.
+    Dynamic,
 }
 
-/// What goes through a list.
+/// A loop over a list.
 #[derive(Debug)]
 pub struct Fold {
     /// The list.
     pub range: Node,
-    /// Where its item is kept.
+    /// The slot of the item.
     pub item: usize,
-    /// Where the outcome is kept.
-    pub outcome: usize,
-    /// The outcome before the first item.
+    /// The slot of the accumulator.
+    pub accumulator: usize,
+    /// The accumulator before the first item.
     pub init: Node,
-    /// Whether there is another item to look at.
-    pub goes_on: Node,
-    /// The outcome behind an item.
+    /// Whether to continue with the next item.
+    pub condition: Node,
+    /// The accumulator after an item.
     pub step: Node,
-    /// What the macro gives.
+    /// The value of the macro.
     pub result: Node,
 }
 
@@ -139,10 +139,10 @@ pub enum Operator {
     At,
 }
 
-/// A regular expression that is searched in linear time, or not at all.
+/// A regular expression with a search in linear time, or no search at all.
 pub struct Pattern {
     automaton: DFA,
-    // A stream evaluates one event at a time: nobody waits here.
+    // A stream evaluates one event at a time, so there is no contention.
     cache: Mutex<Cache>,
     text: String,
 }
@@ -151,7 +151,7 @@ impl Pattern {
     /// Compiles a pattern.
     ///
     /// # Errors
-    /// Where it is none, or it is too large.
+    /// Returns an error if the text is not a valid pattern, or is too large.
     pub fn new(text: &str) -> Result<Self, String> {
         let config = DFA::config()
             .cache_capacity(TABLE_BYTES_MAX)
@@ -165,29 +165,29 @@ impl Pattern {
                 while let Some(inner) = source.source() {
                     source = inner;
                 }
-                let said = source.to_string();
-                let said = said.lines().last().unwrap_or_default();
+                let message = source.to_string();
+                let message = message.lines().last().unwrap_or_default();
                 format!(
                     "the pattern {text:?} cannot be used: {}",
-                    said.trim_start_matches("error: ")
+                    message.trim_start_matches("error: ")
                 )
             })?;
         let cache = Mutex::new(automaton.create_cache());
         Ok(Self { automaton, cache, text: text.into() })
     }
 
-    /// Whether it is somewhere in a text. None: to tell would take too much work.
+    /// Whether the pattern matches somewhere in a text. None: the search is too expensive.
     pub fn finds(&self, text: &str) -> Option<bool> {
         let mut cache = match self.cache.lock() {
             Ok(cache) => cache,
             Err(poisoned) => poisoned.into_inner(),
         };
         let input = Input::new(text).anchored(Anchored::No).earliest(true);
-        let found = self.automaton.try_search_fwd(&mut cache, &input);
-        if found.is_err() {
+        let searched = self.automaton.try_search_fwd(&mut cache, &input);
+        if searched.is_err() {
             cache.reset(&self.automaton);
         }
-        found.ok().map(|it| it.is_some())
+        searched.ok().map(|end| end.is_some())
     }
 }
 

@@ -1,14 +1,14 @@
-//! Values while an expression is evaluated.
+//! Values during the evaluation of an expression.
 
 use std::{borrow::Cow, cmp::Ordering, rc::Rc};
 
 use jiff::SignedDuration;
 use serde_json::{Map, Value as Json};
 
-use super::{Budget, Failure};
+use super::budget::{Budget, Failure};
 use crate::model::timestamp::Timestamp;
 
-/// A value. What is in the event or in its payload is borrowed from there.
+/// A value. Values of the event and its payload are borrowed.
 #[derive(Debug, Clone)]
 pub enum Value<'v> {
     Null,
@@ -46,12 +46,12 @@ impl<'v> From<&'v Json> for Value<'v> {
 }
 
 impl<'v> Value<'v> {
-    /// A text that was made.
+    /// A text that was computed.
     pub fn text(text: String) -> Self {
         Self::Text(Cow::Owned(text))
     }
 
-    /// A whole number, whichever kind it is of.
+    /// An integer of either kind.
     pub fn integer(&self) -> Option<i128> {
         match self {
             Self::Int(number) => Some((*number).into()),
@@ -60,7 +60,7 @@ impl<'v> Value<'v> {
         }
     }
 
-    /// Any number as one with a fraction.
+    /// Any number as a floating-point number.
     #[expect(clippy::cast_precision_loss, reason = "that is what double() means")]
     pub fn double(&self) -> Option<f64> {
         match self {
@@ -71,15 +71,15 @@ impl<'v> Value<'v> {
         }
     }
 
-    /// A truth.
-    pub fn truth(&self) -> Result<bool, Failure> {
+    /// A boolean.
+    pub fn as_bool(&self) -> Result<bool, Failure> {
         match self {
             Self::Bool(flag) => Ok(*flag),
             _ => Err(Failure::Type),
         }
     }
 
-    /// Bytes that a copy of it takes.
+    /// Bytes that a copy allocates.
     pub fn copied_bytes(&self) -> usize {
         match self {
             Self::Text(Cow::Owned(text)) => text.len(),
@@ -93,21 +93,21 @@ impl<'v> Value<'v> {
         matches!(self, Self::Bool(_) | Self::Int(_) | Self::Uint(_) | Self::Text(_))
     }
 
-    /// What a map has under a name.
+    /// The value of a field of a map.
     pub fn field(&self, name: &str, budget: &mut Budget) -> Result<Option<Value<'v>>, Failure> {
         match self {
             Self::Object(members) => Ok(members.get(name).map(Value::from)),
             Self::Map(entries) => {
                 budget.take(entries.len() as u64)?;
-                let found =
-                    entries.iter().find(|(key, _)| matches!(key, Self::Text(it) if it == name));
-                Ok(found.map(|(_, value)| value.clone()))
+                let entry =
+                    entries.iter().find(|(key, _)| matches!(key, Self::Text(text) if text == name));
+                Ok(entry.map(|(_, value)| value.clone()))
             }
             _ => Err(Failure::Type),
         }
     }
 
-    /// What is at a position, or under a key.
+    /// The value at an index or under a key.
     pub fn at(&self, key: &Value<'v>, budget: &mut Budget) -> Result<Option<Value<'v>>, Failure> {
         match (self, key) {
             (Self::Array(items), key) => {
@@ -119,11 +119,11 @@ impl<'v> Value<'v> {
                 Ok(at.ok().and_then(|at| items.get(at)).cloned())
             }
             (Self::Object(_), Self::Text(name)) => self.field(name, budget),
-            // The keys of a payload are texts.
+            // The keys of a payload's map are texts.
             (Self::Object(_), _) => Ok(None),
             (Self::Map(entries), key) => {
-                for (held, value) in entries.iter() {
-                    if held.equals(key, budget)? {
+                for (existing, value) in entries.iter() {
+                    if existing.equals(key, budget)? {
                         return Ok(Some(value.clone()));
                     }
                 }
@@ -133,9 +133,9 @@ impl<'v> Value<'v> {
         }
     }
 
-    /// Whether it is in a list, or a key of a map.
-    pub fn is_in(&self, held: &Value<'v>, budget: &mut Budget) -> Result<bool, Failure> {
-        match held {
+    /// Whether it is an item of a list, or a key of a map.
+    pub fn is_in(&self, container: &Value<'v>, budget: &mut Budget) -> Result<bool, Failure> {
+        match container {
             Self::Array(items) => {
                 for item in *items {
                     if self.equals(&Value::from(item), budget)? {
@@ -152,12 +152,14 @@ impl<'v> Value<'v> {
                 }
                 Ok(false)
             }
-            Self::Object(_) | Self::Map(_) => held.at(self, budget).map(|it| it.is_some()),
+            Self::Object(_) | Self::Map(_) => {
+                container.at(self, budget).map(|value| value.is_some())
+            }
             _ => Err(Failure::Type),
         }
     }
 
-    /// How many characters, bytes, items or entries it has.
+    /// Number of characters, bytes, items or entries.
     pub fn size(&self, budget: &mut Budget) -> Result<usize, Failure> {
         Ok(match self {
             Self::Text(text) => {
@@ -173,7 +175,7 @@ impl<'v> Value<'v> {
         })
     }
 
-    /// What a macro goes through: the items of a list, or the keys of a map.
+    /// The item of a list, or the key of a map, that a macro visits.
     pub fn item(&self, at: usize) -> Result<Option<Value<'v>>, Failure> {
         Ok(match self {
             Self::List(items) => items.get(at).cloned(),
@@ -183,7 +185,8 @@ impl<'v> Value<'v> {
         })
     }
 
-    /// Whether it is the same. Numbers are compared as numbers; values of two types are not the same.
+    /// Whether two values are equal. Numbers are compared by value; other values of different types
+    /// are not equal.
     pub fn equals(&self, other: &Value<'_>, budget: &mut Budget) -> Result<bool, Failure> {
         budget.take(1)?;
         Ok(match (self, other) {
@@ -204,8 +207,8 @@ impl<'v> Value<'v> {
                     return Ok(false);
                 }
                 let mut at = 0;
-                while let (Some(one), Some(two)) = (self.item(at)?, other.item(at)?) {
-                    if !one.equals(&two, budget)? {
+                while let (Some(left), Some(right)) = (self.item(at)?, other.item(at)?) {
+                    if !left.equals(&right, budget)? {
                         return Ok(false);
                     }
                     at += 1;
@@ -216,59 +219,59 @@ impl<'v> Value<'v> {
                 if a.len() != b.len() {
                     return Ok(false);
                 }
-                for (name, one) in *a {
+                for (name, left) in *a {
                     budget.take_bytes(name.len())?;
-                    let Some(two) = b.get(name) else { return Ok(false) };
-                    if !Value::from(one).equals(&Value::from(two), budget)? {
+                    let Some(right) = b.get(name) else { return Ok(false) };
+                    if !Value::from(left).equals(&Value::from(right), budget)? {
                         return Ok(false);
                     }
                 }
                 true
             }
             (Self::Map(entries), Value::Object(_) | Value::Map(_)) => {
-                entries.len() == other.size(budget)? && other.has_all(entries, budget)?
+                entries.len() == other.size(budget)? && other.has_entries(entries, budget)?
             }
             (Self::Object(_), Value::Map(entries)) => {
-                entries.len() == self.size(budget)? && self.has_all(entries, budget)?
+                entries.len() == self.size(budget)? && self.has_entries(entries, budget)?
             }
-            (one, two) => one.compare_numbers(two) == Some(Ordering::Equal),
+            (left, right) => left.compare_numbers(right) == Some(Ordering::Equal),
         })
     }
 
-    fn has_all(
+    fn has_entries(
         &self,
         entries: &[(Value<'_>, Value<'_>)],
         budget: &mut Budget,
     ) -> Result<bool, Failure> {
         for (key, value) in entries {
-            // The lifetimes of two maps differ: a key is looked for by going through.
-            let mut is_there = false;
+            // The lifetimes of the two maps differ, so the key is found by a linear search.
+            let mut is_equal = false;
             match self {
-                Self::Map(held) => {
-                    for (name, held) in held.iter() {
+                Self::Map(others) => {
+                    for (name, other) in others.iter() {
                         if name.equals(key, budget)? {
-                            is_there = held.equals(value, budget)?;
+                            is_equal = other.equals(value, budget)?;
                             break;
                         }
                     }
                 }
                 Self::Object(members) => {
                     if let Value::Text(name) = key
-                        && let Some(held) = members.get(name.as_ref())
+                        && let Some(member) = members.get(name.as_ref())
                     {
-                        is_there = Value::from(held).equals(value, budget)?;
+                        is_equal = Value::from(member).equals(value, budget)?;
                     }
                 }
                 _ => {}
             }
-            if !is_there {
+            if !is_equal {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Which of two comes first. None: one of them is not a number.
+    /// The order of two values. None: one of them is NaN.
     pub fn order(
         &self,
         other: &Value<'_>,
@@ -286,14 +289,14 @@ impl<'v> Value<'v> {
                 budget.take_bytes(a.len().min(b.len()))?;
                 Ok(Some(a.as_ref().cmp(b.as_ref())))
             }
-            (one, two) if one.double().is_some() && two.double().is_some() => {
-                Ok(one.compare_numbers(two))
+            (left, right) if left.double().is_some() && right.double().is_some() => {
+                Ok(left.compare_numbers(right))
             }
             _ => Err(Failure::Type),
         }
     }
 
-    /// Exactly, also where a double cannot hold the integer.
+    /// Compares exactly, even if a double cannot represent the integer.
     fn compare_numbers(&self, other: &Value<'_>) -> Option<Ordering> {
         match (self.integer(), other.integer()) {
             (Some(a), Some(b)) => Some(a.cmp(&b)),
@@ -305,7 +308,7 @@ impl<'v> Value<'v> {
 }
 
 fn compare_with_double(integer: i128, double: f64) -> Option<Ordering> {
-    // 2 to the 64th: beyond every integer that there is.
+    // 2 to the 64th: greater than every integer that occurs.
     const BEYOND: f64 = 18_446_744_073_709_551_616.0;
     if double.is_nan() {
         return None;

@@ -1,4 +1,4 @@
-//! What a bench prints: the same figures as a table or as JSON.
+//! The report of a benchmark: the same figures as a table or as JSON.
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -11,23 +11,23 @@ use comfy_table::{Table, presets};
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
-/// How to print.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people
     Table,
-    /// One object on one line
+    /// One JSON object on one line
     Json,
 }
 
-/// Named figures, in the order in which they were set.
+/// Named figures, in the order of insertion.
 pub struct Report {
     json: Map<String, Value>,
     rows: Vec<(String, String)>,
 }
 
 impl Report {
-    /// Of a command in one of its modes.
+    /// An empty report of a command in one of its modes.
     pub fn new(command: &str, mode: &str) -> Self {
         let mut report = Self { json: Map::new(), rows: Vec::new() };
         report.set("bench", command).set("mode", mode);
@@ -43,7 +43,7 @@ impl Report {
         self
     }
 
-    /// Adds the rate of so many events in so much time.
+    /// Adds the rate of `events` in `elapsed`.
     pub fn rate(&mut self, events: u64, payload_bytes: u32, elapsed: Duration) {
         let seconds = elapsed.as_secs_f64().max(1e-9);
         let rate = events as f64 / seconds;
@@ -62,12 +62,12 @@ impl Report {
         if histogram.is_empty() {
             return;
         }
-        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
+        let millis_at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
         let figures = [
-            ("p50", at(0.5)),
-            ("p90", at(0.9)),
-            ("p99", at(0.99)),
-            ("p999", at(0.999)),
+            ("p50", millis_at(0.5)),
+            ("p90", millis_at(0.9)),
+            ("p99", millis_at(0.99)),
+            ("p999", millis_at(0.999)),
             ("max", histogram.max() as f64 / 1e3),
         ];
         let json: Map<_, _> =
@@ -78,19 +78,21 @@ impl Report {
         self.row(&format!("{name} ms"), text.join("  "));
     }
 
-    /// Adds whether everything came back as it went in.
+    /// Adds whether the events were verified.
     pub fn verdict(&mut self, verified: Option<bool>, interrupted: bool) {
         self.json.insert("verified".to_owned(), json!(verified));
         self.json.insert("interrupted".to_owned(), json!(interrupted));
         let text = match verified {
             Some(true) => "every event, in order, once, with its content",
             Some(false) => "no",
-            None if interrupted => "content and order of what was read; not that it was all",
-            None => "not asked for",
+            None if interrupted => {
+                "content and order of the events that were read, but not their number"
+            }
+            None => "not requested",
         };
         self.row("verified", text.to_owned());
         if interrupted {
-            self.row("interrupted", "yes: figures up to there".to_owned());
+            self.row("interrupted", "yes; figures up to the interrupt".to_owned());
         }
     }
 

@@ -1,4 +1,5 @@
-//! What an application accepts, as flags and a file say it: event types, each with a version requirement.
+//! The schema versions that an application accepts, from flags and a file: event types, each with a
+//! version requirement.
 
 use std::path::{Path, PathBuf};
 
@@ -12,78 +13,82 @@ use tidings_schema::{
 use super::super::{
     positions::quote,
     schema::{
-        report::{Entry, Note},
+        report::{Diagnostic, Entry},
         source,
         yaml::{self, Value},
     },
 };
 
-/// Far more than the registry takes.
+/// Far above the size of the requirements that the registry accepts.
 const BYTES_MAX: usize = 1 << 20;
 
-/// What a file looks like.
+/// Help text with the format of the file.
 pub const FILE_HELP: &str = "\
 The file:
 
   accept:
-    shop.OrderPlaced: ^1.2        # 1.2 and what is compatible with it
-    shop.OrderPaid: '>=1, <3'     # two major versions; quoted, as YAML has > and * for itself
-    shop.Money: '*'               # whatever there is";
+    shop.OrderPlaced: ^1.2        # 1.2 and compatible versions
+    shop.OrderPaid: '>=1, <3'     # two major versions; quoted, because > and * are YAML syntax
+    shop.Money: '*'               # any version";
 
-/// What is accepted.
+/// Accepted versions.
 #[derive(Debug, Clone, Args)]
 pub struct AcceptArgs {
-    /// An event type, and the versions of it that are understood; repeatable
+    /// An event type, and the accepted versions of it; repeatable
     #[arg(long, value_name = "TYPE=REQUIREMENT", value_parser = parse_accept)]
     accept: Vec<VersionRequirement>,
-    /// A file that says it
+    /// A file with accepted versions
     #[arg(short, long, value_name = "FILE.yaml")]
     file: Option<PathBuf>,
 }
 
 impl AcceptArgs {
-    /// What flags and file say together.
+    /// Reads the requirements of the flags and of the file.
     pub fn read(&self) -> anyhow::Result<Vec<VersionRequirement>> {
         let mut accepted = match &self.file {
             Some(file) => read(file)?,
             None => Vec::new(),
         };
-        for one in &self.accept {
-            if let Some(known) = accepted.iter().find(|known| known.subject == one.subject) {
+        for requirement in &self.accept {
+            if let Some(known) = accepted.iter().find(|known| known.subject == requirement.subject)
+            {
                 return Err(super::Failure::usage(format!(
-                    "{} is accepted as {} and as {}",
-                    one.subject, known.requirement, one.requirement
+                    "{} has two requirements, {} and {}",
+                    requirement.subject, known.requirement, requirement.requirement
                 ))
-                .try_this("one requirement for each type; \">=1, <3\" is two major versions")
+                .with_remedy("one requirement per type; \">=1, <3\" covers two major versions")
                 .into());
             }
-            accepted.push(one.clone());
+            accepted.push(requirement.clone());
         }
         Ok(accepted)
     }
 }
 
-/// Reads `TYPE=REQUIREMENT`. A requirement may begin with `=`, a type hardly has one.
+/// Parses `TYPE=REQUIREMENT`. A requirement may begin with `=`; a type rarely contains one.
 fn parse_accept(text: &str) -> Result<VersionRequirement, String> {
-    let (of, requirement) =
+    let (event_type, requirement) =
         text.split_once('=').ok_or("expected TYPE=REQUIREMENT, such as shop.OrderPlaced=^1.2")?;
-    check_type(of)?;
-    requirement_of(of, requirement)
+    check_type(event_type)?;
+    parse_requirement(event_type, requirement)
 }
 
-fn requirement_of(of: &str, text: &str) -> Result<VersionRequirement, String> {
+fn parse_requirement(event_type: &str, text: &str) -> Result<VersionRequirement, String> {
     let requirement = version::requirement(text)?.to_string();
-    Ok(VersionRequirement { subject: of.into(), requirement })
+    Ok(VersionRequirement { subject: event_type.into(), requirement })
 }
 
-fn check_type(of: &str) -> Result<(), String> {
-    if let Some(prefix) = of.strip_suffix('*') {
+fn check_type(event_type: &str) -> Result<(), String> {
+    if let Some(prefix) = event_type.strip_suffix('*') {
         return Err(format!(
-            "\"{of}\" is a pattern: streams take those, here each type is named; tidings schema list {} has them",
+            "\"{event_type}\" is a pattern, which only streams accept: name each type; \
+             tidings schema list {} shows them",
             quote(prefix)
         ));
     }
-    SubjectName::parse(of).map(drop).map_err(|why| format!("the type \"{of}\" {why}"))
+    SubjectName::parse(event_type)
+        .map(drop)
+        .map_err(|message| format!("the type \"{event_type}\" {message}"))
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<VersionRequirement>> {
@@ -91,31 +96,31 @@ fn read(path: &Path) -> anyhow::Result<Vec<VersionRequirement>> {
     let help = "tidings consumer declare --help, which has an example";
     let text = source::read(path, BYTES_MAX)
         .and_then(source::text)
-        .map_err(|fault| fault.of(&name).try_this(help))?;
+        .map_err(|error| error.into_failure(&name).with_remedy(help))?;
     let mut faults = Vec::new();
     let accepted = parse(&text, &mut faults);
     if faults.is_empty() {
         return Ok(accepted);
     }
-    let notes: Vec<Note> =
-        faults.iter().map(|fault| Note::fault(name.clone(), Some(&text), fault)).collect();
+    let diagnostics: Vec<Diagnostic> =
+        faults.iter().map(|fault| Diagnostic::fault(name.clone(), Some(&text), fault)).collect();
     let summary = match faults.len() {
-        1 => "is not right".to_owned(),
-        faults => format!("is not right in {faults} places"),
+        1 => "has 1 fault".to_owned(),
+        faults => format!("has {faults} faults"),
     };
-    let entry = Entry { name: name.clone(), file: name, accepted: false, summary, notes };
+    let entry = Entry { name: name.clone(), file: name, accepted: false, summary, diagnostics };
     Err(entry.failure(help.to_owned()).exit_with(2).into())
 }
 
-/// Reads the text of a file, and takes down everything that is wrong with it.
+/// Parses the text of a file, and collects its faults.
 fn parse(text: &str, faults: &mut Vec<Fault>) -> Vec<VersionRequirement> {
-    let mut fault = |place: &SourceLocation, message: String| {
-        faults.push(Fault { place: place.clone(), message });
+    let mut fault = |location: &SourceLocation, message: String| {
+        faults.push(Fault { location: location.clone(), message });
     };
     let root = match yaml::parse(text) {
         Ok(root) => root,
         Err(invalid) => {
-            fault(&invalid.place, invalid.message);
+            fault(&invalid.location, invalid.message);
             return Vec::new();
         }
     };
@@ -123,43 +128,40 @@ fn parse(text: &str, faults: &mut Vec<Fault>) -> Vec<VersionRequirement> {
     let mut has_accept = false;
     let entries = match root.value {
         Value::Map(entries) => entries,
-        Value::Nothing => Vec::new(),
+        Value::Null => Vec::new(),
         Value::Text(_) | Value::List(_) => {
-            fault(&root.place, format!("expected \"accept:\", and there is {}", root.value.kind()));
+            fault(&root.location, format!("expected \"accept:\", found {}", root.value.kind()));
             return accepted;
         }
     };
-    for (key, place, node) in entries {
+    for (key, location, node) in entries {
         if key != "accept" {
-            fault(&place, format!("\"{key}\" is not known here: \"accept\" is"));
+            fault(&location, format!("unknown key \"{key}\"; the only key is \"accept\""));
             continue;
         }
         has_accept = true;
         let Value::Map(types) = node.value else {
             let kind = node.value.kind();
-            fault(&node.place, format!("expected type: requirement, and there is {kind}"));
+            fault(&node.location, format!("expected type: requirement, found {kind}"));
             continue;
         };
-        for (of, place, node) in types {
-            if let Err(why) = check_type(&of) {
-                fault(&place, why);
+        for (event_type, location, node) in types {
+            if let Err(message) = check_type(&event_type) {
+                fault(&location, message);
             }
             let Value::Text(requirement) = &node.value else {
                 let kind = node.value.kind();
-                fault(
-                    &node.place,
-                    format!("expected a requirement such as ^1.2, and there is {kind}"),
-                );
+                fault(&node.location, format!("expected a requirement such as ^1.2, found {kind}"));
                 continue;
             };
-            match requirement_of(&of, requirement) {
-                Ok(one) => accepted.push(one),
-                Err(why) => fault(&node.place, why),
+            match parse_requirement(&event_type, requirement) {
+                Ok(requirement) => accepted.push(requirement),
+                Err(message) => fault(&node.location, message),
             }
         }
     }
     if !has_accept {
-        fault(&root.place, "\"accept\" is missing: types, each with a requirement".into());
+        fault(&root.location, "\"accept\" is missing: types, each with a requirement".into());
     }
     accepted
 }
@@ -170,8 +172,12 @@ mod tests {
 
     #[test]
     fn a_flag_has_a_type_and_a_requirement() {
-        let read = |text: &str| parse_accept(text).map(|it| (it.subject, it.requirement));
-        let pair = |of: &str, requirement: &str| Ok((of.to_owned(), requirement.to_owned()));
+        let read = |text: &str| {
+            parse_accept(text).map(|accepted| (accepted.subject, accepted.requirement))
+        };
+        let pair = |event_type: &str, requirement: &str| {
+            Ok((event_type.to_owned(), requirement.to_owned()))
+        };
         assert_eq!(read("shop.A=^1.2"), pair("shop.A", "^1.2"));
         assert_eq!(read("shop.A=1.2"), pair("shop.A", "^1.2"));
         assert_eq!(read("shop.A=>=1,<3"), pair("shop.A", ">=1, <3"));
@@ -183,23 +189,23 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_with_a_file_is_told() {
-        let told = |text: &str| {
+    fn all_faults_of_a_file_are_reported() {
+        let report = |text: &str| {
             let mut faults = Vec::new();
             let accepted = parse(text, &mut faults).len();
-            let line = |it: &Fault| format!("{}: {}", it.place.line, it.message);
+            let line = |fault: &Fault| format!("{}: {}", fault.location.line, fault.message);
             (accepted, faults.iter().map(line).collect::<Vec<_>>().join("\n"))
         };
-        assert_eq!(told("accept:\n  a: ^1\n  b: '*'\n"), (2, String::new()));
-        let (_, faults) = told("accpt: {}\n");
-        assert!(faults.contains("1: \"accpt\" is not known"), "{faults}");
+        assert_eq!(report("accept:\n  a: ^1\n  b: '*'\n"), (2, String::new()));
+        let (_, faults) = report("accpt: {}\n");
+        assert!(faults.contains("1: unknown key \"accpt\""), "{faults}");
         assert!(faults.contains("\"accept\" is missing"), "{faults}");
-        let (accepted, faults) = told("accept:\n  a: one\n  b.*: ^1\n  c: [1]\n  d: 1.2\n");
+        let (accepted, faults) = report("accept:\n  a: one\n  b.*: ^1\n  c: [1]\n  d: 1.2\n");
         assert_eq!(accepted, 2, "{faults}");
-        let lines: Vec<_> = faults.lines().map(|it| &it[..2]).collect();
+        let lines: Vec<_> = faults.lines().map(|line| &line[..2]).collect();
         assert_eq!(lines, ["2:", "3:", "4:"], "{faults}");
         for text in ["", "- a\n", "accept: []\n", "accept:\n  a: *\n"] {
-            assert!(!told(text).1.is_empty(), "{text}");
+            assert!(!report(text).1.is_empty(), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A line of input becomes an event: plain data that the flags complete, or a whole CloudEvents document.
+//! Converts a line of input into an event: data that the flags complete, or a CloudEvents document.
 
 use clap::{Args, ValueEnum};
 use serde_json::value::RawValue;
@@ -10,41 +10,41 @@ use uuid::Uuid;
 
 use crate::cli::positions::parse_pair;
 
-/// What a line of input is.
+/// Format of a line of input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum InputFormat {
-    /// A CloudEvents document where it has a `specversion`, else data
+    /// A CloudEvents document if it has a `specversion`, data otherwise
     Auto,
-    /// The event's data, as JSON
+    /// The event's data as JSON
     Data,
-    /// A whole CloudEvents document
+    /// A CloudEvents document
     Cloudevents,
-    /// The event's data, as plain text
+    /// The event's data as plain text
     Text,
 }
 
-/// Flags for what a line does not say itself.
+/// Flags for the attributes that a line does not have.
 #[derive(Debug, Clone, Args)]
 pub struct AttributeArgs {
-    /// Type of the events: what happened
+    /// Type of the events
     #[arg(long = "type", value_name = "TYPE", default_value = "tidings.cli.Event")]
     pub kind: String,
-    /// Source of the events: who says so
+    /// Source of the events
     #[arg(long, default_value = "tidings-cli")]
     pub source: String,
-    /// Id of the event, by default a new UUIDv7; the same id and source again is the same event
+    /// Id of the event; default: a new UUIDv7; the same id and source again is the same event
     #[arg(long)]
     pub id: Option<String>,
     /// Subject of the events
     #[arg(long)]
     pub subject: Option<String>,
-    /// Key of the events: what their order and their versions are counted by
+    /// Key of the events; order and versions are counted per key
     #[arg(long)]
     pub key: Option<String>,
-    /// The flow that the events belong to
+    /// Correlation id: the flow that the events belong to
     #[arg(long, value_name = "ID")]
     pub correlation_id: Option<String>,
-    /// The event that caused these
+    /// Causation id: the event that caused these
     #[arg(long, value_name = "ID")]
     pub causation_id: Option<String>,
     /// An extension attribute; repeatable
@@ -53,7 +53,7 @@ pub struct AttributeArgs {
 }
 
 impl AttributeArgs {
-    /// Reads one line, or says all that is wrong with it.
+    /// Parses one line, or returns all of its faults.
     pub fn event(&self, line: &str, format: InputFormat) -> Result<Event, Vec<String>> {
         let mut event = match format {
             InputFormat::Text => Event {
@@ -66,7 +66,7 @@ impl AttributeArgs {
             InputFormat::Auto => match Members::of(line) {
                 Ok(members) if members.has("specversion") => document(&members)?,
                 Ok(_) => data(line)?,
-                // Neither a document nor data that everybody reads alike.
+                // Neither a document nor data that every parser reads alike.
                 Err(fault) if fault.is_ambiguous() => return Err(unreadable(fault)),
                 Err(_) => data(line)?,
             },
@@ -75,7 +75,7 @@ impl AttributeArgs {
         Ok(event)
     }
 
-    /// Fills in what the line left open.
+    /// Sets the attributes that the line does not have.
     fn complete(&self, event: &mut Event) {
         let fill = |field: &mut String, value: Option<&String>| {
             if let Some(value) = value.filter(|_| field.is_empty()) {
@@ -100,18 +100,18 @@ impl AttributeArgs {
 }
 
 fn document(members: &Members<'_>) -> Result<Event, Vec<String>> {
-    let read = cloudevents::read(members);
-    read.map_err(|faults| faults.iter().map(Fault::to_string).collect())
+    let event = cloudevents::read(members);
+    event.map_err(|faults| faults.iter().map(Fault::to_string).collect())
 }
 
-fn unreadable(fault: cloudevents::Unreadable) -> Vec<String> {
+fn unreadable(fault: cloudevents::DocumentError) -> Vec<String> {
     vec![fault.to_string()]
 }
 
-/// Data alone. The text goes as it is, so that numbers of any size survive.
+/// An event with this data. The text stays as written, so that numbers of any size survive.
 fn data(line: &str) -> Result<Event, Vec<String>> {
     let raw: &RawValue = serde_json::from_str(line).map_err(|error| {
-        vec![format!("not JSON: {error}; --format text takes lines of plain text")]
+        vec![format!("not JSON: {error}; --format text accepts lines of plain text")]
     })?;
     Ok(Event {
         datacontenttype: "application/json".to_owned(),
@@ -163,21 +163,21 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_of_a_document_are_told() {
+    fn all_faults_of_a_document_are_reported() {
         let line = r#"{"specversion":"1.0","id":7,"type":"t","time":"noon","deep":{},"big":4294967296,"data":1,"data_base64":"AA=="}"#;
         assert_eq!(
             read(line, &[]).unwrap_err(),
             [
                 "id: expected a string",
                 "time: \"noon\" is not a time of RFC 3339, such as 2026-01-31T12:00:00Z",
-                "deep: an attribute is a string, an integer, true or false; what has parts goes into data",
+                "deep: an attribute is a string, an integer, true or false; put structured values into data",
                 "big: CloudEvents integers have 32 bits; write it as a string",
                 "source: is missing",
-                "data: there is data_base64 too; an event has one of them",
+                "data: data_base64 is set too; an event has one of them",
             ]
         );
         let twice = read(r#"{"specversion":"1.0","id":"1","id":"2"}"#, &[]).unwrap_err();
-        assert!(twice[0].contains("`id` is there twice"), "{twice:?}");
+        assert!(twice[0].contains("`id` occurs twice"), "{twice:?}");
         assert!(read("hello", &[]).unwrap_err()[0].contains("--format text"));
     }
 }

@@ -1,4 +1,4 @@
-//! Where events to publish come from: lines, put together into batches.
+//! Reads events to publish from lines, and groups them into batches.
 
 use std::{
     collections::VecDeque,
@@ -12,15 +12,16 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Stdin};
 use super::PublishArgs;
 use crate::cli::failure::Failure;
 
-/// Encoded events of one batch. The server's default limit is 4 MiB with everything around them.
+/// Encoded bytes of a batch. The server's default limit is 4 MiB, with the envelope of the request.
 const BATCH_BYTES_MAX: usize = 3 << 20;
 
-/// Longer lines are no events: the server takes 3 MiB at the very most, and base64 adds a third.
+/// Bytes of a line. The server accepts at most 3 MiB per event, and base64 adds a third.
 const LINE_BYTES_MAX: u64 = 8 << 20;
 
 /// Lines, from arguments or from standard input.
 ///
-/// Waiting for the next batch may be called off at any time, when an answer comes first: what was read so far stays here.
+/// The future of [`Self::batch`] may be dropped at any time, when a response arrives first: lines
+/// that are already read stay here.
 pub struct Input<'a> {
     args: &'a PublishArgs,
     lines: Lines,
@@ -29,9 +30,9 @@ pub struct Input<'a> {
     line: Vec<u8>,
     /// The beginning of the next batch.
     batch: Batch,
-    /// An event that did not fit the batch before it.
+    /// An event that did not fit the previous batch.
     carried: Option<(u64, Event)>,
-    /// What was wrong so far.
+    /// Faults so far.
     pub faults: Faults,
 }
 
@@ -41,31 +42,31 @@ enum Lines {
     Ended,
 }
 
-/// What is wrong with the input.
+/// Faults of the input.
 #[derive(Debug, Default)]
 pub struct Faults {
-    /// The first of them, with their places.
-    pub told: Vec<String>,
-    /// Lines at fault.
+    /// The first faults, each with its line or argument.
+    pub messages: Vec<String>,
+    /// Number of lines with faults.
     pub lines: u64,
 }
 
 impl Faults {
-    fn add(&mut self, place: &str, faults: impl IntoIterator<Item = String>) {
+    fn add(&mut self, label: &str, faults: impl IntoIterator<Item = String>) {
         self.lines += 1;
         for fault in faults {
-            if self.told.len() < super::FAULTS_TOLD_MAX {
-                self.told.push(format!("{place}: {fault}"));
+            if self.messages.len() < super::FAILURES_SHOWN_MAX {
+                self.messages.push(format!("{label}: {fault}"));
             }
         }
     }
 }
 
-/// Events published together.
+/// Events that are published together.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    /// Where each event stands in the input.
-    pub places: Vec<u64>,
+    /// Line or argument number of each event.
+    pub line_numbers: Vec<u64>,
     /// The events, in order.
     pub events: Vec<Event>,
     bytes: usize,
@@ -73,24 +74,24 @@ pub struct Batch {
 
 impl Batch {
     /// Adds an event.
-    pub fn push(&mut self, place: u64, event: Event) {
+    pub fn push(&mut self, line_number: u64, event: Event) {
         self.bytes += event.encoded_len();
-        self.places.push(place);
+        self.line_numbers.push(line_number);
         self.events.push(event);
     }
 }
 
 impl<'a> Input<'a> {
-    /// From the arguments, or from standard input where there are none.
+    /// Reads the arguments, or standard input if there are none.
     pub fn new(args: &'a PublishArgs) -> anyhow::Result<Self> {
         if args.attributes.id.is_some() && args.data.len() != 1 {
-            return Err(Failure::usage("--id is for one event")
-                .try_this("one argument of data, or CloudEvents documents with their own ids")
+            return Err(Failure::usage("--id applies to a single event")
+                .with_remedy("one argument of data, or CloudEvents documents with their own ids")
                 .into());
         }
         let lines = if args.data.is_empty() {
             if io::stdin().is_terminal() {
-                eprintln!("note: reading events from the terminal, one a line; Ctrl-D ends");
+                eprintln!("note: reading events from the terminal, one per line; Ctrl-D ends");
             }
             Lines::Standard(BufReader::with_capacity(64 * 1024, tokio::io::stdin()))
         } else {
@@ -107,31 +108,32 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// The next events to go together: what is there already, up to the bounds. `None` where the input has ended.
+    /// The next batch: the events that are available, up to the limits. `None` at the end of the
+    /// input.
     pub async fn batch(&mut self) -> anyhow::Result<Option<Batch>> {
         let conditional = self.args.is_conditional();
         let events_max = if conditional { usize::MAX } else { usize::from(self.args.batch) };
         while self.batch.events.len() < events_max {
-            let begun = !self.batch.events.is_empty() && !conditional;
-            // Somebody who types, or a slow pipe, does not wait for a batch to fill up.
-            if begun && !self.has_more_at_hand() {
+            let can_split = !self.batch.events.is_empty() && !conditional;
+            // An interactive user or a slow pipe does not wait for a full batch.
+            if can_split && !self.has_buffered_input() {
                 break;
             }
-            let Some((place, event)) = self.event().await? else { break };
-            if begun && self.batch.bytes + event.encoded_len() > BATCH_BYTES_MAX {
-                self.carried = Some((place, event));
+            let Some((line_number, event)) = self.event().await? else { break };
+            if can_split && self.batch.bytes + event.encoded_len() > BATCH_BYTES_MAX {
+                self.carried = Some((line_number, event));
                 break;
             }
-            self.batch.push(place, event);
+            self.batch.push(line_number, event);
         }
         let batch = std::mem::take(&mut self.batch);
-        // Where a line is no event, nothing behind it is published unless that was asked for; what conditions hold for is
-        // all or nothing anyway.
-        let faulty = self.faults.lines > 0 && (conditional || !self.args.keep_going);
-        Ok((!faulty && !batch.events.is_empty()).then_some(batch))
+        // After an invalid line nothing is published unless --keep-going is given; a conditional
+        // publish is all or nothing anyway.
+        let is_faulty = self.faults.lines > 0 && (conditional || !self.args.keep_going);
+        Ok((!is_faulty && !batch.events.is_empty()).then_some(batch))
     }
 
-    fn has_more_at_hand(&self) -> bool {
+    fn has_buffered_input(&self) -> bool {
         self.carried.is_some()
             || match &self.lines {
                 Lines::Arguments(rest) => !rest.is_empty(),
@@ -140,7 +142,7 @@ impl<'a> Input<'a> {
             }
     }
 
-    /// The next line that is an event.
+    /// The event of the next valid line.
     async fn event(&mut self) -> anyhow::Result<Option<(u64, Event)>> {
         if let Some(carried) = self.carried.take() {
             return Ok(Some(carried));
@@ -165,17 +167,18 @@ impl<'a> Input<'a> {
     }
 
     fn fault(&mut self, faults: impl IntoIterator<Item = String>) {
-        self.faults.add(&self.args.place(self.number), faults);
-        // Without --keep-going the rest is only looked through where that costs nothing: what comes slowly may never end.
+        self.faults.add(&self.args.input_label(self.number), faults);
+        // Without --keep-going the remaining lines are only checked if they are already buffered: a
+        // slow input may never end.
         if !self.args.keep_going
             && matches!(self.lines, Lines::Standard(_))
-            && !self.has_more_at_hand()
+            && !self.has_buffered_input()
         {
             self.lines = Lines::Ended;
         }
     }
 
-    /// The next line, or what is wrong with it.
+    /// The next line, or its fault.
     async fn line(&mut self) -> anyhow::Result<Option<Result<String, String>>> {
         let reader = match &mut self.lines {
             Lines::Arguments(rest) => {
@@ -185,8 +188,8 @@ impl<'a> Input<'a> {
             Lines::Standard(reader) => reader,
             Lines::Ended => return Ok(None),
         };
-        let room = LINE_BYTES_MAX.saturating_sub(self.line.len() as u64);
-        reader.take(room).read_until(b'\n', &mut self.line).await?;
+        let remaining = LINE_BYTES_MAX.saturating_sub(self.line.len() as u64);
+        reader.take(remaining).read_until(b'\n', &mut self.line).await?;
         let mut line = std::mem::take(&mut self.line);
         if line.is_empty() {
             self.lines = Lines::Ended;
@@ -200,9 +203,11 @@ impl<'a> Input<'a> {
             }
         } else if line.len() as u64 >= LINE_BYTES_MAX {
             self.lines = Lines::Ended;
-            return Ok(Some(Err("is longer than 8 MiB; nothing behind it was read".to_owned())));
+            return Ok(Some(Err(
+                "longer than the limit of 8 MiB; nothing after it was read".to_owned()
+            )));
         }
-        Ok(Some(String::from_utf8(line).map_err(|error| format!("is no UTF-8: {error}"))))
+        Ok(Some(String::from_utf8(line).map_err(|error| format!("not UTF-8: {error}"))))
     }
 }
 
@@ -226,11 +231,11 @@ mod tests {
     async fn arguments_go_in_batches() {
         let args = args(&["--batch", "2", "1", "2", "3"]);
         let mut input = Input::new(&args).unwrap();
-        let mut places = Vec::new();
+        let mut line_numbers = Vec::new();
         while let Some(batch) = input.batch().await.unwrap() {
-            places.push(batch.places);
+            line_numbers.push(batch.line_numbers);
         }
-        assert_eq!(places, [vec![1, 2], vec![3]]);
+        assert_eq!(line_numbers, [vec![1, 2], vec![3]]);
     }
 
     #[tokio::test]
@@ -238,20 +243,20 @@ mod tests {
         let large = format!("\"{}\"", "x".repeat(2 << 20));
         let args = args(&[&large, &large, "3"]);
         let mut input = Input::new(&args).unwrap();
-        let mut places = Vec::new();
+        let mut line_numbers = Vec::new();
         while let Some(batch) = input.batch().await.unwrap() {
-            places.push(batch.places);
+            line_numbers.push(batch.line_numbers);
         }
-        assert_eq!(places, [vec![1], vec![2, 3]]);
+        assert_eq!(line_numbers, [vec![1], vec![2, 3]]);
     }
 
     #[tokio::test]
-    async fn all_lines_at_fault_are_told() {
+    async fn all_faulty_lines_are_reported() {
         let args = args(&["1", "{", "3", "hello"]);
         let mut input = Input::new(&args).unwrap();
         assert!(input.batch().await.unwrap().is_none());
         assert_eq!(input.faults.lines, 2);
-        assert!(input.faults.told[0].starts_with("argument 2: "), "{:?}", input.faults);
-        assert!(input.faults.told[1].starts_with("argument 4: "), "{:?}", input.faults);
+        assert!(input.faults.messages[0].starts_with("argument 2: "), "{:?}", input.faults);
+        assert!(input.faults.messages[1].starts_with("argument 4: "), "{:?}", input.faults);
     }
 }

@@ -1,4 +1,5 @@
-//! `tidings schema can-i-use`: what an application would be delivered, before it goes out.
+//! `tidings schema can-i-use`: the versions that an application would be delivered, before its
+//! deployment.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +19,7 @@ use super::{
         client::ServerArgs,
         consumer::{
             accept::{AcceptArgs, FILE_HELP},
-            how, known, unknown,
+            list_consumers, not_found, origin_label,
         },
         failure::Failure,
         printer::printable,
@@ -29,25 +30,27 @@ use super::{
     snippet::Paint,
 };
 
-/// Ask what an application would be delivered: each type in which version, what is converted to it, what is refused and why.
+/// Show the versions that an application would be delivered: for each type the version, those
+/// converted to it, and those refused with a reason.
 ///
-/// For what a consumer is known to need, or for what is said here. Nothing is recorded.
+/// For the recorded requirements of a consumer, or for requirements given here. Nothing is
+/// recorded.
 #[derive(Debug, Args)]
 #[command(after_help = format!("{FILE_HELP}
 
-Exit codes: 0 all are satisfied, 100 something is not, 1 error, 2 usage.
+Exit codes: 0 all are satisfied, 100 some are not, 1 error, 2 usage.
 
 Examples:
   tidings schema can-i-use --consumer billing
   tidings schema can-i-use --accept 'shop.OrderPlaced=^2'
   tidings schema can-i-use -f accept.yaml && tidings consumer declare billing -f accept.yaml"))]
 pub struct CanIUseArgs {
-    /// What this consumer declared, and what its streams ask for
+    /// Use the requirements of this consumer: its declaration and those of its streams
     #[arg(long, value_name = "NAME", conflicts_with_all = ["accept", "file"])]
     consumer: Option<String>,
     #[command(flatten)]
     accept: AcceptArgs,
-    /// How it is printed
+    /// Output format
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
     #[command(flatten)]
@@ -56,115 +59,126 @@ pub struct CanIUseArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
-    /// For people: a paragraph a type
+    /// For people: a paragraph per type
     Text,
-    /// For programs: a line of proto3 JSON a type
+    /// For programs: a line of proto3 JSON per type
     Json,
 }
 
-/// A requirement, and how it is known.
-struct Asked {
+/// A requirement and its origins.
+struct KnownRequirement {
     requirement: VersionRequirement,
-    how: Vec<&'static str>,
+    origins: Vec<&'static str>,
 }
 
 /// Runs the command.
 pub async fn run(args: CanIUseArgs) -> anyhow::Result<()> {
-    let asked = match &args.consumer {
-        Some(name) => needs_of(&args.server, name).await?,
+    let requirements = match &args.consumer {
+        Some(name) => recorded_requirements(&args.server, name).await?,
         None => {
             let requirements = args.accept.read()?.into_iter();
-            requirements.map(|requirement| Asked { requirement, how: Vec::new() }).collect()
+            requirements
+                .map(|requirement| KnownRequirement { requirement, origins: Vec::new() })
+                .collect()
         }
     };
-    if asked.is_empty() {
-        return Err(Failure::usage("nothing is asked for")
-            .try_this("--consumer NAME, or --accept TYPE=REQUIREMENT")
+    if requirements.is_empty() {
+        return Err(Failure::usage("no requirement is given")
+            .with_remedy("--consumer NAME, or --accept TYPE=REQUIREMENT")
             .into());
     }
-    let answers = negotiate(&args.server, &asked).await?;
+    let negotiated = negotiate(&args.server, &requirements).await?;
     let paint = Paint::stdout();
     let mut out = io::stdout().lock();
-    for (asked, answer) in asked.iter().zip(&answers) {
+    for (known, version) in requirements.iter().zip(&negotiated) {
         match args.output {
-            Output::Json => writeln!(out, "{}", json::line("NegotiatedVersion", answer)?)?,
-            Output::Text => out.write_all(told(asked, answer, paint).as_bytes())?,
+            Output::Json => writeln!(out, "{}", json::line("NegotiatedVersion", version)?)?,
+            Output::Text => out.write_all(describe(known, version, paint).as_bytes())?,
         }
     }
     out.flush()?;
-    let missing: Vec<String> = asked
+    let missing: Vec<String> = requirements
         .iter()
-        .zip(&answers)
-        .filter(|(_, answer)| answer.schema.is_none())
-        .map(|(Asked { requirement: it, .. }, _)| {
-            format!("{} in {}", printable(&it.subject), printable(&it.requirement))
+        .zip(&negotiated)
+        .filter(|(_, version)| version.schema.is_none())
+        .map(|(KnownRequirement { requirement, .. }, _)| {
+            let VersionRequirement { subject, requirement } = requirement;
+            format!("{} in {}", printable(subject), printable(requirement))
         })
         .collect();
     match missing.as_slice() {
         [] => Ok(()),
         missing => Err(Failure::new(format!("nothing satisfies {}", missing.join(", ")))
             .exit_with(INCOMPATIBLE)
-            .try_this("what stands behind \"instead\", or wait until it is registered")
+            .with_remedy("the suggestion after \"instead\", or wait until it is registered")
             .into()),
     }
 }
 
-/// What is known of a consumer, each requirement once.
-async fn needs_of(server: &ServerArgs, name: &str) -> anyhow::Result<Vec<Asked>> {
-    let mut asked: Vec<Asked> = Vec::new();
-    for it in known(server, name, "").await? {
-        let how = how(&it);
-        let requirement = VersionRequirement { subject: it.subject, requirement: it.requirement };
-        match asked.iter_mut().find(|known| known.requirement == requirement) {
-            Some(known) => known.how.push(how),
-            None => asked.push(Asked { requirement, how: vec![how] }),
+/// The recorded requirements of a consumer, each once.
+async fn recorded_requirements(
+    server: &ServerArgs,
+    name: &str,
+) -> anyhow::Result<Vec<KnownRequirement>> {
+    let mut requirements: Vec<KnownRequirement> = Vec::new();
+    for consumer in list_consumers(server, name, "").await? {
+        let origin = origin_label(&consumer);
+        let requirement =
+            VersionRequirement { subject: consumer.subject, requirement: consumer.requirement };
+        match requirements.iter_mut().find(|known| known.requirement == requirement) {
+            Some(known) => known.origins.push(origin),
+            None => requirements.push(KnownRequirement { requirement, origins: vec![origin] }),
         }
     }
-    if asked.is_empty() {
-        return Err(unknown(name).into());
+    if requirements.is_empty() {
+        return Err(not_found(name).into());
     }
-    Ok(asked)
+    Ok(requirements)
 }
 
-/// Answers in the order of what is asked. A request takes a subject once, and a consumer may need two versions of it.
-async fn negotiate(server: &ServerArgs, asked: &[Asked]) -> anyhow::Result<Vec<NegotiatedVersion>> {
+/// Negotiates the requirements, in their order. A request takes a subject once, and a consumer may
+/// need two versions of it.
+async fn negotiate(
+    server: &ServerArgs,
+    requirements: &[KnownRequirement],
+) -> anyhow::Result<Vec<NegotiatedVersion>> {
     let mut client = server.registry().await?;
-    let mut answers: BTreeMap<usize, NegotiatedVersion> = BTreeMap::new();
-    while answers.len() < asked.len() {
+    let mut negotiated: BTreeMap<usize, NegotiatedVersion> = BTreeMap::new();
+    while negotiated.len() < requirements.len() {
         let mut round: Vec<(usize, &VersionRequirement)> = Vec::new();
-        for (at, Asked { requirement, .. }) in asked.iter().enumerate() {
+        for (index, KnownRequirement { requirement, .. }) in requirements.iter().enumerate() {
             let is_in = round.iter().any(|(_, other)| other.subject == requirement.subject);
-            if !answers.contains_key(&at) && !is_in && round.len() < ACCEPTED_MAX {
-                round.push((at, requirement));
+            if !negotiated.contains_key(&index) && !is_in && round.len() < ACCEPTED_MAX {
+                round.push((index, requirement));
             }
         }
         let request = NegotiateVersionsRequest {
-            requirements: round.iter().map(|(_, it)| (*it).clone()).collect(),
+            requirements: round.iter().map(|(_, requirement)| (*requirement).clone()).collect(),
             ..NegotiateVersionsRequest::default()
         };
-        let answer = client.negotiate_versions(server.request(request)).await;
-        let answer = answer.map_err(failed("negotiate versions".to_owned()))?.into_inner();
-        if answer.versions.len() != round.len() {
-            return Err(Failure::new("the server answered something else than what was asked")
-                .try_this("a server of this version")
+        let response = client.negotiate_versions(server.request(request)).await;
+        let response = response.map_err(failed("negotiate versions".to_owned()))?.into_inner();
+        if response.versions.len() != round.len() {
+            return Err(Failure::new("the server did not return one version per requirement")
+                .with_remedy("use a server of this version")
                 .into());
         }
-        answers.extend(round.iter().map(|(at, _)| *at).zip(answer.versions));
+        negotiated.extend(round.iter().map(|(index, _)| *index).zip(response.versions));
     }
-    Ok(answers.into_values().collect())
+    Ok(negotiated.into_values().collect())
 }
 
-fn told(asked: &Asked, answer: &NegotiatedVersion, paint: Paint) -> String {
-    let Asked { requirement, how } = asked;
+fn describe(known: &KnownRequirement, negotiated: &NegotiatedVersion, paint: Paint) -> String {
+    let KnownRequirement { requirement, origins } = known;
     let mut text = format!("{} {}", requirement.subject, requirement.requirement);
-    if !how.is_empty() {
-        let _ = write!(text, " ({})", how.join("; "));
+    if !origins.is_empty() {
+        let _ = write!(text, " ({})", origins.join("; "));
     }
     let mut text = printable(&text);
     let line = |text: &mut String, name: &str, value: &str| {
         let _ = writeln!(text, "  {} {name}: {}", paint.blue("="), printable(value));
     };
-    match &answer.schema {
+    match &negotiated.schema {
         Some(schema) => {
             let _ = writeln!(
                 text,
@@ -172,13 +186,14 @@ fn told(asked: &Asked, answer: &NegotiatedVersion, paint: Paint) -> String {
                 paint.green(&format!("delivered in {}", printable(&schema.version)))
             );
             if schema.state() == VersionState::Deprecated {
-                let why = match schema.deprecation.as_str() {
+                let note = match schema.deprecation.as_str() {
                     "" => "deprecated, and no active version satisfies it",
-                    why => why,
+                    note => note,
                 };
-                line(&mut text, "deprecated", why);
+                line(&mut text, "deprecated", note);
             }
-            let others = answer.convertible_versions.iter().filter(|it| **it != schema.version);
+            let others = negotiated.convertible_versions.iter();
+            let others = others.filter(|version| **version != schema.version);
             let others: Vec<&str> = others.map(String::as_str).collect();
             if !others.is_empty() {
                 line(&mut text, "converted from", &others.join(", "));
@@ -186,23 +201,23 @@ fn told(asked: &Asked, answer: &NegotiatedVersion, paint: Paint) -> String {
         }
         None => {
             let _ = writeln!(text, ": {}", paint.red("nothing satisfies it"));
-            let (name, what) = match answer.alternatives.as_slice() {
-                [] if answer.refused_versions.is_empty() => {
+            let (name, value) = match negotiated.alternatives.as_slice() {
+                [] if negotiated.refused_versions.is_empty() => {
                     ("because", "nothing is registered by that name".to_owned())
                 }
                 [] => ("because", "every version is retired".to_owned()),
                 alternatives => ("instead", alternatives.join(", ")),
             };
-            line(&mut text, name, &what);
+            line(&mut text, name, &value);
         }
     }
     let mut refused: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (version, why) in &answer.refused_versions {
-        refused.entry(why).or_default().push(version);
+    for (version, reason) in &negotiated.refused_versions {
+        refused.entry(reason).or_default().push(version);
     }
-    for (why, mut versions) in refused {
-        versions.sort_by_key(|it| version::parse(it).ok());
-        line(&mut text, "refused", &format!("{}: {why}", versions.join(", ")));
+    for (reason, mut versions) in refused {
+        versions.sort_by_key(|version| version::parse(version).ok());
+        line(&mut text, "refused", &format!("{}: {reason}", versions.join(", ")));
     }
     text
 }

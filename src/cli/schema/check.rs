@@ -19,22 +19,25 @@ use super::{
         positions::{parse_pair, quote},
         printer::printable,
     },
+    ci,
+    enums::{
+        self, CompatibilityArg, ContentModelArg, SurfaceArg, compatibility_number,
+        content_model_number, surface_number,
+    },
     force::ForceArgs,
-    json, machine, refusal,
-    report::{Case, INCOMPATIBLE, MOVE_ON, ReportArgs, ReportFormat, meaning},
+    json, refusal,
+    report::{
+        CONSUMERS_REMEDY, CheckedSchema, INCOMPATIBLE, ReportArgs, ReportFormat, describe_bump,
+    },
     snippet::Paint,
     source::{FileArgs, Source},
-    words::{
-        self, ContentModelWord, LevelWord, SurfaceWord, content_model_number, level_number,
-        surface_number,
-    },
 };
 
-/// Ask what would happen if a file were registered, and change nothing.
+/// Check whether a file could be registered, and change nothing.
 ///
-/// The file is compared with the versions that the subject's compatibility names: all of the major line, unless it says otherwise.
-/// The answer is the version it would be given, or everything that speaks against it: what would break, and which consumers
-/// would be left behind.
+/// The file is compared with the versions that the subject's compatibility names: by default all of
+/// the major line. The result is the version that it would get, or every reason against it: what
+/// would break, and which consumers would be left behind.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes: 0 it would be registered, 100 it would be refused, 1 error, 2 usage.
@@ -57,12 +60,12 @@ pub struct CheckArgs {
 
 /// Register a file as the next version of a subject.
 ///
-/// The registry derives the version from the change: the next patch or minor version. What would break somebody is refused, with
-/// every reason, unless a new major version is asked for with --version. Registering what is registered already changes nothing
-/// and answers with the version that it has.
+/// The registry derives the version from the change: the next patch or minor version. A breaking
+/// change is rejected, with every reason, unless --version requests a new major version.
+/// Registering an existing schema changes nothing and returns its version.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 registered, or it was already, 100 refused, 1 error, 2 usage.
+Exit codes: 0 registered or already registered, 100 refused, 1 error, 2 usage.
 
 Examples:
   tidings schema register shop.OrderPlaced order_placed.proto
@@ -80,7 +83,7 @@ pub struct RegisterArgs {
     server: ServerArgs,
 }
 
-/// What is proposed.
+/// A proposed schema.
 #[derive(Debug, Args)]
 struct DraftArgs {
     /// The subject: for events, the event type
@@ -89,50 +92,53 @@ struct DraftArgs {
     file: String,
     #[command(flatten)]
     files: FileArgs,
-    /// Another subject that the schema refers to, and what it calls it there; without a version the newest; repeatable
+    /// Another subject that the schema refers to, by its name in the schema; without a version, the
+    /// newest; repeatable
     #[arg(long = "reference", value_name = "NAME=SUBJECT[@VERSION]", value_parser = parse_reference)]
     references: Vec<Reference>,
-    /// The version it is to be; a new major version has to be said
+    /// The version to register; required for a new major version
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
     /// A label of the version; repeatable
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_pair)]
     labels: Vec<(String, String)>,
-    /// For a new subject: what is promised of it [default: full-transitive]
+    /// For a new subject: its compatibility [default: full-transitive]
     #[arg(long, value_enum, value_name = "LEVEL")]
-    compatibility: Option<LevelWord>,
-    /// For a new subject, JSON Schema: how undeclared properties of an open object are seen [default: lenient]
+    compatibility: Option<CompatibilityArg>,
+    /// For a new subject, JSON Schema: how undeclared properties of an open object are treated
+    /// [default: lenient]
     #[arg(long, value_enum)]
-    content_model: Option<ContentModelWord>,
-    /// For a new subject, Protobuf: what of a message is in use [default: wire-json]
+    content_model: Option<ContentModelArg>,
+    /// For a new subject, Protobuf: the encodings that are part of the contract [default:
+    /// wire-json]
     #[arg(long, value_enum)]
-    surface: Option<SurfaceWord>,
+    surface: Option<SurfaceArg>,
 }
 
 impl DraftArgs {
     fn read(&self) -> anyhow::Result<Source> {
-        let references = self.references.iter().map(|it| it.name.clone()).collect();
+        let references = self.references.iter().map(|reference| reference.name.clone()).collect();
         Source::read(&self.file, &FileArgs { references, ..self.files.clone() })
     }
 
     fn draft(&self, source: &Source) -> SchemaDraft {
         SchemaDraft {
             subject: self.subject.clone(),
-            format: words::wire_format(source.format),
+            format: enums::wire_format(source.format),
             definition: Some(source.definition.clone().into()),
             references: self.references.clone(),
             version: self.version.clone().unwrap_or_default(),
             labels: self.labels.iter().cloned().collect(),
-            compatibility: level_number(self.compatibility),
+            compatibility: compatibility_number(self.compatibility),
             content_model: content_model_number(self.content_model),
             surface: surface_number(self.surface),
         }
     }
 }
 
-/// Reads `NAME=SUBJECT` or `NAME=SUBJECT@VERSION`.
+/// Parses `NAME=SUBJECT` or `NAME=SUBJECT@VERSION`.
 fn parse_reference(text: &str) -> Result<Reference, String> {
-    // A name may be a URL with = in it; a subject hardly is.
+    // A name may be a URL with = in it; a subject rarely contains one.
     let (name, target) = text
         .rsplit_once('=')
         .filter(|(name, target)| !name.is_empty() && !target.is_empty())
@@ -152,14 +158,15 @@ pub async fn check(args: CheckArgs) -> anyhow::Result<()> {
     let subject = &args.draft.subject;
     let output = args.report.output;
     let against = args.against.clone().unwrap_or_default();
-    let answer = ask(&args.server, args.draft.draft(&source), against)
+    let response = request_check(&args.server, args.draft.draft(&source), against)
         .await?
         .map_err(|status| failed("check", subject, &status, &source, output))?;
-    let report = answer.report.clone().unwrap_or_default();
-    let (accepted, because) = (answer.acceptable, answer.refusal_reason());
-    let told = Told { subject, source: &source, report: &report, accepted, because };
-    told.print(output, None, || json::line("CheckSchemaResponse", &answer))?;
-    if answer.acceptable { Ok(()) } else { Err(told.refusal().into()) }
+    let report = response.report.clone().unwrap_or_default();
+    let (accepted, refusal_reason) = (response.acceptable, response.refusal_reason());
+    let draft_report =
+        DraftReport { subject, source: &source, report: &report, accepted, refusal_reason };
+    draft_report.print(output, None, || json::line("CheckSchemaResponse", &response))?;
+    if response.acceptable { Ok(()) } else { Err(draft_report.refusal().into()) }
 }
 
 /// Runs `register`.
@@ -176,34 +183,48 @@ pub async fn register(args: RegisterArgs) -> anyhow::Result<()> {
     let request = args.server.request(request);
     match args.server.registry().await?.register_schema(request).await {
         Ok(response) => {
-            let answer = response.into_inner();
-            let report = answer.report.clone().unwrap_or_default();
-            let because = ErrorReason::Unspecified;
-            let told = Told { subject, source: &source, report: &report, accepted: true, because };
-            let done = outcome(subject, &answer);
-            told.print(output, Some(&done), || json::line("RegisterSchemaResponse", &answer))
+            let response = response.into_inner();
+            let report = response.report.clone().unwrap_or_default();
+            let refusal_reason = ErrorReason::Unspecified;
+            let draft_report = DraftReport {
+                subject,
+                source: &source,
+                report: &report,
+                accepted: true,
+                refusal_reason,
+            };
+            let done = describe_outcome(subject, &response);
+            draft_report
+                .print(output, Some(&done), || json::line("RegisterSchemaResponse", &response))
         }
         Err(status) => {
-            let Some(cut) = refusal::report(&status) else {
+            let Some(partial) = refusal::report(&status) else {
                 return Err(failed("register", subject, &status, &source, output));
             };
-            // What travels with an error is cut to a few KiB; asked for, it comes whole.
-            let report = match ask(&args.server, draft, String::new()).await {
-                Ok(Ok(CheckSchemaResponse { report: Some(whole), .. })) => whole,
-                _ => cut,
+            // The report in an error is cut to a few KiB; the report of a check is complete.
+            let report = match request_check(&args.server, draft, String::new()).await {
+                Ok(Ok(CheckSchemaResponse { report: Some(complete), .. })) => complete,
+                _ => partial,
             };
             let name = format!("ERROR_REASON_{}", refusal::reason(&status));
-            let because = ErrorReason::from_str_name(&name).unwrap_or_default();
-            let told = Told { subject, source: &source, report: &report, accepted: false, because };
-            let answer = RegisterSchemaResponse {
+            let refusal_reason = ErrorReason::from_str_name(&name).unwrap_or_default();
+            let draft_report = DraftReport {
+                subject,
+                source: &source,
+                report: &report,
+                accepted: false,
+                refusal_reason,
+            };
+            let response = RegisterSchemaResponse {
                 report: Some(report.clone()),
-                refusal_reason: because.into(),
+                refusal_reason: refusal_reason.into(),
                 ..Default::default()
             };
-            told.print(output, None, || json::line("RegisterSchemaResponse", &answer))?;
-            let failure = told.refusal();
-            // An incompatible schema, and who is left behind, is told already; a version that is too low is not.
-            Err(match because {
+            draft_report.print(output, None, || json::line("RegisterSchemaResponse", &response))?;
+            let failure = draft_report.refusal();
+            // The report shows an incompatible schema and affected consumers, but not a version
+            // that is too low.
+            Err(match refusal_reason {
                 ErrorReason::SchemaIncompatible | ErrorReason::ConsumersLeftBehind => {
                     failure.into()
                 }
@@ -213,36 +234,38 @@ pub async fn register(args: RegisterArgs) -> anyhow::Result<()> {
     }
 }
 
-async fn ask(
+async fn request_check(
     server: &ServerArgs,
     draft: SchemaDraft,
     against_version: String,
 ) -> anyhow::Result<Result<CheckSchemaResponse, Status>> {
     let request = CheckSchemaRequest { schema: Some(draft), against_version };
-    let answer = server.registry().await?.check_schema(server.request(request)).await;
-    Ok(answer.map(tonic::Response::into_inner))
+    let response = server.registry().await?.check_schema(server.request(request)).await;
+    Ok(response.map(tonic::Response::into_inner))
 }
 
 fn failed(
-    doing: &str,
+    operation: &str,
     subject: &str,
     status: &Status,
     source: &Source,
     output: ReportFormat,
 ) -> anyhow::Error {
-    refusal::failure(&format!("{doing} {subject}"), status, &[(subject, source)], output)
+    refusal::failure(&format!("{operation} {subject}"), status, &[(subject, source)], output)
 }
 
-/// What registering did, in a line.
-pub fn outcome(subject: &str, answer: &RegisterSchemaResponse) -> String {
-    let schema = answer.schema.clone().unwrap_or_default();
+/// Describes a registration in one line.
+pub fn describe_outcome(subject: &str, response: &RegisterSchemaResponse) -> String {
+    let schema = response.schema.clone().unwrap_or_default();
     let (version, id) = (&schema.version, schema.id);
-    match answer.outcome() {
-        Outcome::AlreadyRegistered if answer.is_latest => {
-            format!("{subject} has it already: {version}, id {id}")
+    match response.outcome() {
+        Outcome::AlreadyRegistered if response.is_latest => {
+            format!("already registered: {subject} {version}, id {id}")
         }
         Outcome::AlreadyRegistered => {
-            format!("{subject} has it already: {version}, id {id}; it is not the latest version")
+            format!(
+                "already registered: {subject} {version}, id {id}; it is not the latest version"
+            )
         }
         Outcome::Registered | Outcome::Unspecified => {
             format!("registered {subject} {version}, id {id}")
@@ -250,16 +273,16 @@ pub fn outcome(subject: &str, answer: &RegisterSchemaResponse) -> String {
     }
 }
 
-/// One schema and what the registry says of it.
-struct Told<'a> {
+/// A schema and the registry's report on it.
+struct DraftReport<'a> {
     subject: &'a str,
     source: &'a Source,
     report: &'a CompatibilityReport,
     accepted: bool,
-    because: ErrorReason,
+    refusal_reason: ErrorReason,
 }
 
-impl Told<'_> {
+impl DraftReport<'_> {
     fn print(
         &self,
         output: ReportFormat,
@@ -272,29 +295,29 @@ impl Told<'_> {
             return Ok(out.flush()?);
         }
         let paint = Paint::stdout();
-        let case = Case {
+        let case = CheckedSchema {
             subject: self.subject,
             source: self.source,
             report: self.report,
             accepted: self.accepted,
-            because: self.because,
+            refusal_reason: self.refusal_reason,
             level: None,
-            elsewhere: BTreeMap::new(),
+            imported_locations: BTreeMap::new(),
         };
         let entry = case.entry(paint);
         if output != ReportFormat::Text {
             drop(out);
-            return machine::print(output, &[entry]);
+            return ci::print(output, &[entry]);
         }
         write!(out, "{}", entry.text(paint))?;
         let colour = |text: &str| if self.accepted { paint.green(text) } else { paint.red(text) };
         writeln!(out, "{}: {}", printable(self.subject), colour(&entry.summary))?;
         let compared = &self.report.compared_versions;
         if compared.is_empty() {
-            writeln!(out, "compared with nothing: it is the first version")?;
+            writeln!(out, "not compared: it is the first version")?;
         } else {
             writeln!(out, "compared with {}", printable(&compared.join(", ")))?;
-            writeln!(out, "{}", meaning(self.report))?;
+            writeln!(out, "{}", describe_bump(self.report))?;
         }
         if let Some(done) = done {
             writeln!(out, "{}", printable(done))?;
@@ -304,19 +327,19 @@ impl Told<'_> {
 
     fn refusal(&self) -> Failure {
         let next = &self.report.next_version;
-        let remedy = if self.because == ErrorReason::ConsumersLeftBehind {
-            MOVE_ON.to_owned()
+        let remedy = if self.refusal_reason == ErrorReason::ConsumersLeftBehind {
+            CONSUMERS_REMEDY.to_owned()
         } else if next.is_empty() {
-            "what stands behind \"instead\"".to_owned()
+            "the suggestion after \"instead\"".to_owned()
         } else {
             format!(
-                "what stands behind \"instead\", or a new major version: --version {}",
+                "the suggestion after \"instead\", or a new major version: --version {}",
                 quote(next)
             )
         };
-        Failure::new(format!("{} does not take {}", printable(self.subject), self.source.name))
+        Failure::new(format!("{} does not accept {}", printable(self.subject), self.source.name))
             .exit_with(INCOMPATIBLE)
-            .try_this(remedy)
+            .with_remedy(remedy)
     }
 }
 
@@ -325,10 +348,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_read_with_and_without_a_version() {
+    fn references_parse_with_and_without_a_version() {
         let read = |text: &str| {
-            let it = parse_reference(text).unwrap();
-            [it.name, it.subject, it.version]
+            let reference = parse_reference(text).unwrap();
+            [reference.name, reference.subject, reference.version]
         };
         assert_eq!(read("a.json=shop.Money"), ["a.json", "shop.Money", ""]);
         assert_eq!(read("a.json=shop.Money@1.2.0"), ["a.json", "shop.Money", "1.2.0"]);

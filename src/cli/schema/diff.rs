@@ -22,25 +22,27 @@ use tidings_schema::{level::Level, report::Report};
 
 use super::{
     super::{block_on, client::ServerArgs, failure::Failure, printer::printable},
+    ci,
+    enums::{CompatibilityArg, ContentModelArg, SurfaceArg},
     get::failed,
-    json, machine,
-    report::{Case, Entry, INCOMPATIBLE, ReportArgs, ReportFormat, meaning},
+    json,
+    report::{CheckedSchema, Entry, INCOMPATIBLE, ReportArgs, ReportFormat, describe_bump},
     snippet::Paint,
-    source::{FileArgs, Source, different_formats, kind_of},
-    words::{ContentModelWord, LevelWord, SurfaceWord},
+    source::{FileArgs, Source, different_formats, format_of},
 };
 
-/// Compare two schemas, and say what the new one would break.
+/// Compare two schemas, and report what the new one would break.
 ///
-/// They are files, for which no server is needed; with --subject they are versions of it that the registry has, and what the
-/// subject promises is what has to hold.
+/// The schemas are files, and no server is needed. With --subject they are registered versions, and
+/// the compatibility of the subject must hold.
 ///
-/// Two questions are asked. Backward: can new readers read what the old schema wrote, as in a replay? Forward: can readers of
-/// the old schema, which run now, read what the new one writes? Each is answered with compatible, incompatible, or unproven, which
-/// counts as incompatible. From the answers follows the least step of the version: NONE, PATCH, MINOR or MAJOR.
+/// The result has two directions. Backward: can new readers read the data of the old schema, as in
+/// a replay? Forward: can running readers of the old schema read the data of the new one? Each
+/// result is compatible, incompatible, or unproven, which counts as incompatible. Together they
+/// determine the smallest bump of the version: NONE, PATCH, MINOR or MAJOR.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 compatible, 100 not (in a direction that --compatibility or the subject asks for), 1 no schema or no such version, 2 usage.
+Exit codes: 0 compatible, 100 not (in a direction that --compatibility or the subject requires), 1 invalid schema or unknown version, 2 usage.
 
 Examples:
   tidings schema diff old.proto new.proto
@@ -50,24 +52,25 @@ Examples:
   tidings schema diff old.avsc new.avsc -o json | jq -r '.findings[].rule'
   tidings schema diff --subject shop.OrderPlaced 1.0.0 2.0.0")]
 pub struct DiffArgs {
-    /// The schema that is in use: a file, or - for standard input; with --subject a version (1.2.0) or a requirement (^1.2)
+    /// The schema in use: a file, or - for standard input; with --subject a version (1.2.0) or a
+    /// requirement (^1.2)
     old: String,
-    /// The schema that is proposed, said in the same way
+    /// The proposed schema, in the same form
     new: String,
-    /// Compare two versions of this subject that the server's registry has
+    /// Compare two registered versions of this subject
     #[arg(long, conflicts_with_all = [
         "compatibility", "content_model", "surface", "format", "message", "import_paths", "with",
     ])]
     subject: Option<String>,
-    /// What has to hold; the other direction is told all the same
+    /// The compatibility that must hold; the other direction is reported too
     #[arg(long, value_enum, default_value = "full", value_name = "LEVEL")]
-    compatibility: LevelWord,
-    /// JSON Schema: how undeclared properties of an open object are seen
+    compatibility: CompatibilityArg,
+    /// JSON Schema: how undeclared properties of an open object are treated
     #[arg(long, value_enum, default_value = "lenient")]
-    content_model: ContentModelWord,
-    /// Protobuf: what of a message is in use
+    content_model: ContentModelArg,
+    /// Protobuf: the encodings that are part of the contract
     #[arg(long, value_enum, default_value = "wire-json")]
-    surface: SurfaceWord,
+    surface: SurfaceArg,
     #[command(flatten)]
     files: FileArgs,
     #[command(flatten)]
@@ -79,7 +82,7 @@ pub struct DiffArgs {
 /// Runs the command.
 pub fn run(args: DiffArgs) -> anyhow::Result<()> {
     match args.subject.clone() {
-        // Thousands of pairs of files in a row shall not build a runtime each.
+        // A script may compare thousands of pairs of files; they need no runtime.
         Some(subject) => block_on(versions(args, subject)),
         None => files(&args),
     }
@@ -100,67 +103,65 @@ fn files(args: &DiffArgs) -> anyhow::Result<()> {
         return Err(different_formats(&old, &new).into());
     };
     let mut report = Report::of_files(level, comparison);
-    let elsewhere = take_elsewhere(&mut report);
+    let imported_locations = take_imported_locations(&mut report);
     let report = CompatibilityReport::from(report);
     let accepted = report.required_bump() != Bump::Major;
-    let case = Case {
+    let schema = CheckedSchema {
         subject: "",
         source: &new,
         report: &report,
         accepted,
-        because: ErrorReason::Unspecified,
+        refusal_reason: ErrorReason::Unspecified,
         level: Some(level),
-        elsewhere,
+        imported_locations,
     };
-    print(&case, &old.name, output)?;
+    print(&schema, &old.name, output)?;
     if accepted {
         return Ok(());
     }
     let broken = match level.direction() {
-        Some(Direction::Backward) => "new readers could not read everything that the old one wrote",
-        Some(Direction::Forward) => {
-            "running readers could not read everything that the new one writes"
-        }
+        Some(Direction::Backward) => "new readers could not read all data of the old one",
+        Some(Direction::Forward) => "running readers could not read all data of the new one",
         Some(Direction::Both) | None => BROKEN,
     };
     Err(Failure::new(format!("{} is not compatible with {}: {broken}", new.name, old.name))
         .exit_with(INCOMPATIBLE)
-        .try_this("what stands behind \"instead\", or a new major version")
+        .with_remedy("the suggestion after \"instead\", or a new major version")
         .into())
 }
 
-/// What breaks in one of the two directions, or in both.
+/// The effect of an incompatible change in one of the directions, or in both.
 const BROKEN: &str = "replays or running readers would break";
 
-/// Two versions of a subject, as the registry compares them.
+/// Compares two registered versions of a subject.
 async fn versions(args: DiffArgs, subject: String) -> anyhow::Result<()> {
     let mut client = args.server.registry().await?;
     let version =
         |version: &str| SubjectVersion { subject: subject.clone(), version: version.into() };
-    // The text has to be that of the version that is compared, be the argument a requirement.
+    // The argument may be a requirement, but the text must be that of the compared version.
     let by = Some(By::SubjectVersion(version(&args.new)));
-    let found = client.get_schema(args.server.request(GetSchemaRequest { by })).await;
-    let doing = || format!("get schema {subject} {}", args.new);
-    let new = found.map_err(failed(doing()))?.into_inner().schema.unwrap_or_default();
+    let response = client.get_schema(args.server.request(GetSchemaRequest { by })).await;
+    let operation = || format!("get schema {subject} {}", args.new);
+    let new = response.map_err(failed(operation()))?.into_inner().schema.unwrap_or_default();
     let request =
         DiffSchemasRequest { old: Some(version(&args.old)), new: Some(version(&new.version)) };
-    let compared = client.diff_schemas(args.server.request(request)).await;
-    let doing = format!("compare {subject} {} and {}", args.old, new.version);
-    let report = compared.map_err(failed(doing))?.into_inner().report.unwrap_or_default();
+    let response = client.diff_schemas(args.server.request(request)).await;
+    let operation = format!("compare {subject} {} and {}", args.old, new.version);
+    let report = response.map_err(failed(operation))?.into_inner().report.unwrap_or_default();
 
     let source = Source::registered(&new);
     let accepted = report.required_bump() != Bump::Major;
     let old = report.compared_versions.first().unwrap_or(&args.old).clone();
-    let case = Case {
+    let schema = CheckedSchema {
         subject: &subject,
         source: &source,
         report: &report,
         accepted,
-        because: ErrorReason::Unspecified,
+        refusal_reason: ErrorReason::Unspecified,
         level: None,
-        elsewhere: BTreeMap::new(),
+        imported_locations: BTreeMap::new(),
     };
-    print(&case, &printable(&format!("{subject} {old}")), args.report.output)?;
+    print(&schema, &printable(&format!("{subject} {old}")), args.report.output)?;
     if accepted {
         return Ok(());
     }
@@ -170,27 +171,27 @@ async fn versions(args: DiffArgs, subject: String) -> anyhow::Result<()> {
         printable(&old)
     ))
     .exit_with(INCOMPATIBLE)
-    .try_this("what stands behind \"instead\", in the next version")
+    .with_remedy("the suggestion after \"instead\", in the next version")
     .into())
 }
 
-fn print(case: &Case<'_>, old: &str, output: ReportFormat) -> anyhow::Result<()> {
+fn print(schema: &CheckedSchema<'_>, old: &str, output: ReportFormat) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     if output == ReportFormat::Json {
-        writeln!(out, "{}", json::line("CompatibilityReport", case.report)?)?;
+        writeln!(out, "{}", json::line("CompatibilityReport", schema.report)?)?;
         return Ok(out.flush()?);
     }
     let paint = Paint::stdout();
-    let entry = case.entry(paint);
+    let entry = schema.entry(paint);
     if output != ReportFormat::Text {
         drop(out);
-        return machine::print(output, &[entry]);
+        return ci::print(output, &[entry]);
     }
     write!(out, "{}", entry.text(paint))?;
     let verdict =
-        if case.accepted { paint.green(&entry.summary) } else { paint.red(&entry.summary) };
-    writeln!(out, "{old} -> {}: {verdict}", case.source.name)?;
-    writeln!(out, "{}", meaning(case.report))?;
+        if schema.accepted { paint.green(&entry.summary) } else { paint.red(&entry.summary) };
+    writeln!(out, "{old} -> {}: {verdict}", schema.source.name)?;
+    writeln!(out, "{}", describe_bump(schema.report))?;
     Ok(out.flush()?)
 }
 
@@ -198,14 +199,14 @@ impl DiffArgs {
     fn read(&self) -> anyhow::Result<(Source, Source)> {
         if self.old == "-" && self.new == "-" {
             return Err(Failure::usage("standard input cannot be both schemas")
-                .try_this("a file for one of them")
+                .with_remedy("a file for one of them")
                 .into());
         }
         let read = |name: &str, other: &str| {
             let mut files = self.files.clone();
-            // What comes through a pipe is of the other one's format.
+            // Standard input has the format of the other file.
             if name == "-" && files.format.is_none() {
-                files.format = kind_of(Path::new(other)).map(|(format, _)| format.into());
+                files.format = format_of(Path::new(other)).map(|(format, _)| format.into());
             }
             Source::read(name, &files)
         };
@@ -213,26 +214,27 @@ impl DiffArgs {
     }
 }
 
-/// Both schemas. Files of Protobuf that have several messages, of which none is named, are compared as a whole.
+/// Parses both schemas. Protobuf files with several messages, of which none is named, are compared
+/// as whole files.
 fn parse<'a>(
     old: &'a Source,
     new: &'a Source,
 ) -> Result<(Schema, Schema), (&'a Source, InvalidSchema)> {
-    let one = |source: &'a Source| {
+    let parse_message = |source: &'a Source| {
         Schema::parse(source.format, "", &source.definition, &[]).map_err(|error| (source, error))
     };
-    let whole = |source: &'a Source| {
-        let schema = protobuf::Schema::parse_file(&source.definition, &[]);
-        schema.map(Schema::Protobuf).map_err(|error| (source, error))
+    let parse_file = |source: &'a Source| {
+        let parsed = protobuf::Schema::parse_file(&source.definition, &[]);
+        parsed.map(Schema::Protobuf).map_err(|error| (source, error))
     };
-    let (old_schema, new_schema) = match (one(old), one(new)) {
+    let (old_schema, new_schema) = match (parse_message(old), parse_message(new)) {
         (Ok(old), Ok(new)) => (old, new),
         _ if old.format == Format::Protobuf && old.definition.message_name.is_empty() => {
-            (whole(old)?, whole(new)?)
+            (parse_file(old)?, parse_file(new)?)
         }
         (Err(error), _) | (_, Err(error)) => return Err(error),
     };
-    // As in the registry: what is in use already is not judged again.
+    // As in the registry, a schema that is already in use is not checked again.
     let faults = new_schema.check();
     if faults.is_empty() || old_schema.canonical() == new_schema.canonical() {
         return Ok((old_schema, new_schema));
@@ -243,19 +245,19 @@ fn parse<'a>(
 fn not_a_schema(source: &Source, invalid: &InvalidSchema, output: ReportFormat) -> anyhow::Error {
     let entry = Entry::invalid("", source, &invalid.faults);
     let failure = entry.failure(source.remedy());
-    match machine::print(output, &[entry]) {
+    match ci::print(output, &[entry]) {
         Ok(()) => failure.into(),
         Err(error) => error,
     }
 }
 
-/// Lines of the contract are those of the text itself: places in imported files are kept apart.
-fn take_elsewhere(report: &mut Report) -> BTreeMap<usize, SourceLocation> {
-    let mut elsewhere = BTreeMap::new();
-    for (index, found) in report.findings.iter_mut().enumerate() {
-        if !found.finding.place.file.is_empty() {
-            elsewhere.insert(index, mem::take(&mut found.finding.place));
+/// Removes locations in imported files from a report, whose lines are those of the schema itself.
+fn take_imported_locations(report: &mut Report) -> BTreeMap<usize, SourceLocation> {
+    let mut imported_locations = BTreeMap::new();
+    for (index, compared) in report.findings.iter_mut().enumerate() {
+        if !compared.finding.location.file.is_empty() {
+            imported_locations.insert(index, mem::take(&mut compared.finding.location));
         }
     }
-    elsewhere
+    imported_locations
 }

@@ -1,20 +1,20 @@
-//! Going on although consumers are left behind: said with the reason, which the registry keeps.
+//! Flags that force a change although consumers are left behind. The registry keeps the reason.
 
 use clap::Args;
 
-/// Whether a change goes on although consumers are left behind.
+/// Whether a change is forced although consumers are left behind.
 #[derive(Debug, Clone, Args)]
 pub struct ForceArgs {
-    /// Go on although consumers would be left behind; it takes a --reason
+    /// Proceed even if consumers would be left behind; requires --reason
     #[arg(long, requires = "reason")]
     pub force: bool,
-    /// Why consumers are left behind; kept with the change, and shown by tidings schema watch
+    /// Why consumers are left behind; recorded with the change, and shown by tidings schema watch
     #[arg(long, value_name = "TEXT", requires = "force")]
     reason: Option<String>,
 }
 
 impl ForceArgs {
-    /// The reason; empty where nothing is forced.
+    /// The reason; empty unless forced.
     pub fn reason(&self) -> String {
         self.reason.clone().unwrap_or_default()
     }

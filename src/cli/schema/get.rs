@@ -1,4 +1,4 @@
-//! `tidings schema get`, `list` and `versions`: what is registered.
+//! `tidings schema get`, `list` and `versions`: registered schemas.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -17,15 +17,15 @@ use super::{
         positions::quote,
         printer::{printable, table},
     },
-    json, words,
+    enums, json,
 };
 
 const PAGE_SIZE: i32 = 1_000;
 
 /// Print a registered schema, as its author wrote it.
 ///
-/// Without a version it is the newest that is not retired. In a pipe nothing but the definition is printed; on a terminal what is known of it,
-/// too.
+/// Without a version, prints the newest one that is not retired. In a pipe only the definition is
+/// printed; on a terminal also the properties of the version.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -39,10 +39,10 @@ pub struct GetArgs {
     subject: Option<String>,
     /// A version (1.2.0), or a requirement (^1.2) for the newest that satisfies it
     version: Option<String>,
-    /// By its id instead, which an event carries
+    /// By schema id, which an event carries, instead of by subject
     #[arg(long)]
     id: Option<u32>,
-    /// How it is printed
+    /// Output format
     #[arg(short, long, value_enum, default_value = "text")]
     output: GetOutput,
     #[command(flatten)]
@@ -53,7 +53,7 @@ pub struct GetArgs {
 enum GetOutput {
     /// The definition
     Text,
-    /// Everything that is known of it, in a line of JSON
+    /// All properties, in one line of JSON
     Json,
 }
 
@@ -64,13 +64,13 @@ Examples:
   tidings schema list
   tidings schema list shop. | jq -r .name")]
 pub struct ListArgs {
-    /// Only those that begin so
+    /// Only subjects with this prefix
     prefix: Option<String>,
     #[command(flatten)]
     show: ShowArgs,
 }
 
-/// List the versions of a subject, the oldest first.
+/// List the versions of a subject, oldest first.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -82,10 +82,10 @@ pub struct VersionsArgs {
     show: ShowArgs,
 }
 
-/// How lists, and what was changed, are printed.
+/// Output flags of lists and changes.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// How it is printed; by default a table on a terminal and JSON lines in a pipe
+    /// Output format; default: a table on a terminal, JSON lines in a pipe
     #[arg(short, long, value_enum)]
     output: Option<Output>,
     #[command(flatten)]
@@ -96,12 +96,12 @@ pub struct ShowArgs {
 enum Output {
     /// For people
     Table,
-    /// A JSON object per line, as the contract's proto3 JSON has it
+    /// A JSON object per line, in proto3 JSON
     Json,
 }
 
 impl ShowArgs {
-    /// Whether it is for programs.
+    /// Whether to print JSON.
     pub fn json(&self) -> bool {
         match self.output {
             Some(output) => output == Output::Json,
@@ -110,25 +110,25 @@ impl ShowArgs {
     }
 }
 
-/// What was being done, for errors.
-pub fn failed(doing: String) -> impl Fn(Status) -> Failure {
-    move |status| Failure::from_status(&doing, &status)
+/// Converts a status into the failure of an operation.
+pub fn failed(operation: String) -> impl Fn(Status) -> Failure {
+    move |status| Failure::from_status(&operation, &status)
 }
 
 /// Runs `get`.
 pub async fn get(args: GetArgs) -> anyhow::Result<()> {
-    let (doing, by) = match (args.id, args.subject, args.version) {
+    let (operation, by) = match (args.id, args.subject, args.version) {
         (Some(id), _, _) => (format!("get schema {id}"), By::Id(id)),
         (None, subject, version) => {
             let subject = subject.unwrap_or_default();
             let version = version.unwrap_or_default();
-            let doing = format!("get schema {subject} {version}").trim_end().to_owned();
-            (doing, By::SubjectVersion(SubjectVersion { subject, version }))
+            let operation = format!("get schema {subject} {version}").trim_end().to_owned();
+            (operation, By::SubjectVersion(SubjectVersion { subject, version }))
         }
     };
     let request = args.server.request(GetSchemaRequest { by: Some(by) });
     let response = args.server.registry().await?.get_schema(request).await;
-    let schema = response.map_err(failed(doing))?.into_inner().schema.unwrap_or_default();
+    let schema = response.map_err(failed(operation))?.into_inner().schema.unwrap_or_default();
     let mut out = io::stdout().lock();
     if args.output == GetOutput::Json {
         writeln!(out, "{}", json::line("Schema", &schema)?)?;
@@ -156,30 +156,36 @@ pub async fn get(args: GetArgs) -> anyhow::Result<()> {
     out.flush()?;
     if !definition.files.is_empty() && !is_terminal {
         let files: Vec<&str> = definition.files.keys().map(String::as_str).collect();
-        eprintln!("note: it imports {}; -o json has them", printable(&files.join(", ")));
+        eprintln!("note: it imports {}; -o json includes them", printable(&files.join(", ")));
     }
     Ok(())
 }
 
-/// What is known of a version, a line each.
+/// The properties of a version, one per line.
 pub fn describe(schema: &Schema) -> String {
     let pairs: Vec<_> =
         schema.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let references: Vec<String> = schema
         .references
         .iter()
-        .map(|it| format!("{} is {} {}", it.name, it.subject, it.version))
+        .map(|reference| {
+            format!("{} is {} {}", reference.name, reference.subject, reference.version)
+        })
         .collect();
-    let message = schema.definition.as_ref().map(|it| it.message_name.clone()).unwrap_or_default();
+    let message = schema
+        .definition
+        .as_ref()
+        .map(|definition| definition.message_name.clone())
+        .unwrap_or_default();
     lines([
         ("subject", schema.subject.clone()),
         ("version", schema.version.clone()),
         ("id", schema.id.to_string()),
-        ("format", words::format(schema.format())),
+        ("format", enums::format(schema.format())),
         ("message", message),
-        ("state", words::state(schema.state())),
+        ("state", enums::state(schema.state())),
         ("deprecation", schema.deprecation.clone()),
-        ("change", words::bump(schema.bump())),
+        ("change", enums::bump(schema.bump())),
         ("refers to", references.join(", ")),
         ("labels", pairs.join(", ")),
         ("registered", show_time(schema.create_time.as_ref())),
@@ -187,7 +193,7 @@ pub fn describe(schema: &Schema) -> String {
     ])
 }
 
-/// Names and values, without those that have none.
+/// Names and values, without the empty ones.
 pub fn lines<const N: usize>(rows: [(&str, String); N]) -> String {
     rows.iter()
         .filter(|(_, value)| !value.is_empty())
@@ -221,7 +227,7 @@ pub async fn list(args: ListArgs) -> anyhow::Result<()> {
     } else if subjects.is_empty() {
         writeln!(
             io::stderr(),
-            "note: no subjects; tidings schema register SUBJECT FILE makes one"
+            "note: no subjects; tidings schema register SUBJECT FILE creates one"
         )?;
     } else {
         let header =
@@ -229,10 +235,10 @@ pub async fn list(args: ListArgs) -> anyhow::Result<()> {
         let rows = subjects.iter().map(|subject| {
             [
                 subject.name.clone(),
-                words::format(subject.format()),
+                enums::format(subject.format()),
                 subject.latest_version.clone(),
                 subject.versions.len().to_string(),
-                words::level(subject.compatibility()),
+                enums::compatibility(subject.compatibility()),
                 subject.owner.clone(),
                 subject.description.clone(),
             ]
@@ -267,7 +273,7 @@ pub async fn versions(args: VersionsArgs) -> anyhow::Result<()> {
     } else if schemas.is_empty() {
         writeln!(
             io::stderr(),
-            "note: no versions; tidings schema register {} FILE makes one",
+            "note: no versions; tidings schema register {} FILE creates one",
             quote(&args.subject)
         )?;
     } else {
@@ -276,8 +282,8 @@ pub async fn versions(args: VersionsArgs) -> anyhow::Result<()> {
             [
                 schema.version.clone(),
                 schema.id.to_string(),
-                words::bump(schema.bump()),
-                words::state(schema.state()),
+                enums::bump(schema.bump()),
+                enums::state(schema.state()),
                 show_time(schema.create_time.as_ref()),
                 schema.deprecation.clone(),
             ]

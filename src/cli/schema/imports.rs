@@ -1,70 +1,73 @@
-//! Which further files a text needs. Whether it is a schema at all is decided elsewhere, with bounds.
+//! Finds the files that a schema's text refers to. Whether the text is valid is checked elsewhere,
+//! with limits.
 
 use serde_json::Value;
 use tidings_schema::schema::Format;
 
-/// The paths that a file refers to, itself being known under a path: empty for the schema itself.
+/// The paths that a file refers to. `path` is the path of the file itself; it is empty for the
+/// schema itself.
 pub fn imports(format: Format, path: &str, text: &str) -> Vec<String> {
     match format {
         Format::Protobuf => proto_imports(text),
         Format::Json => {
-            // What is no JSON has no references; what is wrong with it is told elsewhere.
+            // Invalid JSON has no references; its faults are reported elsewhere.
             let document = serde_json::from_str(text).unwrap_or_default();
             let mut references = Vec::new();
             json_references(&document, &mut references);
             let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
             references.iter().filter_map(|reference| relative(folder, reference)).collect()
         }
-        // Avro's types have names, not files.
+        // Avro refers to types by name, not to files.
         Format::Avro => Vec::new(),
     }
 }
 
-fn json_references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+fn json_references<'a>(value: &'a Value, references: &mut Vec<&'a str>) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
                 match value {
                     Value::String(text) if name == "$ref" || name == "$dynamicRef" => {
-                        found.push(text);
+                        references.push(text);
                     }
-                    _ => json_references(value, found),
+                    _ => json_references(value, references),
                 }
             }
         }
-        Value::Array(items) => items.iter().for_each(|item| json_references(item, found)),
+        Value::Array(items) => items.iter().for_each(|item| json_references(item, references)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
-/// The path of a relative reference, seen from a folder. None: it stays in its document, has a scheme, or leads out.
+/// The path of a relative reference, resolved in a folder. None if it stays in its document, has a
+/// scheme, or leads out.
 fn relative(folder: &str, reference: &str) -> Option<String> {
     let path = reference.split('#').next().filter(|path| !path.is_empty())?;
     if path.contains(':') || path.starts_with('/') {
         return None;
     }
-    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for part in path.split('/') {
-        match part {
+    let mut segments: Vec<&str> = folder.split('/').filter(|segment| !segment.is_empty()).collect();
+    for segment in path.split('/') {
+        match segment {
             "." => {}
             ".." => {
-                parts.pop()?;
+                segments.pop()?;
             }
-            part => parts.push(part),
+            segment => segments.push(segment),
         }
     }
-    Some(parts.join("/"))
+    Some(segments.join("/"))
 }
 
-/// The paths of the `import` statements of a .proto text, in their order.
+/// The paths of the `import` statements of a .proto text, in order.
 fn proto_imports(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    // Statements begin at the start, behind `;` and behind braces.
-    let mut begins = true;
+    let mut paths = Vec::new();
+    // A statement starts at the beginning, after `;` and after braces.
+    let mut at_start = true;
     let mut tokens = Tokens { rest: text }.peekable();
     while let Some(token) = tokens.next() {
-        let import = begins && matches!(token, Token::Word("import"));
-        begins = matches!(token, Token::Sign(';' | '{' | '}'));
+        let import = at_start && matches!(token, Token::Word("import"));
+        at_start = matches!(token, Token::Sign(';' | '{' | '}'));
         if !import {
             continue;
         }
@@ -72,21 +75,21 @@ fn proto_imports(text: &str) -> Vec<String> {
             tokens.next();
         }
         let mut path = String::new();
-        while let Some(Token::Text(part)) = tokens.peek() {
-            path.push_str(part);
+        while let Some(Token::Text(segment)) = tokens.peek() {
+            path.push_str(segment);
             tokens.next();
         }
         if !path.is_empty() && matches!(tokens.peek(), Some(Token::Sign(';'))) {
-            found.push(path);
+            paths.push(path);
         }
     }
-    found
+    paths
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Token<'a> {
     Word(&'a str),
-    /// Between quotes, as it is written.
+    /// Between quotes, with its escapes.
     Text(&'a str),
     Sign(char),
 }
@@ -96,8 +99,8 @@ struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    fn cut(&mut self, at: usize) -> &'a str {
-        let (token, rest) = self.rest.split_at(at);
+    fn cut(&mut self, index: usize) -> &'a str {
+        let (token, rest) = self.rest.split_at(index);
         self.rest = rest;
         token
     }
@@ -133,7 +136,7 @@ impl<'a> Iterator for Tokens<'a> {
             escaped = !escaped && *c == '\\';
             ends
         });
-        let end = end.map_or(self.rest.len(), |(at, c)| at + c.len_utf8());
+        let end = end.map_or(self.rest.len(), |(index, c)| index + c.len_utf8());
         Some(Token::Text(self.cut(end).trim_matches(first)))
     }
 }
@@ -143,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statements_are_found_and_nothing_that_looks_like_one() {
+    fn only_import_statements_are_found() {
         let text = r#"
             syntax = "proto3"; // import "comment.proto";
             /* import "block.proto"; */
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn references_are_files_where_they_are_relative() {
+    fn only_relative_references_are_files() {
         let text = r##"{"$ref": "a.json#/x", "items": [{"$ref": "#/y"}, {"$ref": "./b/c.json"},
             {"$ref": "../d.json"}, {"$ref": "https://x.example/e.json"}, {"$ref": "/f.json"}]}"##;
         assert_eq!(imports(Format::Json, "", text), ["a.json", "b/c.json"]);

@@ -1,4 +1,4 @@
-//! Messages of the registry in proto3 JSON, one line each. Every field is there, also where it has its default.
+//! Registry messages in proto3 JSON, one line each. Fields with their default value are included.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use tidings_registry::proto::DESCRIPTORS;
 static POOL: LazyLock<Result<DescriptorPool, prost_reflect::DescriptorError>> =
     LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS));
 
-/// A message of `tidings.registry.v1` by its name.
+/// Encodes a message of `tidings.registry.v1`, by its name.
 pub fn line(name: &str, message: &impl Message) -> anyhow::Result<String> {
     let pool = POOL.as_ref().map_err(|error| anyhow!("our own descriptors: {error}"))?;
     let full_name = format!("tidings.registry.v1.{name}");

@@ -1,4 +1,4 @@
-//! `tidings.yaml`: which files are the schemas of which subjects, and what is promised of them.
+//! `tidings.yaml`: the schema files of subjects, and the settings of the subjects.
 
 use std::{
     collections::BTreeMap,
@@ -17,19 +17,19 @@ use tidings_schema::{
 
 use super::{
     super::failure::Failure,
-    report::{Entry, Note},
-    source::{self, FileArgs, Source},
-    words::{
-        ContentModelWord, FormatWord, LevelWord, SurfaceWord, content_model_number, level_number,
-        surface_number,
+    enums::{
+        CompatibilityArg, ContentModelArg, FormatArg, SurfaceArg, compatibility_number,
+        content_model_number, surface_number,
     },
+    report::{Diagnostic, Entry},
+    source::{self, FileArgs, Source},
     yaml::{self, Node, Value},
 };
 
-/// What a directory's manifest is called.
+/// File name of a directory's manifest.
 pub const MANIFEST: &str = "tidings.yaml";
 
-/// Thousands of subjects fit; more is not a manifest.
+/// Room for thousands of subjects.
 const BYTES_MAX: usize = 4 << 20;
 
 const KEYS: [&str; 2] = ["schemas", "import-paths"];
@@ -55,48 +55,48 @@ const REFERENCE_KEYS: [&str; 3] = ["name", "subject", "version"];
 /// A manifest with all its files.
 #[derive(Debug)]
 pub struct Manifest {
-    /// Where it is.
+    /// Path of the manifest.
     pub name: String,
-    /// In its order.
-    pub schemas: Vec<Planned>,
+    /// Its schemas, in order.
+    pub schemas: Vec<PlannedSchema>,
 }
 
-/// A schema that is to be registered, and what its subject is to be.
+/// A schema to register, and the settings of its subject.
 #[derive(Debug)]
-pub struct Planned {
-    /// Whose.
+pub struct PlannedSchema {
+    /// The subject.
     pub subject: String,
-    /// Its files.
+    /// The schema's files.
     pub source: Source,
     /// Other subjects that it refers to.
     pub references: Vec<Reference>,
-    /// Declared; empty where the registry is to choose.
+    /// The declared version; empty if the registry chooses it.
     pub version: String,
-    /// What is promised, where it is said.
-    pub compatibility: Option<LevelWord>,
-    /// Where it is said.
-    pub content_model: Option<ContentModelWord>,
-    /// Where it is said.
-    pub surface: Option<SurfaceWord>,
-    /// Of the subject, where it is said.
+    /// Compatibility of the subject, if specified.
+    pub compatibility: Option<CompatibilityArg>,
+    /// Content model of the subject, if specified.
+    pub content_model: Option<ContentModelArg>,
+    /// Surface of the subject, if specified.
+    pub surface: Option<SurfaceArg>,
+    /// Owner of the subject, if specified.
     pub owner: Option<String>,
-    /// Of the subject, where it is said.
+    /// Description of the subject, if specified.
     pub description: Option<String>,
-    /// Of the version.
+    /// Labels of the version.
     pub labels: BTreeMap<String, String>,
 }
 
-impl Planned {
-    /// For the wire.
+impl PlannedSchema {
+    /// The draft, as a request has it.
     pub fn draft(&self) -> SchemaDraft {
         SchemaDraft {
             subject: self.subject.clone(),
-            format: super::words::wire_format(self.source.format),
+            format: super::enums::wire_format(self.source.format),
             definition: Some(self.source.definition.clone().into()),
             references: self.references.clone(),
             version: self.version.clone(),
             labels: self.labels.clone(),
-            compatibility: level_number(self.compatibility),
+            compatibility: compatibility_number(self.compatibility),
             content_model: content_model_number(self.content_model),
             surface: surface_number(self.surface),
         }
@@ -104,13 +104,13 @@ impl Planned {
 }
 
 impl Manifest {
-    /// Reads a manifest, or that of a directory, with all files that it names.
+    /// Reads a manifest, or the one of a directory, with all files that it names.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let path = if path.is_dir() { path.join(MANIFEST) } else { path.to_owned() };
         let name = path.to_string_lossy().into_owned();
         let text = source::read(&path, BYTES_MAX)
             .and_then(source::text)
-            .map_err(|fault| no_manifest(&name, fault))?;
+            .map_err(|error| read_failure(&name, error))?;
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::new(),
@@ -127,14 +127,16 @@ impl Manifest {
         if faults.is_empty() {
             return Ok(Self { name, schemas });
         }
-        faults.sort_by(|one, other| one.place.cmp(&other.place));
-        let notes =
-            faults.iter().map(|fault| Note::fault(name.clone(), Some(&text), fault)).collect();
+        faults.sort_by(|first, second| first.location.cmp(&second.location));
+        let diagnostics = faults
+            .iter()
+            .map(|fault| Diagnostic::fault(name.clone(), Some(&text), fault))
+            .collect();
         let summary = match faults.len() {
-            1 => "is not right".to_owned(),
-            faults => format!("is not right in {faults} places"),
+            1 => "has 1 fault".to_owned(),
+            faults => format!("has {faults} faults"),
         };
-        let entry = Entry { name: name.clone(), file: name, accepted: false, summary, notes };
+        let entry = Entry { name: name.clone(), file: name, accepted: false, summary, diagnostics };
         Err(entry
             .failure("tidings schema plan --help, which has an example".to_owned())
             .exit_with(2)
@@ -142,48 +144,50 @@ impl Manifest {
     }
 }
 
-fn no_manifest(name: &str, fault: source::Unreadable) -> Failure {
-    fault.of(name).try_this(format!(
+fn read_failure(name: &str, error: source::ReadError) -> Failure {
+    error.into_failure(name).with_remedy(format!(
         "a directory with a {MANIFEST}, or its path; tidings schema plan --help has an example"
     ))
 }
 
-/// Reads a tree, and takes down everything that is wrong with it.
+/// Converts a YAML tree, and collects its faults.
 struct Reader {
     directory: PathBuf,
     faults: Vec<Fault>,
 }
 
 impl Reader {
-    fn fault(&mut self, place: &SourceLocation, message: impl Into<String>) {
-        self.faults.push(Fault { place: place.clone(), message: message.into() });
+    fn fault(&mut self, location: &SourceLocation, message: impl Into<String>) {
+        self.faults.push(Fault { location: location.clone(), message: message.into() });
     }
 
-    fn manifest(&mut self, root: Node) -> anyhow::Result<Vec<Planned>> {
-        let place = root.place.clone();
+    fn manifest(&mut self, root: Node) -> anyhow::Result<Vec<PlannedSchema>> {
+        let location = root.location.clone();
         let mut fields = self.fields(root, &KEYS);
         let import_paths = self.paths(fields.remove("import-paths"));
         let Some(schemas) = fields.remove("schemas") else {
             if self.faults.is_empty() {
-                self.fault(&place, "\"schemas\" is missing: the list of schemas");
+                self.fault(&location, "\"schemas\" is missing: the list of schemas");
             }
             return Ok(Vec::new());
         };
-        let mut planned: Vec<Planned> = Vec::new();
+        let mut planned: Vec<PlannedSchema> = Vec::new();
         for node in self.list(schemas) {
-            let place = node.place.clone();
+            let location = node.location.clone();
             let Some(schema) = self.schema(node, &import_paths)? else { continue };
-            let clash = planned.iter().any(|other| {
+            let is_duplicate = planned.iter().any(|other| {
                 other.subject == schema.subject
                     && (other.version == schema.version
                         || other.version.is_empty()
                         || schema.version.is_empty())
             });
-            if clash {
+            if is_duplicate {
                 let subject = &schema.subject;
                 self.fault(
-                    &place,
-                    format!("\"{subject}\" stands here twice: give each of its schemas a version of its own"),
+                    &location,
+                    format!(
+                        "duplicate subject \"{subject}\": give each of its schemas its own version"
+                    ),
                 );
             }
             planned.push(schema);
@@ -191,16 +195,20 @@ impl Reader {
         Ok(planned)
     }
 
-    fn schema(&mut self, node: Node, import_paths: &[PathBuf]) -> anyhow::Result<Option<Planned>> {
-        let place = node.place.clone();
+    fn schema(
+        &mut self,
+        node: Node,
+        import_paths: &[PathBuf],
+    ) -> anyhow::Result<Option<PlannedSchema>> {
+        let location = node.location.clone();
         let faults = self.faults.len();
         let mut fields = self.fields(node, &SCHEMA_KEYS);
         let subject =
-            self.text_that(fields.remove("subject"), |text| SubjectName::parse(text).map(drop));
+            self.checked_text(fields.remove("subject"), |text| SubjectName::parse(text).map(drop));
         let file = fields.remove("file");
-        let file_place = file.as_ref().map(|node| node.place.clone());
+        let file_location = file.as_ref().map(|node| node.location.clone());
         let file = self.text(file);
-        let format = self.word::<FormatWord>(fields.remove("format"));
+        let format = self.enum_value::<FormatArg>(fields.remove("format"));
         let message = self.text(fields.remove("message"));
         let references = match fields.remove("references") {
             Some(node) => self.list(node),
@@ -210,45 +218,46 @@ impl Reader {
             references.into_iter().filter_map(|node| self.reference(node)).collect();
         let with = self.paths(fields.remove("with"));
         let version =
-            self.text_that(fields.remove("version"), |text| version::parse(text).map(drop));
-        let compatibility = self.word::<LevelWord>(fields.remove("compatibility"));
-        let content_model = self.word::<ContentModelWord>(fields.remove("content-model"));
-        let surface = self.word::<SurfaceWord>(fields.remove("surface"));
+            self.checked_text(fields.remove("version"), |text| version::parse(text).map(drop));
+        let compatibility = self.enum_value::<CompatibilityArg>(fields.remove("compatibility"));
+        let content_model = self.enum_value::<ContentModelArg>(fields.remove("content-model"));
+        let surface = self.enum_value::<SurfaceArg>(fields.remove("surface"));
         let owner = self.text(fields.remove("owner"));
         let description = self.text(fields.remove("description"));
         let labels = fields.remove("labels").map(|node| self.labels(node)).unwrap_or_default();
         if self.faults.len() == faults {
             for (name, value) in [("subject", &subject), ("file", &file)] {
                 if value.as_ref().is_none_or(String::is_empty) {
-                    self.fault(&place, format!("\"{name}\" is missing"));
+                    self.fault(&location, format!("\"{name}\" is missing"));
                 }
             }
         }
-        let (Some(subject), Some(file), Some(file_place)) = (subject, file, file_place) else {
+        let (Some(subject), Some(file), Some(file_location)) = (subject, file, file_location)
+        else {
             return Ok(None);
         };
         if self.faults.len() > faults {
             return Ok(None);
         }
-        let Some(path) = self.inside(&file_place, &file) else { return Ok(None) };
+        let Some(path) = self.resolve_path(&file_location, &file) else { return Ok(None) };
         let args = FileArgs {
             format,
             message,
             import_paths: import_paths.to_vec(),
             with,
-            references: references.iter().map(|it| it.name.clone()).collect(),
+            references: references.iter().map(|reference| reference.name.clone()).collect(),
         };
         let source = match Source::read(&path.to_string_lossy(), &args) {
             Ok(source) => source,
             Err(error) => match error.downcast::<Failure>() {
                 Ok(failure) => {
-                    self.fault(&file_place, failure.message());
+                    self.fault(&file_location, failure.message());
                     return Ok(None);
                 }
                 Err(error) => return Err(error),
             },
         };
-        Ok(Some(Planned {
+        Ok(Some(PlannedSchema {
             subject,
             source,
             references,
@@ -263,7 +272,7 @@ impl Reader {
     }
 
     fn reference(&mut self, node: Node) -> Option<Reference> {
-        let place = node.place.clone();
+        let location = node.location.clone();
         let faults = self.faults.len();
         let mut fields = self.fields(node, &REFERENCE_KEYS);
         let name = self.text(fields.remove("name"));
@@ -276,8 +285,8 @@ impl Reader {
             (Some(name), Some(subject)) => Some(Reference { name, subject, version }),
             _ => {
                 self.fault(
-                    &place,
-                    "a reference has a \"name\", as the schema calls it, and a \"subject\"",
+                    &location,
+                    "a reference needs a \"name\", as in the schema, and a \"subject\"",
                 );
                 None
             }
@@ -287,8 +296,8 @@ impl Reader {
     fn labels(&mut self, node: Node) -> BTreeMap<String, String> {
         let Value::Map(map) = node.value else {
             self.fault(
-                &node.place,
-                format!("expected name: value, and there is {}", node.value.kind()),
+                &node.location,
+                format!("expected name: value, found {}", node.value.kind()),
             );
             return BTreeMap::new();
         };
@@ -300,71 +309,75 @@ impl Reader {
     fn paths(&mut self, node: Option<Node>) -> Vec<PathBuf> {
         let mut paths = Vec::new();
         for node in node.map(|node| self.list(node)).unwrap_or_default() {
-            let place = node.place.clone();
+            let location = node.location.clone();
             let Some(path) = self.text(Some(node)) else { continue };
-            paths.extend(self.inside(&place, &path));
+            paths.extend(self.resolve_path(&location, &path));
         }
         paths
     }
 
-    /// A path within the manifest's directory. Links may not lead out of it either.
-    fn inside(&mut self, place: &SourceLocation, path: &str) -> Option<PathBuf> {
+    /// A path within the manifest's directory. Symbolic links must not lead out of it either.
+    fn resolve_path(&mut self, location: &SourceLocation, path: &str) -> Option<PathBuf> {
         let is_plain = Path::new(path)
             .components()
-            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        let named = Path::new(path).components().filter(|part| *part != Component::CurDir);
-        let joined = self.directory.join(named.collect::<PathBuf>());
+            .all(|component| matches!(component, Component::Normal(_) | Component::CurDir));
+        let components =
+            Path::new(path).components().filter(|component| *component != Component::CurDir);
+        let joined = self.directory.join(components.collect::<PathBuf>());
         let root = match self.directory.as_os_str() {
             empty if empty.is_empty() => Path::new("."),
             _ => &self.directory,
         };
-        // What is not there is told where it is read.
-        let leads_out = match (root.canonicalize(), joined.canonicalize()) {
+        // A missing file is reported when it is read.
+        let is_outside = match (root.canonicalize(), joined.canonicalize()) {
             (Ok(root), Ok(real)) => !real.starts_with(root),
             _ => false,
         };
-        if path.is_empty() || !is_plain || leads_out {
+        if path.is_empty() || !is_plain || is_outside {
             self.fault(
-                place,
-                format!("\"{path}\" is outside of the manifest's directory: paths are relative to it and stay in it"),
+                location,
+                format!(
+                    "\"{path}\" is outside of the manifest's directory: \
+                         paths are relative to it and stay in it"
+                ),
             );
             return None;
         }
         Some(joined)
     }
 
-    /// What a mapping says, by key; keys that nobody reads are faults.
+    /// The values of a mapping by key; unknown keys are faults.
     fn fields(&mut self, node: Node, known: &[&'static str]) -> BTreeMap<&'static str, Node> {
         let mut fields = BTreeMap::new();
         let map = match node.value {
             Value::Map(map) => map,
             other => {
                 let message = format!(
-                    "expected a mapping with the keys {}, and there is {}",
+                    "expected a mapping with the keys {}, found {}",
                     known.join(", "),
                     other.kind()
                 );
-                self.fault(&node.place, message);
+                self.fault(&node.location, message);
                 return fields;
             }
         };
-        for (key, place, value) in map {
-            // Keys of the contract have underscores, those of a configuration have not.
-            let wanted = key.replace('_', "-");
-            match known.iter().find(|name| **name == wanted) {
+        for (key, location, value) in map {
+            // Fields of the contract have underscores, keys of the configuration have hyphens.
+            let hyphenated = key.replace('_', "-");
+            match known.iter().find(|name| **name == hyphenated) {
                 Some(name) => {
                     fields.insert(*name, value);
                 }
                 None => {
                     let message = match nearest(&key, known) {
                         Some(name) => {
-                            format!("there is no key \"{key}\"; did you mean \"{name}\"?")
+                            format!("unknown key \"{key}\"; did you mean \"{name}\"?")
                         }
                         None => {
-                            format!("there is no key \"{key}\"; there are {}", known.join(", "))
+                            format!("unknown key \"{key}\"; the keys are {}", known.join(", "))
                         }
                     };
-                    self.fault(&place, message);
+                    self.fault(&location, message);
                 }
             }
         }
@@ -375,7 +388,7 @@ impl Reader {
         match node.value {
             Value::List(list) => list,
             other => {
-                self.fault(&node.place, format!("expected a list, and there is {}", other.kind()));
+                self.fault(&node.location, format!("expected a list, found {}", other.kind()));
                 Vec::new()
             }
         }
@@ -385,40 +398,40 @@ impl Reader {
         let node = node?;
         match node.value {
             Value::Text(text) => Some(text),
-            Value::Nothing => None,
+            Value::Null => None,
             other => {
-                self.fault(&node.place, format!("expected a text, and there is {}", other.kind()));
+                self.fault(&node.location, format!("expected a text, found {}", other.kind()));
                 None
             }
         }
     }
 
-    /// A text that is what it should be.
-    fn text_that(
+    /// A text that passes a check.
+    fn checked_text(
         &mut self,
         node: Option<Node>,
-        is: impl Fn(&str) -> Result<(), String>,
+        check: impl Fn(&str) -> Result<(), String>,
     ) -> Option<String> {
-        let place = node.as_ref()?.place.clone();
+        let location = node.as_ref()?.location.clone();
         let text = self.text(node)?;
-        if let Err(why) = is(&text) {
-            self.fault(&place, why);
+        if let Err(message) = check(&text) {
+            self.fault(&location, message);
         }
         Some(text)
     }
 
-    fn word<Word: ValueEnum>(&mut self, node: Option<Node>) -> Option<Word> {
-        let place = node.as_ref()?.place.clone();
+    fn enum_value<FlagValue: ValueEnum>(&mut self, node: Option<Node>) -> Option<FlagValue> {
+        let location = node.as_ref()?.location.clone();
         let text = self.text(node)?;
-        let found = Word::from_str(&text.replace('_', "-"), true);
-        if found.is_err() {
-            let words: Vec<String> = Word::value_variants()
+        let value = FlagValue::from_str(&text.replace('_', "-"), true);
+        if value.is_err() {
+            let values: Vec<String> = FlagValue::value_variants()
                 .iter()
-                .filter_map(|word| Some(word.to_possible_value()?.get_name().to_owned()))
+                .filter_map(|value| Some(value.to_possible_value()?.get_name().to_owned()))
                 .collect();
-            self.fault(&place, format!("expected {}, and there is \"{text}\"", words.join(", ")));
+            self.fault(&location, format!("expected {}, found \"{text}\"", values.join(", ")));
         }
-        found.ok()
+        value.ok()
     }
 }
 
@@ -437,7 +450,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mistyped_keys_are_known_again() {
+    fn mistyped_keys_get_a_suggestion() {
         assert_eq!(nearest("subjet", &SCHEMA_KEYS), Some("subject"));
         assert_eq!(nearest("contentModel", &SCHEMA_KEYS), Some("content-model"));
         assert_eq!(nearest("compatability", &SCHEMA_KEYS), Some("compatibility"));

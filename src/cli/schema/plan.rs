@@ -1,4 +1,4 @@
-//! `tidings schema plan` and `tidings schema apply`: everything that a manifest names, all or nothing.
+//! `tidings schema plan` and `tidings schema apply`: the schemas of a manifest, all or none.
 
 use std::{
     collections::BTreeMap,
@@ -16,17 +16,18 @@ use tonic::{Status, transport::Channel};
 
 use super::{
     super::{client::ServerArgs, failure::Failure, positions::quote, printer::printable},
+    ci,
     force::ForceArgs,
-    json, machine,
-    manifest::{Manifest, Planned},
+    json,
+    manifest::{Manifest, PlannedSchema},
     refusal,
-    report::{Case, Entry, INCOMPATIBLE, MOVE_ON, ReportArgs, ReportFormat},
-    settings::{Drift, drift},
+    report::{CONSUMERS_REMEDY, CheckedSchema, Entry, INCOMPATIBLE, ReportArgs, ReportFormat},
+    settings::{SubjectChanges, pending_changes},
     snippet::Paint,
     source::{self, Source},
 };
 
-/// How often a plan is made anew where the registry changed between plan and apply.
+/// How often to plan if the registry changes between plan and apply.
 const ATTEMPTS_MAX: usize = 3;
 
 /// Largest plan file.
@@ -35,19 +36,19 @@ const PLAN_BYTES_MAX: usize = 256 << 20;
 const MANIFEST_HELP: &str = "\
 The manifest, tidings.yaml:
 
-  import-paths: [proto]               # where imports are looked up, beside the file's own directory
+  import-paths: [proto]               # searched for imports, after the file's own directory
   schemas:
     - subject: shop.OrderPlaced       # for events, the event type
       file: proto/shop/orders.proto   # .proto, .json (JSON Schema) or .avsc; within this directory
-      message: shop.OrderPlaced       # Protobuf: where the file has several
-      compatibility: full-transitive  # what is promised; tidings schema --help explains it
+      message: shop.OrderPlaced       # Protobuf: if the file has several
+      compatibility: full-transitive  # explained by tidings schema --help
       owner: checkout
       description: An order was placed
     - subject: shop.OrderPaid
       file: order_paid.json
       references:                     # other subjects that it refers to
         - {name: money.json, subject: shop.Money, version: 1.2.0}
-      version: 2.0.0                  # only where a new major version is meant
+      version: 2.0.0                  # only for a new major version
       labels: {team: payments}
 
 Further keys: format, with (files that the schema needs), content-model, surface.";
@@ -59,8 +60,9 @@ Examples:
 
 /// Show what apply would do with all schemas of a manifest, and change nothing.
 ///
-/// For every schema: whether it is new, which version it would get and why, or what speaks against it. With the revision of the registry
-/// that this holds for: `apply --plan` refuses to run where something was registered since.
+/// For each schema: whether it is new, the version that it would get and why, or the reasons
+/// against it. Also shows the revision of the registry: `apply --plan` fails if the registry has
+/// changed since.
 #[derive(Debug, Args)]
 #[command(after_help = format!("{MANIFEST_HELP}\n\n{EXAMPLES}\n\n\
 Exit codes: 0 apply would succeed, 100 it would be refused, 1 error, 2 usage or manifest."))]
@@ -68,7 +70,7 @@ pub struct PlanArgs {
     /// The manifest, or a directory that has a tidings.yaml
     #[arg(default_value = ".", value_name = "MANIFEST")]
     path: PathBuf,
-    /// Plan for an apply with --force: go on although consumers would be left behind
+    /// Plan for an apply with --force: proceed even if consumers would be left behind
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -79,9 +81,10 @@ pub struct PlanArgs {
 
 /// Register all schemas of a manifest: all of them or none.
 ///
-/// The plan is made and shown first. Schemas may refer to each other, in any order. What is registered already stays as it is, so that
-/// applying twice does nothing. Behind the schemas the subjects' settings are brought to what the manifest says; a changed
-/// compatibility counts from the next apply on.
+/// The plan is made and shown first. Schemas may refer to each other, in any order. Registered
+/// schemas stay as they are, so that a second apply does nothing. After the schemas, the settings
+/// of the subjects are updated to the manifest; a changed compatibility applies from the next apply
+/// on.
 #[derive(Debug, Args)]
 #[command(after_help = format!("{MANIFEST_HELP}\n\n{EXAMPLES}\n\n\
 Exit codes: 0 applied, 100 refused and nothing was registered, 1 error, 2 usage or manifest."))]
@@ -89,7 +92,7 @@ pub struct ApplyArgs {
     /// The manifest, or a directory that has a tidings.yaml
     #[arg(default_value = ".", value_name = "MANIFEST")]
     path: PathBuf,
-    /// What `plan -o json` printed: apply exactly that, or nothing
+    /// The output of `plan -o json`: apply exactly that, or nothing
     #[arg(long, value_name = "FILE", conflicts_with = "expected_revision")]
     plan: Option<PathBuf>,
     /// Apply only if the registry is at this revision
@@ -111,14 +114,14 @@ pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
     let plan = Plan::make(&manifest, &args.server, &mut client, 0, args.force)
         .await?
         .map_err(|status| manifest.failed("plan", &status, output))?;
-    plan.print(output, "plan of", &plan.answer)?;
+    plan.print(output, "plan of", &plan.response)?;
     plan.accepted()
 }
 
 /// Runs `apply`.
 pub async fn apply(args: ApplyArgs) -> anyhow::Result<()> {
     let manifest = Manifest::read(&args.path)?;
-    let saved = args.plan.as_deref().map(Saved::read).transpose()?;
+    let saved = args.plan.as_deref().map(SavedPlan::read).transpose()?;
     let expected = match &saved {
         Some(saved) => Some(saved.revision),
         None => args.expected_revision,
@@ -127,53 +130,56 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<()> {
     let output = args.report.output;
     let failed = |status: &Status| manifest.failed("apply", status, output);
     let mut attempts = 0;
-    let (plan, answer) = loop {
+    let (plan, response) = loop {
         attempts += 1;
         let revision = expected.unwrap_or_default();
         let plan = Plan::make(&manifest, &args.server, &mut client, revision, args.force.force)
             .await?
             .map_err(|status| failed(&status))?;
         if let Some(saved) = &saved {
-            saved.check(&plan.answer)?;
+            saved.check(&plan.response)?;
         }
-        if !plan.answer.acceptable {
-            plan.print(output, "plan of", &plan.answer)?;
+        if !plan.response.acceptable {
+            plan.print(output, "plan of", &plan.response)?;
             return plan.accepted();
         }
         let request = ApplySchemasRequest {
             schemas: manifest.drafts(),
             validate_only: false,
-            expected_revision: plan.answer.revision,
+            expected_revision: plan.response.revision,
             force: args.force.force,
             force_reason: args.force.reason(),
         };
         match client.apply_schemas(args.server.request(request)).await {
             Ok(response) => break (plan, response.into_inner()),
-            // What was shown is what is applied; nobody asked for this very revision.
-            Err(status) if expected.is_none() && attempts < ATTEMPTS_MAX && has_moved(&status) => {}
+            // The registry has changed since the plan. No particular revision was requested, so
+            // plan again: only a plan that is shown is applied.
+            Err(status)
+                if expected.is_none() && attempts < ATTEMPTS_MAX && is_revision_moved(&status) => {}
             Err(status) => return Err(failed(&status)),
         }
     };
-    plan.print(output, "applied", &answer)?;
-    for drift in &plan.drifts {
-        drift.settle(&args.server, &mut client).await?;
+    plan.print(output, "applied", &response)?;
+    for changes in &plan.subject_changes {
+        changes.apply(&args.server, &mut client).await?;
     }
     Ok(())
 }
 
-fn has_moved(status: &Status) -> bool {
+fn is_revision_moved(status: &Status) -> bool {
     refusal::reason(status) == "REVISION_MOVED"
 }
 
 impl Manifest {
     fn drafts(&self) -> Vec<tidings_registry::proto::v1::SchemaDraft> {
-        self.schemas.iter().map(Planned::draft).collect()
+        self.schemas.iter().map(PlannedSchema::draft).collect()
     }
 
-    fn failed(&self, doing: &str, status: &Status, output: ReportFormat) -> anyhow::Error {
+    fn failed(&self, operation: &str, status: &Status, output: ReportFormat) -> anyhow::Error {
         let schemas: Vec<(&str, &Source)> =
-            self.schemas.iter().map(|it| (it.subject.as_str(), &it.source)).collect();
-        let error = refusal::failure(&format!("{doing} {}", self.name), status, &schemas, output);
+            self.schemas.iter().map(|schema| (schema.subject.as_str(), &schema.source)).collect();
+        let error =
+            refusal::failure(&format!("{operation} {}", self.name), status, &schemas, output);
         match (error.downcast::<Failure>(), refusal::report(status)) {
             (Ok(failure), Some(_)) => failure.exit_with(INCOMPATIBLE).into(),
             (Ok(failure), None) => failure.into(),
@@ -182,11 +188,11 @@ impl Manifest {
     }
 }
 
-/// What apply would do.
+/// The effects of an apply.
 struct Plan<'a> {
     manifest: &'a Manifest,
-    answer: ApplySchemasResponse,
-    drifts: Vec<Drift>,
+    response: ApplySchemasResponse,
+    subject_changes: Vec<SubjectChanges>,
 }
 
 impl<'a> Plan<'a> {
@@ -204,66 +210,70 @@ impl<'a> Plan<'a> {
             force,
             force_reason: String::new(),
         };
-        let answer = match client.apply_schemas(server.request(request)).await {
+        let response = match client.apply_schemas(server.request(request)).await {
             Ok(response) => response.into_inner(),
             Err(status) => return Ok(Err(status)),
         };
-        let drifts = drift(manifest, server, client).await?;
-        Ok(Ok(Self { manifest, answer, drifts }))
+        let subject_changes = pending_changes(manifest, server, client).await?;
+        Ok(Ok(Self { manifest, response, subject_changes }))
     }
 
     fn accepted(&self) -> anyhow::Result<()> {
-        if self.answer.acceptable {
+        if self.response.acceptable {
             return Ok(());
         }
         let refused: Vec<&str> = self
-            .rows(&self.answer)
-            .filter(|(_, result)| !is_accepted(result, self.answer.acceptable))
+            .rows(&self.response)
+            .filter(|(_, result)| !is_accepted(result, self.response.acceptable))
             .map(|(schema, _)| schema.subject.as_str())
             .collect();
-        let what = match refused.as_slice() {
+        let message = match refused.as_slice() {
             [] => "the plan is refused".to_owned(),
-            [one] => format!("{} is refused", printable(one)),
-            many => format!("{} schemas are refused", many.len()),
+            [subject] => format!("{} is refused", printable(subject)),
+            subjects => format!("{} schemas are refused", subjects.len()),
         };
-        let is_for_consumers = |(_, result): (&Planned, &RegisterSchemaResponse)| {
-            is_accepted(result, self.answer.acceptable)
+        let is_for_consumers = |(_, result): (&PlannedSchema, &RegisterSchemaResponse)| {
+            is_accepted(result, self.response.acceptable)
                 || result.refusal_reason() == ErrorReason::ConsumersLeftBehind
         };
-        let remedy = match self.rows(&self.answer).all(is_for_consumers) {
-            true => MOVE_ON,
+        let remedy = match self.rows(&self.response).all(is_for_consumers) {
+            true => CONSUMERS_REMEDY,
             false => {
-                "what stands behind \"instead\", or a new major version: \"version:\" in the manifest"
+                "the suggestion after \"instead\", or a new major version: \"version:\" \
+                 in the manifest"
             }
         };
-        Err(Failure::new(format!("{what}: nothing of {} would be registered", self.manifest.name))
-            .exit_with(INCOMPATIBLE)
-            .try_this(remedy)
-            .into())
+        Err(Failure::new(format!(
+            "{message}: nothing of {} would be registered",
+            self.manifest.name
+        ))
+        .exit_with(INCOMPATIBLE)
+        .with_remedy(remedy)
+        .into())
     }
 
     fn rows<'b>(
         &'b self,
-        answer: &'b ApplySchemasResponse,
-    ) -> impl Iterator<Item = (&'b Planned, &'b RegisterSchemaResponse)> {
-        self.manifest.schemas.iter().zip(&answer.results)
+        response: &'b ApplySchemasResponse,
+    ) -> impl Iterator<Item = (&'b PlannedSchema, &'b RegisterSchemaResponse)> {
+        self.manifest.schemas.iter().zip(&response.results)
     }
 
     fn print(
         &self,
         output: ReportFormat,
         title: &str,
-        answer: &ApplySchemasResponse,
+        response: &ApplySchemasResponse,
     ) -> anyhow::Result<()> {
         let paint = Paint::stdout();
-        let acceptable = self.answer.acceptable;
+        let acceptable = self.response.acceptable;
         if output == ReportFormat::Json {
             let mut out = io::stdout().lock();
-            writeln!(out, "{}", json::line("ApplySchemasResponse", answer)?)?;
+            writeln!(out, "{}", json::line("ApplySchemasResponse", response)?)?;
             return Ok(out.flush()?);
         }
-        let rows: Vec<(&Planned, &RegisterSchemaResponse, Entry)> = self
-            .rows(answer)
+        let rows: Vec<(&PlannedSchema, &RegisterSchemaResponse, Entry)> = self
+            .rows(response)
             .map(|(schema, result)| {
                 let entry = entry(schema, result, acceptable, paint);
                 (schema, result, entry)
@@ -271,23 +281,24 @@ impl<'a> Plan<'a> {
             .collect();
         if output != ReportFormat::Text {
             let entries: Vec<Entry> = rows.into_iter().map(|(_, _, entry)| entry).collect();
-            return machine::print(output, &entries);
+            return ci::print(output, &entries);
         }
         let mut text =
-            format!("{title} {} at revision {}\n\n", self.manifest.name, answer.revision);
+            format!("{title} {} at revision {}\n\n", self.manifest.name, response.revision);
         let width = rows.iter().map(|(schema, _, _)| schema.subject.chars().count()).max();
-        let mut counts: BTreeMap<Step, usize> = BTreeMap::new();
+        let mut counts: BTreeMap<PlanAction, usize> = BTreeMap::new();
         for (schema, result, entry) in &rows {
-            let step = Step::of(result, acceptable);
-            *counts.entry(step).or_default() += 1;
-            step.write(&mut text, schema, result, entry, width.unwrap_or_default(), paint);
-            let changes = self.drifts.iter().filter(|drift| drift.subject == schema.subject);
-            for line in changes.flat_map(Drift::lines) {
+            let action = PlanAction::of(result, acceptable);
+            *counts.entry(action).or_default() += 1;
+            action.write(&mut text, schema, result, entry, width.unwrap_or_default(), paint);
+            let changes =
+                self.subject_changes.iter().filter(|changes| changes.subject == schema.subject);
+            for line in changes.flat_map(SubjectChanges::lines) {
                 let _ = writeln!(text, "      {}", printable(&line));
             }
         }
         let counts: Vec<String> =
-            counts.iter().map(|(step, count)| format!("{count} {}", step.word())).collect();
+            counts.iter().map(|(action, count)| format!("{count} {}", action.label())).collect();
         let _ = writeln!(text, "\n{}", counts.join(", "));
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
@@ -296,40 +307,41 @@ impl<'a> Plan<'a> {
 }
 
 fn entry(
-    schema: &Planned,
+    schema: &PlannedSchema,
     result: &RegisterSchemaResponse,
     acceptable: bool,
     paint: Paint,
 ) -> Entry {
-    let case = Case {
+    let checked = CheckedSchema {
         subject: &schema.subject,
         source: &schema.source,
         report: &result.report.clone().unwrap_or_default(),
         accepted: is_accepted(result, acceptable),
-        because: result.refusal_reason(),
+        refusal_reason: result.refusal_reason(),
         level: None,
-        elsewhere: BTreeMap::new(),
+        imported_locations: BTreeMap::new(),
     };
-    case.entry(paint)
+    checked.entry(paint)
 }
 
-/// Whether a schema could be registered if it were alone. A result that is refused has no outcome.
+/// Whether a schema could be registered alone. A rejected result has no outcome.
 fn is_accepted(result: &RegisterSchemaResponse, acceptable: bool) -> bool {
     acceptable || result.outcome() != Outcome::Unspecified
 }
 
-/// What happens to one schema.
+/// The action for one schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
+enum PlanAction {
     New,
     Changed,
     Refused,
     Unchanged,
 }
 
-impl Step {
+impl PlanAction {
     fn of(result: &RegisterSchemaResponse, acceptable: bool) -> Self {
-        let compared = result.report.as_ref().is_some_and(|it| !it.compared_versions.is_empty());
+        let compared =
+            result.report.as_ref().is_some_and(|report| !report.compared_versions.is_empty());
         match result.outcome() {
             _ if !is_accepted(result, acceptable) => Self::Refused,
             Outcome::AlreadyRegistered => Self::Unchanged,
@@ -338,7 +350,7 @@ impl Step {
         }
     }
 
-    fn word(self) -> &'static str {
+    fn label(self) -> &'static str {
         match self {
             Self::New => "new",
             Self::Changed => "changed",
@@ -350,14 +362,15 @@ impl Step {
     fn write(
         self,
         text: &mut String,
-        schema: &Planned,
+        schema: &PlannedSchema,
         result: &RegisterSchemaResponse,
         entry: &Entry,
         width: usize,
         paint: Paint,
     ) {
         let report = result.report.clone().unwrap_or_default();
-        let version = result.schema.as_ref().map(|it| it.version.clone()).unwrap_or_default();
+        let version =
+            result.schema.as_ref().map(|schema| schema.version.clone()).unwrap_or_default();
         let version = if version.is_empty() { report.next_version.clone() } else { version };
         let sign = match self {
             Self::New => paint.green("+"),
@@ -365,7 +378,7 @@ impl Step {
             Self::Refused => paint.red("!"),
             Self::Unchanged => "=".to_owned(),
         };
-        let what = match self {
+        let summary = match self {
             Self::New => "new".to_owned(),
             Self::Unchanged => "unchanged".to_owned(),
             Self::Changed | Self::Refused => entry.summary.clone(),
@@ -373,8 +386,10 @@ impl Step {
         let subject = printable(&schema.subject);
         let file = printable(&schema.source.name);
         let _ = match self {
-            Self::Refused => writeln!(text, "  {sign} {subject:<width$}  refused: {what}  {file}"),
-            _ => writeln!(text, "  {sign} {subject:<width$}  {version:<8} {what}  {file}"),
+            Self::Refused => {
+                writeln!(text, "  {sign} {subject:<width$}  refused: {summary}  {file}")
+            }
+            _ => writeln!(text, "  {sign} {subject:<width$}  {version:<8} {summary}  {file}"),
         };
         match self {
             Self::Refused => {
@@ -383,8 +398,8 @@ impl Step {
                 }
             }
             Self::Changed => {
-                for note in &entry.notes {
-                    let _ = writeln!(text, "      {}", printable(&note.message));
+                for diagnostic in &entry.diagnostics {
+                    let _ = writeln!(text, "      {}", printable(&diagnostic.message));
                 }
             }
             Self::New | Self::Unchanged => {}
@@ -392,30 +407,30 @@ impl Step {
     }
 }
 
-/// A plan as `plan -o json` printed it.
-struct Saved {
+/// A plan that `plan -o json` printed.
+struct SavedPlan {
     name: String,
     revision: u64,
     /// Subject, version and fingerprint of each schema.
     schemas: Vec<[String; 3]>,
 }
 
-impl Saved {
+impl SavedPlan {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let name = path.to_string_lossy().into_owned();
         let text = source::read(path, PLAN_BYTES_MAX)
             .and_then(source::text)
-            .map_err(|fault| fault.of(&name).try_this(how_to_plan()))?;
+            .map_err(|error| error.into_failure(&name).with_remedy(plan_remedy()))?;
         let no_plan = || {
-            Failure::new(format!("{name} is not a plan, which is a line of JSON with a revision"))
-                .try_this(how_to_plan())
+            Failure::new(format!("{name} is not a plan: a plan is a line of JSON with a revision"))
+                .with_remedy(plan_remedy())
         };
         let json: serde_json::Value = serde_json::from_str(&text).map_err(|_| no_plan())?;
         let revision =
-            json["revision"].as_str().and_then(|it| it.parse().ok()).ok_or_else(no_plan)?;
+            json["revision"].as_str().and_then(|text| text.parse().ok()).ok_or_else(no_plan)?;
         if json["acceptable"] == false {
             return Err(Failure::new(format!("{name} is a plan that was refused"))
-                .try_this(how_to_plan())
+                .with_remedy(plan_remedy())
                 .exit_with(INCOMPATIBLE)
                 .into());
         }
@@ -433,35 +448,34 @@ impl Saved {
         Ok(Self { name, revision, schemas })
     }
 
-    /// What would be applied has to be what was planned: files change, too.
-    fn check(&self, answer: &ApplySchemasResponse) -> anyhow::Result<()> {
+    /// Fails if the files have changed since the plan.
+    fn check(&self, response: &ApplySchemasResponse) -> anyhow::Result<()> {
         let schema = |result: &RegisterSchemaResponse| {
             let schema = result.schema.clone().unwrap_or_default();
             [schema.subject, schema.version, schema.fingerprint]
         };
-        let now: Vec<[String; 3]> = answer.results.iter().map(schema).collect();
-        if now == self.schemas {
+        let current: Vec<[String; 3]> = response.results.iter().map(schema).collect();
+        if current == self.schemas {
             return Ok(());
         }
         let changed = self
             .schemas
             .iter()
-            .chain(&now)
-            .find(|it| !(now.contains(it) && self.schemas.contains(it)));
-        let what = match changed {
-            Some([subject, ..]) if !subject.is_empty() => format!("{} is not", printable(subject)),
-            _ => "its schemas are not".to_owned(),
+            .chain(&current)
+            .find(|schema| !(current.contains(schema) && self.schemas.contains(schema)));
+        let message = match changed {
+            Some([subject, ..]) if !subject.is_empty() => {
+                format!("{} is not as planned", printable(subject))
+            }
+            _ => "its schemas are not as planned".to_owned(),
         };
-        Err(Failure::new(format!(
-            "{} is not up to date: {what} what it was planned to be",
-            quote(&self.name)
-        ))
-        .detail("the files changed since the plan was made")
-        .try_this(how_to_plan())
-        .into())
+        Err(Failure::new(format!("{} is not up to date: {message}", quote(&self.name)))
+            .detail("the files changed since the plan was made")
+            .with_remedy(plan_remedy())
+            .into())
     }
 }
 
-fn how_to_plan() -> &'static str {
+fn plan_remedy() -> &'static str {
     "a new plan: tidings schema plan -o json > plan.json"
 }

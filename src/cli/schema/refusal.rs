@@ -1,4 +1,4 @@
-//! What the registry answers where it says no: a report, places in a text, or an error like any other.
+//! Error responses of the registry: a report, faults with locations in a text, or any other error.
 
 use prost::Message;
 use tidings_registry::proto::v1::CompatibilityReport;
@@ -8,29 +8,29 @@ use tonic_types::{StatusExt, pb};
 
 use super::{
     super::failure::Failure,
-    machine,
-    report::{Entry, ReportFormat, fault_of},
+    ci,
+    report::{Entry, ReportFormat, parse_fault},
     source::Source,
 };
 
 const REPORT: &str = "tidings.registry.v1.CompatibilityReport";
 
-/// The report that a refusal carries.
+/// The report in the details of a status.
 pub fn report(status: &Status) -> Option<CompatibilityReport> {
     let details = pb::Status::decode(status.details()).ok()?.details;
     let any = details.iter().find(|any| any.type_url.rsplit('/').next() == Some(REPORT))?;
     CompatibilityReport::decode(any.value.as_slice()).ok()
 }
 
-/// The reason that a refusal gives; empty where it gives none.
+/// The error reason of a status; empty if it has none.
 pub fn reason(status: &Status) -> String {
     status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }
 
-/// What to end with where a request was refused that had these schemas in it, in this order. A text that is no schema is
-/// told with its places.
+/// The failure of a request with these schemas, in this order. The faults of an invalid schema are
+/// printed with their locations.
 pub fn failure(
-    doing: &str,
+    operation: &str,
     status: &Status,
     schemas: &[(&str, &Source)],
     output: ReportFormat,
@@ -43,10 +43,10 @@ pub fn failure(
         if !is_invalid {
             break;
         }
-        let fault = fault_of(&violation.description);
+        let fault = parse_fault(&violation.description);
         let index = match schemas.len() {
             1 => Some(0),
-            _ => index_of(&violation.field).or_else(|| who_has(&fault, schemas)),
+            _ => index_of(&violation.field).or_else(|| find_faulty_schema(&fault, schemas)),
         };
         if let Some(faults) = index.and_then(|index| faults.get_mut(index)) {
             faults.push(fault);
@@ -59,31 +59,31 @@ pub fn failure(
         .map(|((name, source), faults)| (Entry::invalid(name, source, faults), *source))
         .collect();
     let Some(((last, source), others)) = entries.split_last() else {
-        return Failure::from_status(doing, status).into();
+        return Failure::from_status(operation, status).into();
     };
-    // All of them are told; the last one is what the command ends with.
+    // All entries are printed; the command ends with the last one.
     for (entry, source) in others {
         entry.failure(source.remedy()).print();
     }
     let failure = last.failure(source.remedy());
     let entries: Vec<Entry> = entries.iter().map(|(entry, _)| entry.clone()).collect();
-    match machine::print(output, &entries) {
+    match ci::print(output, &entries) {
         Ok(()) => failure.into(),
         Err(error) => error,
     }
 }
 
-/// Which of several schemas has this fault, where the server does not say.
-fn who_has(fault: &Fault, schemas: &[(&str, &Source)]) -> Option<usize> {
+/// Finds which of several schemas has a fault, if the server does not report it.
+fn find_faulty_schema(fault: &Fault, schemas: &[(&str, &Source)]) -> Option<usize> {
     schemas.iter().position(|(subject, source)| {
         let parsed = Schema::parse_draft(source.format, subject, &source.definition, &[]);
         parsed.is_err_and(|invalid| {
-            invalid.faults.iter().any(|it| it.to_string() == fault.to_string())
+            invalid.faults.iter().any(|parsed| parsed.to_string() == fault.to_string())
         })
     })
 }
 
-/// Which of the schemas a field belongs to: `schemas[2].definition` to the third.
+/// The index of the schema that a field belongs to: 2 for `schemas[2].definition`.
 fn index_of(field: &str) -> Option<usize> {
     field.strip_prefix("schemas[")?.split(']').next()?.parse().ok()
 }

@@ -1,4 +1,5 @@
-//! What became of a proposed schema, as every output tells it: a verdict, and notes on places of the text.
+//! The result for a proposed schema, for every output format: a verdict, and diagnostics with
+//! locations in the text.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -12,93 +13,93 @@ use tidings_schema::{
 
 use super::{
     super::{failure::Failure, positions::quote, printer::printable},
+    enums,
     snippet::{Paint, snippet},
     source::Source,
-    words,
 };
 
-/// The exit code of "no": a schema that would break somebody, a payload that does not fit.
+/// Exit code of a negative result: a breaking schema, an invalid payload.
 pub const INCOMPATIBLE: u8 = 100;
 
-/// Findings told as text; of the rest only the number.
-const TOLD_MAX: usize = 100;
+/// Diagnostics printed as text; the rest are only counted.
+const SHOWN_MAX: usize = 100;
 
-/// Characters of a payload that are told as text.
+/// Characters of a payload printed as text.
 const PAYLOAD_CHARS_MAX: usize = 400;
 
-/// The rule under which a text that is no schema is told.
-pub const INVALID: &str = "INVALID_SCHEMA";
+/// The rule of a text that is not a schema.
+pub const INVALID_RULE: &str = "INVALID_SCHEMA";
 
-/// The rule of consumers that would not get any more what they understand.
-const LEFT_BEHIND: &str = "CONSUMERS_LEFT_BEHIND";
+/// The rule of consumers that would no longer receive a version that they accept.
+const LEFT_BEHIND_RULE: &str = "CONSUMERS_LEFT_BEHIND";
 
-/// Says how a report is printed.
+/// The output flag of reports.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ReportArgs {
-    /// How the report is printed
+    /// Output format of the report
     #[arg(short, long, value_enum, default_value = "text")]
     pub output: ReportFormat,
 }
 
-/// How a report is printed.
+/// Output format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ReportFormat {
-    /// For people: the line with a caret, what breaks, whom, what to do
+    /// For people: the line with a caret, the effect, and a suggestion
     Text,
-    /// For programs: the answer of the contract in proto3 JSON
+    /// For programs: the response in proto3 JSON
     Json,
-    /// For CI servers: JUnit's XML, a test case per schema and rule
+    /// For CI servers: JUnit XML, a test case per schema and rule
     Junit,
-    /// For GitHub Actions: annotations, and a table in the step's summary
+    /// For GitHub Actions: annotations, and a table in the step summary
     Github,
     /// For GitLab: a Code Quality report
     Gitlab,
 }
 
-/// How much a note weighs here: what a subject does not promise is no error there.
+/// Severity of a diagnostic. A break in a direction that the subject does not promise is no error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Weight {
-    /// It is why the schema is refused.
+pub enum Severity {
+    /// A reason to reject the schema.
     Error,
-    /// Somebody may be surprised.
+    /// May surprise readers or writers.
     Warning,
-    /// Worth knowing.
+    /// Information only.
     Info,
 }
 
-/// One proposed schema and what became of it.
+/// One proposed schema and its result.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The subject, or the file where there is none.
+    /// The subject, or the file if there is none.
     pub name: String,
-    /// Where the proposed text is.
+    /// File of the proposed text.
     pub file: String,
-    /// Nothing speaks against it.
+    /// Whether there is no reason to reject it.
     pub accepted: bool,
-    /// In a line: both verdicts, the bump, and how many notes.
+    /// In one line: both verdicts, the bump, and the number of diagnostics.
     pub summary: String,
-    /// All that was found, errors first.
-    pub notes: Vec<Note>,
+    /// All diagnostics, errors first.
+    pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Something about a place.
+/// A message about a location.
 #[derive(Debug, Clone)]
-pub struct Note {
-    /// How much it weighs.
-    pub weight: Weight,
-    /// Stable id.
+pub struct Diagnostic {
+    /// Severity in this report.
+    pub severity: Severity,
+    /// Stable rule id.
     pub rule: String,
-    /// What is there, and whom it hurts.
+    /// The fact and its effect.
     pub message: String,
-    /// Further lines: whom it breaks, what to do, a payload.
+    /// Further lines: the broken direction, a suggestion, a payload.
     pub details: Vec<(&'static str, String)>,
-    /// The file of the place.
+    /// File of the location.
     pub file: String,
-    /// From 1; 0 where not known.
+    /// From 1; 0 if unknown.
     pub line: u32,
-    /// From 1; 0 where not known.
+    /// From 1; 0 if unknown.
     pub column: u32,
-    /// The path within the schema, where there is no line.
+    /// Path within the schema, if there is no line.
     pub path: String,
     /// The line with a caret.
     snippet: Option<Vec<String>>,
@@ -106,116 +107,123 @@ pub struct Note {
 
 /// A report on a schema that was read from files.
 #[derive(Debug)]
-pub struct Case<'a> {
-    /// The subject; empty where two files are compared.
+pub struct CheckedSchema<'a> {
+    /// The subject; empty if two files are compared.
     pub subject: &'a str,
-    /// What was proposed.
+    /// The proposed schema.
     pub source: &'a Source,
-    /// What was found.
+    /// The compatibility report.
     pub report: &'a CompatibilityReport,
-    /// It would be, or was, registered.
+    /// Whether it would be, or was, registered.
     pub accepted: bool,
-    /// Why it would not, where the registry says so.
-    pub because: ErrorReason,
-    /// What is asked of it, where that is known here.
+    /// Why it would be rejected, if the registry reports a reason.
+    pub refusal_reason: ErrorReason,
+    /// The compatibility that must hold, if it is known here.
     pub level: Option<Level>,
-    /// Findings with a place in a file that is imported.
-    pub elsewhere: BTreeMap<usize, SourceLocation>,
+    /// Locations of findings in imported files, by the index of the finding.
+    pub imported_locations: BTreeMap<usize, SourceLocation>,
 }
 
-impl Case<'_> {
-    /// For printing.
+impl CheckedSchema<'_> {
+    /// The printable entry.
     pub fn entry(&self, paint: Paint) -> Entry {
         let name = if self.subject.is_empty() { &self.source.name } else { self.subject };
-        // The same against another version is told once, with both versions.
-        let mut places = BTreeMap::new();
-        let mut notes: Vec<(&Finding, Vec<String>, Note)> = Vec::new();
+        // The same finding against several versions is one diagnostic with all of these versions.
+        let mut indexes = BTreeMap::new();
+        let mut diagnostics: Vec<(&Finding, Vec<String>, Diagnostic)> = Vec::new();
         for (index, finding) in self.report.findings.iter().enumerate() {
-            let place = *places.entry(key(finding)).or_insert(notes.len());
-            if place == notes.len() {
-                let elsewhere = self.elsewhere.get(&index);
-                let mut note = self.note(finding, elsewhere);
-                // Those behind are not shown as text.
-                if place < TOLD_MAX {
-                    let file = elsewhere.map_or("", |place| place.file.as_str());
+            let position = *indexes.entry(identity(finding)).or_insert(diagnostics.len());
+            if position == diagnostics.len() {
+                let imported_location = self.imported_locations.get(&index);
+                let mut diagnostic = self.diagnostic(finding, imported_location);
+                // Later diagnostics are not printed as text.
+                if position < SHOWN_MAX {
+                    let file = imported_location.map_or("", |location| location.file.as_str());
                     let text = self.source.text(file);
-                    note.snippet = text.and_then(|it| snippet(it, note.line, note.column, paint));
+                    diagnostic.snippet = text
+                        .and_then(|text| snippet(text, diagnostic.line, diagnostic.column, paint));
                 }
-                notes.push((finding, Vec::new(), note));
+                diagnostics.push((finding, Vec::new(), diagnostic));
             }
             if !finding.compared_version.is_empty() {
-                notes[place].1.push(finding.compared_version.clone());
+                diagnostics[position].1.push(finding.compared_version.clone());
             }
         }
-        let mut notes: Vec<Note> = notes
+        let mut diagnostics: Vec<Diagnostic> = diagnostics
             .into_iter()
-            .map(|(finding, versions, mut note)| {
-                note.details = self.details(finding, note.weight, &versions);
-                note
+            .map(|(finding, versions, mut diagnostic)| {
+                diagnostic.details = self.details(finding, diagnostic.severity, &versions);
+                diagnostic
             })
             .collect();
-        notes.extend(self.left_behind());
-        notes.sort_by_key(|note| note.weight);
-        let summary = self.summary(&notes);
+        diagnostics.extend(self.consumer_diagnostics());
+        diagnostics.sort_by_key(|diagnostic| diagnostic.severity);
+        let summary = self.summary(&diagnostics);
         Entry {
             name: name.to_owned(),
             file: self.source.name.clone(),
             accepted: self.accepted,
             summary,
-            notes,
+            diagnostics,
         }
     }
 
-    fn weight(&self, finding: &Finding) -> Weight {
+    fn severity(&self, finding: &Finding) -> Severity {
         match finding.severity() {
-            v1::Severity::Info => Weight::Info,
-            v1::Severity::Warning | v1::Severity::Unspecified => Weight::Warning,
-            v1::Severity::Error if self.accepted || self.is_for_consumers() => Weight::Warning,
+            v1::Severity::Info => Severity::Info,
+            v1::Severity::Warning | v1::Severity::Unspecified => Severity::Warning,
+            v1::Severity::Error if self.accepted || self.is_refused_for_consumers() => {
+                Severity::Warning
+            }
             v1::Severity::Error => {
-                let asked =
+                let is_required =
                     self.level.map(|level| match (level.direction(), finding.direction()) {
                         (None, _) => false,
                         (Some(Direction::Backward), v1::Direction::Forward)
                         | (Some(Direction::Forward), v1::Direction::Backward) => false,
                         (Some(_), _) => true,
                     });
-                if asked.unwrap_or(true) { Weight::Error } else { Weight::Warning }
+                if is_required.unwrap_or(true) { Severity::Error } else { Severity::Warning }
             }
         }
     }
 
-    fn note(&self, finding: &Finding, elsewhere: Option<&SourceLocation>) -> Note {
-        let here = SourceLocation {
+    fn diagnostic(
+        &self,
+        finding: &Finding,
+        imported_location: Option<&SourceLocation>,
+    ) -> Diagnostic {
+        let own_location = SourceLocation {
             line: finding.line,
             column: finding.column,
             ..SourceLocation::default()
         };
-        let place = elsewhere.unwrap_or(&here);
+        let location = imported_location.unwrap_or(&own_location);
         let path = if finding.new_path.is_empty() { &finding.old_path } else { &finding.new_path };
-        Note {
-            weight: self.weight(finding),
+        Diagnostic {
+            severity: self.severity(finding),
             rule: finding.rule.clone(),
             message: finding.message.clone(),
             details: Vec::new(),
-            file: self.source.file_name(&place.file),
-            line: place.line,
-            column: place.column,
+            file: self.source.file_name(&location.file),
+            line: location.line,
+            column: location.column,
             path: path.clone(),
             snippet: None,
         }
     }
 
-    /// Whom it hurts, what to do, and what shows it.
+    /// The broken direction, the compared versions, a suggestion, and a payload.
     fn details(
         &self,
         finding: &Finding,
-        weight: Weight,
+        severity: Severity,
         versions: &[String],
     ) -> Vec<(&'static str, String)> {
         let is_error = finding.severity() == v1::Severity::Error;
-        let unasked = weight != Weight::Error && self.level.is_some();
-        let title = if unasked { "breaks, though it is not asked for" } else { "breaks" };
-        let whom = match finding.direction() {
+        let not_required = severity != Severity::Error && self.level.is_some();
+        let title = if not_required { "breaks, although not required" } else { "breaks" };
+        let broken = match finding.direction() {
             _ if !is_error => "",
             v1::Direction::Backward => "replays, new code reading old events",
             v1::Direction::Forward => "running readers, old code reading new events",
@@ -225,7 +233,7 @@ impl Case<'_> {
             v1::Direction::Unspecified => "",
         };
         [
-            (title, whom.to_owned()),
+            (title, broken.to_owned()),
             ("against", versions.join(", ")),
             ("instead", finding.suggestion.clone()),
             ("payload", payload(finding)),
@@ -235,21 +243,21 @@ impl Case<'_> {
         .collect()
     }
 
-    /// Nobody but those who are left behind speaks against it.
-    fn is_for_consumers(&self) -> bool {
-        self.because == ErrorReason::ConsumersLeftBehind
+    /// Whether affected consumers are the only reason to reject it.
+    fn is_refused_for_consumers(&self) -> bool {
+        self.refusal_reason == ErrorReason::ConsumersLeftBehind
     }
 
-    fn left_behind(&self) -> Vec<Note> {
+    fn consumer_diagnostics(&self) -> Vec<Diagnostic> {
         let listed = &self.report.affected_consumers;
-        let mut notes: Vec<Note> = listed
+        let mut diagnostics: Vec<Diagnostic> = listed
             .iter()
             .map(|affected| {
                 let consumer = affected.consumer.clone().unwrap_or_default();
                 let connected = if consumer.connected { ", connected now" } else { "" };
                 let Consumer { name, requirement, .. } = consumer;
                 let would_be = if self.accepted { "is" } else { "would be" };
-                self.note_behind(format!(
+                self.consumer_diagnostic(format!(
                     "consumer {name}, which needs {requirement}{connected}, {would_be} left behind: {}",
                     affected.reason
                 ))
@@ -259,18 +267,18 @@ impl Case<'_> {
         let more = total.saturating_sub(listed.len());
         if more > 0 {
             let consumers = if more == 1 { "consumer" } else { "consumers" };
-            notes.push(self.note_behind(format!(
+            diagnostics.push(self.consumer_diagnostic(format!(
                 "and {more} more {consumers}; tidings consumer list --subject {} has them all",
                 quote(self.subject)
             )));
         }
-        notes
+        diagnostics
     }
 
-    fn note_behind(&self, message: String) -> Note {
-        Note {
-            weight: if self.accepted { Weight::Warning } else { Weight::Error },
-            rule: LEFT_BEHIND.to_owned(),
+    fn consumer_diagnostic(&self, message: String) -> Diagnostic {
+        Diagnostic {
+            severity: if self.accepted { Severity::Warning } else { Severity::Error },
+            rule: LEFT_BEHIND_RULE.to_owned(),
             message,
             details: Vec::new(),
             file: self.source.name.clone(),
@@ -281,38 +289,42 @@ impl Case<'_> {
         }
     }
 
-    fn summary(&self, notes: &[Note]) -> String {
+    fn summary(&self, diagnostics: &[Diagnostic]) -> String {
         let report = self.report;
-        if !self.subject.is_empty() && report.compared_versions.is_empty() && notes.is_empty() {
+        if !self.subject.is_empty() && report.compared_versions.is_empty() && diagnostics.is_empty()
+        {
             return format!("the first version, {}", report.next_version)
                 .trim_end_matches(", ")
                 .to_owned();
         }
         let mut text = format!(
             "backward {}, forward {}",
-            words::verdict(report.backward()),
-            words::verdict(report.forward())
+            enums::verdict(report.backward()),
+            enums::verdict(report.forward())
         );
-        let count = |weight| notes.iter().filter(|note| note.weight == weight).count();
+        let count = |severity| {
+            diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+        };
         let counts = [
-            (count(Weight::Error), "error", "errors"),
-            (count(Weight::Warning), "warning", "warnings"),
-            (count(Weight::Info), "note", "notes"),
+            (count(Severity::Error), "error", "errors"),
+            (count(Severity::Warning), "warning", "warnings"),
+            (count(Severity::Info), "note", "notes"),
         ];
         let counts: Vec<String> = counts
             .iter()
             .filter(|(number, _, _)| *number > 0)
-            .map(|(number, one, many)| {
-                format!("{number} {}", if *number == 1 { one } else { many })
+            .map(|(number, singular, plural)| {
+                format!("{number} {}", if *number == 1 { singular } else { plural })
             })
             .collect();
-        let bump = words::bump(report.required_bump());
+        let bump = enums::bump(report.required_bump());
         if !bump.is_empty() {
             let _ = write!(text, "; {bump}");
         }
         let is_same = report.required_bump() == v1::Bump::None;
         if !report.next_version.is_empty() && !is_same {
-            let word = if self.accepted || self.is_for_consumers() { "as" } else { "needs" };
+            let word =
+                if self.accepted || self.is_refused_for_consumers() { "as" } else { "needs" };
             let _ = write!(text, ", {word} {}", report.next_version);
         }
         if !counts.is_empty() {
@@ -322,8 +334,8 @@ impl Case<'_> {
     }
 }
 
-/// What makes a finding the same, whichever version it was found against.
-fn key(finding: &Finding) -> (&str, &str, &str, u32, u32, &str) {
+/// The identity of a finding, regardless of the version it was found against.
+fn identity(finding: &Finding) -> (&str, &str, &str, u32, u32, &str) {
     (
         &finding.rule,
         &finding.old_path,
@@ -334,28 +346,28 @@ fn key(finding: &Finding) -> (&str, &str, &str, u32, u32, &str) {
     )
 }
 
-/// The counterexample: whole where it is short, else the part of it that counts.
+/// The counterexample: complete if it is short, otherwise its relevant part.
 fn payload(finding: &Finding) -> String {
     let Finding { witness, witness_path, witness_fragment, witness_size_bytes, .. } = finding;
     let is_short = witness.chars().nth(PAYLOAD_CHARS_MAX).is_none();
     if is_short && !witness.is_empty() || *witness_size_bytes == 0 {
         return cut(witness, PAYLOAD_CHARS_MAX);
     }
-    let whole = match witness.as_str() {
-        "" => format!("the whole has {witness_size_bytes} bytes"),
-        _ => format!("the whole has {witness_size_bytes} bytes: -o json"),
+    let total = match witness.as_str() {
+        "" => format!("{witness_size_bytes} bytes in total"),
+        _ => format!("{witness_size_bytes} bytes in total: -o json"),
     };
-    let place = match witness_path.as_str() {
+    let location = match witness_path.as_str() {
         "" => String::new(),
         path => format!("at {path}: "),
     };
-    let part = match witness_fragment.as_str() {
+    let fragment = match witness_fragment.as_str() {
         "" => cut(witness, PAYLOAD_CHARS_MAX),
         fragment => fragment.to_owned(),
     };
-    match part.as_str() {
-        "" => whole,
-        part => format!("{place}{part} ({whole})"),
+    match fragment.as_str() {
+        "" => total,
+        fragment => format!("{location}{fragment} ({total})"),
     }
 }
 
@@ -366,76 +378,81 @@ fn cut(text: &str, chars_max: usize) -> String {
     }
 }
 
-/// What to do where consumers speak against a change.
-pub const MOVE_ON: &str =
-    "let these consumers move on first, or go on without them: --force, with a --reason";
+/// The remedy if consumers would be left behind.
+pub const CONSUMERS_REMEDY: &str =
+    "update these consumers first, or proceed without them: --force with a --reason";
 
-/// What a report comes to, in words.
-pub fn meaning(report: &CompatibilityReport) -> &'static str {
+/// The effect of the required bump, in a sentence.
+pub fn describe_bump(report: &CompatibilityReport) -> &'static str {
     let verdicts = [report.backward(), report.forward()];
     match report.required_bump() {
         v1::Bump::Unspecified => "not compared",
         v1::Bump::None => "NONE: it is the same schema",
-        v1::Bump::Patch => "PATCH: nobody can notice, neither readers nor writers",
-        v1::Bump::Minor => "MINOR: everything that is promised still holds",
+        v1::Bump::Patch => "PATCH: no effect on readers or writers",
+        v1::Bump::Minor => "MINOR: the required compatibility holds",
         v1::Bump::Major if verdicts.contains(&v1::Verdict::Incompatible) => {
-            "MAJOR: somebody would break; it needs a new major version"
+            "MAJOR: replays or running readers would break; it needs a new major version"
         }
         v1::Bump::Major => {
-            "MAJOR: it could not be shown that nobody breaks, which counts as if somebody did"
+            "MAJOR: compatibility is not proven, which counts as incompatible; \
+             it needs a new major version"
         }
     }
 }
 
 impl Entry {
-    /// A text that is no schema.
+    /// The entry of a text that is not a schema.
     pub fn invalid(name: &str, source: &Source, faults: &[Fault]) -> Self {
-        let note = |fault: &Fault| {
-            let file = &fault.place.file;
-            Note::fault(source.file_name(file), source.text(file), fault)
+        let diagnostic = |fault: &Fault| {
+            let file = &fault.location.file;
+            Diagnostic::fault(source.file_name(file), source.text(file), fault)
         };
         Self {
             name: if name.is_empty() { source.name.clone() } else { name.to_owned() },
             file: source.name.clone(),
             accepted: false,
-            summary: format!("is not {}", words::a_schema(source.format)),
-            notes: faults.iter().map(note).collect(),
+            summary: format!("is not {}", enums::a_schema(source.format)),
+            diagnostics: faults.iter().map(diagnostic).collect(),
         }
     }
 
-    /// As the message of a command that cannot go on.
+    /// The error of a command that cannot proceed.
     pub fn failure(&self, remedy: String) -> Failure {
         let failure = Failure::new(format!("{} {}", printable(&self.file), self.summary));
-        let failure = self.notes.iter().take(TOLD_MAX).fold(failure, |failure, note| {
-            let mut lines = vec![printable(&note.message), format!(" {}", note.place(Paint::OFF))];
-            lines.extend(note.snippet.iter().flatten().map(|line| format!("  {line}")));
-            lines.into_iter().fold(failure, Failure::detail)
-        });
-        failure.try_this(remedy)
+        let failure =
+            self.diagnostics.iter().take(SHOWN_MAX).fold(failure, |failure, diagnostic| {
+                let mut lines = vec![
+                    printable(&diagnostic.message),
+                    format!(" {}", diagnostic.location(Paint::OFF)),
+                ];
+                lines.extend(diagnostic.snippet.iter().flatten().map(|line| format!("  {line}")));
+                lines.into_iter().fold(failure, Failure::detail)
+            });
+        failure.with_remedy(remedy)
     }
 
-    /// Everything for people, a paragraph a note.
+    /// The text for people, a paragraph per diagnostic.
     pub fn text(&self, paint: Paint) -> String {
         let mut out = String::new();
-        for note in self.notes.iter().take(TOLD_MAX) {
-            note.write(&mut out, paint);
+        for diagnostic in self.diagnostics.iter().take(SHOWN_MAX) {
+            diagnostic.write(&mut out, paint);
             out.push('\n');
         }
-        if self.notes.len() > TOLD_MAX {
-            let more = self.notes.len() - TOLD_MAX;
-            let _ = writeln!(out, "and {more} more; -o json has them all\n");
+        if self.diagnostics.len() > SHOWN_MAX {
+            let more = self.diagnostics.len() - SHOWN_MAX;
+            let _ = writeln!(out, "and {more} more; -o json shows all\n");
         }
         out
     }
 }
 
-impl Note {
-    /// Of a text that is not what it should be.
+impl Diagnostic {
+    /// The diagnostic of an invalid text.
     pub fn fault(file: String, text: Option<&str>, fault: &Fault) -> Self {
-        let SourceLocation { line, column, path, .. } = &fault.place;
+        let SourceLocation { line, column, path, .. } = &fault.location;
         Self {
-            weight: Weight::Error,
-            rule: INVALID.to_owned(),
+            severity: Severity::Error,
+            rule: INVALID_RULE.to_owned(),
             message: fault.message.clone(),
             details: Vec::new(),
             file,
@@ -446,7 +463,7 @@ impl Note {
         }
     }
 
-    fn place(&self, paint: Paint) -> String {
+    fn location(&self, paint: Paint) -> String {
         let file = printable(&self.file);
         let path = printable(&self.path);
         let arrow = paint.blue("-->");
@@ -460,13 +477,13 @@ impl Note {
 
     fn write(&self, out: &mut String, paint: Paint) {
         let rule = format!("[{}]", printable(&self.rule));
-        let title = match self.weight {
-            Weight::Error => paint.red(&format!("error{rule}")),
-            Weight::Warning => paint.yellow(&format!("warning{rule}")),
-            Weight::Info => paint.blue(&format!("note{rule}")),
+        let title = match self.severity {
+            Severity::Error => paint.red(&format!("error{rule}")),
+            Severity::Warning => paint.yellow(&format!("warning{rule}")),
+            Severity::Info => paint.blue(&format!("note{rule}")),
         };
         let _ = writeln!(out, "{title}: {}", paint.bold(&printable(&self.message)));
-        let _ = writeln!(out, " {}", self.place(paint));
+        let _ = writeln!(out, " {}", self.location(paint));
         for line in self.snippet.iter().flatten() {
             let _ = writeln!(out, "  {line}");
         }
@@ -476,18 +493,19 @@ impl Note {
     }
 }
 
-/// A fault that the server told in a line: `file:7:3: what`, `7:3: what`, or only what.
-pub fn fault_of(description: &str) -> Fault {
+/// Parses a fault that the server reports in one line: `file:7:3: message`, `7:3: message`, or only
+/// the message.
+pub fn parse_fault(description: &str) -> Fault {
     let parsed = description.split_once(": ").and_then(|(head, message)| {
         let mut parts = head.rsplitn(3, ':');
         let column = parts.next()?.parse().ok()?;
         let line = parts.next()?.parse().ok()?;
         let file = parts.next().unwrap_or_default().to_owned();
-        let place = SourceLocation { file, line, column, path: String::new() };
-        Some(Fault { place, message: message.to_owned() })
+        let location = SourceLocation { file, line, column, path: String::new() };
+        Some(Fault { location, message: message.to_owned() })
     });
     parsed.unwrap_or_else(|| Fault {
-        place: SourceLocation::default(),
+        location: SourceLocation::default(),
         message: description.to_owned(),
     })
 }
@@ -497,35 +515,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_read_from_the_servers_words() {
-        let fault = fault_of("a/b.proto:7:3: unknown type \"sting\": declare it");
+    fn locations_are_parsed_from_server_messages() {
+        let fault = parse_fault("a/b.proto:7:3: unknown type \"sting\": declare it");
         assert_eq!(
-            (fault.place.file.as_str(), fault.place.line, fault.place.column),
+            (fault.location.file.as_str(), fault.location.line, fault.location.column),
             ("a/b.proto", 7, 3)
         );
         assert_eq!(fault.message, "unknown type \"sting\": declare it");
-        let fault = fault_of("7:3: /a: no");
-        assert_eq!((fault.place.line, fault.message.as_str()), (7, "/a: no"));
+        let fault = parse_fault("7:3: /a: no");
+        assert_eq!((fault.location.line, fault.message.as_str()), (7, "/a: no"));
         for unplaced in ["is required", "a: b", "12: x", "a:1:x: y"] {
-            let fault = fault_of(unplaced);
-            assert_eq!((fault.place.line, fault.message.as_str()), (0, unplaced));
+            let fault = parse_fault(unplaced);
+            assert_eq!((fault.location.line, fault.message.as_str()), (0, unplaced));
         }
     }
 
     #[test]
-    fn of_a_long_payload_the_part_that_counts_is_shown() {
-        let whole = format!("{{\"a\":{{\"b\":1}},\"c\":\"{}\"}}", "x".repeat(500));
-        let bytes = u32::try_from(whole.len()).expect("short");
+    fn of_a_long_payload_only_the_relevant_fragment_is_shown() {
+        let long_text = format!("{{\"a\":{{\"b\":1}},\"c\":\"{}\"}}", "x".repeat(500));
+        let bytes = u32::try_from(long_text.len()).expect("short");
         let long = Finding {
-            witness: whole,
+            witness: long_text,
             witness_path: "/a/b".into(),
             witness_fragment: "1".into(),
             witness_size_bytes: bytes,
             ..Finding::default()
         };
-        assert_eq!(payload(&long), "at /a/b: 1 (the whole has 520 bytes: -o json)");
+        assert_eq!(payload(&long), "at /a/b: 1 (520 bytes in total: -o json)");
         let dropped = Finding { witness: String::new(), ..long.clone() };
-        assert_eq!(payload(&dropped), "at /a/b: 1 (the whole has 520 bytes)");
+        assert_eq!(payload(&dropped), "at /a/b: 1 (520 bytes in total)");
         let short = Finding { witness: "{}".into(), witness_size_bytes: 2, ..long };
         assert_eq!(payload(&short), "{}");
         assert_eq!(payload(&Finding::default()), "");

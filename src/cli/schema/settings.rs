@@ -1,4 +1,4 @@
-//! What a manifest says of a subject beside its schema, against what the registry has.
+//! Compares the settings of a manifest's subjects with those in the registry.
 
 use std::collections::BTreeSet;
 
@@ -11,21 +11,21 @@ use tonic::{Code, transport::Channel};
 
 use super::{
     super::{client::ServerArgs, failure::Failure},
-    manifest::{Manifest, Planned},
-    words::{self, content_model_number, level_number, surface_number},
+    enums::{self, compatibility_number, content_model_number, surface_number},
+    manifest::{Manifest, PlannedSchema},
 };
 
-/// What is to be changed of one subject.
+/// Changes to the settings of one subject.
 #[derive(Debug)]
-pub struct Drift {
-    /// Whose.
+pub struct SubjectChanges {
+    /// The subject.
     pub subject: String,
-    /// As it shall be; what is not among the changes does not count.
-    wanted: Subject,
+    /// The subject with its new settings; other fields are ignored.
+    updated: Subject,
     changes: Vec<Change>,
 }
 
-/// A field of a subject by its path, and how it is read.
+/// A field of a subject: its path, and a function that reads it.
 type Setting = (&'static str, fn(&Subject) -> String);
 
 #[derive(Debug)]
@@ -35,8 +35,8 @@ struct Change {
     to: String,
 }
 
-impl Drift {
-    /// A line per change.
+impl SubjectChanges {
+    /// One line per change.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.changes.iter().map(|Change { path, from, to }| {
             let name = path.replace('_', "-");
@@ -48,36 +48,36 @@ impl Drift {
         })
     }
 
-    /// Makes it so.
-    pub async fn settle(
+    /// Updates the subject.
+    pub async fn apply(
         &self,
         server: &ServerArgs,
         client: &mut SchemaRegistryServiceClient<Channel>,
     ) -> anyhow::Result<()> {
         let paths = self.changes.iter().map(|change| change.path.to_owned()).collect();
         let request = UpdateSubjectRequest {
-            subject: Some(self.wanted.clone()),
+            subject: Some(self.updated.clone()),
             update_mask: Some(FieldMask { paths }),
         };
         match client.update_subject(server.request(request)).await {
             Ok(_) => Ok(()),
             Err(status) => {
-                let doing = format!("schemas are registered; update {}", self.subject);
-                Err(Failure::from_status(&doing, &status).into())
+                let operation = format!("schemas are registered; update {}", self.subject);
+                Err(Failure::from_status(&operation, &status).into())
             }
         }
     }
 }
 
-/// Everything that is to be changed.
-pub async fn drift(
+/// All changes that the manifest requires.
+pub async fn pending_changes(
     manifest: &Manifest,
     server: &ServerArgs,
     client: &mut SchemaRegistryServiceClient<Channel>,
-) -> anyhow::Result<Vec<Drift>> {
-    let mut drifts = Vec::new();
+) -> anyhow::Result<Vec<SubjectChanges>> {
+    let mut subject_changes = Vec::new();
     let mut seen = BTreeSet::new();
-    for planned in manifest.schemas.iter().filter(|planned| says_something(planned)) {
+    for planned in manifest.schemas.iter().filter(|planned| has_settings(planned)) {
         if !seen.insert(&planned.subject) {
             continue;
         }
@@ -86,19 +86,19 @@ pub async fn drift(
             Ok(response) => response.into_inner().subject,
             Err(status) if status.code() == Code::NotFound => None,
             Err(status) => {
-                let doing = format!("get subject {}", planned.subject);
-                return Err(Failure::from_status(&doing, &status).into());
+                let operation = format!("get subject {}", planned.subject);
+                return Err(Failure::from_status(&operation, &status).into());
             }
         };
-        let drift = compare(planned, registered);
-        if !drift.changes.is_empty() {
-            drifts.push(drift);
+        let pending = compare(planned, registered);
+        if !pending.changes.is_empty() {
+            subject_changes.push(pending);
         }
     }
-    Ok(drifts)
+    Ok(subject_changes)
 }
 
-fn says_something(planned: &Planned) -> bool {
+fn has_settings(planned: &PlannedSchema) -> bool {
     planned.owner.is_some()
         || planned.description.is_some()
         || planned.compatibility.is_some()
@@ -106,44 +106,44 @@ fn says_something(planned: &Planned) -> bool {
         || planned.surface.is_some()
 }
 
-fn compare(planned: &Planned, registered: Option<Subject>) -> Drift {
+fn compare(planned: &PlannedSchema, registered: Option<Subject>) -> SubjectChanges {
     let is_new = registered.is_none();
-    let mut wanted = registered.unwrap_or_default();
-    wanted.name.clone_from(&planned.subject);
-    let before = wanted.clone();
+    let mut updated = registered.unwrap_or_default();
+    updated.name.clone_from(&planned.subject);
+    let registered_subject = updated.clone();
     let mut changes = Vec::new();
     if let Some(owner) = &planned.owner {
-        wanted.owner.clone_from(owner);
+        updated.owner.clone_from(owner);
     }
     if let Some(description) = &planned.description {
-        wanted.description.clone_from(description);
+        updated.description.clone_from(description);
     }
-    // A new subject is made with these.
+    // A new subject is created with these.
     if !is_new {
         if planned.compatibility.is_some() {
-            wanted.compatibility = level_number(planned.compatibility);
+            updated.compatibility = compatibility_number(planned.compatibility);
         }
         if planned.content_model.is_some() {
-            wanted.content_model = content_model_number(planned.content_model);
+            updated.content_model = content_model_number(planned.content_model);
         }
         if planned.surface.is_some() {
-            wanted.surface = surface_number(planned.surface);
+            updated.surface = surface_number(planned.surface);
         }
     }
     let rows: [Setting; 5] = [
-        ("owner", |it| it.owner.clone()),
-        ("description", |it| it.description.clone()),
-        ("compatibility", |it| words::level(it.compatibility())),
-        ("content_model", |it| words::content_model(it.content_model())),
-        ("surface", |it| words::surface(it.surface())),
+        ("owner", |subject| subject.owner.clone()),
+        ("description", |subject| subject.description.clone()),
+        ("compatibility", |subject| enums::compatibility(subject.compatibility())),
+        ("content_model", |subject| enums::content_model(subject.content_model())),
+        ("surface", |subject| enums::surface(subject.surface())),
     ];
     for (path, value) in rows {
-        let (from, to) = (value(&before), value(&wanted));
+        let (from, to) = (value(&registered_subject), value(&updated));
         if from != to {
             changes.push(Change { path, from, to });
         }
     }
-    // The schemas that are applied in between change it.
-    wanted.etag.clear();
-    Drift { subject: planned.subject.clone(), wanted, changes }
+    // Registering the schemas changes it.
+    updated.etag.clear();
+    SubjectChanges { subject: planned.subject.clone(), updated, changes }
 }

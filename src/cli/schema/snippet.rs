@@ -1,53 +1,53 @@
-//! A line of a text with a caret below the place, and the few colours that go with it.
+//! A line of a text with a caret below a location, and colours for terminals.
 
 use std::{env, io, io::IsTerminal};
 
-/// Characters of a line that are shown. Schemas come minified, too: a megabyte in one line.
-const SHOWN_MAX: usize = 100;
+/// Printed characters of a line. Schemas may be minified: a megabyte in one line.
+const LINE_CHARS_MAX: usize = 100;
 
-/// Characters shown before the place where a line is cut.
-const BEFORE: usize = 40;
+/// Printed characters before the location if the line is cut.
+const CONTEXT_CHARS: usize = 40;
 
-/// What a tab is shown as.
+/// Printed form of a tab.
 const TAB: &str = "    ";
 
-/// Colours, where somebody sees them.
+/// Whether to print colours.
 #[derive(Debug, Clone, Copy)]
 pub struct Paint(bool);
 
 impl Paint {
-    /// None.
+    /// No colours.
     pub const OFF: Self = Self(false);
 
-    /// For stdout: colours on a terminal, unless the environment says no.
+    /// For stdout: colours on a terminal, unless the environment disables them.
     pub fn stdout() -> Self {
         let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is = |name: &str, value: &str| env::var_os(name).is_some_and(|it| it == value);
+        let is = |name: &str, value: &str| env::var_os(name).is_some_and(|set| set == value);
         let unwanted = set("NO_COLOR") || is("CLICOLOR", "0") || is("TERM", "dumb");
         Self(io::stdout().is_terminal() && !unwanted)
     }
 
-    /// What is wrong.
+    /// Errors.
     pub fn red(self, text: &str) -> String {
         self.in_colour("1;31", text)
     }
 
-    /// What to look at.
+    /// Warnings.
     pub fn yellow(self, text: &str) -> String {
         self.in_colour("1;33", text)
     }
 
-    /// What is fine, or new.
+    /// Success and additions.
     pub fn green(self, text: &str) -> String {
         self.in_colour("1;32", text)
     }
 
-    /// Frames and places.
+    /// Frames and locations.
     pub fn blue(self, text: &str) -> String {
         self.in_colour("1;34", text)
     }
 
-    /// What stands out.
+    /// Emphasis.
     pub fn bold(self, text: &str) -> String {
         self.in_colour("1", text)
     }
@@ -57,36 +57,37 @@ impl Paint {
     }
 }
 
-/// The line of a place with a caret below it, framed. None where the text has no such line.
+/// The line of a location with a caret below it, framed. None if the text has no such line.
 pub fn snippet(text: &str, line: u32, column: u32, paint: Paint) -> Option<Vec<String>> {
     let index = usize::try_from(line).ok()?.checked_sub(1)?;
     let lines = text.lines().count();
-    // A text that ends too early is at fault behind its last line.
+    // If the text ends too early, the location is after its last line.
     let (index, column) =
         if index == lines && index > 0 { (index - 1, u32::MAX) } else { (index, column) };
     let source: Vec<char> = text.lines().nth(index)?.chars().collect();
-    let at = usize::try_from(column).ok()?.saturating_sub(1).min(source.len());
+    let column_index = usize::try_from(column).ok()?.saturating_sub(1).min(source.len());
     let line = index + 1;
-    let first = if source.len() > SHOWN_MAX { at.saturating_sub(BEFORE) } else { 0 };
-    let last = source.len().min(first + SHOWN_MAX);
+    let first =
+        if source.len() > LINE_CHARS_MAX { column_index.saturating_sub(CONTEXT_CHARS) } else { 0 };
+    let last = source.len().min(first + LINE_CHARS_MAX);
 
     let (mut shown, mut below) = (String::new(), String::new());
     if first > 0 {
         shown.push('…');
         below.push(' ');
     }
-    let marked = at..at + marked_length(&source, at);
+    let marked = column_index..column_index + token_length(&source, column_index);
     for (index, c) in source.iter().enumerate().take(last).skip(first) {
-        let piece = shown_as(*c);
+        let printed = printable_char(*c);
         let mark = if marked.contains(&index) { '^' } else { ' ' };
-        below.extend(piece.chars().map(|_| mark));
-        shown.push_str(&piece);
+        below.extend(printed.chars().map(|_| mark));
+        shown.push_str(&printed);
     }
     if last < source.len() {
         shown.push('…');
     }
-    // A place at the end of the line, where something is missing.
-    if at >= last {
+    // The location is the end of the line, where something is missing.
+    if column_index >= last {
         below.push('^');
     }
 
@@ -103,24 +104,24 @@ pub fn snippet(text: &str, line: u32, column: u32, paint: Paint) -> Option<Vec<S
     ])
 }
 
-/// How many characters from a place on belong together: a name, a number, a string.
-fn marked_length(line: &[char], at: usize) -> usize {
-    let Some(first) = line.get(at) else { return 1 };
-    let rest = &line[at + 1..];
-    let further = match first {
+/// Length of the token at an index: a name, a number, a string.
+fn token_length(line: &[char], column_index: usize) -> usize {
+    let Some(first) = line.get(column_index) else { return 1 };
+    let rest = &line[column_index + 1..];
+    let rest_length = match first {
         '"' | '\'' => rest.iter().position(|c| c == first).map_or(0, |end| end + 1),
         c if in_word(*c) => rest.iter().take_while(|c| in_word(**c)).count(),
         _ => 0,
     };
-    1 + further
+    1 + rest_length
 }
 
 fn in_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/')
 }
 
-/// Without what would steer a terminal.
-fn shown_as(c: char) -> String {
+/// Escapes characters that would control a terminal.
+fn printable_char(c: char) -> String {
     if c == '\t' {
         TAB.to_owned()
     } else {
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_caret_stands_below_what_belongs_together() {
+    fn the_caret_marks_a_token() {
         shows("a\n  sting b = 1;\n", 2, 3, ["2 |   sting b = 1;", "  |   ^^^^^"]);
         shows(
             "{\"type\": \"sting\"}",
@@ -155,12 +156,13 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_are_cut_around_the_place() {
+    fn long_lines_are_cut_around_the_location() {
         let text = format!("{}HERE{}", "x ".repeat(1000), " y".repeat(1000));
         let shown = snippet(&text, 1, 2001, Paint::OFF).unwrap();
         assert!(shown[1].starts_with("1 | …") && shown[1].ends_with('…'), "{}", shown[1]);
-        let place = |line: &str, what: &str| line[..line.find(what).unwrap()].chars().count();
-        assert_eq!(place(&shown[1], "HERE"), place(&shown[2], "^^^^"));
+        let position =
+            |line: &str, pattern: &str| line[..line.find(pattern).unwrap()].chars().count();
+        assert_eq!(position(&shown[1], "HERE"), position(&shown[2], "^^^^"));
         assert!(shown[1].chars().count() < 120);
     }
 

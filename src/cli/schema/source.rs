@@ -1,5 +1,5 @@
-//! A schema in files: the text or the descriptor set, and what the text refers to in its own directory and below
-//! `-I`. Nothing outside of these is read.
+//! Reads a schema from files: the text or the descriptor set, and the files that the text refers to
+//! in its own directory and below `-I`. No other file is read.
 
 use std::{
     collections::BTreeMap,
@@ -19,45 +19,46 @@ use tidings_schema::{
 
 use super::{
     super::{failure::Failure, positions::quote, printer::printable},
+    enums::{FormatArg, a_schema},
     imports::imports,
-    words::{FormatWord, a_schema},
 };
 
-/// What `-` is called where a place in it is told.
+/// Name of standard input in locations.
 const STDIN: &str = "<stdin>";
 
-/// Flags that say how a schema's file is read.
+/// Flags for reading a schema's file.
 #[derive(Debug, Clone, Default, Args)]
 pub struct FileArgs {
-    /// What the file is; otherwise its extension says: .proto, .binpb, .pb, .desc (Protobuf), .json (JSON Schema), .avsc (Avro)
+    /// Format of the file; default: by extension: .proto, .binpb, .pb, .desc (Protobuf), .json
+    /// (JSON Schema), .avsc (Avro)
     #[arg(long, value_enum)]
-    pub format: Option<FormatWord>,
-    /// Protobuf: full name of the event's message, where the file has several
+    pub format: Option<FormatArg>,
+    /// Protobuf: full name of the event's message, if the file has several
     #[arg(long, value_name = "NAME")]
     pub message: Option<String>,
-    /// A directory that imports are looked up in, behind the file's own; repeatable
+    /// A directory to search for imports, after the file's own; repeatable
     #[arg(short = 'I', long = "import-path", value_name = "DIR")]
     pub import_paths: Vec<PathBuf>,
     /// A further file that the schema needs, such as one with Avro types; repeatable
     #[arg(long = "with", value_name = "FILE")]
     pub with: Vec<PathBuf>,
-    /// Names that stand for other subjects, not for files.
+    /// Names that refer to other subjects, not to files.
     #[arg(skip)]
     pub references: Vec<String>,
 }
 
-/// A schema that was read from files. Whether it is one is still to be seen.
+/// A schema that was read from files. It is not yet validated.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// As it was called; what a place in it is told with.
+    /// Name in messages and locations.
     pub name: String,
-    /// By its flag or extension.
+    /// From its flag or extension.
     pub format: Format,
-    /// What the files say.
+    /// Content of the files.
     pub definition: Definition,
-    /// Where imported files were found.
-    found: BTreeMap<String, PathBuf>,
-    /// Imports that no directory had.
+    /// Paths of the imported files.
+    import_files: BTreeMap<String, PathBuf>,
+    /// Imports that are in none of the directories.
     missing: Vec<String>,
 }
 
@@ -66,24 +67,25 @@ impl Source {
     pub fn read(name: &str, args: &FileArgs) -> anyhow::Result<Self> {
         let is_stdin = name == "-";
         let path = Path::new(name);
-        let (format, is_binary) = match (args.format, kind_of(path)) {
-            (Some(word), Some((format, is_binary))) if Format::from(word) == format => {
+        let (format, is_binary) = match (args.format, format_of(path)) {
+            (Some(format_arg), Some((format, is_binary))) if Format::from(format_arg) == format => {
                 (format, is_binary)
             }
-            (Some(word), _) => (word.into(), false),
-            (None, Some(kind)) if !is_stdin => kind,
+            (Some(format_arg), _) => (format_arg.into(), false),
+            (None, Some(format)) if !is_stdin => format,
             (None, _) => return Err(unknown_format(name).into()),
         };
         let bytes = if is_stdin {
-            bounded(io::stdin().lock(), DEFINITION_BYTES_MAX).map_err(|fault| fault.of(STDIN))?
+            bounded(io::stdin().lock(), DEFINITION_BYTES_MAX)
+                .map_err(|error| error.into_failure(STDIN))?
         } else {
-            read(path, DEFINITION_BYTES_MAX).map_err(|fault| fault.of(name))?
+            read(path, DEFINITION_BYTES_MAX).map_err(|error| error.into_failure(name))?
         };
         let name = if is_stdin { STDIN } else { name };
         let form = if is_binary {
             Form::DescriptorSet(Bytes::from(bytes))
         } else {
-            Form::Text(text(bytes).map_err(|fault| fault.of(name))?)
+            Form::Text(text(bytes).map_err(|error| error.into_failure(name))?)
         };
         let message_name = args.message.clone().unwrap_or_default();
         let definition = Definition { form, files: BTreeMap::new(), message_name };
@@ -91,29 +93,31 @@ impl Source {
             name: name.to_owned(),
             format,
             definition,
-            found: BTreeMap::new(),
+            import_files: BTreeMap::new(),
             missing: Vec::new(),
         };
-        let own = (!is_stdin).then(|| path.parent().unwrap_or(Path::new("")));
+        let own_dir = (!is_stdin).then(|| path.parent().unwrap_or(Path::new("")));
         for file in &args.with {
-            let known_as = own.and_then(|own| file.strip_prefix(own).ok()).unwrap_or(file);
-            source.add(known_as.to_string_lossy().into_owned(), file.clone())?;
+            let import_name =
+                own_dir.and_then(|own_dir| file.strip_prefix(own_dir).ok()).unwrap_or(file);
+            source.add(import_name.to_string_lossy().into_owned(), file.clone())?;
         }
         if !is_binary {
-            source.add_imports(&Roots::new(own, &args.import_paths)?, &args.references)?;
+            source
+                .add_imports(&ImportRoots::new(own_dir, &args.import_paths)?, &args.references)?;
         }
         Ok(source)
     }
 
-    /// A version that is registered already: its places are told with its subject and number.
+    /// A registered version: its locations have its subject and version as the file.
     pub fn registered(schema: &v1::Schema) -> Self {
         let definition = schema.definition.clone().and_then(tidings_registry::convert::definition);
         Self {
             name: printable(&format!("{} {}", schema.subject, schema.version)),
-            // Only its text is told; a format that is newer than this program says no more.
+            // Only the text is printed, so that a format unknown to this program does no harm.
             format: Format::from_proto(schema.format).ok().flatten().unwrap_or(Format::Json),
             definition: definition.unwrap_or_else(|| Definition::text("")),
-            found: BTreeMap::new(),
+            import_files: BTreeMap::new(),
             missing: Vec::new(),
         }
     }
@@ -127,38 +131,38 @@ impl Source {
         }
     }
 
-    /// What the schema itself, or a file that it imports, is called on this machine.
+    /// The path of the schema itself, or of a file that it imports, on this machine.
     pub fn file_name(&self, file: &str) -> String {
-        match self.found.get(file) {
+        match self.import_files.get(file) {
             Some(path) => path.to_string_lossy().into_owned(),
             None if file.is_empty() => self.name.clone(),
             None => file.to_owned(),
         }
     }
 
-    /// What may help where it is not a schema.
+    /// The remedy if the text is not a schema.
     pub fn remedy(&self) -> String {
         let advice = self.import_advice();
-        advice.unwrap_or_else(|| "the same with the places above put right".to_owned())
+        advice.unwrap_or_else(|| "correct the faults above".to_owned())
     }
 
-    /// What would find an import that was not found: one of the file's ancestors may have it.
+    /// Suggests a directory for a missing import: one of the file's ancestors may have it.
     fn import_advice(&self) -> Option<String> {
         let missing = self.missing.iter().find(|path| is_plain(path))?;
-        let own = Path::new(&self.name).parent()?;
-        let root = own.ancestors().skip(1).find(|root| root.join(missing).is_file())?;
+        let own_dir = Path::new(&self.name).parent()?;
+        let root = own_dir.ancestors().skip(1).find(|root| root.join(missing).is_file())?;
         let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
         Some(format!("-I {}, where {missing} is", quote(&root.to_string_lossy())))
     }
 
-    fn add_imports(&mut self, roots: &Roots, references: &[String]) -> anyhow::Result<()> {
-        let wants = |path: &str, text: &str| imports(self.format, path, text);
-        let mut wanted = self.text("").map(|text| wants("", text)).unwrap_or_default();
+    fn add_imports(&mut self, roots: &ImportRoots, references: &[String]) -> anyhow::Result<()> {
+        let find_imports = |path: &str, text: &str| imports(self.format, path, text);
+        let mut pending = self.text("").map(|text| find_imports("", text)).unwrap_or_default();
         for (path, text) in &self.definition.files {
-            wanted.extend(wants(path, text));
+            pending.extend(find_imports(path, text));
         }
-        while let Some(import) = wanted.pop() {
-            // What comes with every Protobuf compiler needs no files.
+        while let Some(import) = pending.pop() {
+            // These are part of every Protobuf compiler.
             let is_known = import.starts_with("google/protobuf/")
                 || references.contains(&import)
                 || self.definition.files.contains_key(&import)
@@ -170,7 +174,7 @@ impl Source {
                 Some(path) => {
                     let format = self.format;
                     let text = self.add(import.clone(), path)?;
-                    wanted.extend(imports(format, &import, text));
+                    pending.extend(imports(format, &import, text));
                 }
                 None => self.missing.push(import),
             }
@@ -179,40 +183,42 @@ impl Source {
         Ok(())
     }
 
-    /// Takes in a further file.
-    fn add(&mut self, known_as: String, path: PathBuf) -> anyhow::Result<&str> {
+    /// Reads a further file.
+    fn add(&mut self, import_name: String, path: PathBuf) -> anyhow::Result<&str> {
         let name = path.to_string_lossy().into_owned();
-        let room = DEFINITION_BYTES_MAX.saturating_sub(self.definition.bytes());
-        let bytes = read(&path, room).map_err(|fault| {
-            fault.of(&name).detail(format!(
-                "{} needs it; a schema has at most {DEFINITION_BYTES_MAX} bytes with all that it needs",
+        let remaining = DEFINITION_BYTES_MAX.saturating_sub(self.definition.bytes());
+        let bytes = read(&path, remaining).map_err(|error| {
+            error.into_failure(&name).detail(format!(
+                "{} needs it; the limit of a schema with all of its files is \
+                 {DEFINITION_BYTES_MAX} bytes",
                 self.name
             ))
         })?;
-        let text = text(bytes).map_err(|fault| fault.of(&name))?;
-        self.found.insert(known_as.clone(), path);
-        Ok(self.definition.files.entry(known_as).or_insert(text))
+        let text = text(bytes).map_err(|error| error.into_failure(&name))?;
+        self.import_files.insert(import_name.clone(), path);
+        Ok(self.definition.files.entry(import_name).or_insert(text))
     }
 }
 
-/// The directories that imports are looked up in.
-struct Roots(Vec<(PathBuf, PathBuf)>);
+/// The directories to search for imports.
+struct ImportRoots(Vec<(PathBuf, PathBuf)>);
 
-impl Roots {
-    fn new(own: Option<&Path>, further: &[PathBuf]) -> Result<Self, Failure> {
+impl ImportRoots {
+    fn new(own_dir: Option<&Path>, import_paths: &[PathBuf]) -> Result<Self, Failure> {
         let mut roots = Vec::new();
-        for root in own.into_iter().chain(further.iter().map(PathBuf::as_path)) {
-            let named = if root.as_os_str().is_empty() { Path::new(".") } else { root };
-            let real = named.canonicalize().map_err(|error| {
+        for root in own_dir.into_iter().chain(import_paths.iter().map(PathBuf::as_path)) {
+            let dir = if root.as_os_str().is_empty() { Path::new(".") } else { root };
+            let real = dir.canonicalize().map_err(|error| {
                 Failure::new(format!("-I {}: {}", root.display(), cause(&error)))
-                    .try_this("-I with a directory that is there")
+                    .with_remedy("-I with an existing directory")
             })?;
             roots.push((root.to_owned(), real));
         }
         Ok(Self(roots))
     }
 
-    /// The file of an import. None also where a link leads out: what is outside of the roots is nobody's business.
+    /// The file of an import. None also if a symbolic link leads out: files outside of the roots
+    /// are not read.
     fn find(&self, import: &str) -> Option<PathBuf> {
         if !is_plain(import) {
             return None;
@@ -225,13 +231,14 @@ impl Roots {
     }
 }
 
-/// Whether a path leads down only.
+/// Whether a path only descends.
 fn is_plain(path: &str) -> bool {
-    !path.is_empty() && Path::new(path).components().all(|it| matches!(it, Component::Normal(_)))
+    !path.is_empty()
+        && Path::new(path).components().all(|component| matches!(component, Component::Normal(_)))
 }
 
-/// What an extension says: the format, and whether it is a descriptor set.
-pub fn kind_of(path: &Path) -> Option<(Format, bool)> {
+/// The format of an extension, and whether it is a descriptor set.
+pub fn format_of(path: &Path) -> Option<(Format, bool)> {
     match path.extension()?.to_str()? {
         "proto" => Some((Format::Protobuf, false)),
         "binpb" | "pb" | "desc" | "protoset" | "fds" => Some((Format::Protobuf, true)),
@@ -242,61 +249,63 @@ pub fn kind_of(path: &Path) -> Option<(Format, bool)> {
 }
 
 fn unknown_format(name: &str) -> Failure {
-    let what = if name == "-" {
-        "standard input has no extension that says which format it is".to_owned()
+    let message = if name == "-" {
+        "standard input has no extension that names a format".to_owned()
     } else {
-        format!("{name}: its extension does not say which format it is")
+        format!("{name}: its extension does not name a format")
     };
-    Failure::usage(what).try_this("--format protobuf, --format json or --format avro")
+    Failure::usage(message).with_remedy("--format protobuf, --format json or --format avro")
 }
 
-/// Why a file cannot be taken.
-pub enum Unreadable {
-    /// The system says no.
+/// Why a file cannot be read.
+pub enum ReadError {
+    /// The system reports an error.
     Io(io::Error),
-    /// More bytes than this.
+    /// More bytes than this limit.
     TooLarge(usize),
-    /// Not text behind this byte.
+    /// Not text after this byte.
     NotText(usize),
 }
 
-impl Unreadable {
-    /// With the file's name.
-    pub fn of(self, name: &str) -> Failure {
+impl ReadError {
+    /// The failure for a file of this name.
+    pub fn into_failure(self, name: &str) -> Failure {
         match self {
             Self::Io(error) => Failure::new(format!("cannot read {name}: {}", cause(&error)))
-                .try_this("a file that is there and can be read, or - for standard input"),
+                .with_remedy("a readable file, or - for standard input"),
             Self::TooLarge(limit) => {
-                Failure::new(format!("{name} is too large: at most {limit} bytes are taken here"))
-                    .try_this(
-                        "less: parts of a schema may be subjects of their own that it refers to",
+                Failure::new(format!("{name} is too large; the limit is {limit} bytes"))
+                    .with_remedy(
+                        "a smaller schema: parts of it may be separate subjects that it refers to",
                     )
             }
-            Self::NotText(at) => Failure::new(format!(
-                "{name} is not text: no UTF-8 behind byte {at}"
+            Self::NotText(offset) => Failure::new(format!(
+                "{name} is not text: no UTF-8 after byte {offset}"
             ))
-            .try_this("the schema's text; a descriptor set has to be called .binpb, .pb or .desc"),
+            .with_remedy(
+                "the schema's text; a descriptor set has the extension .binpb, .pb or .desc",
+            ),
         }
     }
 }
 
-/// Reads a file that has at most so many bytes.
-pub fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Unreadable> {
-    bounded(File::open(path).map_err(Unreadable::Io)?, bytes_max)
+/// Reads a file of at most `bytes_max` bytes.
+pub fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, ReadError> {
+    bounded(File::open(path).map_err(ReadError::Io)?, bytes_max)
 }
 
-/// Reads to the end, or up to one byte too many.
-pub fn bounded(from: impl Read, bytes_max: usize) -> Result<Vec<u8>, Unreadable> {
+/// Reads to the end, or to one byte above the limit.
+pub fn bounded(from: impl Read, bytes_max: usize) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    from.take(limit).read_to_end(&mut bytes).map_err(Unreadable::Io)?;
-    if bytes.len() > bytes_max { Err(Unreadable::TooLarge(bytes_max)) } else { Ok(bytes) }
+    from.take(limit).read_to_end(&mut bytes).map_err(ReadError::Io)?;
+    if bytes.len() > bytes_max { Err(ReadError::TooLarge(bytes_max)) } else { Ok(bytes) }
 }
 
-/// Bytes as text, without the mark that some editors begin files with.
-pub fn text(bytes: Vec<u8>) -> Result<String, Unreadable> {
+/// Decodes text, without the byte order mark that some editors write.
+pub fn text(bytes: Vec<u8>) -> Result<String, ReadError> {
     let text = String::from_utf8(bytes)
-        .map_err(|error| Unreadable::NotText(error.utf8_error().valid_up_to()))?;
+        .map_err(|error| ReadError::NotText(error.utf8_error().valid_up_to()))?;
     Ok(match text.strip_prefix('\u{feff}') {
         Some(rest) => rest.to_owned(),
         None => text,
@@ -312,16 +321,16 @@ pub fn cause(error: &io::Error) -> String {
     }
 }
 
-/// What is wrong with two files of different formats.
+/// The failure for two files of different formats.
 pub fn different_formats(old: &Source, new: &Source) -> Failure {
     Failure::usage(format!(
-        "{} is {} and {} is {}: schemas of one format are compared",
+        "{} is {} and {} is {}: only schemas of one format can be compared",
         old.name,
         a_schema(old.format),
         new.name,
         a_schema(new.format),
     ))
-    .try_this("two files of one format, or --format where an extension is wrong")
+    .with_remedy("two files of one format, or --format if an extension is wrong")
 }
 
 #[cfg(test)]
@@ -331,20 +340,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_imported_is_read_and_nothing_outside() {
+    fn only_imported_files_inside_the_roots_are_read() {
         let dir = tempfile::tempdir().unwrap();
-        let at = |path: &str| dir.path().join(path);
-        fs::create_dir_all(at("proto/deep")).unwrap();
-        fs::write(at("outside.proto"), "secret").unwrap();
-        fs::write(at("proto/unused.proto"), "").unwrap();
-        fs::write(at("proto/deep/b.proto"), "import \"c.proto\";").unwrap();
-        fs::write(at("proto/c.proto"), "import \"missing.proto\";").unwrap();
-        symlink(at("outside.proto"), at("proto/link.proto")).unwrap();
+        let dir_path = |path: &str| dir.path().join(path);
+        fs::create_dir_all(dir_path("proto/deep")).unwrap();
+        fs::write(dir_path("outside.proto"), "secret").unwrap();
+        fs::write(dir_path("proto/unused.proto"), "").unwrap();
+        fs::write(dir_path("proto/deep/b.proto"), "import \"c.proto\";").unwrap();
+        fs::write(dir_path("proto/c.proto"), "import \"missing.proto\";").unwrap();
+        symlink(dir_path("outside.proto"), dir_path("proto/link.proto")).unwrap();
         let text = "import \"deep/b.proto\"; import \"../outside.proto\"; import \"link.proto\";\n\
                     import \"google/protobuf/any.proto\"; import \"/etc/passwd\";";
-        fs::write(at("proto/a.proto"), text).unwrap();
+        fs::write(dir_path("proto/a.proto"), text).unwrap();
 
-        let name = at("proto/a.proto").to_string_lossy().into_owned();
+        let name = dir_path("proto/a.proto").to_string_lossy().into_owned();
         let source = Source::read(&name, &FileArgs::default()).unwrap();
         let files: Vec<_> = source.definition.files.keys().collect();
         assert_eq!(files, ["c.proto", "deep/b.proto"]);
@@ -352,10 +361,10 @@ mod tests {
             source.missing,
             ["../outside.proto", "/etc/passwd", "link.proto", "missing.proto"]
         );
-        assert_eq!(source.file_name("c.proto"), at("proto/c.proto").to_string_lossy());
+        assert_eq!(source.file_name("c.proto"), dir_path("proto/c.proto").to_string_lossy());
 
-        // A file below knows nothing of its ancestors, and is told where to look.
-        let name = at("proto/deep/b.proto").to_string_lossy().into_owned();
+        // A file in a subfolder does not search its ancestors, and its error suggests the folder.
+        let name = dir_path("proto/deep/b.proto").to_string_lossy().into_owned();
         let source = Source::read(&name, &FileArgs::default()).unwrap();
         assert_eq!(source.definition.files.len(), 0);
         let advice = source.import_advice().unwrap();
@@ -363,16 +372,16 @@ mod tests {
             advice.starts_with("-I ") && advice.ends_with("proto, where c.proto is"),
             "{advice}"
         );
-        let args = FileArgs { import_paths: vec![at("proto")], ..FileArgs::default() };
+        let args = FileArgs { import_paths: vec![dir_path("proto")], ..FileArgs::default() };
         let source = Source::read(&name, &args).unwrap();
         assert_eq!(source.definition.files.len(), 1);
     }
 
     #[test]
     fn sizes_are_bounded_before_they_are_read() {
-        assert!(matches!(bounded(io::repeat(0), 10), Err(Unreadable::TooLarge(10))));
+        assert!(matches!(bounded(io::repeat(0), 10), Err(ReadError::TooLarge(10))));
         assert!(bounded(&b"0123456789"[..], 10).is_ok());
-        assert!(matches!(text(vec![b'a', 0xff]), Err(Unreadable::NotText(1))));
+        assert!(matches!(text(vec![b'a', 0xff]), Err(ReadError::NotText(1))));
         assert!(matches!(text("\u{feff}{}".into()).as_deref(), Ok("{}")));
     }
 }

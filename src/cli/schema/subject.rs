@@ -1,4 +1,5 @@
-//! `tidings schema update`, `delete`, `deprecate`, `retire` and `activate`: what changes of what is there.
+//! `tidings schema update`, `delete`, `deprecate`, `retire` and `activate`: changes to registered
+//! schemas.
 
 use std::io::{self, Write};
 
@@ -16,19 +17,20 @@ use super::{
         client::ServerArgs, failure::Failure, positions::parse_pair, printer::printable,
         topic::confirm,
     },
+    enums::{
+        self, CompatibilityArg, ContentModelArg, SurfaceArg, compatibility_number,
+        content_model_number, surface_number,
+    },
     force::ForceArgs,
     get::{ShowArgs, describe, failed, lines},
     json, refusal,
-    report::{INCOMPATIBLE, MOVE_ON},
-    words::{
-        self, ContentModelWord, LevelWord, SurfaceWord, content_model_number, level_number,
-        surface_number,
-    },
+    report::{CONSUMERS_REMEDY, INCOMPATIBLE},
 };
 
-/// Change what is promised of a subject, its owner, description and labels; the rest stays.
+/// Change the compatibility, owner, description and labels of a subject; other settings stay.
 ///
-/// A stricter compatibility counts from the next version on: versions that are there are not compared again.
+/// A stricter compatibility applies from the next version on: existing versions are not compared
+/// again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -38,19 +40,19 @@ Examples:
 pub struct UpdateArgs {
     /// The subject
     subject: String,
-    /// What is promised of new versions
+    /// Compatibility of new versions
     #[arg(long, value_enum, value_name = "LEVEL")]
-    compatibility: Option<LevelWord>,
-    /// JSON Schema: how undeclared properties of an open object are seen
+    compatibility: Option<CompatibilityArg>,
+    /// JSON Schema: how undeclared properties of an open object are treated
     #[arg(long, value_enum)]
-    content_model: Option<ContentModelWord>,
-    /// Protobuf: what of a message is in use
+    content_model: Option<ContentModelArg>,
+    /// Protobuf: the encodings that are part of the contract
     #[arg(long, value_enum)]
-    surface: Option<SurfaceWord>,
-    /// Who answers for it
+    surface: Option<SurfaceArg>,
+    /// Owner of the subject
     #[arg(long)]
     owner: Option<String>,
-    /// What it is for
+    /// Description of the subject
     #[arg(long)]
     description: Option<String>,
     /// A label; repeatable
@@ -59,7 +61,7 @@ pub struct UpdateArgs {
     /// Remove a label; repeatable
     #[arg(long, value_name = "NAME")]
     remove_label: Vec<String>,
-    /// Only if nobody has changed it since it had this etag
+    /// Only if the subject still has this etag
     #[arg(long)]
     etag: Option<String>,
     #[command(flatten)]
@@ -68,8 +70,9 @@ pub struct UpdateArgs {
 
 /// Delete a subject with all its versions.
 ///
-/// Its ids and versions are never used again: registered anew, the subject goes on with the next major version. Refused while another subject
-/// refers to it, and while a consumer needs it.
+/// Its ids and versions are never used again: if it is registered again, the subject continues with
+/// the next major version. Rejected while another subject refers to it, and while a consumer needs
+/// it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -77,10 +80,10 @@ Example:
 pub struct DeleteArgs {
     /// The subject
     subject: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
-    /// Only if nobody has changed it since it had this etag
+    /// Only if the subject still has this etag
     #[arg(long)]
     etag: Option<String>,
     #[command(flatten)]
@@ -89,24 +92,24 @@ pub struct DeleteArgs {
     server: ServerArgs,
 }
 
-/// Say that a version should not be used any more, and what instead.
+/// Mark a version as deprecated, with its replacement.
 ///
-/// It is still served; publishers and subscribers that use it are told.
+/// It is still served; publishers and subscribers that use it are notified.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   tidings schema deprecate shop.OrderPlaced 1.2.0 --because 'the total has no currency: use 1.3.0'")]
 pub struct DeprecateArgs {
-    /// Why, and what to move to
+    /// Why, and the replacement
     #[arg(long, value_name = "TEXT")]
     because: Option<String>,
     #[command(flatten)]
     state: StateArgs,
 }
 
-/// What `retire --help` ends with.
+/// The end of `retire --help`.
 pub const RETIRE_EXAMPLE: &str = "\
-Refused while a consumer needs it: one that would be left without a version, or with one that it cannot read.
+Refused while a consumer would be left without a version, or with one that it cannot read.
 
 Exit codes: 0 done, 100 consumers would be left behind, 1 error, 2 usage.
 
@@ -114,7 +117,7 @@ Examples:
   tidings schema retire shop.OrderPlaced 1.0.0
   tidings schema retire shop.OrderPlaced 1.0.0 --force --reason 'billing is switched off on Friday'";
 
-/// What `activate --help` ends with.
+/// The end of `activate --help`.
 pub const ACTIVATE_EXAMPLE: &str = "\
 Example:
   tidings schema activate shop.OrderPlaced 1.0.0";
@@ -132,7 +135,7 @@ pub struct StateArgs {
     show: ShowArgs,
 }
 
-async fn read(server: &ServerArgs, name: &str) -> anyhow::Result<Subject> {
+async fn fetch(server: &ServerArgs, name: &str) -> anyhow::Result<Subject> {
     let request = server.request(GetSubjectRequest { name: name.to_owned() });
     let response = server.registry().await?.get_subject(request).await;
     let response = response.map_err(failed(format!("get subject {name}")))?.into_inner();
@@ -142,14 +145,15 @@ async fn read(server: &ServerArgs, name: &str) -> anyhow::Result<Subject> {
 /// Runs `update`.
 pub async fn update(args: UpdateArgs) -> anyhow::Result<()> {
     let server = &args.show.server;
-    // What was not said stays: the subject is read, changed, and written back only if nobody came in between.
-    let mut subject = read(server, &args.subject).await?;
+    // Unspecified settings stay: the subject is read, changed, and written back only if it has not
+    // changed in between.
+    let mut subject = fetch(server, &args.subject).await?;
     let mut paths = args.apply(&mut subject);
     paths.sort_unstable();
     paths.dedup();
     if paths.is_empty() {
         return Err(Failure::usage("nothing to change")
-            .try_this("a flag such as --owner checkout; tidings schema update --help lists them")
+            .with_remedy("a flag such as --owner checkout; tidings schema update --help lists them")
             .into());
     }
     let paths = paths.into_iter().map(str::to_owned).collect();
@@ -170,11 +174,11 @@ pub async fn update(args: UpdateArgs) -> anyhow::Result<()> {
 }
 
 impl UpdateArgs {
-    /// Puts what was said into the subject, and says which fields that were.
+    /// Applies the flags to the subject, and returns the paths of the changed fields.
     fn apply(&self, subject: &mut Subject) -> Vec<&'static str> {
         let mut changed = Vec::new();
         if self.compatibility.is_some() {
-            subject.compatibility = level_number(self.compatibility);
+            subject.compatibility = compatibility_number(self.compatibility);
             changed.push("compatibility");
         }
         if self.content_model.is_some() {
@@ -215,10 +219,10 @@ fn describe_subject(subject: &Subject) -> String {
         ("subject", subject.name.clone()),
         ("description", subject.description.clone()),
         ("owner", subject.owner.clone()),
-        ("format", words::format(subject.format())),
-        ("compatibility", words::level(subject.compatibility())),
-        ("content model", words::content_model(subject.content_model())),
-        ("surface", words::surface(subject.surface())),
+        ("format", enums::format(subject.format())),
+        ("compatibility", enums::compatibility(subject.compatibility())),
+        ("content model", enums::content_model(subject.content_model())),
+        ("surface", enums::surface(subject.surface())),
         ("latest", subject.latest_version.clone()),
         ("versions", subject.versions.join(", ")),
         ("labels", pairs.join(", ")),
@@ -230,7 +234,7 @@ fn describe_subject(subject: &Subject) -> String {
 /// Runs `delete`.
 pub async fn delete(args: DeleteArgs) -> anyhow::Result<()> {
     if !args.yes {
-        let subject = read(&args.server, &args.subject).await?;
+        let subject = fetch(&args.server, &args.subject).await?;
         let versions = match subject.versions.len() {
             1 => "1 version".to_owned(),
             versions => format!("{versions} versions"),
@@ -252,32 +256,34 @@ pub async fn delete(args: DeleteArgs) -> anyhow::Result<()> {
 /// Runs `deprecate`.
 pub async fn deprecate(args: DeprecateArgs) -> anyhow::Result<()> {
     let because = args.because.unwrap_or_default();
-    set("deprecate", args.state, VersionState::Deprecated, because).await
+    set_state("deprecate", args.state, VersionState::Deprecated, because).await
 }
 
 /// Runs `retire`.
 pub async fn retire(args: StateArgs) -> anyhow::Result<()> {
-    set("retire", args, VersionState::Retired, String::new()).await
+    set_state("retire", args, VersionState::Retired, String::new()).await
 }
 
 /// Runs `activate`.
 pub async fn activate(args: StateArgs) -> anyhow::Result<()> {
-    set("activate", args, VersionState::Active, String::new()).await
+    set_state("activate", args, VersionState::Active, String::new()).await
 }
 
-/// As [`failed`], with the exit code of "no" where consumers speak against it.
-fn refused(doing: String) -> impl Fn(Status) -> Failure {
+/// As [`failed`], with exit code 100 if consumers would be left behind.
+fn refused(operation: String) -> impl Fn(Status) -> Failure {
     move |status| {
-        let failure = failed(doing.clone())(status.clone());
+        let failure = failed(operation.clone())(status.clone());
         match refusal::reason(&status).as_str() {
-            "CONSUMERS_LEFT_BEHIND" => failure.exit_with(INCOMPATIBLE).try_this(MOVE_ON),
+            "CONSUMERS_LEFT_BEHIND" => {
+                failure.exit_with(INCOMPATIBLE).with_remedy(CONSUMERS_REMEDY)
+            }
             _ => failure,
         }
     }
 }
 
-async fn set(
-    doing: &str,
+async fn set_state(
+    operation: &str,
     args: StateArgs,
     state: VersionState,
     deprecation: String,
@@ -292,8 +298,8 @@ async fn set(
         force_reason: args.force.reason(),
     });
     let response = server.registry().await?.set_version_state(request).await;
-    let doing = format!("{doing} {} {}", args.subject, args.version);
-    let schema = response.map_err(refused(doing))?.into_inner().schema.unwrap_or_default();
+    let operation = format!("{operation} {} {}", args.subject, args.version);
+    let schema = response.map_err(refused(operation))?.into_inner().schema.unwrap_or_default();
     let mut out = io::stdout().lock();
     if args.show.json() {
         writeln!(out, "{}", json::line("Schema", &schema)?)?;
@@ -316,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_said_changes() {
+    fn only_specified_settings_change() {
         let line = ["x", "shop.A", "--owner", "me", "--label", "b=2", "--remove-label", "a"];
         let args = Line::parse_from(line).args;
         let mut subject = Subject { description: "kept".to_owned(), ..Subject::default() };

@@ -1,4 +1,4 @@
-//! `tidings schema verify`: what is registered, judged again by the rules of this program.
+//! `tidings schema verify`: checks registered versions again, by the rules of this program.
 
 mod fetch;
 mod manifest;
@@ -32,47 +32,51 @@ use super::{
         interrupt::Interrupt,
         printer::{printable, table},
     },
-    json, machine,
+    ci, json,
     manifest::Manifest,
-    report::{Case, Entry, INCOMPATIBLE, ReportArgs, ReportFormat},
+    report::{CheckedSchema, Entry, INCOMPATIBLE, ReportArgs, ReportFormat},
     snippet::Paint,
     source::Source,
 };
 
-/// Entries explained as text; of the rest only the row in the table.
+/// Entries explained as text; the rest only have a row in the table.
 const EXPLAINED_MAX: usize = 20;
 
-/// Judged versions that wait to be printed.
-const WAITING: usize = 16;
+/// The remedy for registered versions that would be refused.
+const NEXT_VERSION: &str =
+    "a valid next version; then tidings schema deprecate for the one that it replaces";
 
-/// The exit code of a shell's command that Ctrl-C ended.
+/// Checked versions that wait to be printed.
+const QUEUED_MAX: usize = 16;
+
+/// Exit code of a command that Ctrl-C ended, as in a shell.
 const INTERRUPTED: u8 = 130;
 
-/// Judge again what is registered, by the rules of this program.
+/// Check registered versions again, by the rules of this program.
 ///
-/// Rules become stricter: a newer version of Tidings may find a schema invalid, a change
-/// incompatible or a step too small that an older version accepted. What is registered stays
-/// registered and readable; this lists what would be refused today. Each version is judged as if it
-/// were registered now, with the version that it has, behind those that were registered before it,
-/// and held to the compatibility that its subject had then.
+/// Rules become stricter: a newer version of Tidings may reject a schema, a change or a bump that
+/// an older version accepted. Registered versions stay registered and readable; this lists those
+/// that would be rejected today. Each version is checked as if it were registered now under its own
+/// version, after those that were registered before it, with the compatibility that its subject had
+/// then.
 ///
-/// The rules are those of this program, and not of the server: run a newer one against an older
-/// server to see what an upgrade would say. Nothing is changed.
+/// The rules are those of this program, not of the server: run a newer program against an older
+/// server to see the effect of an upgrade. Nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What to do with a version that is listed: register a next version that is right, and deprecate
-this one, so that readers move on. \"payload\" shows what is refused or misread.
+For each listed version, register a valid next version, and deprecate the listed one, so that
+readers move on. \"payload\" shows data that would be refused or misread.
 
-Exit codes: 0 nothing differs, 100 something does, 1 error, 2 usage or manifest, 130 interrupted.
+Exit codes: 0 none would be refused, 100 some would, 1 error, 2 usage or manifest, 130 interrupted.
 
 Examples:
   tidings schema verify
   tidings schema verify shop. -o json | jq -r '.schema.subject + \" \" + .schema.version'
   tidings schema verify --manifest schemas/")]
 pub struct VerifyArgs {
-    /// Only subjects that begin so
+    /// Only subjects with this prefix
     prefix: Option<String>,
-    /// Judge the files of a manifest, or of a directory that has a tidings.yaml; no server is
+    /// Check the files of a manifest, or of a directory that has a tidings.yaml; no server is
     /// needed
     #[arg(long, value_name = "MANIFEST", conflicts_with = "prefix")]
     manifest: Option<PathBuf>,
@@ -99,44 +103,44 @@ pub async fn run(args: VerifyArgs) -> anyhow::Result<()> {
             (fetched, HashMap::new())
         }
     };
-    let mut shown = Shown::new(args.report.output, verification.total(), sources);
-    // A thread that is not waited for: one comparison may take a second.
-    let (sender, mut judged) = mpsc::channel(WAITING);
+    let mut results = Results::new(args.report.output, verification.total(), sources);
+    // The thread is not joined: one comparison may take a second.
+    let (sender, mut checked) = mpsc::channel(QUEUED_MAX);
     thread::spawn(move || {
-        for one in verification {
-            if sender.blocking_send(one).is_err() {
+        for version in verification {
+            if sender.blocking_send(version).is_err() {
                 return;
             }
         }
     });
     loop {
         tokio::select! {
-            one = judged.recv() => match one {
-                Some(one) => shown.take(&one)?,
+            version = checked.recv() => match version {
+                Some(version) => results.add(&version)?,
                 None => break,
             },
             () = interrupt.wait() => {
-                shown.progress.finish_and_clear();
-                return Err(interrupted(shown.judged, shown.total));
+                results.progress.finish_and_clear();
+                return Err(interrupted(results.checked, results.total));
             }
         }
     }
-    shown.finish()
+    results.finish()
 }
 
-fn interrupted(judged: usize, total: usize) -> anyhow::Error {
-    let so_far = match total {
-        0 => "before anything was judged".to_owned(),
-        total => format!("after {judged} of {total} versions"),
+fn interrupted(checked: usize, total: usize) -> anyhow::Error {
+    let progress = match total {
+        0 => "before any version was checked".to_owned(),
+        total => format!("after {checked} of {total} versions"),
     };
-    Failure::new(format!("interrupted {so_far}"))
+    Failure::new(format!("interrupted {progress}"))
         .exit_with(INTERRUPTED)
-        .try_this("again; with a prefix fewer subjects are judged")
+        .with_remedy("retry; with a prefix fewer subjects are checked")
         .into()
 }
 
 fn bar(template: &str, length: u64) -> ProgressBar {
-    // Hidden where stderr is no terminal.
+    // Hidden unless stderr is a terminal.
     let bar = ProgressBar::new(length);
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
@@ -144,49 +148,49 @@ fn bar(template: &str, length: u64) -> ProgressBar {
     bar
 }
 
-/// What was found so far.
-struct Shown {
+/// The results so far.
+struct Results {
     output: ReportFormat,
     paint: Paint,
     progress: ProgressBar,
     total: usize,
-    judged: usize,
-    /// Files of a manifest, by id.
+    checked: usize,
+    /// Files of a manifest, by schema id.
     sources: HashMap<u32, Source>,
     rows: Vec<[String; 4]>,
     entries: Vec<Entry>,
 }
 
-impl Shown {
+impl Results {
     fn new(output: ReportFormat, total: usize, sources: HashMap<u32, Source>) -> Self {
         let length = u64::try_from(total).unwrap_or(u64::MAX);
-        let progress = bar("{spinner} judging, version {human_pos} of {human_len}", length);
+        let progress = bar("{spinner} checking, version {human_pos} of {human_len}", length);
         let (rows, entries) = (Vec::new(), Vec::new());
-        Self { output, paint: Paint::stdout(), progress, total, judged: 0, sources, rows, entries }
+        Self { output, paint: Paint::stdout(), progress, total, checked: 0, sources, rows, entries }
     }
 
-    fn take(&mut self, judged: &Judged) -> anyhow::Result<()> {
-        self.judged += 1;
+    fn add(&mut self, checked: &Judged) -> anyhow::Result<()> {
+        self.checked += 1;
         self.progress.inc(1);
-        let Some(refusal) = &judged.refusal else { return Ok(()) };
-        let of_manifest = self.sources.get(&judged.registered.id);
-        let registered = v1::Schema::from(&*judged.registered);
+        let Some(refusal) = &checked.refusal else { return Ok(()) };
+        let of_manifest = self.sources.get(&checked.schema.id);
+        let registered = v1::Schema::from(&*checked.schema);
         let source = of_manifest.cloned().unwrap_or_else(|| Source::registered(&registered));
         let name = printable(&format!("{} {}", registered.subject, registered.version));
         let report = report(refusal);
-        let because = ErrorReason::from(refusal);
+        let refusal_reason = ErrorReason::from(refusal);
         let entry = match faults(refusal) {
             Some(faults) => Entry::invalid(&name, &source, &faults),
             None => Entry {
                 name: name.clone(),
-                ..Case {
+                ..CheckedSchema {
                     subject: "",
                     source: &source,
                     report: &report,
                     accepted: false,
-                    because,
-                    level: Some(judged.level),
-                    elsewhere: Default::default(),
+                    refusal_reason,
+                    level: Some(checked.level),
+                    imported_locations: Default::default(),
                 }
                 .entry(self.paint)
             },
@@ -200,23 +204,23 @@ impl Shown {
                     format: registered.format,
                     ..v1::Schema::default()
                 },
-                None => summary(&judged.registered),
+                None => summary(&checked.schema),
             };
-            let answer = RegisterSchemaResponse {
+            let response = RegisterSchemaResponse {
                 schema: Some(schema),
                 report: Some(report),
-                refusal_reason: because.into(),
+                refusal_reason: refusal_reason.into(),
                 ..RegisterSchemaResponse::default()
             };
             let mut out = io::stdout().lock();
-            writeln!(out, "{}", json::line("RegisterSchemaResponse", &answer)?)?;
+            writeln!(out, "{}", json::line("RegisterSchemaResponse", &response)?)?;
             out.flush()?;
         }
-        let place = match of_manifest {
+        let location = match of_manifest {
             Some(source) => source.name.clone(),
             None => format!("id {}", registered.id),
         };
-        let row = [registered.subject, registered.version, place, entry.summary.clone()];
+        let row = [registered.subject, registered.version, location, entry.summary.clone()];
         self.rows.push(row);
         self.entries.push(entry);
         Ok(())
@@ -244,44 +248,43 @@ impl Shown {
             if differing > EXPLAINED_MAX {
                 writeln!(out, "and {} more; -o json explains all\n", differing - EXPLAINED_MAX)?;
             }
-            let differs = match differing {
-                0 => "none differs".to_owned(),
+            let result = match differing {
+                0 => "none would be refused today".to_owned(),
                 1 => "1 would be refused today".to_owned(),
-                many => format!("{many} would be refused today"),
+                count => format!("{count} would be refused today"),
             };
-            writeln!(out, "{} judged: {differs}", count(self.total))?;
+            writeln!(out, "{} checked: {result}", count(self.total))?;
             out.flush()?;
         } else {
-            machine::print(self.output, &self.entries)?;
+            ci::print(self.output, &self.entries)?;
         }
         if differing == 0 {
             return Ok(());
         }
-        let what = count(differing);
+        let versions = count(differing);
         let failure = if self.sources.is_empty() {
-            Failure::new(format!("{what} would be refused today, and stay registered")).try_this(
-                "a next version that is right; tidings schema deprecate for the one it replaces",
-            )
+            Failure::new(format!("{versions} would be refused today, and stay registered"))
+                .with_remedy(NEXT_VERSION)
         } else {
-            Failure::new(format!("{what} would be refused"))
-                .try_this("what stands behind \"instead\", or a new major version")
+            Failure::new(format!("{versions} would be refused"))
+                .with_remedy("the suggestion after \"instead\", or a new major version")
         };
         Err(failure.exit_with(INCOMPATIBLE).into())
     }
 }
 
-/// What makes it no schema, or leaves it without what it refers to.
+/// The faults of an invalid schema or of a missing reference.
 fn faults(refusal: &Refusal) -> Option<Vec<Fault>> {
     match refusal {
         Refusal::Invalid(faults) => Some(faults.clone()),
         refusal if refusal.impact().is_some() => None,
         refusal => {
-            Some(vec![Fault { place: SourceLocation::default(), message: refusal.to_string() }])
+            Some(vec![Fault { location: SourceLocation::default(), message: refusal.to_string() }])
         }
     }
 }
 
-/// What was found, faults included: programs read one list.
+/// The report with faults as findings, so that programs read one list.
 fn report(refusal: &Refusal) -> CompatibilityReport {
     let mut report = CompatibilityReport::from(match refusal.impact() {
         Some(impact) => impact.report.clone(),
@@ -289,12 +292,12 @@ fn report(refusal: &Refusal) -> CompatibilityReport {
     });
     for fault in faults(refusal).unwrap_or_default() {
         report.findings.push(v1::Finding {
-            rule: super::report::INVALID.into(),
+            rule: super::report::INVALID_RULE.into(),
             severity: v1::Severity::Error.into(),
-            new_path: fault.place.path,
+            new_path: fault.location.path,
             message: fault.message,
-            line: fault.place.line,
-            column: fault.place.column,
+            line: fault.location.line,
+            column: fault.location.column,
             ..v1::Finding::default()
         });
         report.total_findings += 1;

@@ -1,4 +1,4 @@
-//! `tidings schema watch`: every change of the registry, as it happens.
+//! `tidings schema watch`: the changes of the registry, as they happen.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -15,34 +15,35 @@ use tonic::Status;
 
 use super::{
     super::{
-        client::{ServerArgs, may_pass},
+        client::{ServerArgs, is_retryable},
         failure::Failure,
         interrupt::Interrupt,
         printer::printable,
     },
-    json, words,
+    enums, json,
 };
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Follow every change of the registry: what was registered, deprecated, changed and deleted, and by whom.
+/// Follow the changes of the registry: registrations, deprecations, updates and deletions, with
+/// their principals.
 ///
-/// Begins with the first change that is kept, or behind a revision. Reconnects by itself. Ctrl-C prints the command that goes on where this one
-/// stopped.
+/// Starts with the first change that is kept, or after a revision. Reconnects automatically. Ctrl-C
+/// prints the command that resumes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   tidings schema watch
   tidings schema watch --after 41 | jq -r '.schemaRegistered.subject // empty'")]
 pub struct WatchArgs {
-    /// Only changes behind this revision
+    /// Only changes after this revision
     #[arg(long, value_name = "REVISION", default_value = "0", hide_default_value = true)]
     after: u64,
-    /// End with an error where the connection breaks
+    /// Fail if the connection breaks
     #[arg(long)]
     no_reconnect: bool,
-    /// How it is printed; by default text on a terminal and JSON lines in a pipe
+    /// Output format; default: text on a terminal, JSON lines in a pipe
     #[arg(short, long, value_enum)]
     output: Option<Output>,
     #[command(flatten)]
@@ -57,31 +58,31 @@ enum Output {
     Json,
 }
 
-/// How far the stream came.
+/// Progress of the stream.
 #[derive(Debug)]
 struct Progress {
     changes: u64,
     revision: u64,
-    /// The server was there once.
-    begun: bool,
+    /// Whether a stream was open before.
+    was_open: bool,
 }
 
 /// Runs the command.
 pub async fn run(args: WatchArgs) -> anyhow::Result<()> {
     let mut interrupt = Interrupt::new()?;
-    let mut progress = Progress { changes: 0, revision: args.after, begun: false };
+    let mut progress = Progress { changes: 0, revision: args.after, was_open: false };
     let mut backoff = BACKOFF_MIN;
     loop {
-        let before = progress.changes;
+        let previous_changes = progress.changes;
         let status = tokio::select! {
             end = args.stream(&mut progress) => end?,
             () = interrupt.wait() => break,
         };
-        // The first attempt fails loudly: a wrong address does not mend itself.
-        if args.no_reconnect || !progress.begun || !may_pass(&status) {
+        // The first attempt is not repeated: a retry does not fix a wrong address.
+        if args.no_reconnect || !progress.was_open || !is_retryable(&status) {
             return Err(Failure::from_status("watch", &status).into());
         }
-        if progress.changes > before {
+        if progress.changes > previous_changes {
             backoff = BACKOFF_MIN;
         }
         eprintln!("note: {}; reconnecting", printable(status.message()));
@@ -91,16 +92,16 @@ pub async fn run(args: WatchArgs) -> anyhow::Result<()> {
         }
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }
-    args.tell_end(&progress);
+    args.print_resume(&progress);
     Ok(())
 }
 
 impl WatchArgs {
-    /// Prints what comes until the connection breaks, and says why it did.
+    /// Prints changes until the connection breaks, and returns its status.
     async fn stream(&self, progress: &mut Progress) -> anyhow::Result<Status> {
         let mut client = match self.server.registry().await {
             Ok(client) => client,
-            Err(error) if progress.begun => return Ok(Status::unavailable(error.to_string())),
+            Err(error) if progress.was_open => return Ok(Status::unavailable(error.to_string())),
             Err(error) => return Err(error),
         };
         let request = WatchRegistryRequest { after_revision: progress.revision };
@@ -108,7 +109,7 @@ impl WatchArgs {
             Ok(response) => response.into_inner(),
             Err(status) => return Ok(status),
         };
-        progress.begun = true;
+        progress.was_open = true;
         let json = match self.output {
             Some(output) => output == Output::Json,
             None => !io::stdout().is_terminal(),
@@ -119,12 +120,12 @@ impl WatchArgs {
                 Ok(None) => return Ok(Status::unavailable("the server closed the stream")),
                 Err(status) => return Ok(status),
             };
-            // A heartbeat, or a change that a newer server knows.
+            // Without a change it is a heartbeat, or a kind of change that only newer servers send.
             if change.change.is_some() {
                 let line = if json {
                     json::line("WatchRegistryResponse", &change)?
                 } else {
-                    told(&change)
+                    describe(&change)
                 };
                 let mut out = io::stdout().lock();
                 writeln!(out, "{line}")?;
@@ -135,37 +136,37 @@ impl WatchArgs {
         }
     }
 
-    fn tell_end(&self, progress: &Progress) {
+    fn print_resume(&self, progress: &Progress) {
         let changes = match progress.changes {
             1 => "1 change".to_owned(),
             changes => format!("{changes} changes"),
         };
         let server = self.server.flags().map(|flag| format!("{flag} ")).unwrap_or_default();
         eprintln!(
-            "{changes}; to go on:\n  tidings schema watch {server}--after {}",
+            "{changes}; to resume:\n  tidings schema watch {server}--after {}",
             progress.revision
         );
     }
 }
 
-fn told(change: &WatchRegistryResponse) -> String {
-    let what = match &change.change {
+fn describe(change: &WatchRegistryResponse) -> String {
+    let event = match &change.change {
         Some(Change::SchemaRegistered(schema)) => {
-            let bump = words::bump(schema.bump());
+            let bump = enums::bump(schema.bump());
             let bump = if bump.is_empty() { bump } else { format!(", {bump}") };
             format!("{} {} registered, id {}{bump}", schema.subject, schema.version, schema.id)
         }
         Some(Change::VersionStateSet(schema)) => {
-            let because = if schema.deprecation.is_empty() {
+            let reason = if schema.deprecation.is_empty() {
                 String::new()
             } else {
                 format!(": {}", schema.deprecation)
             };
-            let state = words::state(schema.state());
-            format!("{} {} is {state}{because}", schema.subject, schema.version)
+            let state = enums::state(schema.state());
+            format!("{} {} is {state}{reason}", schema.subject, schema.version)
         }
         Some(Change::SubjectUpdated(subject)) => {
-            let level = words::level(subject.compatibility());
+            let level = enums::compatibility(subject.compatibility());
             format!("{} changed: compatibility {level}, owner \"{}\"", subject.name, subject.owner)
         }
         Some(Change::SubjectDeleted(subject)) => format!("{subject} deleted"),
@@ -186,7 +187,7 @@ fn told(change: &WatchRegistryResponse) -> String {
         String::new()
     };
     let time = show_time(change.time.as_ref());
-    printable(&format!("{:>6}  {time}  {what}{by}{forced}", change.revision))
+    printable(&format!("{:>6}  {time}  {event}{by}{forced}", change.revision))
 }
 
 #[cfg(test)]
@@ -194,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_forced_change_says_why_and_whom_it_left_behind() {
+    fn a_forced_change_shows_its_reason_and_consumers() {
         let change = WatchRegistryResponse {
             revision: 7,
             change: Some(Change::SubjectDeleted("shop.Prototype".into())),
@@ -203,10 +204,10 @@ mod tests {
             left_behind: vec!["billing".into(), "search".into()],
             ..WatchRegistryResponse::default()
         };
-        let text = told(&change);
+        let text = describe(&change);
         let expected =
             "shop.Prototype deleted; forced, \"switched off\", which left billing, search behind";
         assert!(text.ends_with(expected), "{text}");
-        assert!(!told(&WatchRegistryResponse { forced: false, ..change }).contains("forced"));
+        assert!(!describe(&WatchRegistryResponse { forced: false, ..change }).contains("forced"));
     }
 }

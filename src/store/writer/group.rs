@@ -1,4 +1,4 @@
-//! Commits that are written together.
+//! Commits that are written together in one batch.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -8,42 +8,45 @@ use rocksdb::WriteBatch;
 use super::Writer;
 use crate::{
     model::{
-        event::{ContentHash, HEADER_BYTES, IdentityHash},
+        event::{ContentHash, HEADER_BYTES, IdentityHash, NewEvent},
         numbers::{Offset, TopicId},
     },
     store::{
-        Family, keys,
+        Family,
         meta::{self, State},
-        row::Header,
+        rows::{
+            correlation, ids, keys,
+            log::{self, Header},
+        },
         topics::Topic,
         trim,
     },
 };
 
-/// An event that gets its place with the group.
-pub(super) struct Appended {
+/// An event that the group appends.
+pub(super) struct AppendedEvent {
     pub header: Header,
     pub row: Vec<u8>,
 }
 
-/// A change of the topics that readers see when the group is written.
-pub(super) enum Shown {
+/// A change of a topic that becomes visible when the group is written.
+pub(super) enum TopicChange {
     Created(Arc<Topic>),
-    Record(TopicId),
+    Updated(TopicId),
     Deleted(TopicId),
     Trimmed(TopicId, Offset),
 }
 
-/// Commits that are applied and not yet written.
+/// Commits that are applied but not written.
 pub struct Group {
     pub(super) batch: WriteBatch,
     pub(super) state: State,
     pub(super) sync: bool,
-    /// New identities, which the database does not have yet.
+    /// New identities, which are not in the database yet.
     pub(super) ids: HashMap<(TopicId, IdentityHash), (Offset, ContentHash)>,
-    /// New events by topic, in order. A topic's first one gives the offset that the list begins at.
-    pub(super) appended: HashMap<TopicId, Vec<Appended>>,
-    pub(super) shown: Vec<Shown>,
+    /// New events by topic, in order of offsets.
+    pub(super) appended: HashMap<TopicId, Vec<AppendedEvent>>,
+    pub(super) topic_changes: Vec<TopicChange>,
     changes: u64,
 }
 
@@ -55,36 +58,36 @@ impl Group {
             sync: false,
             ids: HashMap::new(),
             appended: HashMap::new(),
-            shown: Vec::new(),
+            topic_changes: Vec::new(),
             changes: 0,
         }
     }
 
-    /// How many things it changes.
+    /// Number of changes.
     pub fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// Whether it changes nothing.
+    /// Whether the group changes nothing.
     pub fn is_empty(&self) -> bool {
         self.changes == 0
     }
 
-    /// Whether it is to be synced.
+    /// Whether the group must be synced.
     pub fn is_synced(&self) -> bool {
         self.sync
     }
 
-    /// How many events it appends.
+    /// Number of events that it appends.
     pub fn events(&self) -> usize {
         self.appended.values().map(Vec::len).sum()
     }
 
-    pub(super) fn changed(&mut self, by: u64) {
-        self.changes += by;
+    pub(super) fn changed(&mut self, count: u64) {
+        self.changes += count;
     }
 
-    /// An event of this group by its place.
+    /// The header of an event of this group.
     pub(super) fn header(&self, topic: TopicId, offset: Offset) -> Option<Header> {
         let appended = self.appended.get(&topic)?;
         let first = appended.first()?.header.offset;
@@ -92,11 +95,11 @@ impl Group {
         Some(appended.get(at)?.header)
     }
 
-    /// Shows the group to readers; returns the topics that somebody may wait for.
-    pub(super) fn show(self, writer: &mut Writer) -> Vec<Arc<Topic>> {
-        let mut touched = Vec::with_capacity(self.appended.len() + self.shown.len());
-        for change in &self.shown {
-            if let Shown::Created(topic) = change {
+    /// Makes the group visible to readers. Returns the topics whose listeners must be notified.
+    pub(super) fn make_visible(self, writer: &mut Writer) -> Vec<Arc<Topic>> {
+        let mut changed_topics = Vec::with_capacity(self.appended.len() + self.topic_changes.len());
+        for change in &self.topic_changes {
+            if let TopicChange::Created(topic) = change {
                 writer.store.catalog.insert(Arc::clone(topic));
             }
         }
@@ -104,41 +107,44 @@ impl Group {
             let Some(state) = writer.topics.get(&id) else { continue };
             let events = appended
                 .into_iter()
-                .map(|one| one.header.recorded(Bytes::from(one.row).slice(HEADER_BYTES..)))
+                .map(|event| event.header.recorded(Bytes::from(event.row).slice(HEADER_BYTES..)))
                 .collect();
-            writer.tails.append(&state.shared, events);
-            state.shared.set_end(state.end);
-            touched.push(Arc::clone(&state.shared));
+            writer.tails.append(state.shared.tail(), events);
+            state.shared.set_topic_tail(state.tail);
+            changed_topics.push(Arc::clone(&state.shared));
         }
-        for change in self.shown {
+        for change in self.topic_changes {
             match change {
-                Shown::Created(_) => {}
-                Shown::Record(id) | Shown::Deleted(id) | Shown::Trimmed(id, _) => {
+                TopicChange::Created(_) => {}
+                TopicChange::Updated(id)
+                | TopicChange::Deleted(id)
+                | TopicChange::Trimmed(id, _) => {
                     let Some(state) = writer.topics.get(&id) else { continue };
                     state.shared.set_record(&state.record);
-                    touched.push(Arc::clone(&state.shared));
+                    changed_topics.push(Arc::clone(&state.shared));
                     let (points, shared) = (&writer.store.trims, Arc::clone(&state.shared));
                     match change {
-                        Shown::Deleted(_) => {
+                        TopicChange::Deleted(_) => {
                             points.set(id, trim::EVERYTHING);
                             writer.store.catalog.remove(&shared);
                             writer.drop_files(id, trim::EVERYTHING);
                         }
-                        Shown::Trimmed(_, first) => {
+                        TopicChange::Trimmed(_, first) => {
                             points.set(id, first);
                             writer.drop_files(id, first);
                         }
-                        Shown::Created(_) | Shown::Record(_) => {}
+                        TopicChange::Created(_) | TopicChange::Updated(_) => {}
                     }
                 }
             }
         }
-        touched
+        changed_topics
     }
 }
 
 impl Writer {
-    /// The batch with the ends of what the group touched. None: there is nothing to write.
+    /// The batch, completed with the tails of the changed topics and the state. None: there is
+    /// nothing to write.
     pub(super) fn finish(&self, group: &mut Group) -> Option<WriteBatch> {
         if group.is_empty() {
             return None;
@@ -147,37 +153,33 @@ impl Writer {
         let mut batch = std::mem::take(&mut group.batch);
         for id in group.appended.keys() {
             if let Some(state) = self.topics.get(id) {
-                batch.put_cf(meta_family, meta::end_key(*id), state.end.encode());
+                batch.put_cf(meta_family, meta::tail_key(*id), state.tail.encode());
             }
         }
         batch.put_cf(meta_family, meta::STATE_KEY, group.state.encode());
         Some(batch)
     }
 
-    /// Adds an event's rows.
+    /// Adds the rows of an event.
     pub(super) fn put_event(
         &self,
         batch: &mut WriteBatch,
         topic: TopicId,
-        event: &crate::model::event::NewEvent,
+        event: &NewEvent,
         header: &Header,
     ) {
         let (store, offset) = (&self.store, header.offset);
-        batch.put_cf(store.family(Family::Log), keys::log(topic, offset), &event.row);
-        let mut held = [0; 16];
-        held[..8].copy_from_slice(&offset.0.to_be_bytes());
-        held[8..].copy_from_slice(&event.content.0.to_be_bytes());
-        batch.put_cf(store.family(Family::Ids), keys::ids(topic, event.identity), held);
+        batch.put_cf(store.family(Family::Log), log::key(topic, offset), &event.row);
+        let (key, value) = (ids::key(topic, event.identity), ids::value(offset, event.content));
+        batch.put_cf(store.family(Family::Ids), key, value);
         if let Some(key) = event.key() {
-            let row = keys::keys(topic, key, header.key_version);
-            batch.put_cf(store.family(Family::Keys), row, offset.0.to_be_bytes());
+            let key = keys::key(topic, key, header.key_version);
+            batch.put_cf(store.family(Family::Keys), key, keys::value(offset));
         }
         if !event.correlation.is_empty() {
-            let mut place = [0; 12];
-            place[..4].copy_from_slice(&topic.0.to_be_bytes());
-            place[4..].copy_from_slice(&offset.0.to_be_bytes());
-            let row = keys::correlation(&event.correlation, header.position);
-            batch.put_cf(store.family(Family::Correlation), row, place);
+            let key = correlation::key(&event.correlation, header.position);
+            let value = correlation::value(topic, offset);
+            batch.put_cf(store.family(Family::Correlation), key, value);
         }
     }
 }

@@ -1,23 +1,27 @@
-//! Appending a batch: duplicates first, then conflicts, then refusals, then conditions, then places.
+//! Appends a batch: checks for duplicates first, then conflicts, then refusals, then conditions,
+//! and then assigns placements.
 
 use std::collections::HashMap;
 
-use super::{Group, Writer, group::Appended};
+use super::{Group, Writer, group::AppendedEvent};
 use crate::{
     model::{
-        commit::{Applied, Condition, FailedCondition, IdConflict, Place, Rejected},
+        commit::{Applied, Condition, FailedCondition, IdConflict, Placement, Rejected},
         event::{ContentHash, IdentityHash, NewEvent},
-        numbers::{KeyVersion, Offset, TopicId},
+        numbers::{KeyVersion, Offset, Position, TopicId},
     },
-    store::{Family, keys, row::Header},
+    store::{
+        Family,
+        rows::{ids, log::Header},
+    },
 };
 
-/// What an event of a batch turned out to be.
-enum Found {
+/// Whether an event of a batch is new.
+enum EventStatus {
     /// Recorded before.
-    Before(Place),
-    /// The same as an earlier one of the batch.
-    Within(usize),
+    Recorded(Placement),
+    /// A repetition of the event with this index of the batch.
+    RepeatedInBatch(usize),
     New,
 }
 
@@ -32,95 +36,102 @@ impl Writer {
     ) -> Result<Applied, Rejected> {
         match self.topics.get(&topic) {
             Some(state) if !state.record.deleted => {}
-            _ => return Err(Rejected::TopicGone),
+            _ => return Err(Rejected::TopicNotFound),
         }
-        let found = self.recognise(group, topic, &events)?;
-        let mut refused = Vec::new();
-        let mut is_new = false;
-        for (index, (event, found)) in events.iter().zip(&found).enumerate() {
-            if matches!(found, Found::New) {
-                is_new = true;
-                refused.extend(event.refusal.clone().map(|refusal| (index, refusal)));
+        let statuses = self.find_duplicates(group, topic, &events)?;
+        let mut rejected = Vec::new();
+        let mut has_new = false;
+        for (index, (event, status)) in events.iter().zip(&statuses).enumerate() {
+            if matches!(status, EventStatus::New) {
+                has_new = true;
+                rejected.extend(event.refusal.clone().map(|refusal| (index, refusal)));
             }
         }
-        if !refused.is_empty() {
-            return Err(Rejected::Refused(refused));
+        if !rejected.is_empty() {
+            return Err(Rejected::Refused(rejected));
         }
-        if is_new {
+        if has_new {
             self.check(topic, conditions)?;
         }
         if validate_only {
-            return self.foresee(group, topic, &events, &found).map(Applied::Published);
+            return self
+                .preview_placements(group, topic, &events, &statuses)
+                .map(Applied::Published);
         }
-        self.append(group, topic, events, &found).map(Applied::Published)
+        self.append(group, topic, events, &statuses).map(Applied::Published)
     }
 
-    fn recognise(
+    fn find_duplicates(
         &self,
         group: &Group,
         topic: TopicId,
         events: &[NewEvent],
-    ) -> Result<Vec<Found>, Rejected> {
-        let mut found = Vec::with_capacity(events.len());
+    ) -> Result<Vec<EventStatus>, Rejected> {
+        let mut statuses = Vec::with_capacity(events.len());
         let mut conflicts = Vec::new();
-        let mut within: HashMap<IdentityHash, (usize, ContentHash)> = HashMap::new();
+        let mut in_batch: HashMap<IdentityHash, (usize, ContentHash)> = HashMap::new();
         for (index, event) in events.iter().enumerate() {
             let mut conflict = |first| {
                 conflicts.push(IdConflict { index, id: event.id.clone(), first });
-                Found::New
+                EventStatus::New
             };
-            let one = match self.recorded(group, topic, event.identity)? {
+            let status = match self.find_identity(group, topic, event.identity)? {
                 Some((offset, content)) => {
-                    let place = Place { duplicate: true, ..self.place(group, topic, offset)? };
+                    let placement =
+                        Placement { duplicate: true, ..self.placement(group, topic, offset)? };
                     if content == event.content {
-                        Found::Before(place)
+                        EventStatus::Recorded(placement)
                     } else {
-                        conflict(Some(place))
+                        conflict(Some(placement))
                     }
                 }
-                None if events.len() == 1 => Found::New,
-                None => match within.get(&event.identity) {
-                    Some((first, content)) if *content == event.content => Found::Within(*first),
+                None if events.len() == 1 => EventStatus::New,
+                None => match in_batch.get(&event.identity) {
+                    Some((first, content)) if *content == event.content => {
+                        EventStatus::RepeatedInBatch(*first)
+                    }
                     Some(_) => conflict(None),
                     None => {
-                        within.insert(event.identity, (index, event.content));
-                        Found::New
+                        in_batch.insert(event.identity, (index, event.content));
+                        EventStatus::New
                     }
                 },
             };
-            found.push(one);
+            statuses.push(status);
         }
-        if conflicts.is_empty() { Ok(found) } else { Err(Rejected::IdConflict(conflicts)) }
+        if conflicts.is_empty() { Ok(statuses) } else { Err(Rejected::IdConflict(conflicts)) }
     }
 
-    /// Where an identity is recorded, with its content.
-    fn recorded(
+    /// The offset and content of the recorded event with an identity.
+    fn find_identity(
         &self,
         group: &Group,
         topic: TopicId,
         identity: IdentityHash,
     ) -> Result<Option<(Offset, ContentHash)>, Rejected> {
         let first = self.topics.get(&topic).map_or(0, |state| state.record.first);
-        let held = match group.ids.get(&(topic, identity)) {
-            Some(held) => Some(*held),
+        let identity_row = match group.ids.get(&(topic, identity)) {
+            Some(identity_row) => Some(*identity_row),
             None => {
                 let family = self.store.family(Family::Ids);
                 let row = self
                     .store
                     .db
-                    .get_pinned_cf(family, keys::ids(topic, identity))
+                    .get_pinned_cf(family, ids::key(topic, identity))
                     .map_err(|error| Rejected::Corrupt(format!("an identity: {error}")))?;
-                row.and_then(|row| {
-                    let offset = Offset(keys::u64_at(&row, 0)?);
-                    Some((offset, ContentHash(keys::u64_at(&row, 8)?)))
-                })
+                row.and_then(|row| ids::parse_value(&row))
             }
         };
-        // What was trimmed is not known any more, whether or not its row is still there.
-        Ok(held.filter(|(offset, _)| offset.0 >= first))
+        // The identity of a trimmed event is unknown, whether or not its row still exists.
+        Ok(identity_row.filter(|(offset, _)| offset.0 >= first))
     }
 
-    fn place(&self, group: &Group, topic: TopicId, offset: Offset) -> Result<Place, Rejected> {
+    fn placement(
+        &self,
+        group: &Group,
+        topic: TopicId,
+        offset: Offset,
+    ) -> Result<Placement, Rejected> {
         let header = match group.header(topic, offset) {
             Some(header) => header,
             None => self
@@ -128,10 +139,10 @@ impl Writer {
                 .header(topic, offset)
                 .map_err(|error| Rejected::Corrupt(error.to_string()))?,
         };
-        Ok(place(&header))
+        Ok(placement(&header))
     }
 
-    /// The version of a key behind everything applied so far.
+    /// The version of a key after all commits applied so far.
     fn key_version(&mut self, topic: TopicId, key: &[u8]) -> Result<KeyVersion, Rejected> {
         if let Some(version) = self.key_versions.get(topic, key) {
             return Ok(version);
@@ -159,7 +170,7 @@ impl Writer {
                     }
                 }
                 Condition::TopicEnd(expected) => {
-                    let actual = self.topics.get(&topic).map_or(Offset(0), |state| state.end.next);
+                    let actual = self.topics.get(&topic).map_or(Offset(0), |state| state.tail.next);
                     if actual != *expected {
                         failed.push(FailedCondition::TopicEnd { expected: *expected, actual });
                     }
@@ -174,19 +185,20 @@ impl Writer {
         group: &mut Group,
         topic: TopicId,
         events: Vec<NewEvent>,
-        found: &[Found],
-    ) -> Result<Vec<Place>, Rejected> {
-        // Everything that may fail comes first: a commit is applied whole or not at all. Versions that are looked up here
-        // are remembered, so that none is counted on before all of them are known.
-        for (event, found) in events.iter().zip(found) {
-            if let (Found::New, Some(key)) = (found, event.key()) {
+        statuses: &[EventStatus],
+    ) -> Result<Vec<Placement>, Rejected> {
+        // Lookups that may fail come first, because a commit is applied completely or not at all.
+        // The versions looked up here are cached, so that no version is incremented before all of
+        // them are known.
+        for (event, status) in events.iter().zip(statuses) {
+            if let (EventStatus::New, Some(key)) = (status, event.key()) {
                 self.key_version(topic, key)?;
             }
         }
         let mut versions = Vec::with_capacity(events.len());
-        for (event, found) in events.iter().zip(found) {
-            versions.push(match (found, event.key()) {
-                (Found::New, Some(key)) => {
+        for (event, status) in events.iter().zip(statuses) {
+            versions.push(match (status, event.key()) {
+                (EventStatus::New, Some(key)) => {
                     let version = KeyVersion(self.key_version(topic, key)?.0 + 1);
                     self.key_versions.set(topic, key, version);
                     version
@@ -196,18 +208,20 @@ impl Writer {
         }
         let mut batch = std::mem::take(&mut group.batch);
         let mut appended = group.appended.remove(&topic).unwrap_or_default();
-        let mut places = Vec::with_capacity(events.len());
-        let Some(mut end) = self.topics.get(&topic).map(|state| state.end) else {
-            return Err(Rejected::TopicGone);
+        let mut placements = Vec::with_capacity(events.len());
+        let Some(mut tail) = self.topics.get(&topic).map(|state| state.tail) else {
+            return Err(Rejected::TopicNotFound);
         };
-        for ((mut event, found), key_version) in events.into_iter().zip(found).zip(versions) {
-            let place = match found {
-                Found::Before(place) => *place,
-                Found::Within(first) => Place { duplicate: true, ..places[*first] },
-                Found::New => {
+        for ((mut event, status), key_version) in events.into_iter().zip(statuses).zip(versions) {
+            let placement = match status {
+                EventStatus::Recorded(placement) => *placement,
+                EventStatus::RepeatedInBatch(first) => {
+                    Placement { duplicate: true, ..placements[*first] }
+                }
+                EventStatus::New => {
                     group.state.position = group.state.position.next();
                     group.state.events += 1;
-                    end.bytes += event.encoded().len() as u64;
+                    tail.bytes += event.encoded().len() as u64;
                     let header = Header {
                         key: event.key,
                         schema_id: event.schema_id,
@@ -215,49 +229,51 @@ impl Writer {
                         position: group.state.position,
                         key_version,
                         append_time: group.state.time,
-                        topic_bytes: end.bytes,
-                        offset: end.next,
+                        topic_bytes: tail.bytes,
+                        offset: tail.next,
                     };
                     header.write(&mut event.row);
                     self.put_event(&mut batch, topic, &event, &header);
-                    group.ids.insert((topic, event.identity), (end.next, event.content));
-                    end.next = end.next.next();
-                    end.time = header.append_time;
-                    end.position = header.position;
-                    appended.push(Appended { header, row: event.row });
+                    group.ids.insert((topic, event.identity), (tail.next, event.content));
+                    tail.next = tail.next.next();
+                    tail.time = header.append_time;
+                    tail.position = header.position;
+                    appended.push(AppendedEvent { header, row: event.row });
                     group.changed(1);
-                    place(&header)
+                    placement(&header)
                 }
             };
-            places.push(place);
+            placements.push(placement);
         }
         group.batch = batch;
         if !appended.is_empty() {
             group.appended.insert(topic, appended);
         }
         if let Some(state) = self.topics.get_mut(&topic) {
-            group.state.weigh(state.end.weight(), end.weight());
-            state.end = end;
+            group.state.replace_row_weight(state.tail.weight(), tail.weight());
+            state.tail = tail;
         }
-        Ok(places)
+        Ok(placements)
     }
 
-    /// The places that a batch would get if nothing else came first.
-    fn foresee(
+    /// The placements that a batch would get if it were appended now.
+    fn preview_placements(
         &mut self,
         group: &Group,
         topic: TopicId,
         events: &[NewEvent],
-        found: &[Found],
-    ) -> Result<Vec<Place>, Rejected> {
-        let mut next = self.topics.get(&topic).map_or(Offset(0), |state| state.end.next);
+        statuses: &[EventStatus],
+    ) -> Result<Vec<Placement>, Rejected> {
+        let mut next = self.topics.get(&topic).map_or(Offset(0), |state| state.tail.next);
         let mut versions: HashMap<&[u8], KeyVersion> = HashMap::new();
-        let mut places: Vec<Place> = Vec::with_capacity(events.len());
-        for (event, found) in events.iter().zip(found) {
-            let place = match found {
-                Found::Before(place) => *place,
-                Found::Within(first) => Place { duplicate: true, ..places[*first] },
-                Found::New => {
+        let mut placements: Vec<Placement> = Vec::with_capacity(events.len());
+        for (event, status) in events.iter().zip(statuses) {
+            let placement = match status {
+                EventStatus::Recorded(placement) => *placement,
+                EventStatus::RepeatedInBatch(first) => {
+                    Placement { duplicate: true, ..placements[*first] }
+                }
+                EventStatus::New => {
                     let offset = next;
                     next = next.next();
                     let key_version = match event.key() {
@@ -271,24 +287,24 @@ impl Writer {
                             KeyVersion(before.0 + 1)
                         }
                     };
-                    Place {
+                    Placement {
                         offset,
                         key_version,
-                        position: crate::model::numbers::Position(0),
+                        position: Position(0),
                         append_time: group.state.time,
                         duplicate: false,
                         schema_id: event.schema_id,
                     }
                 }
             };
-            places.push(place);
+            placements.push(placement);
         }
-        Ok(places)
+        Ok(placements)
     }
 }
 
-fn place(header: &Header) -> Place {
-    Place {
+fn placement(header: &Header) -> Placement {
+    Placement {
         offset: header.offset,
         position: header.position,
         key_version: header.key_version,

@@ -1,8 +1,8 @@
-//! Making, changing, trimming and removing topics.
+//! Creates, updates, trims and deletes topics.
 
 use std::sync::Arc;
 
-use super::{Group, TopicState, Writer, group::Shown};
+use super::{Group, TopicState, Writer, group::TopicChange};
 use crate::{
     model::{
         commit::{Applied, Rejected},
@@ -12,7 +12,7 @@ use crate::{
     },
     store::{
         Family,
-        meta::{self, End, TRIM_MARKS_MAX, TopicRecord, TrimMark},
+        meta::{self, TRIM_MARKS_MAX, TopicRecord, TopicTail, TrimMark},
         topics::Topic,
     },
 };
@@ -40,12 +40,13 @@ impl Writer {
             trims: Vec::new(),
             config,
         };
-        let shared = Arc::new(Topic::new(id, Arc::new(name.clone()), &record, End::default()));
+        let shared =
+            Arc::new(Topic::new(id, Arc::new(name.clone()), &record, TopicTail::default()));
         shared.set_predecessor(self.predecessor(&name));
         self.put_topic(group, id, &record);
-        group.shown.push(Shown::Created(Arc::clone(&shared)));
+        group.topic_changes.push(TopicChange::Created(Arc::clone(&shared)));
         self.names.insert(name, id);
-        let state = TopicState { shared, record, end: End::default() };
+        let state = TopicState { shared, record, tail: TopicTail::default() };
         self.topics.insert(id, state);
         Ok(Applied::Topic(id))
     }
@@ -63,7 +64,7 @@ impl Writer {
         record.revision = group.state.position.0;
         self.put_topic(group, topic, &record);
         self.replace(topic, record);
-        group.shown.push(Shown::Record(topic));
+        group.topic_changes.push(TopicChange::Updated(topic));
         Ok(Applied::Topic(topic))
     }
 
@@ -81,7 +82,7 @@ impl Writer {
         self.names.remove(record.name.as_str());
         self.put_topic(group, topic, &record);
         self.replace(topic, record);
-        group.shown.push(Shown::Deleted(topic));
+        group.topic_changes.push(TopicChange::Deleted(topic));
         Ok(Applied::Deleted)
     }
 
@@ -92,10 +93,10 @@ impl Writer {
         before: Offset,
     ) -> Result<Applied, Rejected> {
         let mut record = self.current(topic, None)?;
-        let Some(end) = self.topics.get(&topic).map(|state| state.end) else {
-            return Err(Rejected::TopicGone);
+        let Some(tail) = self.topics.get(&topic).map(|state| state.tail) else {
+            return Err(Rejected::TopicNotFound);
         };
-        let before = before.min(end.next);
+        let before = before.min(tail.next);
         if before.0 <= record.first {
             return Ok(Applied::Trimmed { events: 0, first: Offset(record.first) });
         }
@@ -122,18 +123,18 @@ impl Writer {
         }
         self.put_topic(group, topic, &record);
         self.replace(topic, record);
-        group.shown.push(Shown::Trimmed(topic, before));
+        group.topic_changes.push(TopicChange::Trimmed(topic, before));
         Ok(Applied::Trimmed { events, first: before })
     }
 
     fn current(&self, topic: TopicId, revision: Option<u64>) -> Result<TopicRecord, Rejected> {
         let record = match self.topics.get(&topic) {
             Some(state) if !state.record.deleted => &state.record,
-            _ => return Err(Rejected::TopicGone),
+            _ => return Err(Rejected::TopicNotFound),
         };
         match revision {
             Some(revision) if revision != record.revision => {
-                Err(Rejected::RevisionMoved { actual: record.revision })
+                Err(Rejected::RevisionMismatch { actual: record.revision })
             }
             _ => Ok(record.clone()),
         }
@@ -149,8 +150,8 @@ impl Writer {
         let json = serde_json::to_vec(record).unwrap_or_default();
         assert!(!json.is_empty(), "a topic's record has no value that JSON cannot hold");
         group.batch.put_cf(self.store.family(Family::Meta), meta::topic_key(topic), json);
-        let before = self.topics.get(&topic).map_or(0, |state| state.record.weight());
-        group.state.weigh(before, record.weight());
+        let old_weight = self.topics.get(&topic).map_or(0, |state| state.record.weight());
+        group.state.replace_row_weight(old_weight, record.weight());
         group.changed(1);
     }
 }

@@ -238,7 +238,8 @@ fn result(draft: &SchemaDraft, force: bool) -> RegisterSchemaResponse {
     }
 }
 
-const LEFT: &str = "it is delivered 1.2.0, and no version would satisfy ^1.2 any more; what is left satisfies ^2.0";
+const LEFT: &str =
+    "it is delivered 1.2.0; no version would satisfy ^1.2; the remaining versions satisfy ^2.0";
 
 fn no_version(subject: &str, version: &str) -> Status {
     let message = format!("subject \"{subject}\" has no version {version}");
@@ -498,8 +499,7 @@ impl SchemaRegistryService for Answers {
     ) -> Answer<NegotiateVersionsResponse> {
         let request = request.into_inner();
         if request.consumer == "one.too.many" {
-            let message =
-                "this would be consumer 10001, at most 10000 are kept: forget those that are gone";
+            let message = "this would be consumer 10001; the limit is 10000; forget consumers that no longer exist";
             let metadata = [("limit", "10000"), ("size", "10001")];
             return Err(error(Code::ResourceExhausted, "OVERLOADED", message, &metadata));
         }

@@ -128,5 +128,5 @@ async fn a_verification_that_is_interrupted_says_how_far_it_came() {
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{stderr}");
-    assert!(stderr.starts_with("error: interrupted before anything was judged\n"), "{stderr}");
+    assert!(stderr.starts_with("error: interrupted before any version was checked\n"), "{stderr}");
 }

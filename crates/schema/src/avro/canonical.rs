@@ -1,32 +1,33 @@
-//! The form in which the same schemas are the same bytes.
+//! The canonical form: equal schemas have equal bytes.
 //!
-//! Avro's own Parsing Canonical Form drops defaults, aliases and logical types, which readers notice, and so calls
-//! different schemas the same. This one keeps everything, in one spelling: a JSON array with the schema itself, then every
-//! named type that it reaches, in the order in which it reaches them. So it does not matter where a type is defined,
-//! how its name is spelled, in which order keys stand, or whether a primitive is a string or an object.
+//! Avro's Parsing Canonical Form drops defaults, aliases and logical types, which readers notice,
+//! so different schemas have the same form. This form keeps everything: a JSON array of the schema
+//! itself and then of each named type that it reaches, in the order of the first reference. The
+//! place of a definition, the spelling of its name, the order of keys, and whether a primitive type
+//! is a string or an object do not matter.
 
 use std::collections::{HashSet, VecDeque};
 
 use super::{
-    document::quote,
-    model::{Kind, Model, Notes, Order, TypeId},
+    model::{Annotations, Kind, Model, Order, TypeId},
+    text::quote,
 };
 
-/// How much of a schema is written.
+/// The parts of a schema that are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
-    /// What readers and writers notice.
-    Essence,
-    /// Documentation and unknown attributes as well.
+    /// The parts that readers and writers notice.
+    Noticeable,
+    /// Documentation and unknown attributes too.
     All,
 }
 
-/// Writes a schema.
+/// Writes the canonical form of a schema.
 pub fn write(model: &Model, detail: Detail) -> String {
     let mut writer =
         Writer { model, detail, out: String::new(), seen: HashSet::new(), queue: VecDeque::new() };
     writer.out.push('[');
-    writer.of(model.root);
+    writer.type_use(model.root);
     while let Some(id) = writer.queue.pop_front() {
         writer.out.push(',');
         writer.definition(id);
@@ -75,11 +76,12 @@ impl Writer<'_> {
         }
     }
 
-    /// A type where it is used: a name, or all of a type without one. These nest no deeper than their text.
-    fn of(&mut self, id: TypeId) {
+    /// Writes a use of a type: its name, or its definition if it has no name. Types without names
+    /// nest no deeper than the text of the schema.
+    fn type_use(&mut self, id: TypeId) {
         let model = self.model;
-        let of = model.get(id);
-        if let Some(name) = of.name() {
+        let ty = model.get(id);
+        if let Some(name) = ty.name() {
             quote(name.full(), &mut self.out);
             if self.seen.insert(id) {
                 self.queue.push_back(id);
@@ -87,17 +89,17 @@ impl Writer<'_> {
             return;
         }
         self.out.push('{');
-        match &of.kind {
+        match &ty.kind {
             Kind::Primitive(primitive) => self.text("type", primitive.name()),
             Kind::Array(items) => {
                 self.text("type", "array");
                 self.key("items");
-                self.of(*items);
+                self.type_use(*items);
             }
             Kind::Map(values) => {
                 self.text("type", "map");
                 self.key("values");
-                self.of(*values);
+                self.type_use(*values);
             }
             Kind::Union(branches) => {
                 self.key("union");
@@ -106,24 +108,24 @@ impl Writer<'_> {
                     if index > 0 {
                         self.out.push(',');
                     }
-                    self.of(*branch);
+                    self.type_use(*branch);
                 }
                 self.out.push(']');
             }
-            // They have names.
+            // Named types.
             Kind::Record(_) | Kind::Enum(_) | Kind::Fixed(_) => {}
         }
-        self.rest(id);
+        self.properties(id);
         self.out.push('}');
     }
 
     fn definition(&mut self, id: TypeId) {
         let model = self.model;
-        let of = model.get(id);
+        let ty = model.get(id);
         self.out.push('{');
-        self.text("name", of.name().map_or("", |name| name.full()));
-        self.names("aliases", of.aliases().iter().map(|it| it.full()));
-        match &of.kind {
+        self.text("name", ty.name().map_or("", |name| name.full()));
+        self.names("aliases", ty.aliases().iter().map(|alias| alias.full()));
+        match &ty.kind {
             Kind::Record(record) => {
                 self.text("type", "record");
                 self.key("fields");
@@ -133,7 +135,7 @@ impl Writer<'_> {
                     self.text("name", &field.name);
                     self.names("aliases", field.aliases.iter().map(String::as_str));
                     self.key("type");
-                    self.of(field.of);
+                    self.type_use(field.type_id);
                     if let Some(default) = &field.default {
                         self.key("default");
                         self.out.push_str(&default.0);
@@ -141,16 +143,16 @@ impl Writer<'_> {
                     if field.order != Order::Ascending {
                         self.text("order", field.order.name());
                     }
-                    self.notes(&field.notes);
+                    self.annotations(&field.annotations);
                     self.out.push('}');
                 }
                 self.out.push(']');
             }
-            Kind::Enum(it) => {
+            Kind::Enum(enumeration) => {
                 self.text("type", "enum");
                 self.key("symbols");
-                self.list(it.symbols.iter().map(String::as_str));
-                if let Some(default) = &it.default {
+                self.list(enumeration.symbols.iter().map(String::as_str));
+                if let Some(default) = &enumeration.default {
                     self.text("default", default);
                 }
             }
@@ -159,33 +161,34 @@ impl Writer<'_> {
                 self.key("size");
                 self.out.push_str(&fixed.size.to_string());
             }
-            // They have no names.
+            // Types without names.
             Kind::Primitive(_) | Kind::Array(_) | Kind::Map(_) | Kind::Union(_) => {}
         }
-        self.rest(id);
+        self.properties(id);
         self.out.push('}');
     }
 
-    fn rest(&mut self, id: TypeId) {
+    /// Writes the logical type and the annotations of a type.
+    fn properties(&mut self, id: TypeId) {
         let model = self.model;
-        let of = model.get(id);
-        if let Some(logical) = &of.logical {
+        let ty = model.get(id);
+        if let Some(logical) = &ty.logical {
             self.text("logicalType", &logical.to_string());
         }
-        self.notes(&of.notes);
+        self.annotations(&ty.annotations);
     }
 
-    fn notes(&mut self, notes: &Notes) {
-        if self.detail == Detail::Essence {
+    fn annotations(&mut self, annotations: &Annotations) {
+        if self.detail == Detail::Noticeable {
             return;
         }
-        if let Some(doc) = &notes.doc {
+        if let Some(doc) = &annotations.doc {
             self.text("doc", doc);
         }
-        if !notes.attributes.is_empty() {
+        if !annotations.attributes.is_empty() {
             self.key("attributes");
             self.out.push('{');
-            for (key, value) in &notes.attributes {
+            for (key, value) in &annotations.attributes {
                 self.key(key);
                 self.out.push_str(value);
             }

@@ -1,21 +1,20 @@
-//! Data of one schema, written again as data of another: schema resolution, done.
+//! Converts payloads between schemas: schema resolution applied to data.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
 use super::{
-    binary::{DEPTH_MAX, VALUES_MAX, skip},
-    cursor::Cursor,
-    default::is_bytes,
+    cursor::{Cursor, write_long},
+    limits::{CONVERTED_BYTES_MAX, PAYLOAD_DEPTH_MAX, PAYLOAD_VALUES_MAX},
     logical::Logical,
-    model::{Enum, Kind, Model, Primitive, Record, Type, TypeId},
-    resolve::{choose, same_name, sources},
+    model::{Enum, Kind, Model, Record, Type, TypeId},
+    primitive::Primitive,
+    resolve::{choose_branch, match_names, sources},
+    text::{is_bytes, latin1_bytes},
+    validate::skip,
 };
 use crate::definition::Violation;
-
-/// Largest result. A default may be longer than the data that stands for it.
-pub const BYTES_MAX: usize = 16 << 20;
 
 /// Reads one value of the writer's schema and writes it as the reader's.
 pub fn convert(writer: &Model, reader: &Model, bytes: &[u8]) -> Result<Vec<u8>, Violation> {
@@ -29,21 +28,22 @@ pub fn convert(writer: &Model, reader: &Model, bytes: &[u8]) -> Result<Vec<u8>, 
         choices: HashMap::new(),
     };
     let mut out = Vec::new();
-    let done = converter.value(writer.root, reader.root, &mut out);
-    let done = done.and_then(|()| match converter.cursor.left() {
+    let result = converter.value(writer.root, reader.root, &mut out);
+    let result = result.and_then(|()| match converter.cursor.remaining() {
         0 => Ok(()),
-        left => Err(format!("the value ends here, and {left} bytes follow")),
+        remaining => Err(format!("the value ends here, and {remaining} bytes follow")),
     });
-    match done {
+    match result {
         Ok(()) => Ok(out),
         Err(message) => {
-            let message = format!("at byte {}: {message}", converter.cursor.at());
+            let message = format!("at byte {}: {message}", converter.cursor.position());
             Err(Violation { path: String::new(), message })
         }
     }
 }
 
-/// The default of a field of the reader's, in binary. None: it has none, or one that its logical type does not hold.
+/// The default of a reader's field in binary, or `None` if the field has no default or the default
+/// is not a value of its logical type.
 pub fn default_bytes(reader: &Model, field: (TypeId, usize)) -> Option<Vec<u8>> {
     let mut converter = Converter {
         writer: reader,
@@ -55,9 +55,9 @@ pub fn default_bytes(reader: &Model, field: (TypeId, usize)) -> Option<Vec<u8>> 
         choices: HashMap::new(),
     };
     let mut out = Vec::new();
-    converter.default(field, &mut out).ok()?;
+    converter.write_default(field, &mut out).ok()?;
     let mut cursor = Cursor::new(&out);
-    skip(reader, reader.field(field)?.of, &mut cursor, &mut 0).ok()?;
+    skip(reader, reader.field(field)?.type_id, &mut cursor, &mut 0).ok()?;
     Some(out)
 }
 
@@ -67,17 +67,17 @@ struct Converter<'c> {
     cursor: Cursor<'c>,
     depth: usize,
     values: u64,
-    /// Bytes of all buffers so far.
+    /// Bytes written to all buffers.
     written: usize,
-    /// Which branch of a union takes a type, where that was asked before: its index and its type.
+    /// The chosen branch of a reader's union for a writer's type: its index and its type.
     choices: HashMap<(TypeId, TypeId), Option<(usize, TypeId)>>,
 }
 
 impl Converter<'_> {
     fn put(&mut self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), String> {
         self.written += bytes.len();
-        if self.written > BYTES_MAX {
-            return Err(format!("the converted value has more than {BYTES_MAX} bytes"));
+        if self.written > CONVERTED_BYTES_MAX {
+            return Err(format!("the converted value has more than {CONVERTED_BYTES_MAX} bytes"));
         }
         out.extend_from_slice(bytes);
         Ok(())
@@ -89,34 +89,34 @@ impl Converter<'_> {
         self.put(out, &bytes)
     }
 
-    fn put_sized(&mut self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), String> {
+    fn put_length_prefixed(&mut self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), String> {
         self.put_long(out, i64::try_from(bytes.len()).unwrap_or(i64::MAX))?;
         self.put(out, bytes)
     }
 
     fn value(&mut self, from: TypeId, to: TypeId, out: &mut Vec<u8>) -> Result<(), String> {
         self.count()?;
-        self.nested(from, to, out)
+        self.convert_value(from, to, out)
     }
 
     fn count(&mut self) -> Result<(), String> {
         self.values += 1;
-        if self.values > VALUES_MAX {
-            return Err(format!("the payload has more than {VALUES_MAX} values"));
+        if self.values > PAYLOAD_VALUES_MAX {
+            return Err(format!("the payload has more than {PAYLOAD_VALUES_MAX} values"));
         }
         Ok(())
     }
 
-    /// Enters a record, an array or a map: what recursion is bounded by.
+    /// Enters a record, an array or a map. Only these deepen the recursion.
     fn enter(&mut self) -> Result<(), String> {
         self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return Err(format!("values nest deeper than {DEPTH_MAX}"));
+        if self.depth > PAYLOAD_DEPTH_MAX {
+            return Err(format!("values nest deeper than {PAYLOAD_DEPTH_MAX}"));
         }
         Ok(())
     }
 
-    fn nested(&mut self, from: TypeId, to: TypeId, out: &mut Vec<u8>) -> Result<(), String> {
+    fn convert_value(&mut self, from: TypeId, to: TypeId, out: &mut Vec<u8>) -> Result<(), String> {
         let (writer, reader) = (self.writer, self.reader);
         let (source, target) = (writer.get(from), reader.get(to));
         match (&source.kind, &target.kind) {
@@ -126,43 +126,49 @@ impl Converter<'_> {
             }
             (_, Kind::Union(branches)) => {
                 let chosen = *self.choices.entry((from, to)).or_insert_with(|| {
-                    let taken = choose(source, reader, branches)?.taken;
-                    Some((branches.iter().position(|it| *it == taken)?, taken))
+                    let best = choose_branch(source, reader, branches)?.best;
+                    Some((branches.iter().position(|id| *id == best)?, best))
                 });
-                let Some((index, taken)) = chosen else { return Err(self.refusal(from, to)) };
+                let Some((index, branch)) = chosen else { return Err(self.mismatch(from, to)) };
                 self.put_long(out, i64::try_from(index).unwrap_or(i64::MAX))?;
-                self.value(from, taken, out)
+                self.value(from, branch, out)
             }
-            _ if misread(source, target) => Err(self.refusal(from, to)),
+            _ if has_other_meaning(source, target) => Err(self.mismatch(from, to)),
             (Kind::Primitive(source), Kind::Primitive(target)) => {
                 if source == target || source.promotes_to(*target) {
-                    self.primitive(*source, *target, out)
+                    self.convert_primitive(*source, *target, out)
                 } else {
-                    Err(self.refusal(from, to))
+                    Err(self.mismatch(from, to))
                 }
             }
-            (Kind::Array(source), Kind::Array(target)) => self.blocks(*source, *target, false, out),
-            (Kind::Map(source), Kind::Map(target)) => self.blocks(*source, *target, true, out),
-            (Kind::Record(_) | Kind::Enum(_) | Kind::Fixed(_), _)
-                if same_name(source, target).is_none() =>
-            {
-                Err(self.refusal(from, to))
+            (Kind::Array(source), Kind::Array(target)) => {
+                self.convert_blocks(*source, *target, false, out)
             }
-            (Kind::Record(source), Kind::Record(target)) => self.record(source, to, target, out),
-            (Kind::Enum(source), Kind::Enum(target)) => self.symbol(source, target, out),
+            (Kind::Map(source), Kind::Map(target)) => {
+                self.convert_blocks(*source, *target, true, out)
+            }
+            (Kind::Record(_) | Kind::Enum(_) | Kind::Fixed(_), _)
+                if match_names(source, target).is_none() =>
+            {
+                Err(self.mismatch(from, to))
+            }
+            (Kind::Record(source), Kind::Record(target)) => {
+                self.convert_record(source, to, target, out)
+            }
+            (Kind::Enum(source), Kind::Enum(target)) => self.convert_symbol(source, target, out),
             (Kind::Fixed(source), Kind::Fixed(target)) if source.size == target.size => {
                 let bytes = self.cursor.take(usize::try_from(source.size).unwrap_or(usize::MAX))?;
                 self.put(out, bytes)
             }
-            _ => Err(self.refusal(from, to)),
+            _ => Err(self.mismatch(from, to)),
         }
     }
 
-    fn refusal(&self, from: TypeId, to: TypeId) -> String {
+    fn mismatch(&self, from: TypeId, to: TypeId) -> String {
         format!("{} is not read as {}", self.writer.label(from), self.reader.label(to))
     }
 
-    fn primitive(
+    fn convert_primitive(
         &mut self,
         from: Primitive,
         to: Primitive,
@@ -178,7 +184,7 @@ impl Converter<'_> {
             (Int | Long, _) => {
                 let number = if from == Int { self.cursor.int()? } else { self.cursor.long()? };
                 match to {
-                    // Digits may be lost: the comparison has warned of it.
+                    // Digits may be lost; the comparison reports a warning.
                     Float => self.put(out, &(number as f32).to_le_bytes()),
                     Double => self.put(out, &(number as f64).to_le_bytes()),
                     _ => self.put_long(out, number),
@@ -199,20 +205,20 @@ impl Converter<'_> {
             }
             (Text, _) => {
                 let text = self.cursor.text()?;
-                self.put_sized(out, text.as_bytes())
+                self.put_length_prefixed(out, text.as_bytes())
             }
             (Bytes, Text) => {
                 let text = self.cursor.text()?;
-                self.put_sized(out, text.as_bytes())
+                self.put_length_prefixed(out, text.as_bytes())
             }
             (Bytes, _) => {
-                let bytes = self.cursor.sized()?;
-                self.put_sized(out, bytes)
+                let bytes = self.cursor.length_prefixed()?;
+                self.put_length_prefixed(out, bytes)
             }
         }
     }
 
-    fn blocks(
+    fn convert_blocks(
         &mut self,
         from: TypeId,
         to: TypeId,
@@ -230,25 +236,26 @@ impl Converter<'_> {
             for _ in 0..count {
                 if map {
                     let key = self.cursor.text()?;
-                    self.put_sized(out, key.as_bytes())?;
+                    self.put_length_prefixed(out, key.as_bytes())?;
                 }
                 self.value(from, to, out)?;
             }
         }
     }
 
-    fn symbol(&mut self, from: &Enum, to: &Enum, out: &mut Vec<u8>) -> Result<(), String> {
+    fn convert_symbol(&mut self, from: &Enum, to: &Enum, out: &mut Vec<u8>) -> Result<(), String> {
         let symbol = self.cursor.index(&from.symbols, "the enum has no symbol")?;
         let known = to.by_symbol.get(symbol);
-        let instead = || to.default.as_ref().and_then(|it| to.by_symbol.get(it));
-        match known.or_else(instead) {
+        let default = || to.default.as_ref().and_then(|symbol| to.by_symbol.get(symbol));
+        match known.or_else(default) {
             Some(index) => self.put_long(out, i64::try_from(*index).unwrap_or(i64::MAX)),
             None => Err(format!("enum {} has no symbol {symbol}, and no default", to.name)),
         }
     }
 
-    /// Fields come in the writer's order and go in the reader's, so each waits in a buffer.
-    fn record(
+    /// Converts a record. Fields are read in the writer's order and written in the reader's, so
+    /// each is buffered.
+    fn convert_record(
         &mut self,
         from: &Record,
         id: TypeId,
@@ -256,84 +263,93 @@ impl Converter<'_> {
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
         self.enter()?;
-        let mut wanted: Vec<Option<usize>> = vec![None; from.fields.len()];
+        let mut targets: Vec<Option<usize>> = vec![None; from.fields.len()];
         let mut fields: Vec<Option<Vec<u8>>> = vec![None; to.fields.len()];
         for (index, field) in to.fields.iter().enumerate() {
             match sources(field, from).as_slice() {
                 [] => {}
                 [source] => {
-                    let Some(slot) = wanted.get_mut(*source) else { continue };
+                    let Some(slot) = targets.get_mut(*source) else { continue };
                     if slot.replace(index).is_some() {
                         return Err(format!(
-                            "several fields of {} stand for one of the data",
+                            "several fields of {} match one field of the data",
                             to.name
                         ));
                     }
                 }
                 _ => {
                     let name = &field.name;
-                    return Err(format!("{name} of {} stands for several fields", to.name));
+                    return Err(format!(
+                        "{name} of {} matches several fields of the data",
+                        to.name
+                    ));
                 }
             }
         }
-        for (field, wanted) in from.fields.iter().zip(wanted) {
-            match wanted.and_then(|index| Some((index, to.fields.get(index)?))) {
+        for (field, target) in from.fields.iter().zip(targets) {
+            match target.and_then(|index| Some((index, to.fields.get(index)?))) {
                 Some((index, target)) => {
                     let mut buffer = Vec::new();
-                    self.value(field.of, target.of, &mut buffer)?;
+                    self.value(field.type_id, target.type_id, &mut buffer)?;
                     if let Some(slot) = fields.get_mut(index) {
                         *slot = Some(buffer);
                     }
                 }
-                None => skip(self.writer, field.of, &mut self.cursor, &mut self.values)?,
+                None => skip(self.writer, field.type_id, &mut self.cursor, &mut self.values)?,
             }
         }
         for (index, buffer) in fields.into_iter().enumerate() {
             match buffer {
                 Some(buffer) => out.extend(buffer),
-                None => self.default((id, index), out)?,
+                None => self.write_default((id, index), out)?,
             }
         }
         self.depth -= 1;
         Ok(())
     }
 
-    /// The default of a field of the reader's.
-    fn default(&mut self, field: (TypeId, usize), out: &mut Vec<u8>) -> Result<(), String> {
+    /// Writes the default of a reader's field.
+    fn write_default(&mut self, field: (TypeId, usize), out: &mut Vec<u8>) -> Result<(), String> {
         self.count()?;
         let reader = self.reader;
         let Some(field) = reader.field(field) else { return Ok(()) };
         let Some(default) = &field.default else {
-            return Err(format!("the data has no field {}, and it has no default", field.name));
+            return Err(format!("the data has no field {}, which has no default", field.name));
         };
         let value: Value = serde_json::from_str(&default.0).map_err(|error| error.to_string())?;
-        self.literal(field.of, &value, out)
+        self.write_literal(field.type_id, &value, out)
     }
 
-    /// A default, which was found to be a value of its type.
-    fn literal(&mut self, of: TypeId, value: &Value, out: &mut Vec<u8>) -> Result<(), String> {
+    /// Writes a default. It is a value of its type, unless it is tried against a branch of a union.
+    fn write_literal(
+        &mut self,
+        type_id: TypeId,
+        value: &Value,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
         let reader = self.reader;
-        let wrong = || format!("the default {value} is not a value of {}", reader.label(of));
-        if self.depth >= DEPTH_MAX {
-            return Err(format!("defaults nest deeper than {DEPTH_MAX}"));
+        let mismatch =
+            || format!("the default {value} is not a value of {}", reader.label(type_id));
+        if self.depth >= PAYLOAD_DEPTH_MAX {
+            return Err(format!("defaults nest deeper than {PAYLOAD_DEPTH_MAX}"));
         }
         self.depth += 1;
-        let done = match (&reader.get(of).kind, value) {
-            (Kind::Primitive(primitive), _) => match scalar(*primitive, value) {
+        let result = match (&reader.get(type_id).kind, value) {
+            (Kind::Primitive(primitive), _) => match primitive_bytes(*primitive, value) {
                 Some(bytes) => self.put(out, &bytes),
-                None => Err(wrong()),
+                None => Err(mismatch()),
             },
             (Kind::Array(items), Value::Array(values)) => {
-                self.literals(values.len(), out).and_then(|()| {
-                    values.iter().try_for_each(|it| self.literal(*items, it, out))?;
+                self.put_count(values.len(), out).and_then(|()| {
+                    values.iter().try_for_each(|item| self.write_literal(*items, item, out))?;
                     if values.is_empty() { Ok(()) } else { self.put_long(out, 0) }
                 })
             }
-            (Kind::Map(of), Value::Object(entries)) => {
-                self.literals(entries.len(), out).and_then(|()| {
+            (Kind::Map(values), Value::Object(entries)) => {
+                self.put_count(entries.len(), out).and_then(|()| {
                     for (key, value) in entries {
-                        self.put_sized(out, key.as_bytes())?;
-                        self.literal(*of, value, out)?;
+                        self.put_length_prefixed(out, key.as_bytes())?;
+                        self.write_literal(*values, value, out)?;
                     }
                     if entries.is_empty() { Ok(()) } else { self.put_long(out, 0) }
                 })
@@ -341,32 +357,44 @@ impl Converter<'_> {
             (Kind::Record(record), Value::Object(entries)) => (0..)
                 .zip(&record.fields)
                 .try_for_each(|(index, field)| match entries.get(&field.name) {
-                    Some(value) => self.literal(field.of, value, out),
-                    None => self.default((of, index), out),
+                    Some(value) => self.write_literal(field.type_id, value, out),
+                    None => self.write_default((type_id, index), out),
                 }),
-            (Kind::Enum(it), Value::String(symbol)) => match it.by_symbol.get(symbol) {
-                Some(index) => self.put_long(out, i64::try_from(*index).unwrap_or(i64::MAX)),
-                None => Err(wrong()),
-            },
-            (Kind::Fixed(_), Value::String(text)) if is_bytes(text) => self.put(out, &latin(text)),
-            (Kind::Union(branches), _) => self.branch(branches, value, out).ok_or_else(wrong),
-            _ => Err(wrong()),
+            (Kind::Enum(enumeration), Value::String(symbol)) => {
+                match enumeration.by_symbol.get(symbol) {
+                    Some(index) => self.put_long(out, i64::try_from(*index).unwrap_or(i64::MAX)),
+                    None => Err(mismatch()),
+                }
+            }
+            (Kind::Fixed(_), Value::String(text)) if is_bytes(text) => {
+                self.put(out, &latin1_bytes(text))
+            }
+            (Kind::Union(branches), _) => {
+                self.write_branch(branches, value, out).ok_or_else(mismatch)
+            }
+            _ => Err(mismatch()),
         };
         self.depth -= 1;
-        done
+        result
     }
 
-    /// The count of the only block.
-    fn literals(&mut self, count: usize, out: &mut Vec<u8>) -> Result<(), String> {
+    /// Writes the item count of the only block.
+    fn put_count(&mut self, count: usize, out: &mut Vec<u8>) -> Result<(), String> {
         self.put_long(out, i64::try_from(count).unwrap_or(i64::MAX))
     }
 
-    /// The first branch that takes a default.
-    fn branch(&mut self, branches: &[TypeId], value: &Value, out: &mut Vec<u8>) -> Option<()> {
+    /// Writes a default of the first branch that it matches.
+    fn write_branch(
+        &mut self,
+        branches: &[TypeId],
+        value: &Value,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
         let (length, written, depth) = (out.len(), self.written, self.depth);
         for (index, branch) in (0..).zip(branches) {
-            let done = self.put_long(out, index).and_then(|()| self.literal(*branch, value, out));
-            if done.is_ok() {
+            let result =
+                self.put_long(out, index).and_then(|()| self.write_literal(*branch, value, out));
+            if result.is_ok() {
                 return Some(());
             }
             out.truncate(length);
@@ -377,12 +405,12 @@ impl Converter<'_> {
     }
 }
 
-/// Whether the same bytes mean something else under the reader's logical type.
-fn misread(writer: &Type, reader: &Type) -> bool {
+/// Whether the same bytes have another meaning under the reader's logical type.
+fn has_other_meaning(writer: &Type, reader: &Type) -> bool {
     match (&writer.logical, &reader.logical) {
         (Some(Logical::Custom(_)), _) | (_, Some(Logical::Custom(_))) => false,
         (Some(from), Some(to)) => from != to,
-        // The bytes of a number are no text.
+        // The bytes of a number are not text.
         (Some(Logical::Decimal { .. } | Logical::BigDecimal), None) => {
             matches!(reader.kind, Kind::Primitive(Primitive::String))
         }
@@ -390,8 +418,8 @@ fn misread(writer: &Type, reader: &Type) -> bool {
     }
 }
 
-/// The bytes of a default of a primitive type.
-fn scalar(primitive: Primitive, value: &Value) -> Option<Vec<u8>> {
+/// The binary encoding of a default of a primitive type.
+fn primitive_bytes(primitive: Primitive, value: &Value) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     match (primitive, value) {
         (Primitive::Null, Value::Null) => {}
@@ -413,7 +441,7 @@ fn scalar(primitive: Primitive, value: &Value) -> Option<Vec<u8>> {
             }
         }
         (Primitive::Bytes, Value::String(text)) if is_bytes(text) => {
-            let bytes = latin(text);
+            let bytes = latin1_bytes(text);
             write_long(i64::try_from(bytes.len()).ok()?, &mut out);
             out.extend(bytes);
         }
@@ -424,19 +452,4 @@ fn scalar(primitive: Primitive, value: &Value) -> Option<Vec<u8>> {
         _ => return None,
     }
     Some(out)
-}
-
-/// The bytes that characters up to U+00FF stand for.
-fn latin(text: &str) -> Vec<u8> {
-    text.chars().filter_map(|it| u8::try_from(u32::from(it)).ok()).collect()
-}
-
-/// Writes a number in zigzag, base 128, the least significant first.
-pub fn write_long(number: i64, out: &mut Vec<u8>) {
-    let mut left = ((number << 1) ^ (number >> 63)).cast_unsigned();
-    while left > 0x7f {
-        out.push(u8::try_from(left & 0x7f).unwrap_or(0) | 0x80);
-        left >>= 7;
-    }
-    out.push(u8::try_from(left).unwrap_or(0));
 }

@@ -1,13 +1,12 @@
-//! What a logical type says about the type beneath it.
+//! Logical types.
 
 use std::fmt;
 
 use super::{
     document::{Json, Node},
-    model::Primitive,
+    primitive::Primitive,
 };
 
-/// A logical type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Logical {
     Decimal {
@@ -21,11 +20,12 @@ pub enum Logical {
     Timestamp(Unit),
     LocalTimestamp(Unit),
     Duration,
-    /// One that the specification does not name. Readers see the type beneath, unless they were told otherwise.
+    /// A logical type that the specification does not define. Readers see the underlying type,
+    /// unless they are configured otherwise.
     Custom(String),
 }
 
-/// How finely time is counted.
+/// The unit of a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     Millis,
@@ -33,22 +33,22 @@ pub enum Unit {
     Nanos,
 }
 
-/// What a logical type may stand on.
+/// The underlying type of a logical type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Base {
     Primitive(Primitive),
-    /// Of so many bytes.
+    /// The size in bytes.
     Fixed(u64),
     Other,
 }
 
 impl Logical {
-    /// The logical type that an object names. The specification has readers ignore one that is malformed or stands on
-    /// the wrong type; then the error says why.
+    /// Reads the logical type that an object names. By the specification, readers ignore a logical
+    /// type that is malformed or annotates the wrong type; then this returns the reason.
     pub fn read(name: &str, object: &Node, base: Base) -> Result<Self, String> {
         use Base::{Fixed, Primitive as Of};
         use Primitive::{Bytes, Int, Long, String};
-        let (logical, fits, wants) = match name {
+        let (logical, fits, expected) = match name {
             "decimal" => {
                 let fits = matches!(base, Of(Bytes) | Fixed(_));
                 let logical = if fits { decimal(object, base)? } else { Self::BigDecimal };
@@ -76,11 +76,11 @@ impl Logical {
             "duration" => (Self::Duration, base == Fixed(12), "fixed of 12 bytes"),
             other => return Ok(Self::Custom(other.into())),
         };
-        if fits { Ok(logical) } else { Err(format!("{name} stands on {wants}")) }
+        if fits { Ok(logical) } else { Err(format!("{name} must annotate {expected}")) }
     }
 
-    /// Whether some values of the type beneath are not values of it, so that data written without it may not be read
-    /// with it.
+    /// Whether some values of the underlying type are not values of the logical type. Data written
+    /// without the logical type may then be invalid for readers that have it.
     pub fn narrows(&self, base: Base) -> bool {
         match self {
             Self::Decimal { .. } | Self::BigDecimal | Self::Time(_) => true,
@@ -90,7 +90,7 @@ impl Logical {
         }
     }
 
-    /// Whether they differ in nothing but the time zone: an instant against a wall clock.
+    /// Whether they differ only in the time zone: one is an instant, the other a local time.
     pub fn differs_in_zone(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Timestamp(a), Self::LocalTimestamp(b))
@@ -100,10 +100,11 @@ impl Logical {
     }
 }
 
-/// Digits that any two's complement number of so many bytes has at most: floor(log10(2^(8n - 1) - 1)).
+/// Decimal digits that a two's complement number of `bytes` bytes always holds:
+/// floor(log10(2^(8n - 1) - 1)).
 pub fn digits_max(bytes: u64) -> u64 {
-    // log10(2) = 0.30103; a fixed is at most 2^31 bytes, so the product fits with room to spare. 2^n - 1 has as many
-    // digits as 2^n, which is never a power of ten.
+    // log10(2) = 0.30103. A fixed has at most 2^31 bytes, so the product fits into 128 bits.
+    // 2^n - 1 has as many digits as 2^n, which is never a power of ten.
     let bits = u128::from(bytes.saturating_mul(8).saturating_sub(1));
     u64::try_from(bits * 30_102_999_566_398_119 / 100_000_000_000_000_000).unwrap_or(u64::MAX)
 }
@@ -111,10 +112,12 @@ pub fn digits_max(bytes: u64) -> u64 {
 fn decimal(object: &Node, base: Base) -> Result<Logical, String> {
     let number = |key: &str| match object.get(key).map(|node| &node.json) {
         None => Ok(None),
-        Some(Json::Number(number)) => match number.as_u64().and_then(|it| u32::try_from(it).ok()) {
-            Some(number) => Ok(Some(number)),
-            None => Err(format!("its {key} is {number}")),
-        },
+        Some(Json::Number(number)) => {
+            match number.as_u64().and_then(|number| u32::try_from(number).ok()) {
+                Some(number) => Ok(Some(number)),
+                None => Err(format!("its {key} is {number}")),
+            }
+        }
         Some(_) => Err(format!("its {key} is not a number")),
     };
     let precision = number("precision")?.ok_or("it has no precision")?;
@@ -123,13 +126,15 @@ fn decimal(object: &Node, base: Base) -> Result<Logical, String> {
         return Err("its precision is 0".into());
     }
     if scale > precision {
-        return Err(format!("its scale {scale} is more than its precision {precision}"));
+        return Err(format!("its scale {scale} exceeds its precision {precision}"));
     }
     if let Base::Fixed(size) = base
         && u64::from(precision) > digits_max(size)
     {
         let digits = digits_max(size);
-        return Err(format!("{size} bytes hold {digits} digits, and its precision is {precision}"));
+        return Err(format!(
+            "its precision is {precision}; the limit of {size} bytes is {digits} digits"
+        ));
     }
     Ok(Logical::Decimal { precision, scale })
 }
@@ -165,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_that_bytes_hold() {
+    fn digits_max_is_the_largest_safe_precision() {
         let known = [(1, 2), (2, 4), (3, 6), (4, 9), (8, 18), (12, 28), (16, 38), (0, 0)];
         for (bytes, digits) in known {
             assert_eq!(digits_max(bytes), digits, "{bytes} bytes");

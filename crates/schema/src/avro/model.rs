@@ -1,51 +1,55 @@
-//! A schema as it is compared: every type once, by number.
+//! The model of a schema: a list of types that refer to one another by id.
 
 use std::{collections::HashMap, fmt};
 
-use super::{document::Document, logical::Base, logical::Logical, name::Name};
+use super::{
+    document::Document,
+    logical::{Base, Logical},
+    name::Name,
+    primitive::Primitive,
+};
 use crate::definition::{Fault, SourceLocation};
 
-/// A type of a model.
+/// The id of a type in its model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TypeId(pub u32);
 
-/// A whole schema.
+/// A schema.
 #[derive(Debug)]
 pub struct Model {
     pub root: TypeId,
     pub documents: Vec<Document>,
-    /// Logical types that are there and have no effect.
-    pub ignored: Vec<Ignored>,
-    /// What only a new definition is refused for.
+    /// Logical types without effect.
+    pub ignored: Vec<IgnoredLogical>,
+    /// Faults that reject a new definition. Registered definitions may have them.
     pub draft_faults: Vec<Fault>,
     types: Vec<Type>,
 }
 
 /// A logical type that readers have to ignore.
 #[derive(Debug)]
-pub struct Ignored {
-    pub place: SourceLocation,
+pub struct IgnoredLogical {
+    pub location: SourceLocation,
     pub name: String,
     pub reason: String,
 }
 
-/// Where something stands.
+/// A position in the texts of a definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct At {
+pub struct TextPosition {
     pub document: u32,
     pub byte: u32,
 }
 
-/// One type.
 #[derive(Debug)]
 pub struct Type {
     pub kind: Kind,
     pub logical: Option<Logical>,
-    pub notes: Notes,
-    pub at: At,
+    pub annotations: Annotations,
+    pub position: TextPosition,
 }
 
-/// What the specification knows.
+/// The kinds of types in the specification.
 #[derive(Debug)]
 pub enum Kind {
     Primitive(Primitive),
@@ -57,48 +61,34 @@ pub enum Kind {
     Fixed(Fixed),
 }
 
-/// A type without parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Primitive {
-    Null,
-    Boolean,
-    Int,
-    Long,
-    Float,
-    Double,
-    Bytes,
-    String,
-}
-
-/// A record.
 #[derive(Debug)]
 pub struct Record {
     pub name: Name,
     pub aliases: Vec<Name>,
     pub fields: Vec<Field>,
-    /// Position by name.
+    /// Indexes of fields by name.
     pub by_name: HashMap<String, usize>,
 }
 
-/// A field of a record.
 #[derive(Debug)]
 pub struct Field {
     pub name: String,
     pub aliases: Vec<String>,
-    pub of: TypeId,
+    pub type_id: TypeId,
     pub default: Option<Literal>,
-    /// The branch of a union that the default is of: until 1.11 the specification had it be the first.
+    /// The branch of a union that the default belongs to. Until 1.11 the specification required the
+    /// first.
     pub default_branch: usize,
     pub order: Order,
-    pub notes: Notes,
-    pub at: At,
+    pub annotations: Annotations,
+    pub position: TextPosition,
 }
 
-/// A default, in one spelling: the JSON that its type gives it.
+/// A default as canonical JSON of its type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Literal(pub String);
 
-/// How records sort by a field.
+/// The sort order of records by a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
     #[default]
@@ -107,19 +97,17 @@ pub enum Order {
     Ignore,
 }
 
-/// An enum.
 #[derive(Debug)]
 pub struct Enum {
     pub name: Name,
     pub aliases: Vec<Name>,
     pub symbols: Vec<String>,
-    /// What a reader reads in place of a symbol that it does not know.
+    /// The symbol that a reader substitutes for unknown symbols.
     pub default: Option<String>,
-    /// Position by symbol.
+    /// Indexes of symbols.
     pub by_symbol: HashMap<String, usize>,
 }
 
-/// So many bytes.
 #[derive(Debug)]
 pub struct Fixed {
     pub name: Name,
@@ -127,21 +115,19 @@ pub struct Fixed {
     pub size: u64,
 }
 
-/// What no reader notices: documentation and attributes that the specification does not know.
+/// Documentation, and attributes that the specification does not define. No reader notices them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Notes {
+pub struct Annotations {
     pub doc: Option<String>,
-    /// Sorted by name, values in one spelling.
+    /// Sorted by name; values are canonical JSON.
     pub attributes: Vec<(String, String)>,
 }
 
 impl Model {
-    /// A schema of types that refer to one another.
-    pub fn new(root: TypeId, types: Vec<Type>, ignored: Vec<Ignored>) -> Self {
+    pub fn new(root: TypeId, types: Vec<Type>, ignored: Vec<IgnoredLogical>) -> Self {
         Self { root, documents: Vec::new(), ignored, draft_faults: Vec::new(), types }
     }
 
-    /// Gives a field its default.
     pub fn set_default(
         &mut self,
         (record, field): (TypeId, usize),
@@ -156,18 +142,18 @@ impl Model {
         }
     }
 
-    /// A type. Every id of a model is one of its types.
+    /// The type of an id. Every id of a model has one.
     pub fn get(&self, id: TypeId) -> &Type {
-        const LOST: &Type = &Type {
+        const MISSING: &Type = &Type {
             kind: Kind::Primitive(Primitive::Null),
             logical: None,
-            notes: Notes { doc: None, attributes: Vec::new() },
-            at: At { document: 0, byte: 0 },
+            annotations: Annotations { doc: None, attributes: Vec::new() },
+            position: TextPosition { document: 0, byte: 0 },
         };
-        self.types.get(id.0 as usize).unwrap_or(LOST)
+        self.types.get(id.0 as usize).unwrap_or(MISSING)
     }
 
-    /// A field, by its record and its position.
+    /// A field, by its record and its index.
     pub fn field(&self, (record, field): (TypeId, usize)) -> Option<&Field> {
         match &self.get(record).kind {
             Kind::Record(record) => record.fields.get(field),
@@ -175,7 +161,7 @@ impl Model {
         }
     }
 
-    /// What a type is called as the branch of a union, in the JSON encoding.
+    /// The name of a type as a branch of a union in the JSON encoding.
     pub fn branch_name(&self, id: TypeId) -> &str {
         match &self.get(id).kind {
             Kind::Primitive(primitive) => primitive.name(),
@@ -183,18 +169,20 @@ impl Model {
             Kind::Map(_) => "map",
             Kind::Union(_) => "union",
             Kind::Record(_) | Kind::Enum(_) | Kind::Fixed(_) => {
-                self.get(id).name().map_or("", |it| it.full())
+                self.get(id).name().map_or("", |name| name.full())
             }
         }
     }
 
-    /// Where something is in the text.
-    pub fn place(&self, at: At, path: &str) -> SourceLocation {
-        let document = self.documents.get(at.document as usize);
-        document.map_or_else(SourceLocation::default, |it| it.place(at.byte as usize, path))
+    /// The location of a position, with a path.
+    pub fn location(&self, position: TextPosition, path: &str) -> SourceLocation {
+        let document = self.documents.get(position.document as usize);
+        document.map_or_else(SourceLocation::default, |document| {
+            document.location(position.byte as usize, path)
+        })
     }
 
-    /// A type as messages name it: `long (timestamp-millis)`, `enum Color`, `array of int`.
+    /// The label of a type in messages: `long (timestamp-millis)`, `enum Color`, `array of int`.
     pub fn label(&self, id: TypeId) -> String {
         let mut out = String::new();
         self.write_label(id, 0, &mut out);
@@ -202,13 +190,13 @@ impl Model {
     }
 
     fn write_label(&self, id: TypeId, depth: usize, out: &mut String) {
-        // Long unions are cut where the message is.
+        // Findings shorten labels to 160 characters.
         if depth > 4 || out.len() > 160 {
             out.push('…');
             return;
         }
-        let of = self.get(id);
-        match &of.kind {
+        let ty = self.get(id);
+        match &ty.kind {
             Kind::Primitive(primitive) => out.push_str(primitive.name()),
             Kind::Array(items) => {
                 out.push_str("array of ");
@@ -233,37 +221,37 @@ impl Model {
                 out.push(']');
             }
             Kind::Record(record) => out.push_str(&format!("record {}", record.name)),
-            Kind::Enum(it) => out.push_str(&format!("enum {}", it.name)),
+            Kind::Enum(enumeration) => out.push_str(&format!("enum {}", enumeration.name)),
             Kind::Fixed(fixed) => out.push_str(&format!("fixed {}[{}]", fixed.name, fixed.size)),
         }
-        if let Some(logical) = &of.logical {
+        if let Some(logical) = &ty.logical {
             out.push_str(&format!(" ({logical})"));
         }
     }
 }
 
 impl Type {
-    /// Of a record, enum or fixed.
+    /// The name of a record, enum or fixed.
     pub fn name(&self) -> Option<&Name> {
         match &self.kind {
             Kind::Record(record) => Some(&record.name),
-            Kind::Enum(it) => Some(&it.name),
+            Kind::Enum(enumeration) => Some(&enumeration.name),
             Kind::Fixed(fixed) => Some(&fixed.name),
             Kind::Primitive(_) | Kind::Array(_) | Kind::Map(_) | Kind::Union(_) => None,
         }
     }
 
-    /// Of a record, enum or fixed.
+    /// The aliases of a record, enum or fixed.
     pub fn aliases(&self) -> &[Name] {
         match &self.kind {
             Kind::Record(record) => &record.aliases,
-            Kind::Enum(it) => &it.aliases,
+            Kind::Enum(enumeration) => &enumeration.aliases,
             Kind::Fixed(fixed) => &fixed.aliases,
             Kind::Primitive(_) | Kind::Array(_) | Kind::Map(_) | Kind::Union(_) => &[],
         }
     }
 
-    /// What a logical type would stand on.
+    /// The type as the underlying type of a logical type.
     pub fn base(&self) -> Base {
         match &self.kind {
             Kind::Primitive(primitive) => Base::Primitive(*primitive),
@@ -274,7 +262,7 @@ impl Type {
         }
     }
 
-    /// The branches that a value of it may take: of a union its own, of anything else itself.
+    /// The branches, if this is a union.
     pub fn branches(&self) -> Option<&[TypeId]> {
         match &self.kind {
             Kind::Union(branches) => Some(branches),
@@ -283,52 +271,8 @@ impl Type {
     }
 }
 
-impl Primitive {
-    /// The primitive of a name.
-    pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "null" => Self::Null,
-            "boolean" => Self::Boolean,
-            "int" => Self::Int,
-            "long" => Self::Long,
-            "float" => Self::Float,
-            "double" => Self::Double,
-            "bytes" => Self::Bytes,
-            "string" => Self::String,
-            _ => return None,
-        })
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Boolean => "boolean",
-            Self::Int => "int",
-            Self::Long => "long",
-            Self::Float => "float",
-            Self::Double => "double",
-            Self::Bytes => "bytes",
-            Self::String => "string",
-        }
-    }
-
-    /// Whether data written as this is read as another primitive.
-    pub fn promotes_to(self, reader: Self) -> bool {
-        use Primitive::{Bytes, Double, Float, Int, Long, String};
-        matches!(
-            (self, reader),
-            (Int, Long | Float | Double)
-                | (Long, Float | Double)
-                | (Float, Double)
-                | (String, Bytes)
-                | (Bytes, String)
-        )
-    }
-}
-
 impl Order {
-    /// Its name in a schema.
+    /// The name in a schema.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ascending => "ascending",

@@ -8,14 +8,15 @@ pub struct Name {
     full: String,
 }
 
-/// What is wrong with a name.
+/// The rule that an invalid name breaks.
 const RULE: &str = "begins with a letter or _, and goes on with letters, digits and _";
 
 impl Name {
-    /// A name in a namespace. A name with a dot is a full one already, and a namespace of "" is none.
+    /// Qualifies a name with a namespace. A name with a dot is already full, and an empty namespace
+    /// is none.
     ///
     /// # Errors
-    /// Where it is not a name.
+    /// Returns the reason if it is not a name.
     pub fn new(name: &str, namespace: &str) -> Result<Self, String> {
         let full = match name.strip_prefix('.') {
             // Some writers spell the empty namespace as a leading dot.
@@ -23,24 +24,24 @@ impl Name {
             _ if name.contains('.') || namespace.is_empty() => name.to_owned(),
             _ => format!("{namespace}.{name}"),
         };
-        if let Some(bad) = full.split('.').find(|part| !is_word(part)) {
+        if let Some(bad) = full.split('.').find(|part| !is_identifier(part)) {
             let of = if bad == full { String::new() } else { format!(", in {full:?},") };
             return Err(format!("{bad:?}{of} is not a name: each part of a name {RULE}"));
         }
         Ok(Self { full })
     }
 
-    /// With its namespace.
+    /// The name with its namespace.
     pub fn full(&self) -> &str {
         &self.full
     }
 
-    /// Without its namespace: what names are matched by.
+    /// The name without its namespace. Resolution matches names by it.
     pub fn short(&self) -> &str {
         self.full.rsplit('.').next().unwrap_or(&self.full)
     }
 
-    /// Its namespace; empty where it has none.
+    /// The namespace; empty if it has none.
     pub fn namespace(&self) -> &str {
         self.full.rsplit_once('.').map_or("", |(namespace, _)| namespace)
     }
@@ -52,15 +53,15 @@ impl fmt::Display for Name {
     }
 }
 
-/// Whether it may be the name of a field or a symbol.
+/// Checks the name of a field or a symbol.
 ///
 /// # Errors
-/// Where it may not.
-pub fn check_word(text: &str) -> Result<(), String> {
-    if is_word(text) { Ok(()) } else { Err(format!("{text:?} is not a name: a name {RULE}")) }
+/// Returns the reason if it is not a name.
+pub fn check_identifier(text: &str) -> Result<(), String> {
+    if is_identifier(text) { Ok(()) } else { Err(format!("{text:?} is not a name: a name {RULE}")) }
 }
 
-fn is_word(text: &str) -> bool {
+fn is_identifier(text: &str) -> bool {
     let mut bytes = text.bytes();
     bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_take_the_namespace_that_they_lack() {
+    fn names_without_a_namespace_inherit_it() {
         for (name, namespace, full) in [
             ("Order", "", "Order"),
             ("Order", "shop", "shop.Order"),

@@ -1,30 +1,24 @@
-//! From texts to a model.
+//! Parses the texts of a definition into a model.
 
 use std::collections::HashSet;
 
 use super::{
-    build::{Parser, STAND_IN, Scope, stand_in},
-    default,
+    defaults::resolve_defaults,
     document::Document,
+    limits::{FAULTS_MAX, NAMED_MAX},
     model::Model,
+    type_parser::{PLACEHOLDER, Parser, Scope, placeholder},
 };
 use crate::definition::{
     DEFINITION_BYTES_MAX, Definition, Fault, Form, Import, InvalidSchema, SourceLocation,
 };
 
-/// Most types with a name, and most fields, of a definition with all that it refers to. The largest schemas that people
-/// publish have about 3,000 fields; a megabyte would hold 30,000.
-const NAMED_MAX: usize = 10_000;
-
-/// Faults that are told. Who has more has one mistake many times.
-pub const FAULTS_MAX: usize = 100;
-
-/// Reads a definition with the types that it refers to.
+/// Parses a definition and its references.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Returns all faults, at most [`FAULTS_MAX`].
 pub fn parse(definition: &Definition, imports: &[Import]) -> Result<Model, InvalidSchema> {
-    let documents = gather(definition, imports)?;
+    let documents = collect_documents(definition, imports)?;
     let mut trees = Vec::new();
     let mut faults = Vec::new();
     for document in &documents {
@@ -33,7 +27,7 @@ pub fn parse(definition: &Definition, imports: &[Import]) -> Result<Model, Inval
             Err(fault) => faults.push(fault),
         }
     }
-    finish(faults)?;
+    check(faults)?;
 
     let scope = |document| Scope { document, namespace: String::new() };
     let mut parser = Parser::new(&documents);
@@ -43,7 +37,7 @@ pub fn parse(definition: &Definition, imports: &[Import]) -> Result<Model, Inval
     let (named, fields) = (parser.named, parser.fields);
     if named > NAMED_MAX || fields > NAMED_MAX {
         return Err(InvalidSchema::new(format!(
-            "there are {named} named types and {fields} fields, and at most {NAMED_MAX} of each are taken: split the schema"
+            "{named} named types and {fields} fields; the limit of each is {NAMED_MAX}: split the schema"
         )));
     }
     for import in imports {
@@ -55,42 +49,47 @@ pub fn parse(definition: &Definition, imports: &[Import]) -> Result<Model, Inval
         root = root.or(Some(id));
     }
     let Parser { types, faults, draft_faults, ignored, pending, .. } = parser;
-    finish(faults)?;
+    check(faults)?;
 
-    let types = types.into_iter().map(|it| it.unwrap_or_else(stand_in)).collect();
-    let mut model = Model::new(root.unwrap_or(STAND_IN), types, ignored);
-    finish(default::settle(&mut model, &documents, &pending))?;
+    let types = types.into_iter().map(|ty| ty.unwrap_or_else(placeholder)).collect();
+    let mut model = Model::new(root.unwrap_or(PLACEHOLDER), types, ignored);
+    check(resolve_defaults(&mut model, &documents, &pending))?;
     model.documents = documents;
     model.draft_faults = draft_faults;
     Ok(model)
 }
 
-fn finish(mut faults: Vec<Fault>) -> Result<(), InvalidSchema> {
+/// Returns the faults as an error, if there are any.
+fn check(mut faults: Vec<Fault>) -> Result<(), InvalidSchema> {
     if faults.is_empty() {
         return Ok(());
     }
-    faults.sort_by(|a, b| a.place.cmp(&b.place));
+    faults.sort_by(|a, b| a.location.cmp(&b.location));
     faults.truncate(FAULTS_MAX);
     Err(InvalidSchema { faults })
 }
 
-/// The definition first, then everything that it may refer to, each text once.
-fn gather(definition: &Definition, imports: &[Import]) -> Result<Vec<Document>, InvalidSchema> {
+/// Collects the texts of the definition and of its references, each text once, the definition
+/// first.
+fn collect_documents(
+    definition: &Definition,
+    imports: &[Import],
+) -> Result<Vec<Document>, InvalidSchema> {
     let mut documents = Vec::new();
     let mut seen = HashSet::new();
-    let imports = imports.iter().map(|it| (it.name.as_str(), &it.definition));
+    let imports = imports.iter().map(|import| (import.name.as_str(), &import.definition));
     for (name, definition) in std::iter::once(("", definition)).chain(imports) {
-        let place = SourceLocation { file: name.into(), ..SourceLocation::default() };
+        let location = SourceLocation { file: name.into(), ..SourceLocation::default() };
         let bytes = definition.bytes();
         if bytes > DEFINITION_BYTES_MAX {
             let message = format!(
-                "the definition has {bytes} bytes, and at most {DEFINITION_BYTES_MAX} are taken: split it"
+                "the definition has {bytes} bytes; the limit is {DEFINITION_BYTES_MAX}: split it"
             );
-            return Err(InvalidSchema::at(place, message));
+            return Err(InvalidSchema::at(location, message));
         }
         let Form::Text(text) = &definition.form else {
-            let message = "an Avro schema is a JSON text, and a descriptor set is Protobuf's";
-            return Err(InvalidSchema::at(place, message));
+            let message = "an Avro schema is a JSON text; descriptor sets are for Protobuf";
+            return Err(InvalidSchema::at(location, message));
         };
         let files = definition.files.iter().map(|(path, text)| (path.as_str(), text));
         for (file, text) in std::iter::once((name, text)).chain(files) {

@@ -1,98 +1,98 @@
-//! Paths into a schema, such as `Order.items[].sku`. Thousands are walked and few are shown, so they are kept as steps.
+//! Paths into a schema, such as `Order.items[].sku`. A comparison visits thousands of paths and
+//! reports few, so a path is kept as a parent and a segment, and written as text on demand.
 
-use super::model::{Kind, Model, Primitive, Type, TypeId};
+use super::{
+    limits::PATH_SEGMENTS_SHOWN_MAX,
+    model::{Kind, Model, Type, TypeId},
+    primitive::Primitive,
+};
 
-/// One step into a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum Segment {
     Root,
-    /// A field of a record.
+    /// A record and the index of its field.
     Field(TypeId, usize),
     Items,
     Values,
-    /// A branch of a union that has several besides null.
+    /// A branch of a union with several branches besides null.
     Branch(TypeId),
 }
 
-/// The paths of one side.
+/// The visited paths of a schema, by number.
 #[derive(Debug)]
 pub struct Paths {
-    /// The path before each step; of the first one itself.
-    steps: Vec<(u32, Step)>,
+    /// The parent path and the last segment of each path. The root is its own parent.
+    segments: Vec<(u32, Segment)>,
 }
 
-/// Steps that are shown. A recursive schema is walked as deep as it has types.
-const SHOWN_MAX: usize = 40;
-
 impl Paths {
-    /// Of a schema whose root is path 0.
+    /// Paths with the root of the schema as path 0.
     pub fn new() -> Self {
-        Self { steps: vec![(0, Step::Root)] }
+        Self { segments: vec![(0, Segment::Root)] }
     }
 
-    /// A path one step further.
-    pub fn step(&mut self, path: u32, step: Step) -> u32 {
-        let at = u32::try_from(self.steps.len()).unwrap_or(u32::MAX);
-        self.steps.push((path, step));
-        at
+    /// Adds a path with one more segment.
+    pub fn child(&mut self, parent: u32, segment: Segment) -> u32 {
+        let path = u32::try_from(self.segments.len()).unwrap_or(u32::MAX);
+        self.segments.push((parent, segment));
+        path
     }
 
-    /// Into a branch of a union. That of an optional value is its only one, and goes without saying.
+    /// Adds a path into a branch of a union. The only branch besides null adds no segment.
     pub fn branch(&mut self, path: u32, union: &Type, branch: TypeId, model: &Model) -> u32 {
         let null = |id: &&TypeId| matches!(model.get(**id).kind, Kind::Primitive(Primitive::Null));
         let branches = union.branches().unwrap_or_default();
-        // Two of them are enough to know.
         let several = branches.iter().filter(|id| !null(id)).take(2).count() > 1;
-        if several { self.step(path, Step::Branch(branch)) } else { path }
+        if several { self.child(path, Segment::Branch(branch)) } else { path }
     }
 
-    /// The field that a path ends in, through arrays, maps and branches.
+    /// The last field of a path, before segments of arrays, maps and branches.
     pub fn last_field(&self, path: u32) -> Option<(TypeId, usize)> {
         let mut path = path;
         loop {
-            match self.steps.get(path as usize)? {
-                (_, Step::Field(record, field)) => return Some((*record, *field)),
-                (_, Step::Root) => return None,
-                (before, _) => path = *before,
+            match self.segments.get(path as usize)? {
+                (_, Segment::Field(record, field)) => return Some((*record, *field)),
+                (_, Segment::Root) => return None,
+                (parent, _) => path = *parent,
             }
         }
     }
 
-    /// Its steps, from the root on.
-    pub fn steps(&self, path: u32) -> Vec<Step> {
-        let mut steps = Vec::new();
+    /// The segments of a path after the root.
+    pub fn segments(&self, path: u32) -> Vec<Segment> {
+        let mut segments = Vec::new();
         let mut path = path;
-        while let Some((before, step)) = self.steps.get(path as usize) {
-            if *step == Step::Root {
+        while let Some((parent, segment)) = self.segments.get(path as usize) {
+            if *segment == Segment::Root {
                 break;
             }
-            steps.push(*step);
-            path = *before;
+            segments.push(*segment);
+            path = *parent;
         }
-        steps.reverse();
-        steps
+        segments.reverse();
+        segments
     }
 
-    /// Its text.
-    pub fn show(&self, path: u32, model: &Model) -> String {
-        let steps = self.steps(path);
+    /// The text of a path.
+    pub fn text(&self, path: u32, model: &Model) -> String {
+        let segments = self.segments(path);
         let mut out = root(model);
-        let skipped = steps.len().saturating_sub(SHOWN_MAX);
+        let skipped = segments.len().saturating_sub(PATH_SEGMENTS_SHOWN_MAX);
         if skipped > 0 {
             out.push('…');
         }
-        for step in steps.iter().skip(skipped) {
-            match step {
-                Step::Root => {}
-                Step::Items => out.push_str("[]"),
-                Step::Values => out.push_str("{}"),
-                Step::Branch(branch) => {
-                    let of = model.get(*branch);
+        for segment in segments.iter().skip(skipped) {
+            match segment {
+                Segment::Root => {}
+                Segment::Items => out.push_str("[]"),
+                Segment::Values => out.push_str("{}"),
+                Segment::Branch(branch) => {
+                    let ty = model.get(*branch);
                     let label =
-                        of.name().map_or_else(|| model.label(*branch), |it| it.short().into());
+                        ty.name().map_or_else(|| model.label(*branch), |name| name.short().into());
                     out.push_str(&format!("<{label}>"));
                 }
-                Step::Field(record, field) => {
+                Segment::Field(record, field) => {
                     if let Kind::Record(record) = &model.get(*record).kind
                         && let Some(field) = record.fields.get(*field)
                     {
@@ -108,7 +108,7 @@ impl Paths {
     }
 }
 
-/// How the paths of a schema begin.
+/// The text of the root.
 fn root(model: &Model) -> String {
     model.get(model.root).name().map_or_else(String::new, |name| name.short().into())
 }

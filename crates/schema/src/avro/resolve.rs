@@ -1,8 +1,9 @@
-//! Schema resolution: what becomes of data that one schema wrote when another one reads it.
+//! Schema resolution: how a reader's schema reads data of a writer's schema.
 //!
-//! Every pair of types that data may bring together is looked at once; what is wrong with a pair does not depend on how
-//! data came there, so recursive types end by themselves. Of a reader's union the specification and the libraries pick a
-//! branch by kind and name before they look inside, and so do we: nothing is tried and taken back.
+//! Visits each pair of types that data can bring together once. The issues of a pair do not depend
+//! on the path to it, so recursive types terminate. The specification and the libraries choose the
+//! branch of a reader's union by kind and name before they read the value, and so does this: there
+//! is no backtracking.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -10,124 +11,117 @@ use std::{
 };
 
 use super::{
+    limits::{ISSUE_NAMES_MAX, ISSUES_MAX, LOOKUPS_MAX, PAIRS_MAX},
     logical::Logical,
-    model::{Enum, Field, Fixed, Kind, Model, Primitive, Record, Type, TypeId},
-    path::{Paths, Step},
+    model::{Enum, Field, Fixed, Kind, Model, Record, Type, TypeId},
+    path::{Paths, Segment},
+    primitive::Primitive,
 };
 
-/// Pairs of types looked at. Two schemas of 10,000 fields take 20,000; only types that recur in different rhythms, in
-/// namespaces of their own, take more.
-const PAIRS_MAX: usize = 200_000;
+/// Largest reader's union that is searched linearly. Larger ones are indexed by name.
+const LINEAR_SEARCH_BRANCHES_MAX: usize = 16;
 
-/// Names looked up in unions and records, likewise.
-const STEPS_MAX: usize = 2_000_000;
-
-/// Branches of a reader's union that are looked through one by one.
-const INDEXED_FROM: usize = 16;
-
-/// Errors kept, and as many other issues. Hostile schemas have an issue in every pair.
-const ISSUES_MAX: usize = 10_000;
-
-/// Names of symbols and fields that an issue keeps.
-const NAMES_SHOWN: usize = 12;
-
-/// What there is to say about a pair of types.
+/// An issue of a pair of types.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Issue {
-    /// The reader's type does not take the writer's.
+    /// The reader's type does not accept the writer's.
     Type,
-    /// Both have names, of the same kind, and they do not match.
+    /// The names of two named types of one kind do not match.
     Name,
     FixedSize,
-    /// A field of the reader's record that the writer does not have, without a default.
+    /// A field of the reader's record without a default that the writer's does not have.
     FieldMissing {
         field: usize,
     },
-    /// Likewise, with a default that is not of the first branch of its union; risky where Java is known to misread it.
-    DefaultElsewhere {
+    /// A field of the reader's record that the writer's does not have, with a default that is not
+    /// of the first branch of its union. Risky if Java is known to misread it.
+    DefaultOfLaterBranch {
         field: usize,
         risky: bool,
     },
-    /// A field of the reader's that its name and aliases find several times.
+    /// A field of the reader's record whose name and aliases match several fields.
     FieldAmbiguous {
         field: usize,
         names: Vec<String>,
     },
-    /// A field of the writer's that several fields of the reader's claim.
+    /// A field of the writer's record that several fields of the reader's claim.
     FieldShared {
         name: String,
         fields: Vec<String>,
     },
-    /// A field found by its alias, in a record whose full name is another: Java looks for aliases under the full name.
-    AliasElsewhere {
+    /// A field matched by an alias in a record with another full name. Java looks up aliases under
+    /// the full name.
+    AliasInOtherNamespace {
         field: usize,
         name: String,
     },
-    /// Symbols that the reader does not have (the first few, and how many); with a default in their place, or without.
+    /// Symbols that the reader does not have (the first few, and their count), and the default that
+    /// replaces them.
     Symbols {
         unknown: Vec<String>,
         count: usize,
         default: Option<String>,
     },
-    /// A branch of the writer's (or its only type) that the reader has nothing for.
+    /// A branch of the writer's union, or its only type, that the reader does not accept.
     Branch {
         branch: TypeId,
     },
-    /// Two logical types that mean different things.
+    /// Two logical types with different meanings.
     Logical {
         proven: bool,
     },
-    /// The reader's logical type does not take all values of the writer's type.
+    /// The reader's logical type does not accept all values of the writer's type.
     LogicalNarrows,
     /// A logical type on one side, the plain type on the other.
     LogicalOneSided,
-    /// Logical types of which at least one is not the specification's.
+    /// Logical types, at least one of which the specification does not define.
     LogicalCustom,
-    /// A number may lose digits.
-    Lossy,
-    /// Bytes that are not UTF-8 are no string.
+    /// A promotion of a number that may lose digits.
+    LossyPromotion,
+    /// Bytes read as a string: they may not be UTF-8.
     BytesAsString,
-    /// The names match, their namespaces do not.
+    /// The short names match, their namespaces do not.
     Namespace,
-    /// Likewise, of an enum or a fixed in a reader's union: Java finds no branch for it.
+    /// The same for an enum or a fixed in a reader's union: Java finds no branch for it.
     NamespaceInUnion,
-    /// Libraries disagree on which branch of the reader's union takes it.
-    Choice {
+    /// Libraries disagree on the branch of the reader's union: the first that accepts the type, or
+    /// the one of the same type.
+    BranchChoice {
         first: TypeId,
         same: TypeId,
     },
-    /// More pairs than are looked at.
-    Bound,
+    /// The comparison reached its limit of work.
+    WorkLimit,
 }
 
 impl Issue {
-    /// Whether some data is refused or misread, or may be.
+    /// Whether the reader rejects or misreads some data, or may do so.
     pub fn breaks(&self) -> bool {
         match self {
             Self::Type | Self::Name | Self::FixedSize | Self::FieldMissing { .. } => true,
             Self::FieldAmbiguous { .. } | Self::FieldShared { .. } | Self::Branch { .. } => true,
-            Self::AliasElsewhere { .. } | Self::NamespaceInUnion => true,
-            Self::Logical { .. } | Self::LogicalNarrows | Self::Bound => true,
+            Self::AliasInOtherNamespace { .. } | Self::NamespaceInUnion => true,
+            Self::Logical { .. } | Self::LogicalNarrows | Self::WorkLimit => true,
             Self::Symbols { default, .. } => default.is_none(),
-            Self::DefaultElsewhere { risky, .. } => *risky,
-            Self::LogicalOneSided | Self::LogicalCustom | Self::Lossy => false,
-            Self::BytesAsString | Self::Namespace | Self::Choice { .. } => false,
+            Self::DefaultOfLaterBranch { risky, .. } => *risky,
+            Self::LogicalOneSided | Self::LogicalCustom | Self::LossyPromotion => false,
+            Self::BytesAsString | Self::Namespace | Self::BranchChoice { .. } => false,
         }
     }
 
-    /// Whether it was shown, and not merely suspected.
-    pub fn proven(&self) -> bool {
+    /// Whether the break is proven. Otherwise it is only possible.
+    pub fn is_proven(&self) -> bool {
         match self {
             Self::Logical { proven } => *proven,
-            Self::FieldShared { .. } | Self::AliasElsewhere { .. } => false,
-            Self::NamespaceInUnion | Self::DefaultElsewhere { .. } => false,
-            Self::LogicalNarrows | Self::Bound => false,
+            Self::FieldShared { .. } | Self::AliasInOtherNamespace { .. } => false,
+            Self::NamespaceInUnion | Self::DefaultOfLaterBranch { .. } => false,
+            Self::LogicalNarrows | Self::WorkLimit => false,
             _ => true,
         }
     }
 
-    /// Whether it says the same about both directions, where both have it.
-    pub fn mutual(&self) -> bool {
+    /// Whether the issue, if it occurs in both directions, is one issue of both.
+    pub fn is_mutual(&self) -> bool {
         matches!(
             self,
             Self::Type
@@ -138,90 +132,92 @@ impl Issue {
                 | Self::LogicalCustom
                 | Self::Namespace
                 | Self::NamespaceInUnion
-                | Self::Bound
+                | Self::WorkLimit
         )
     }
 }
 
-/// An issue and where it is.
+/// An issue and its pair of types.
 #[derive(Debug)]
-pub struct Found {
+pub struct PairIssue {
     pub issue: Issue,
-    pub pair: Pair,
+    pub pair: TypePair,
 }
 
-/// Two types that data brings together, and where.
+/// Two types that data brings together, with their paths.
 #[derive(Debug, Clone, Copy)]
-pub struct Pair {
+pub struct TypePair {
     pub writer: TypeId,
     pub reader: TypeId,
-    /// In the paths of the resolution, of the writer's and of the reader's side.
+    /// A path of [`Resolution::writer_paths`].
     pub writer_path: u32,
+    /// A path of [`Resolution::reader_paths`].
     pub reader_path: u32,
 }
 
-/// What data of one schema becomes with another.
+/// The resolution of a writer's schema with a reader's.
 #[derive(Debug)]
 pub struct Resolution {
-    pub found: Vec<Found>,
-    /// All pairs, in the order in which they were met.
-    pub pairs: Vec<Pair>,
+    pub issues: Vec<PairIssue>,
+    /// All visited pairs, in the order of the visit.
+    pub pairs: Vec<TypePair>,
     pub writer_paths: Paths,
     pub reader_paths: Paths,
 }
 
-/// Resolves one schema's data with another schema.
+/// Resolves a writer's schema with a reader's.
 pub fn resolve(writer: &Model, reader: &Model) -> Resolution {
     let mut resolver = Resolver {
         writer,
         reader,
         seen: HashSet::new(),
         queue: VecDeque::new(),
-        steps: 0,
+        lookups: 0,
         errors: 0,
         others: 0,
-        out: Resolution {
-            found: Vec::new(),
+        resolution: Resolution {
+            issues: Vec::new(),
             pairs: Vec::new(),
             writer_paths: Paths::new(),
             reader_paths: Paths::new(),
         },
     };
-    let root = Pair { writer: writer.root, reader: reader.root, writer_path: 0, reader_path: 0 };
-    resolver.meet(root);
+    let root =
+        TypePair { writer: writer.root, reader: reader.root, writer_path: 0, reader_path: 0 };
+    resolver.enqueue(root);
     while let Some(pair) = resolver.queue.pop_front() {
-        if resolver.out.pairs.len() >= PAIRS_MAX || resolver.steps > STEPS_MAX {
-            resolver.say(Issue::Bound, pair);
+        if resolver.resolution.pairs.len() >= PAIRS_MAX || resolver.lookups > LOOKUPS_MAX {
+            resolver.report(Issue::WorkLimit, pair);
             break;
         }
-        resolver.out.pairs.push(pair);
-        resolver.pair(pair);
+        resolver.resolution.pairs.push(pair);
+        resolver.resolve_pair(pair);
     }
-    resolver.out
+    resolver.resolution
 }
 
 struct Resolver<'m> {
     writer: &'m Model,
     reader: &'m Model,
     seen: HashSet<(TypeId, TypeId)>,
-    queue: VecDeque<Pair>,
-    steps: usize,
+    queue: VecDeque<TypePair>,
+    lookups: usize,
     errors: usize,
     others: usize,
-    out: Resolution,
+    resolution: Resolution,
 }
 
-/// How a reader's type takes a writer's.
+/// How a reader's type matches a writer's, from worst to best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Match {
     None,
-    /// By a promotion.
+    /// Primitive types, by a promotion.
     Promotion,
-    /// By name without namespace.
+    /// By name without its namespace.
     ShortName,
-    /// By an alias of the reader's.
+    /// By an alias of the reader's type.
     Alias,
-    /// The same kind, and the same full name where it has one.
+    /// The same kind, and the same full name if it has one.
     Exact,
 }
 
@@ -249,247 +245,263 @@ fn matches(writer: &Type, reader: &Type) -> Match {
     }
 }
 
-/// The branch of a reader's union that takes a value.
-pub struct Choice {
-    /// The one that fits best.
-    pub taken: TypeId,
-    /// The first that fits at all.
+/// The branch of a reader's union for a writer's type.
+pub struct ChosenBranch {
+    /// The best match.
+    pub best: TypeId,
+    /// The first match.
     pub first: TypeId,
 }
 
-/// The branch of a reader's union that a writer's type goes to: the same type if there is one, as the libraries have it,
-/// else the first that takes it.
-pub fn choose(writer: &Type, reader: &Model, branches: &[TypeId]) -> Option<Choice> {
+/// Chooses the branch of a reader's union for a writer's type: the same type if there is one, as in
+/// the libraries, else the first that accepts it.
+pub fn choose_branch(writer: &Type, reader: &Model, branches: &[TypeId]) -> Option<ChosenBranch> {
     let mut best = Match::None;
-    let mut choice: Option<Choice> = None;
+    let mut chosen: Option<ChosenBranch> = None;
     for branch in branches {
-        let how = matches(writer, reader.get(*branch));
-        if how > best {
-            best = how;
-            let first = choice.map_or(*branch, |it| it.first);
-            choice = Some(Choice { taken: *branch, first });
+        let quality = matches(writer, reader.get(*branch));
+        if quality > best {
+            best = quality;
+            let first = chosen.map_or(*branch, |chosen| chosen.first);
+            chosen = Some(ChosenBranch { best: *branch, first });
         }
     }
-    choice
+    chosen
 }
 
 /// A kind of named types, and a name.
-type Key<'m> = (Discriminant<Kind>, &'m str);
+type BranchKey<'m> = (Discriminant<Kind>, &'m str);
 
-/// The branches of a large union by name, with their positions, so that another large one is not looked through for each of its branches.
-struct Index<'m> {
-    named: HashMap<Key<'m>, Vec<(usize, TypeId)>>,
-    nameless: Vec<TypeId>,
+/// The branches of a large union by name, with their positions. Without it, two large unions would
+/// take the product of their sizes.
+struct BranchIndex<'m> {
+    named: HashMap<BranchKey<'m>, Vec<(usize, TypeId)>>,
+    unnamed: Vec<TypeId>,
 }
 
-impl<'m> Index<'m> {
+impl<'m> BranchIndex<'m> {
     fn new(model: &'m Model, branches: &[TypeId]) -> Self {
-        let mut index = Self { named: HashMap::new(), nameless: Vec::new() };
+        let mut index = Self { named: HashMap::new(), unnamed: Vec::new() };
         for (position, branch) in branches.iter().enumerate() {
-            let of = model.get(*branch);
-            let Some(name) = of.name() else {
-                index.nameless.push(*branch);
+            let ty = model.get(*branch);
+            let Some(name) = ty.name() else {
+                index.unnamed.push(*branch);
                 continue;
             };
-            let kind = discriminant(&of.kind);
+            let kind = discriminant(&ty.kind);
             let mut keys = vec![name.full(), name.short()];
-            keys.extend(of.aliases().iter().map(|it| it.full()));
+            keys.extend(ty.aliases().iter().map(|alias| alias.full()));
             keys.dedup();
             for key in keys {
-                let with = index.named.entry((kind, key)).or_default();
-                // Of those that share a short name the first counts, and the one of the full name, which is here too.
-                if with.len() < 2 || key != name.short() {
-                    with.push((position, *branch));
+                let entries = index.named.entry((kind, key)).or_default();
+                // Among branches with one short name only the first and the one with the same full
+                // name count, and the full name is a key too.
+                if entries.len() < 2 || key != name.short() {
+                    entries.push((position, *branch));
                 }
             }
         }
         index
     }
 
-    /// The branches that may take a type, in their order where it matters.
-    fn candidates(&self, of: &Type) -> Vec<TypeId> {
-        let Some(name) = of.name() else { return self.nameless.clone() };
-        let kind = discriminant(&of.kind);
-        let with = |key| self.named.get(&(kind, key)).cloned().unwrap_or_default();
-        let mut candidates = with(name.short());
-        candidates.extend(with(name.full()));
+    /// The branches that may match a type, in the order of the union.
+    fn candidates(&self, ty: &Type) -> Vec<TypeId> {
+        let Some(name) = ty.name() else { return self.unnamed.clone() };
+        let kind = discriminant(&ty.kind);
+        let entries = |key| self.named.get(&(kind, key)).cloned().unwrap_or_default();
+        let mut candidates = entries(name.short());
+        candidates.extend(entries(name.full()));
         candidates.sort_unstable();
         candidates.dedup();
         candidates.into_iter().map(|(_, branch)| branch).collect()
     }
 }
 
-/// The fields of a writer's record that a reader's field stands for, by its name and aliases.
+/// The fields of a writer's record that the name and the aliases of a reader's field match.
 pub fn sources(field: &Field, writer: &Record) -> Vec<usize> {
     let names = std::iter::once(&field.name).chain(&field.aliases);
-    let mut sources: Vec<usize> = names.filter_map(|it| writer.by_name.get(it).copied()).collect();
+    let mut sources: Vec<usize> =
+        names.filter_map(|name| writer.by_name.get(name).copied()).collect();
     sources.sort_unstable();
     sources.dedup();
     sources
 }
 
-/// Whether two types of one kind match by name; none where they do not.
-pub fn same_name(writer: &Type, reader: &Type) -> Option<Nearness> {
+/// How two types of one kind match by name, or `None` if they do not.
+pub fn match_names(writer: &Type, reader: &Type) -> Option<NameMatch> {
     match matches(writer, reader) {
         Match::None | Match::Promotion => None,
-        Match::ShortName => Some(Nearness::ShortName),
-        Match::Alias | Match::Exact => Some(Nearness::Full),
+        Match::ShortName => Some(NameMatch::ShortName),
+        Match::Alias | Match::Exact => Some(NameMatch::Full),
     }
 }
 
-/// How closely two names match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Nearness {
-    /// In the full name, or by an alias.
+pub enum NameMatch {
+    /// The full names are equal, or an alias is the writer's full name.
     Full,
-    /// But for the namespace.
+    /// Only the namespaces differ.
     ShortName,
 }
 
 impl Resolver<'_> {
-    fn say(&mut self, issue: Issue, pair: Pair) {
+    fn report(&mut self, issue: Issue, pair: TypePair) {
         let count = if issue.breaks() { &mut self.errors } else { &mut self.others };
         *count += 1;
-        if *count <= ISSUES_MAX || issue == Issue::Bound {
-            self.out.found.push(Found { issue, pair });
+        if *count <= ISSUES_MAX || issue == Issue::WorkLimit {
+            self.resolution.issues.push(PairIssue { issue, pair });
         }
     }
 
-    /// Looks at a pair later, unless it was met before.
-    fn meet(&mut self, pair: Pair) {
+    /// Queues a pair, unless it was queued before.
+    fn enqueue(&mut self, pair: TypePair) {
         if self.seen.insert((pair.writer, pair.reader)) {
             self.queue.push_back(pair);
         }
     }
 
-    fn pair(&mut self, pair: Pair) {
+    fn resolve_pair(&mut self, pair: TypePair) {
         let (writer, reader) = (self.writer.get(pair.writer), self.reader.get(pair.reader));
         match (&writer.kind, &reader.kind) {
             (Kind::Union(branches), Kind::Union(others)) => {
-                let index = (others.len() > INDEXED_FROM).then(|| Index::new(self.reader, others));
-                self.steps += branches.len() + others.len();
+                let index = (others.len() > LINEAR_SEARCH_BRANCHES_MAX)
+                    .then(|| BranchIndex::new(self.reader, others));
+                self.lookups += branches.len() + others.len();
                 for branch in branches {
                     match &index {
                         Some(index) => {
                             let candidates = index.candidates(self.writer.get(*branch));
-                            self.branch(*branch, &candidates, pair);
+                            self.resolve_branch(*branch, &candidates, pair);
                         }
-                        None => self.branch(*branch, others, pair),
+                        None => self.resolve_branch(*branch, others, pair),
                     }
                 }
             }
-            // The reader expects one type, and data may hold any of the branches.
+            // The reader accepts one type; data may hold any of the branches.
             (Kind::Union(branches), _) => {
                 for branch in branches {
                     if matches(self.writer.get(*branch), reader) == Match::None {
-                        self.say(Issue::Branch { branch: *branch }, pair);
+                        self.report(Issue::Branch { branch: *branch }, pair);
                     } else {
-                        let writer_path = self.out.writer_paths.branch(
+                        let writer_path = self.resolution.writer_paths.branch(
                             pair.writer_path,
                             writer,
                             *branch,
                             self.writer,
                         );
-                        self.meet(Pair { writer: *branch, writer_path, ..pair });
+                        self.enqueue(TypePair { writer: *branch, writer_path, ..pair });
                     }
                 }
             }
-            (_, Kind::Union(branches)) => self.branch(pair.writer, branches, pair),
-            (Kind::Primitive(from), Kind::Primitive(to)) => self.primitives(*from, *to, pair),
-            (Kind::Array(from), Kind::Array(to)) => self.inside(*from, *to, Step::Items, pair),
-            (Kind::Map(from), Kind::Map(to)) => self.inside(*from, *to, Step::Values, pair),
+            (_, Kind::Union(branches)) => self.resolve_branch(pair.writer, branches, pair),
+            (Kind::Primitive(from), Kind::Primitive(to)) => {
+                self.resolve_primitives(*from, *to, pair)
+            }
+            (Kind::Array(from), Kind::Array(to)) => {
+                self.resolve_elements(*from, *to, Segment::Items, pair)
+            }
+            (Kind::Map(from), Kind::Map(to)) => {
+                self.resolve_elements(*from, *to, Segment::Values, pair)
+            }
             (Kind::Record(from), Kind::Record(to)) => {
-                if self.names(writer, reader, pair) {
-                    self.records(from, to, pair);
+                if self.resolve_names(writer, reader, pair) {
+                    self.resolve_records(from, to, pair);
                 }
             }
             (Kind::Enum(from), Kind::Enum(to)) => {
-                if self.names(writer, reader, pair) {
-                    self.enums(from, to, pair);
+                if self.resolve_names(writer, reader, pair) {
+                    self.resolve_enums(from, to, pair);
                 }
             }
             (Kind::Fixed(from), Kind::Fixed(to)) => {
-                if self.names(writer, reader, pair) {
-                    self.fixed(from, to, pair);
+                if self.resolve_names(writer, reader, pair) {
+                    self.resolve_fixed(from, to, pair);
                 }
             }
-            _ => self.say(Issue::Type, pair),
+            _ => self.report(Issue::Type, pair),
         }
     }
 
-    fn inside(&mut self, writer: TypeId, reader: TypeId, step: Step, pair: Pair) {
-        let writer_path = self.out.writer_paths.step(pair.writer_path, step);
-        let reader_path = self.out.reader_paths.step(pair.reader_path, step);
-        self.meet(Pair { writer, reader, writer_path, reader_path });
-        self.logical(pair);
+    fn resolve_elements(
+        &mut self,
+        writer: TypeId,
+        reader: TypeId,
+        segment: Segment,
+        pair: TypePair,
+    ) {
+        let writer_path = self.resolution.writer_paths.child(pair.writer_path, segment);
+        let reader_path = self.resolution.reader_paths.child(pair.reader_path, segment);
+        self.enqueue(TypePair { writer, reader, writer_path, reader_path });
+        self.resolve_logical(pair);
     }
 
-    /// One branch of the writer's (or its only type) against the reader's union.
-    fn branch(&mut self, branch: TypeId, candidates: &[TypeId], pair: Pair) {
-        let of = self.writer.get(branch);
-        self.steps += candidates.len();
-        let Some(Choice { taken, first }) = choose(of, self.reader, candidates) else {
-            self.say(Issue::Branch { branch }, pair);
+    /// Resolves a branch of the writer's union, or its only type, with the reader's union.
+    fn resolve_branch(&mut self, branch: TypeId, candidates: &[TypeId], pair: TypePair) {
+        let ty = self.writer.get(branch);
+        self.lookups += candidates.len();
+        let Some(ChosenBranch { best, first }) = choose_branch(ty, self.reader, candidates) else {
+            self.report(Issue::Branch { branch }, pair);
             return;
         };
         let writer_path = if branch == pair.writer {
             pair.writer_path
         } else {
             let union = self.writer.get(pair.writer);
-            self.out.writer_paths.branch(pair.writer_path, union, branch, self.writer)
+            self.resolution.writer_paths.branch(pair.writer_path, union, branch, self.writer)
         };
         let union = self.reader.get(pair.reader);
-        let reader_path = self.out.reader_paths.branch(pair.reader_path, union, taken, self.reader);
-        let pair = Pair { writer: branch, reader: taken, writer_path, reader_path };
-        if !matches!(of.kind, Kind::Record(_))
-            && same_name(of, self.reader.get(taken)) == Some(Nearness::ShortName)
+        let reader_path =
+            self.resolution.reader_paths.branch(pair.reader_path, union, best, self.reader);
+        let pair = TypePair { writer: branch, reader: best, writer_path, reader_path };
+        if !matches!(ty.kind, Kind::Record(_))
+            && match_names(ty, self.reader.get(best)) == Some(NameMatch::ShortName)
         {
-            self.say(Issue::NamespaceInUnion, pair);
+            self.report(Issue::NamespaceInUnion, pair);
         }
-        if first != taken {
-            self.say(Issue::Choice { first, same: taken }, pair);
+        if first != best {
+            self.report(Issue::BranchChoice { first, same: best }, pair);
         }
-        self.meet(pair);
+        self.enqueue(pair);
     }
 
-    /// Whether two types of one kind match by name.
-    fn names(&mut self, writer: &Type, reader: &Type, pair: Pair) -> bool {
-        match same_name(writer, reader) {
+    /// Whether two types of one kind match by name. Records their issues.
+    fn resolve_names(&mut self, writer: &Type, reader: &Type, pair: TypePair) -> bool {
+        match match_names(writer, reader) {
             None => {
-                self.say(Issue::Name, pair);
+                self.report(Issue::Name, pair);
                 return false;
             }
-            Some(Nearness::ShortName) => self.say(Issue::Namespace, pair),
-            Some(Nearness::Full) => {}
+            Some(NameMatch::ShortName) => self.report(Issue::Namespace, pair),
+            Some(NameMatch::Full) => {}
         }
-        self.logical(pair);
+        self.resolve_logical(pair);
         true
     }
 
-    fn primitives(&mut self, from: Primitive, to: Primitive, pair: Pair) {
+    fn resolve_primitives(&mut self, from: Primitive, to: Primitive, pair: TypePair) {
         use Primitive::{Bytes, Double, Float, Int, Long, String};
         if from != to && !from.promotes_to(to) {
-            self.say(Issue::Type, pair);
+            self.report(Issue::Type, pair);
             return;
         }
         match (from, to) {
-            (Int | Long, Float) | (Long, Double) => self.say(Issue::Lossy, pair),
-            (Bytes, String) => self.say(Issue::BytesAsString, pair),
+            (Int | Long, Float) | (Long, Double) => self.report(Issue::LossyPromotion, pair),
+            (Bytes, String) => self.report(Issue::BytesAsString, pair),
             _ => {}
         }
-        self.logical(pair);
+        self.resolve_logical(pair);
     }
 
-    fn logical(&mut self, pair: Pair) {
+    fn resolve_logical(&mut self, pair: TypePair) {
         let (writer, reader) = (self.writer.get(pair.writer), self.reader.get(pair.reader));
         let issue = match (&writer.logical, &reader.logical) {
             (None, None) => return,
             (Some(from), Some(to)) if from == to => return,
-            // What is written with a logical type of somebody's own is as good as plain.
+            // Data with a custom logical type counts as plain data.
             (None | Some(Logical::Custom(_)), Some(to)) if to.narrows(reader.base()) => {
                 Issue::LogicalNarrows
             }
-            // The bytes of a negative number are no UTF-8.
+            // The bytes of a negative number are not UTF-8.
             (
                 Some(Logical::Decimal { .. } | Logical::BigDecimal),
                 None | Some(Logical::Custom(_)),
@@ -500,50 +512,52 @@ impl Resolver<'_> {
             (Some(from), Some(to)) => Issue::Logical { proven: !from.differs_in_zone(to) },
             (None, Some(_)) | (Some(_), None) => Issue::LogicalOneSided,
         };
-        self.say(issue, pair);
+        self.report(issue, pair);
     }
 
-    fn enums(&mut self, from: &Enum, to: &Enum, pair: Pair) {
-        self.steps += from.symbols.len();
-        let unknown = || from.symbols.iter().filter(|it| !to.by_symbol.contains_key(*it));
+    fn resolve_enums(&mut self, from: &Enum, to: &Enum, pair: TypePair) {
+        self.lookups += from.symbols.len();
+        let unknown = || from.symbols.iter().filter(|symbol| !to.by_symbol.contains_key(*symbol));
         let count = unknown().count();
         if count > 0 {
-            let unknown = unknown().take(NAMES_SHOWN).cloned().collect();
-            self.say(Issue::Symbols { unknown, count, default: to.default.clone() }, pair);
+            let unknown = unknown().take(ISSUE_NAMES_MAX).cloned().collect();
+            self.report(Issue::Symbols { unknown, count, default: to.default.clone() }, pair);
         }
     }
 
-    fn fixed(&mut self, from: &Fixed, to: &Fixed, pair: Pair) {
+    fn resolve_fixed(&mut self, from: &Fixed, to: &Fixed, pair: TypePair) {
         if from.size != to.size {
-            self.say(Issue::FixedSize, pair);
+            self.report(Issue::FixedSize, pair);
         }
     }
 
-    /// Java 1.12 looks for the branch of a default by its JSON alone, and takes null for a record, an enum, an array or a map
-    /// that comes first; and an empty array for nothing.
-    fn risky_default(&self, field: &Field) -> bool {
-        let branches = self.reader.get(field.of).branches().unwrap_or_default();
-        let parts = |at: usize| match branches.get(at).map(|it| &self.reader.get(*it).kind) {
-            Some(Kind::Primitive(_) | Kind::Fixed(_)) | None => false,
-            Some(Kind::Array(_) | Kind::Map(_) | Kind::Union(_)) => true,
-            Some(Kind::Record(_) | Kind::Enum(_)) => true,
-        };
-        parts(0) || parts(field.default_branch)
+    /// Whether Java may misread a default. Java 1.12 chooses the branch of a default by its JSON
+    /// alone: it accepts null for a record, an enum, an array or a map that comes first, and finds
+    /// no branch for an empty array.
+    fn is_risky_default(&self, field: &Field) -> bool {
+        let branches = self.reader.get(field.type_id).branches().unwrap_or_default();
+        let is_composite =
+            |index: usize| match branches.get(index).map(|branch| &self.reader.get(*branch).kind) {
+                Some(Kind::Primitive(_) | Kind::Fixed(_)) | None => false,
+                Some(Kind::Array(_) | Kind::Map(_) | Kind::Union(_)) => true,
+                Some(Kind::Record(_) | Kind::Enum(_)) => true,
+            };
+        is_composite(0) || is_composite(field.default_branch)
     }
 
-    fn records(&mut self, from: &Record, to: &Record, pair: Pair) {
+    fn resolve_records(&mut self, from: &Record, to: &Record, pair: TypePair) {
         let mut claims: HashMap<usize, Vec<usize>> = HashMap::new();
         for (index, field) in to.fields.iter().enumerate() {
-            self.steps += 1 + field.aliases.len();
+            self.lookups += 1 + field.aliases.len();
             let sources = sources(field, from);
             match sources.as_slice() {
                 [] if field.default.is_some() => {
                     if field.default_branch > 0 {
-                        let risky = self.risky_default(field);
-                        self.say(Issue::DefaultElsewhere { field: index, risky }, pair);
+                        let risky = self.is_risky_default(field);
+                        self.report(Issue::DefaultOfLaterBranch { field: index, risky }, pair);
                     }
                 }
-                [] => self.say(Issue::FieldMissing { field: index }, pair),
+                [] => self.report(Issue::FieldMissing { field: index }, pair),
                 [source] => {
                     claims.entry(*source).or_default().push(index);
                     let Some(written) = from.fields.get(*source) else { continue };
@@ -551,40 +565,43 @@ impl Resolver<'_> {
                         && from.name.namespace() != to.name.namespace()
                         && !to.aliases.contains(&from.name)
                     {
-                        self.say(
-                            Issue::AliasElsewhere { field: index, name: written.name.clone() },
-                            pair,
-                        );
+                        let name = written.name.clone();
+                        self.report(Issue::AliasInOtherNamespace { field: index, name }, pair);
                     }
                     let writer_path = self
-                        .out
+                        .resolution
                         .writer_paths
-                        .step(pair.writer_path, Step::Field(pair.writer, *source));
+                        .child(pair.writer_path, Segment::Field(pair.writer, *source));
                     let reader_path = self
-                        .out
+                        .resolution
                         .reader_paths
-                        .step(pair.reader_path, Step::Field(pair.reader, index));
-                    self.meet(Pair {
-                        writer: written.of,
-                        reader: field.of,
+                        .child(pair.reader_path, Segment::Field(pair.reader, index));
+                    self.enqueue(TypePair {
+                        writer: written.type_id,
+                        reader: field.type_id,
                         writer_path,
                         reader_path,
                     });
                 }
                 several => {
-                    let names = several.iter().filter_map(|it| from.fields.get(*it));
-                    let names = names.take(NAMES_SHOWN).map(|it| it.name.clone()).collect();
-                    self.say(Issue::FieldAmbiguous { field: index, names }, pair);
+                    let names = several.iter().filter_map(|source| from.fields.get(*source));
+                    let names =
+                        names.take(ISSUE_NAMES_MAX).map(|source| source.name.clone()).collect();
+                    self.report(Issue::FieldAmbiguous { field: index, names }, pair);
                 }
             }
         }
-        let mut shared: Vec<_> = claims.into_iter().filter(|(_, by)| by.len() > 1).collect();
+        let mut shared: Vec<_> =
+            claims.into_iter().filter(|(_, claimants)| claimants.len() > 1).collect();
         shared.sort_unstable();
-        for (source, by) in shared {
-            let Some(name) = from.fields.get(source).map(|it| it.name.clone()) else { continue };
-            let fields = by.iter().filter_map(|it| to.fields.get(*it));
-            let fields = fields.take(NAMES_SHOWN).map(|it| it.name.clone()).collect();
-            self.say(Issue::FieldShared { name, fields }, pair);
+        for (source, claimants) in shared {
+            let Some(name) = from.fields.get(source).map(|source| source.name.clone()) else {
+                continue;
+            };
+            let fields = claimants.iter().filter_map(|claimant| to.fields.get(*claimant));
+            let fields =
+                fields.take(ISSUE_NAMES_MAX).map(|claimant| claimant.name.clone()).collect();
+            self.report(Issue::FieldShared { name, fields }, pair);
         }
     }
 }

@@ -1,10 +1,13 @@
-//! What logical types ask of the values beneath them, and pointers into payloads.
+//! Checks of values against their logical types.
 
-use super::logical::{Logical, Unit};
+use super::{
+    logical::{Logical, Unit},
+    text::shorten,
+};
 
-/// A value as it lies beneath a logical type.
+/// A value of the underlying type of a logical type.
 #[derive(Debug, Clone, Copy)]
-pub enum Raw<'v> {
+pub enum RawValue<'v> {
     Number(i64),
     Text(&'v str),
     Bytes(&'v [u8]),
@@ -13,14 +16,14 @@ pub enum Raw<'v> {
 /// Checks a value against a logical type.
 ///
 /// # Errors
-/// Where readers that know the logical type would refuse or misread it.
-pub fn check(logical: &Logical, raw: Raw<'_>) -> Result<(), String> {
-    match (logical, raw) {
-        (Logical::Uuid, Raw::Text(text)) if !is_uuid(text) => {
-            let text = super::wording::short(text);
+/// Returns the reason if readers that support the logical type would reject or misread the value.
+pub fn check(logical: &Logical, value: RawValue<'_>) -> Result<(), String> {
+    match (logical, value) {
+        (Logical::Uuid, RawValue::Text(text)) if !is_uuid(text) => {
+            let text = shorten(text);
             Err(format!("{text:?} is not a uuid, such as 550e8400-e29b-41d4-a716-446655440000"))
         }
-        (Logical::Time(unit), Raw::Number(number)) => {
+        (Logical::Time(unit), RawValue::Number(number)) => {
             let day: i64 = match unit {
                 Unit::Millis => 86_400_000,
                 Unit::Micros => 86_400_000_000,
@@ -32,20 +35,20 @@ pub fn check(logical: &Logical, raw: Raw<'_>) -> Result<(), String> {
                 Err(format!("{number} is not a time of day: a day has {day} {unit}"))
             }
         }
-        (Logical::Decimal { precision, .. }, Raw::Bytes(bytes)) => decimal(bytes, *precision),
+        (Logical::Decimal { precision, .. }, RawValue::Bytes(bytes)) => decimal(bytes, *precision),
         _ => Ok(()),
     }
 }
 
 fn is_uuid(text: &str) -> bool {
     text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| match at {
+        && text.bytes().enumerate().all(|(index, byte)| match index {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })
 }
 
-/// A two's complement number, the most significant byte first, of at most so many digits.
+/// Checks that a big-endian two's complement number has at most `precision` digits.
 fn decimal(bytes: &[u8], precision: u32) -> Result<(), String> {
     let Some(first) = bytes.first() else {
         return Err("a decimal has at least one byte; zero is the byte 0".into());
@@ -53,7 +56,7 @@ fn decimal(bytes: &[u8], precision: u32) -> Result<(), String> {
     let too_long = || Err(format!("the decimal has more than {precision} digits"));
     let sign: u8 = if first & 0x80 == 0 { 0 } else { 0xff };
     let mut rest = bytes;
-    // Bytes that only repeat the sign.
+    // Skip bytes that only repeat the sign.
     while let [first, second, ..] = rest
         && *first == sign
         && (second ^ sign) & 0x80 == 0
@@ -61,8 +64,8 @@ fn decimal(bytes: &[u8], precision: u32) -> Result<(), String> {
         rest = rest.get(1..).unwrap_or_default();
     }
     if rest.len() > 16 {
-        // Of more than 39 digits an i128 knows nothing. So many bits have at least so many digits; one digit too many
-        // may pass here.
+        // An i128 holds no more than 39 digits. The number of bits gives a lower bound on the
+        // digits; a number with one digit too many may pass.
         let bits = rest.len() as u64 * 8 - 9;
         return if bits * 30_103 / 100_000 + 1 > u64::from(precision) {
             too_long()
@@ -76,16 +79,6 @@ fn decimal(bytes: &[u8], precision: u32) -> Result<(), String> {
     match 10_u128.checked_pow(precision) {
         Some(limit) if number.unsigned_abs() >= limit => too_long(),
         _ => Ok(()),
-    }
-}
-
-/// Adds a step to a JSON pointer.
-pub fn push(pointer: &mut String, step: &str) {
-    pointer.push('/');
-    if step.contains(['~', '/']) {
-        pointer.push_str(&step.replace('~', "~0").replace('/', "~1"));
-    } else {
-        pointer.push_str(step);
     }
 }
 

@@ -1,56 +1,27 @@
-//! Regular expressions of ECMA-262 with the flag `u`, as JSON Schema has them, in the syntax of the engine.
+//! Translation of regular expressions of ECMA-262 with the flag `u`, as JSON Schema uses them, into
+//! the syntax of the engine.
 //!
-//! The engine reads most of them alike. What it reads otherwise is written in another way; what is no expression of
-//! ECMA-262 is refused. Escapes of punctuation that need none (`\-`) and single `]` and `}` are let be: they are faults
-//! with the flag `u`, and mean the same everywhere without.
+//! The engine reads most expressions alike. The others are translated, and anything that is not
+//! ECMA-262 is rejected. Unnecessary escapes of punctuation (`\-`) and single `]` and `}` are
+//! accepted: they are errors with the flag `u`, and have the same meaning everywhere without it.
 
 use std::{fmt::Write as _, iter::Peekable, str::CharIndices};
 
-/// Groups in groups.
+use self::characters::{
+    CATEGORIES, CHAR_MAX, DIGITS, LINE_ENDS, PROPERTIES, Ranges, SPACES, WORDS, complement,
+    is_surrogate,
+};
+
+mod characters;
+
+/// Nested groups.
 const DEPTH_MAX: usize = 100;
 /// Back-references.
 const REFERENCES_MAX: usize = 100;
-const CHAR_MAX: u32 = 0x10_FFFF;
-/// `\s`: white space and line ends.
-const SPACES: [(u32, u32); 10] = [
-    (0x09, 0x0D),
-    (0x20, 0x20),
-    (0xA0, 0xA0),
-    (0x1680, 0x1680),
-    (0x2000, 0x200A),
-    (0x2028, 0x2029),
-    (0x202F, 0x202F),
-    (0x205F, 0x205F),
-    (0x3000, 0x3000),
-    (0xFEFF, 0xFEFF),
-];
-const DIGITS: [(u32, u32); 1] = [(0x30, 0x39)];
-const WORDS: [(u32, u32); 4] = [(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)];
-/// What `.` does not match.
-const LINE_ENDS: [(u32, u32); 3] = [(0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)];
-/// Values of `General_Category`, which stand alone too.
-const CATEGORIES: &str = "C Cc Cf Cn Co Cs L LC Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm \
-     So Z Zl Zp Zs Cased_Letter Close_Punctuation Connector_Punctuation Control Currency_Symbol Dash_Punctuation \
-     Decimal_Number Enclosing_Mark Final_Punctuation Format Initial_Punctuation Letter Letter_Number Line_Separator \
-     Lowercase_Letter Mark Math_Symbol Modifier_Letter Modifier_Symbol Nonspacing_Mark Number Open_Punctuation Other \
-     Other_Letter Other_Number Other_Punctuation Other_Symbol Paragraph_Separator Private_Use Punctuation Separator \
-     Space_Separator Spacing_Mark Surrogate Symbol Titlecase_Letter Unassigned Uppercase_Letter cntrl digit punct \
-     Combining_Mark";
-/// Properties that a character has or has not.
-const PROPERTIES: &str = "ASCII ASCII_Hex_Digit AHex Alphabetic Alpha Any Assigned Bidi_Control Bidi_C Bidi_Mirrored Bidi_M \
-     Case_Ignorable CI Cased Changes_When_Casefolded CWCF Changes_When_Casemapped CWCM Changes_When_Lowercased CWL \
-     Changes_When_NFKC_Casefolded CWKCF Changes_When_Titlecased CWT Changes_When_Uppercased CWU Dash \
-     Default_Ignorable_Code_Point DI Deprecated Dep Diacritic Dia Emoji Emoji_Component EComp Emoji_Modifier EMod \
-     Emoji_Modifier_Base EBase Emoji_Presentation EPres Extended_Pictographic ExtPict Extender Ext Grapheme_Base \
-     Gr_Base Grapheme_Extend Gr_Ext Hex_Digit Hex IDS_Binary_Operator IDSB IDS_Trinary_Operator IDST ID_Continue IDC \
-     ID_Start IDS Ideographic Ideo Join_Control Join_C Logical_Order_Exception LOE Lowercase Lower Math \
-     Noncharacter_Code_Point NChar Pattern_Syntax Pat_Syn Pattern_White_Space Pat_WS Quotation_Mark QMark Radical \
-     Regional_Indicator RI Sentence_Terminal STerm Soft_Dotted SD Terminal_Punctuation Term Unified_Ideograph UIdeo \
-     Uppercase Upper Variation_Selector VS White_Space space XID_Continue XIDC XID_Start XIDS";
-
-/// An end of a word is one of ASCII. The engine has those of Unicode only, and looks around instead; automata, which
-/// cannot look around, have both.
-const WORD_ENDS: [[&str; 3]; 2] = [
+/// A word boundary of ECMA-262 is one of ASCII. The engine only has Unicode boundaries, so the
+/// translation uses look-around; automata lack look-around and have both boundaries. Each row:
+/// placeholder, engine, automaton.
+const WORD_BOUNDARIES: [[&str; 3]; 2] = [
     [
         "\0b\0",
         "(?:(?<=[0-9A-Za-z_])(?![0-9A-Za-z_])|(?<![0-9A-Za-z_])(?=[0-9A-Za-z_]))",
@@ -63,10 +34,10 @@ const WORD_ENDS: [[&str; 3]; 2] = [
     ],
 ];
 
-/// An expression, written in another way.
+/// A translated expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Translated {
-    /// As it is, where the engine reads it alike.
+    /// Unchanged if the engine reads it alike.
     pub engine: String,
     pub automaton: String,
 }
@@ -77,12 +48,12 @@ impl Translated {
     }
 }
 
-/// Writes an expression for the engine.
+/// Translates an expression.
 ///
 /// # Errors
-/// What of it is not ECMA-262.
+/// Returns the first violation of ECMA-262.
 pub(crate) fn translate(pattern: &str) -> Result<Translated, String> {
-    let mut reader = Reader {
+    let mut translator = Translator {
         pattern,
         chars: pattern.char_indices().peekable(),
         out: String::with_capacity(pattern.len() + 16),
@@ -94,92 +65,92 @@ pub(crate) fn translate(pattern: &str) -> Result<Translated, String> {
         multiline: false,
         dotall: false,
     };
-    reader.alternatives(0)?;
-    if let Some((_, found)) = reader.chars.peek() {
-        return Err(format!("{found:?} closes nothing"));
+    translator.alternatives(0)?;
+    if let Some((_, unmatched)) = translator.chars.peek() {
+        return Err(format!("unmatched {unmatched:?}"));
     }
-    let Reader { mut out, differs, looks, groups, names, references, .. } = reader;
+    let Translator { mut out, differs, looks, groups, names, references, .. } = translator;
     for reference in references {
-        let (place, number) = match reference {
-            (place, Referred::Number(number)) => (place, number),
-            (place, Referred::Name(name)) => {
-                let found = names.iter().find(|(it, _)| *it == name);
-                let Some((_, number)) = found else {
-                    return Err(format!("\\k<{name}> is the name of no group"));
+        let (placeholder, number) = match reference {
+            (placeholder, BackReference::Number(number)) => (placeholder, number),
+            (placeholder, BackReference::Name(name)) => {
+                let group = names.iter().find(|(group, _)| *group == name);
+                let Some((_, number)) = group else {
+                    return Err(format!("\\k<{name}> refers to a missing group"));
                 };
-                (place, *number)
+                (placeholder, *number)
             }
         };
         if number > groups {
-            return Err(format!("\\{number} is the number of no group"));
+            return Err(format!("\\{number} refers to a missing group"));
         }
-        // A group that took no part matches nothing, which always is there.
-        out = out.replace(&place, &format!("(?({number})\\{number})"));
+        // A group that did not participate matches the empty string.
+        out = out.replace(&placeholder, &format!("(?({number})\\{number})"));
     }
     if !differs {
         return Ok(Translated::same(pattern));
     }
-    // Tells the library at the first character that this is none of the expressions that it translates.
+    // The first character makes the library skip its own translation.
     let mut engine = if looks { "(?=)" } else { "" }.to_owned();
     engine.push_str(&out);
     let mut automaton = out;
-    for [place, around, end] in WORD_ENDS {
-        engine = engine.replace(place, around);
-        automaton = automaton.replace(place, end);
+    for [placeholder, look_around, boundary] in WORD_BOUNDARIES {
+        engine = engine.replace(placeholder, look_around);
+        automaton = automaton.replace(placeholder, boundary);
     }
     Ok(Translated { engine, automaton })
 }
 
-enum Referred {
+enum BackReference {
     Number(u32),
     Name(String),
 }
 
-struct Reader<'p> {
+struct Translator<'p> {
     pattern: &'p str,
     chars: Peekable<CharIndices<'p>>,
     out: String,
-    /// Whether the engine reads it otherwise.
+    /// The engine reads the expression differently.
     differs: bool,
-    /// Whether it looks around or back.
+    /// The translation has look-around or back-references.
     looks: bool,
     groups: u32,
     names: Vec<(String, u32)>,
-    /// Back-references by what stands in their place: which groups there are is known at the end.
-    references: Vec<(String, Referred)>,
+    /// Back-references by their placeholder. The groups are known only at the end.
+    references: Vec<(String, BackReference)>,
     multiline: bool,
     dotall: bool,
 }
 
-/// What was read, and whether it may be repeated.
-type Term = bool;
+/// Whether the term may be repeated.
+type Repeatable = bool;
 
-impl Reader<'_> {
+impl Translator<'_> {
     fn peek(&mut self) -> Option<char> {
-        self.chars.peek().map(|(_, it)| *it)
+        self.chars.peek().map(|(_, next)| *next)
     }
 
     fn next(&mut self) -> Option<char> {
-        self.chars.next().map(|(_, it)| it)
+        self.chars.next().map(|(_, next)| next)
     }
 
     fn pass(&mut self, wanted: char) -> bool {
-        self.chars.next_if(|(_, it)| *it == wanted).is_some()
+        self.chars.next_if(|(_, next)| *next == wanted).is_some()
     }
 
-    /// Passes a text, if it is next.
+    /// Skips a text if it is next.
     fn pass_all(&mut self, wanted: &str) -> bool {
         let at = self.chars.peek().map_or(self.pattern.len(), |(at, _)| *at);
-        let found = self.pattern.get(at..).is_some_and(|rest| rest.starts_with(wanted));
-        if found {
+        let matches = self.pattern.get(at..).is_some_and(|rest| rest.starts_with(wanted));
+        if matches {
             wanted.chars().for_each(|_| {
                 self.chars.next();
             });
         }
-        found
+        matches
     }
 
-    /// To the end, or to the parenthesis that closes the group.
+    /// Reads to the end, or to the parenthesis that closes the group.
     fn alternatives(&mut self, depth: usize) -> Result<(), String> {
         if depth > DEPTH_MAX {
             return Err(format!("groups nest deeper than {DEPTH_MAX} levels"));
@@ -200,7 +171,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn term(&mut self, depth: usize) -> Result<Term, String> {
+    fn term(&mut self, depth: usize) -> Result<Repeatable, String> {
         let Some(next) = self.next() else { return Ok(false) };
         match next {
             '^' | '$' => {
@@ -225,7 +196,7 @@ impl Reader<'_> {
             }
             '\\' => return self.escape(),
             '*' | '+' | '?' | '{' => {
-                return Err(format!("there is nothing that {next:?} could repeat"));
+                return Err(format!("{next:?} has nothing to repeat"));
             }
             literal => self.literal(literal),
         }
@@ -248,11 +219,12 @@ impl Reader<'_> {
                     }
                     bounds.push(next);
                 }
-                let is_number = |it: &str| !it.is_empty() && it.bytes().all(|b| b.is_ascii_digit());
+                let is_number =
+                    |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
                 let well = match bounds.split_once(',') {
                     None => is_number(&bounds),
                     Some((min, max)) => {
-                        let number = |it: &str| it.parse::<u64>().unwrap_or(u64::MAX);
+                        let number = |text: &str| text.parse::<u64>().unwrap_or(u64::MAX);
                         is_number(min)
                             && (max.is_empty() || is_number(max) && number(min) <= number(max))
                     }
@@ -260,7 +232,7 @@ impl Reader<'_> {
                 if !well {
                     let bounds: String = bounds.chars().take(20).collect();
                     return Err(format!(
-                        "{{{bounds}}} is not a repetition; a brace is written \\{{"
+                        "{{{bounds}}} is not a repetition; write \\{{ for a brace"
                     ));
                 }
                 let _ = write!(self.out, "{{{bounds}}}");
@@ -268,7 +240,7 @@ impl Reader<'_> {
             _ => return Ok(()),
         }
         if !repeats {
-            return Err(format!("{next:?} repeats what has no length"));
+            return Err(format!("{next:?} repeats an assertion"));
         }
         if self.pass('?') {
             self.out.push('?');
@@ -279,7 +251,7 @@ impl Reader<'_> {
         }
     }
 
-    fn group(&mut self, depth: usize) -> Result<Term, String> {
+    fn group(&mut self, depth: usize) -> Result<Repeatable, String> {
         let (multiline, dotall) = (self.multiline, self.dotall);
         let mut repeats = true;
         if !self.pass('?') {
@@ -296,8 +268,8 @@ impl Reader<'_> {
             let _ = write!(self.out, "(?{look}");
         } else if self.pass('<') {
             let name = self.name()?;
-            if self.names.iter().any(|(it, _)| *it == name) {
-                return Err(format!("two groups are called {name:?}"));
+            if self.names.iter().any(|(group, _)| *group == name) {
+                return Err(format!("two groups have the name {name:?}"));
             }
             self.differs = true;
             self.groups += 1;
@@ -315,7 +287,7 @@ impl Reader<'_> {
         Ok(repeats)
     }
 
-    /// `(?i:`, `(?s-m:` and so on; `(?` was read.
+    /// Reads flags such as `(?i:` and `(?s-m:`. `(?` was read.
     fn modifiers(&mut self) -> Result<(), String> {
         let (mut all, mut on, mut ignores) = (String::new(), true, String::new());
         loop {
@@ -331,8 +303,8 @@ impl Reader<'_> {
                     }
                 }
                 _ => {
-                    return Err("\"(?\" begins a group that there is none of; flags end with a \
-                                colon, names are written (?<name>"
+                    return Err("\"(?\" begins an unknown group; flags end with a \
+                                colon, and names are written (?<name>"
                         .to_owned());
                 }
             }
@@ -345,7 +317,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The name of a group, up to the bracket that closes it.
+    /// Reads the name of a group, up to the closing bracket.
     fn name(&mut self) -> Result<String, String> {
         let mut name = String::new();
         loop {
@@ -353,14 +325,16 @@ impl Reader<'_> {
                 Some('>') if !name.is_empty() => return Ok(name),
                 Some(next) if next == '$' || next == '_' || next.is_alphabetic() => name.push(next),
                 Some(next) if !name.is_empty() && next.is_alphanumeric() => name.push(next),
-                _ => return Err("the name of a group is not one".to_owned()),
+                _ => return Err("the name of a group is invalid".to_owned()),
             }
         }
     }
 
-    /// Outside of brackets.
-    fn escape(&mut self) -> Result<Term, String> {
-        let Some(next) = self.peek() else { return Err("it ends with a \\".to_owned()) };
+    /// Reads an escape outside of brackets.
+    fn escape(&mut self) -> Result<Repeatable, String> {
+        let Some(next) = self.peek() else {
+            return Err("the expression ends with a \\".to_owned());
+        };
         match next {
             'b' | 'B' => {
                 self.next();
@@ -371,23 +345,24 @@ impl Reader<'_> {
             }
             '1'..='9' => {
                 let mut number = 0_u32;
-                while let Some(digit) = self.peek().and_then(|it| it.to_digit(10)) {
+                while let Some(digit) = self.peek().and_then(|next| next.to_digit(10)) {
                     self.next();
                     number = number.saturating_mul(10).saturating_add(digit);
                 }
-                self.refer(Referred::Number(number))?;
+                self.refer(BackReference::Number(number))?;
             }
             'k' => {
                 self.next();
                 if !self.pass('<') {
-                    return Err("\\k is written \\k<name>".to_owned());
+                    return Err("\\k lacks a name; write \\k<name>".to_owned());
                 }
                 let name = self.name()?;
-                self.refer(Referred::Name(name))?;
+                self.refer(BackReference::Name(name))?;
             }
             _ => match self.class_escape()? {
                 Some((set, property)) => {
-                    // These the library translates, unless something else makes that impossible.
+                    // The library translates these itself, unless the expression is translated
+                    // here.
                     self.class(false, &set, &property);
                 }
                 None => {
@@ -402,20 +377,20 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    fn refer(&mut self, to: Referred) -> Result<(), String> {
+    fn refer(&mut self, to: BackReference) -> Result<(), String> {
         if self.references.len() >= REFERENCES_MAX {
-            return Err(format!("there are more than {REFERENCES_MAX} back-references"));
+            return Err(format!("more than {REFERENCES_MAX} back-references"));
         }
         self.differs = true;
         self.looks = true;
-        // No expression has a NUL that was not written as an escape by now.
-        let place = format!("\0{}\0", self.references.len());
-        self.out.push_str(&place);
-        self.references.push((place, to));
+        // NUL is always written as an escape, so the placeholder is unique.
+        let placeholder = format!("\0{}\0", self.references.len());
+        self.out.push_str(&placeholder);
+        self.references.push((placeholder, to));
         Ok(())
     }
 
-    /// `\d` and its kin: ranges, or a property.
+    /// Reads a character class escape such as `\d`: ranges, or a property.
     fn class_escape(&mut self) -> Result<Option<(Ranges, String)>, String> {
         let Some(next) = self.peek() else { return Ok(None) };
         let set: &[(u32, u32)] = match next {
@@ -433,7 +408,7 @@ impl Reader<'_> {
         Ok(Some((set, String::new())))
     }
 
-    /// `\p{…}`.
+    /// Reads `\p{…}`.
     fn property(&mut self, letter: char) -> Result<String, String> {
         let mut name = String::new();
         let mut closed = false;
@@ -446,11 +421,11 @@ impl Reader<'_> {
                 name.push(next);
             }
         }
-        let lists = |list: &str, name: &str| list.split(' ').any(|it| it == name);
+        let lists = |list: &str, name: &str| list.split(' ').any(|entry| entry == name);
         let known = match name.split_once('=') {
             None => lists(CATEGORIES, &name) || lists(PROPERTIES, &name),
             Some(("General_Category" | "gc", value)) => lists(CATEGORIES, value),
-            // Which scripts there are the engine knows, but it takes them in any case.
+            // The engine knows the scripts, but ignores the case of their names.
             Some(("Script" | "sc" | "Script_Extensions" | "scx", value)) => {
                 value.starts_with(|first: char| first.is_ascii_uppercase())
                     && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -464,16 +439,19 @@ impl Reader<'_> {
         Ok(format!("\\{letter}{{{name}}}"))
     }
 
-    /// An escape of one character; the backslash was read. Half of a surrogate pair is a code of its own.
+    /// Reads an escape of one character; the backslash was read. One half of a surrogate pair is a
+    /// code point of its own.
     fn character(&mut self) -> Result<u32, String> {
-        let Some(next) = self.next() else { return Err("it ends with a \\".to_owned()) };
+        let Some(next) = self.next() else {
+            return Err("the expression ends with a \\".to_owned());
+        };
         let code = match next {
             'f' => 0x0C,
             'n' => 0x0A,
             'r' => 0x0D,
             't' => 0x09,
             'v' => 0x0B,
-            '0' if !self.peek().is_some_and(|it| it.is_ascii_digit()) => {
+            '0' if !self.peek().is_some_and(|next| next.is_ascii_digit()) => {
                 self.differs = true;
                 0
             }
@@ -482,7 +460,7 @@ impl Reader<'_> {
                     self.differs = true;
                     u32::from(letter) % 32
                 }
-                _ => return Err("\\c is followed by a letter".to_owned()),
+                _ => return Err("\\c must be followed by a letter".to_owned()),
             },
             'x' => self.hex(2)?,
             'u' if self.pass('{') => {
@@ -495,7 +473,7 @@ impl Reader<'_> {
                             digits += 1;
                             code = code * 16 + next.to_digit(16).unwrap_or(0);
                         }
-                        _ => return Err("\\u{…} holds no number in hexadecimal".to_owned()),
+                        _ => return Err("\\u{…} must contain a hexadecimal number".to_owned()),
                     }
                 }
                 if code > CHAR_MAX {
@@ -518,7 +496,7 @@ impl Reader<'_> {
                 }
                 high
             }
-            // What the engine has a meaning of its own for is no escape of a character here.
+            // The engine has its own meaning for these.
             '<' | '>' => return Err(format!("\\{next} is not an escape of ECMA-262")),
             next if next.is_ascii() && !next.is_ascii_alphanumeric() => u32::from(next),
             next => return Err(format!("\\{next} is not an escape of ECMA-262")),
@@ -529,8 +507,8 @@ impl Reader<'_> {
     fn hex(&mut self, digits: usize) -> Result<u32, String> {
         let mut code = 0;
         for _ in 0..digits {
-            let Some(digit) = self.peek().and_then(|it| it.to_digit(16)) else {
-                return Err(format!("{digits} digits in hexadecimal are missing in an escape"));
+            let Some(digit) = self.peek().and_then(|next| next.to_digit(16)) else {
+                return Err(format!("an escape needs {digits} hexadecimal digits"));
             };
             self.next();
             code = code * 16 + digit;
@@ -538,12 +516,12 @@ impl Reader<'_> {
         Ok(code)
     }
 
-    /// A set of characters; the bracket was read.
+    /// Reads a set of characters; the bracket was read.
     fn brackets(&mut self) -> Result<(), String> {
         let negated = self.pass('^');
         let mut set: Vec<(u32, u32)> = Vec::new();
         let mut properties = String::new();
-        // These have a meaning in sets of the engine.
+        // Contains characters with a special meaning in sets of the engine.
         let mut special = false;
         loop {
             let Some(next) = self.peek() else { return Err("a [ is not closed".to_owned()) };
@@ -568,8 +546,8 @@ impl Reader<'_> {
             let to = self.member(&mut set, &mut properties)?;
             match (from, to) {
                 (Some(from), Some(to)) if from <= to => set.push((from, to)),
-                (Some(_), Some(_)) => return Err("a range in [] runs backwards".to_owned()),
-                _ => return Err("a range in [] begins or ends with a set of its own".to_owned()),
+                (Some(_), Some(_)) => return Err("a range in [] is out of order".to_owned()),
+                _ => return Err("a range in [] begins or ends with a character class".to_owned()),
             }
         }
         self.differs |= special || set.is_empty() && properties.is_empty();
@@ -577,7 +555,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A member of a set: its code, or None where it is a set itself, which was added.
+    /// Reads a member of a set: its code point, or `None` for a character class, which is added to
+    /// the set.
     fn member(
         &mut self,
         set: &mut Vec<(u32, u32)>,
@@ -615,7 +594,7 @@ impl Reader<'_> {
         let _ = write!(self.out, "\\x{{{:X}}}", u32::from(literal));
     }
 
-    /// Writes a set: without surrogates, which no text has, and without sets in it.
+    /// Writes a set without surrogates, which no text contains, and without nested sets.
     fn class(&mut self, negated: bool, set: &[(u32, u32)], properties: &str) {
         let mut ranges = String::new();
         for (from, to) in set {
@@ -639,25 +618,4 @@ impl Reader<'_> {
             }
         }
     }
-}
-
-fn is_surrogate(code: u32) -> bool {
-    (0xD800..0xE000).contains(&code)
-}
-
-/// First and last of ranges of characters.
-type Ranges = Vec<(u32, u32)>;
-
-/// Everything else. The ranges are in order.
-fn complement(set: &[(u32, u32)]) -> Vec<(u32, u32)> {
-    let mut rest = Vec::new();
-    let mut from = 0;
-    for (first, last) in set {
-        if *first > from {
-            rest.push((from, first - 1));
-        }
-        from = last + 1;
-    }
-    rest.push((from, CHAR_MAX));
-    rest
 }

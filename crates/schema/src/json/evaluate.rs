@@ -1,6 +1,6 @@
-//! Whether an instance is valid under a node: small instances, bounded work, three answers.
+//! Evaluation of an instance under a node: small instances, bounded work, three results.
 //!
-//! Only used to choose witnesses and to go through `enum`; what counts in the end is what the validators say.
+//! Selects counterexamples and filters `enum`. The validators decide the verdict.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use super::{
 /// Nodes nested in nodes.
 const DEPTH_MAX: usize = 200;
 
-/// Evaluates within a budget. None: not decided.
+/// Evaluates within a budget. Returns `None` if the result is undecided.
 pub(crate) fn valid(model: &Model, id: NodeId, value: &Value, work: &mut u64) -> Option<bool> {
     Evaluation { model, work }.node(id, value, 0)
 }
@@ -22,7 +22,7 @@ struct Evaluation<'a> {
     work: &'a mut u64,
 }
 
-/// Both: no as soon as one says no.
+/// Three-valued conjunction: false if either side is false.
 fn and(left: Option<bool>, right: impl FnOnce() -> Option<bool>) -> Option<bool> {
     match left {
         Some(false) => Some(false),
@@ -89,12 +89,12 @@ impl Evaluation<'_> {
                     break;
                 }
             }
-            let one = match (matching, unknown) {
+            let exactly_one = match (matching, unknown) {
                 (2.., _) => Some(false),
                 (matching, 0) => Some(matching == 1),
                 _ => None,
             };
-            all = and(all, || one);
+            all = and(all, || exactly_one);
         }
         if let Some(id) = logic.not {
             all = and(all, || self.node(id, value, depth + 1).map(|valid| !valid));
@@ -113,13 +113,14 @@ impl Evaluation<'_> {
         all
     }
 
-    /// What the other keywords surely evaluate is well; what none of them can evaluate must be what is said here; what
-    /// some of them may evaluate is not decided.
+    /// Properties and items that the other keywords certainly evaluate are valid. Those that no
+    /// keyword can evaluate must be valid under the `unevaluated` schema. For those that some
+    /// keyword may evaluate, a violation is undecided.
     fn unevaluated(&mut self, id: NodeId, value: &Value, depth: usize) -> Option<bool> {
         let model = self.model;
         let node = model.node(id);
         let mut all = Some(true);
-        let mut part = |rule: NodeId, surely: bool, maybe: bool, value: &Value| {
+        let mut check_part = |rule: NodeId, surely: bool, maybe: bool, value: &Value| {
             if surely || all == Some(false) {
                 return;
             }
@@ -132,18 +133,18 @@ impl Evaluation<'_> {
         };
         match value {
             Value::Object(members) => {
-                if let Some(rule) = node.objects.as_ref().and_then(|it| it.unevaluated) {
+                if let Some(rule) = node.objects.as_ref().and_then(|objects| objects.unevaluated) {
                     for (name, value) in members {
                         let covers = |may| model.covers(id, name, may);
-                        part(rule, covers(false), covers(true), value);
+                        check_part(rule, covers(false), covers(true), value);
                     }
                 }
             }
             Value::Array(items) => {
-                if let Some(rule) = node.arrays.as_ref().and_then(|it| it.unevaluated) {
+                if let Some(rule) = node.arrays.as_ref().and_then(|arrays| arrays.unevaluated) {
                     for (index, value) in items.iter().enumerate() {
                         let covers = |may| model.covers_item(id, index, may);
-                        part(rule, covers(false), covers(true), value);
+                        check_part(rule, covers(false), covers(true), value);
                     }
                 }
             }
@@ -204,9 +205,9 @@ impl Evaluation<'_> {
         if objects.min.is_some_and(|min| count < min)
             || objects.max.is_some_and(|max| count > max)
             || objects.required.iter().any(|name| !members.contains_key(&**name))
-            || objects.dependent_required.iter().any(|(name, others)| {
+            || objects.dependent_required.iter().any(|(name, dependents)| {
                 members.contains_key(&**name)
-                    && others.iter().any(|other| !members.contains_key(&**other))
+                    && dependents.iter().any(|dependent| !members.contains_key(&**dependent))
             })
         {
             return Some(false);
@@ -233,7 +234,8 @@ impl Evaluation<'_> {
     }
 }
 
-/// What `properties`, `patternProperties` and `additionalProperties` of one node say about a property.
+/// The schemas that `properties`, `patternProperties` and `additionalProperties` of one node apply
+/// to a property.
 pub(crate) fn of_property(objects: &Objects, name: &str) -> Vec<NodeId> {
     let mut nodes: Vec<_> = objects.properties.get(name).copied().into_iter().collect();
     let matching = objects.patterns.iter().filter(|(pattern, _)| pattern.matches(name));
@@ -244,7 +246,7 @@ pub(crate) fn of_property(objects: &Objects, name: &str) -> Vec<NodeId> {
     nodes
 }
 
-/// The keywords that have no subschemas.
+/// Checks the keywords without subschemas.
 fn own(node: &Node, value: &Value) -> bool {
     let types = node.types.is_none_or(|types| types.includes(Types::of(value)));
     let values = node.values.as_ref().is_none_or(|values| values.contains(value));
@@ -255,13 +257,11 @@ fn own(node: &Node, value: &Value) -> bool {
         && match (value, &node.numbers, &node.strings) {
             (Value::Number(number), Some(numbers), _) => {
                 let number = Decimal::of(number);
-                numbers
-                    .minimum
-                    .is_none_or(|it| if it.exclusive { number > it.at } else { number >= it.at })
-                    && numbers.maximum.is_none_or(|it| {
-                        if it.exclusive { number < it.at } else { number <= it.at }
-                    })
-                    && numbers.multiple_of.is_none_or(|step| number.is_multiple_of(step))
+                numbers.minimum.is_none_or(|bound| {
+                    if bound.exclusive { number > bound.at } else { number >= bound.at }
+                }) && numbers.maximum.is_none_or(|bound| {
+                    if bound.exclusive { number < bound.at } else { number <= bound.at }
+                }) && numbers.multiple_of.is_none_or(|step| number.is_multiple_of(step))
             }
             (Value::String(text), _, Some(strings)) => {
                 let length = text.chars().count() as u64;

@@ -1,5 +1,5 @@
-//! Documents as the validator library is to read them: what it reads otherwise than JSON Schema has it is written in
-//! another way. All of it is found while the model is built, so that validation and comparison see the same.
+//! Rewrites of documents for the validator library, where it deviates from JSON Schema. They are
+//! collected while the model is built, so that validation and comparison use the same schema.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -8,38 +8,38 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{exact, model::Model, resource::Root};
+use super::{model::Model, numeric_assertions, parse::has_location, resource::ResourceRoot};
 
-/// What to write in another way. Schemas and members are named by their spots in the model.
+/// Rewrites, by the location of the schema or member in the model.
 #[derive(Debug, Default)]
 pub(crate) struct Edits {
-    /// Texts of keywords, by the schema.
+    /// Texts of keywords, by schema.
     texts: HashMap<u32, Vec<(&'static str, String)>>,
-    /// Names of members, by what stands under them.
+    /// Names of members, by the location of their value.
     names: HashMap<u32, String>,
-    /// What schemas assert of numbers, instead of the keywords that do.
+    /// Encoded numeric assertions that replace the keywords, by schema.
     exact: HashMap<u32, Value>,
-    /// From which schema to which, and whether it is not followed as it is written.
+    /// References: from, to, and whether the text of the reference must be rewritten.
     references: Vec<(u32, u32, bool)>,
-    /// Schemas from which pointers count.
-    pub roots: HashMap<u32, Root>,
+    /// Schemas that pointers are relative to.
+    pub roots: HashMap<u32, ResourceRoot>,
 }
 
 impl Edits {
-    /// The text of a keyword.
-    pub(crate) fn text(&mut self, spot: u32, keyword: &'static str, text: String) {
-        self.texts.entry(spot).or_default().push((keyword, text));
+    /// Sets the text of a keyword.
+    pub(crate) fn text(&mut self, location: u32, keyword: &'static str, text: String) {
+        self.texts.entry(location).or_default().push((keyword, text));
     }
 
-    /// What is asserted of numbers.
-    pub(crate) fn exact(&mut self, spot: u32, assertions: Value) {
-        self.exact.insert(spot, assertions);
+    /// Sets the numeric assertions of a schema.
+    pub(crate) fn exact(&mut self, location: u32, assertions: Value) {
+        self.exact.insert(location, assertions);
     }
 
-    /// The name of a member that has none of `others`; `mark` distinguishes it from existing ones.
+    /// Renames a member. `mark` is appended until the name differs from `others`.
     pub(crate) fn name(
         &mut self,
-        spot: u32,
+        location: u32,
         mut name: String,
         mark: &str,
         others: &mut BTreeSet<String>,
@@ -48,19 +48,24 @@ impl Edits {
             name.push_str(mark);
         }
         others.insert(name.clone());
-        self.names.insert(spot, name);
+        self.names.insert(location, name);
     }
 
-    /// A reference; `rewrite`, if it is not followed as it is written.
+    /// Records a reference. `rewrite`: the library does not follow it as written.
     pub(crate) fn reference(&mut self, from: u32, to: u32, rewrite: bool) {
         self.references.push((from, to, rewrite));
     }
 
-    /// The reference to a spot in full; `renamed`, once the edits are made.
-    pub(crate) fn address_of(&self, model: &Model, mut spot: u32, renamed: bool) -> Option<String> {
+    /// The absolute reference to a location. `renamed`: after the rewrites are applied.
+    pub(crate) fn address_of(
+        &self,
+        model: &Model,
+        mut location: u32,
+        renamed: bool,
+    ) -> Option<String> {
         let mut tokens: Vec<String> = Vec::new();
         loop {
-            if let Some(root) = self.roots.get(&spot) {
+            if let Some(root) = self.roots.get(&location) {
                 let mut reference = format!("{}#", root.uri);
                 for token in tokens.iter().rev() {
                     reference.push('/');
@@ -68,27 +73,27 @@ impl Edits {
                 }
                 return Some(reference);
             }
-            let at = model.spots.get(spot as usize)?;
-            let name = self.names.get(&spot).filter(|_| renamed);
+            let at = model.locations.get(location as usize)?;
+            let name = self.names.get(&location).filter(|_| renamed);
             tokens.push(name.cloned().unwrap_or_else(|| at.token.to_string()));
-            spot = at.parent?;
+            location = at.parent?;
         }
     }
 
-    /// Whether a pointer to a spot goes through a name that is another one now.
-    fn is_renamed(&self, model: &Model, mut spot: u32) -> bool {
+    /// Whether a pointer to a location passes through a renamed member.
+    fn is_renamed(&self, model: &Model, mut location: u32) -> bool {
         loop {
-            if self.names.contains_key(&spot) {
+            if self.names.contains_key(&location) {
                 return true;
             }
-            match model.spots.get(spot as usize).and_then(|it| it.parent) {
-                Some(parent) => spot = parent,
+            match model.locations.get(location as usize).and_then(|location| location.parent) {
+                Some(parent) => location = parent,
                 None => return false,
             }
         }
     }
 
-    /// Changes the documents that the model was built of.
+    /// Applies the rewrites to the documents that the model was built from.
     pub(crate) fn apply(mut self, model: &Model, documents: &mut [Value]) {
         for (from, to, rewrite) in std::mem::take(&mut self.references) {
             if (rewrite || !self.names.is_empty() && self.is_renamed(model, to))
@@ -104,20 +109,18 @@ impl Edits {
         documents.iter_mut().for_each(|value| self.write(value, &mut next));
     }
 
-    /// Goes through the values in the order in which the model numbered them.
+    /// Visits the values in the order in which the model numbered them.
     fn write(&self, value: &mut Value, next: &mut u32) {
-        if !super::graph::has_spot(value) {
+        if !has_location(value) {
             return;
         }
-        let spot = *next;
+        let location = *next;
         *next += 1;
         match value {
             Value::Object(members) => {
                 let mut renamed: Vec<(String, String)> = Vec::new();
                 for (name, value) in members.iter_mut() {
-                    if let Some(new) =
-                        self.names.get(&*next).filter(|_| super::graph::has_spot(value))
-                    {
+                    if let Some(new) = self.names.get(&*next).filter(|_| has_location(value)) {
                         renamed.push((name.clone(), new.clone()));
                     }
                     self.write(value, next);
@@ -125,11 +128,12 @@ impl Edits {
                 if !renamed.is_empty() {
                     rename(members, renamed);
                 }
-                if let Some(assertions) = self.exact.get(&spot) {
-                    members.retain(|name, _| !exact::KEYWORDS.contains(&name.as_str()));
-                    members.insert(exact::KEYWORD.to_owned(), assertions.clone());
+                if let Some(assertions) = self.exact.get(&location) {
+                    members
+                        .retain(|name, _| !numeric_assertions::KEYWORDS.contains(&name.as_str()));
+                    members.insert(numeric_assertions::KEYWORD.to_owned(), assertions.clone());
                 }
-                for (keyword, text) in self.texts.get(&spot).into_iter().flatten() {
+                for (keyword, text) in self.texts.get(&location).into_iter().flatten() {
                     if let Some(value) = members.get_mut(*keyword) {
                         *value = Value::from(text.as_str());
                     }
@@ -149,7 +153,7 @@ fn rename(members: &mut Map<String, Value>, renamed: Vec<(String, String)>) {
     members.extend(values);
 }
 
-/// A token of a JSON pointer in the fragment of a URI.
+/// Encodes a token of a JSON pointer for the fragment of a URI.
 fn encode(token: &str, out: &mut String) {
     for byte in token.replace('~', "~0").replace('/', "~1").bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

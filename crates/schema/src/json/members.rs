@@ -1,19 +1,20 @@
-//! The members of an object that is known to be JSON: where they lie, found without reading what they are.
+//! Spans of the members of a JSON object, found without parsing the values. The text is known to be
+//! JSON.
 
 use std::ops::Range;
 
 use memchr::memchr2;
 
-/// Where a member lies.
+/// Byte ranges of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Member {
-    /// Its name between the quotes, escapes and all.
+    /// The name between the quotes, with its escapes.
     pub name: Range<usize>,
-    /// From the quote of its name to the end of its value.
-    pub whole: Range<usize>,
+    /// From the quote of the name to the end of the value.
+    pub span: Range<usize>,
 }
 
-/// Goes from member to member. None from any of the methods: this is no JSON object.
+/// Iterates over the members. Every method returns `None` if the text is not a JSON object.
 #[derive(Debug)]
 pub(super) struct Members<'j> {
     json: &'j [u8],
@@ -27,7 +28,7 @@ impl<'j> Members<'j> {
         Some(members)
     }
 
-    /// The next one; the inner None: there are no more.
+    /// The next member, or `Some(None)` after the last one.
     pub(super) fn next(&mut self) -> Option<Option<Member>> {
         if self.peek()? == b',' {
             self.at += 1;
@@ -42,7 +43,7 @@ impl<'j> Members<'j> {
         let name = name..self.at - 1;
         self.token(b':')?;
         self.value()?;
-        Some(Some(Member { name, whole: start..self.at }))
+        Some(Some(Member { name, span: start..self.at }))
     }
 
     /// The next byte that is not white space.
@@ -56,12 +57,12 @@ impl<'j> Members<'j> {
     }
 
     fn token(&mut self, wanted: u8) -> Option<()> {
-        let found = self.peek()? == wanted;
-        self.at += usize::from(found);
-        found.then_some(())
+        let matches = self.peek()? == wanted;
+        self.at += usize::from(matches);
+        matches.then_some(())
     }
 
-    /// To behind the quote that ends a string.
+    /// Skips to after the quote that ends a string.
     fn string(&mut self) -> Option<()> {
         loop {
             self.at += memchr2(b'"', b'\\', self.json.get(self.at..)?)?;
@@ -75,7 +76,7 @@ impl<'j> Members<'j> {
         }
     }
 
-    /// To the end of a value. Lists and objects are left when as many ended as began.
+    /// Skips to the end of a value. An array or object ends when as many brackets closed as opened.
     fn value(&mut self) -> Option<()> {
         let mut depth = 0_usize;
         self.peek()?;
@@ -92,7 +93,7 @@ impl<'j> Members<'j> {
                     depth += 1;
                     self.at += 1;
                 }
-                // Ends the object that it is in: a number or a word came before.
+                // Ends the enclosing object, after a number or a literal.
                 b'}' | b']' if depth == 0 => return Some(()),
                 b'}' | b']' => {
                     depth -= 1;
@@ -118,14 +119,14 @@ mod tests {
     fn all(json: &str) -> Option<Vec<(&str, &str)>> {
         let mut members = Members::of(json.as_bytes())?;
         let mut all = Vec::new();
-        while let Some(Member { name, whole }) = members.next()? {
-            all.push((json.get(name)?, json.get(whole)?));
+        while let Some(Member { name, span }) = members.next()? {
+            all.push((json.get(name)?, json.get(span)?));
         }
         Some(all)
     }
 
     #[test]
-    fn members_lie_where_they_were_written() {
+    fn spans_match_the_text() {
         let json = r#" { "a" : 1 ,"b":[1,{"c":"]}"}, "x"],"":"\\","q\"":null}"#;
         let expected = [
             ("a", r#""a" : 1"#),
@@ -152,27 +153,27 @@ mod tests {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
                 btree_map(".*", inner, 0..6)
-                    .prop_map(|it| Value::Object(it.into_iter().collect::<Map<_, _>>())),
+                    .prop_map(|members| Value::Object(members.into_iter().collect::<Map<_, _>>())),
             ]
         })
     }
 
     proptest! {
         #[test]
-        fn what_was_written_is_found_again(members in btree_map(".*", any_value(), 0..6), pretty: bool) {
+        fn spans_cover_the_written_members(members in btree_map(".*", any_value(), 0..6), pretty: bool) {
             let object = Value::Object(members.into_iter().collect::<Map<_, _>>());
             let json = if pretty { format!("{object:#}") } else { object.to_string() };
-            let found = all(&json).expect("an object");
-            let rebuilt = found.iter().map(|(_, whole)| *whole).collect::<Vec<_>>().join(",");
+            let spans = all(&json).expect("an object");
+            let rebuilt = spans.iter().map(|(_, span)| *span).collect::<Vec<_>>().join(",");
             let rebuilt: Value = serde_json::from_str(&format!("{{{rebuilt}}}")).expect("JSON");
             prop_assert_eq!(rebuilt, object);
         }
 
         #[test]
-        fn any_bytes_come_to_an_end(bytes: Vec<u8>) {
+        fn any_bytes_terminate(bytes: Vec<u8>) {
             let mut json = b"{\"".to_vec();
             json.extend(bytes);
-            let mut members = Members::of(&json).expect("it begins as one");
+            let mut members = Members::of(&json).expect("starts as an object");
             while let Some(Some(_)) = members.next() {}
         }
     }

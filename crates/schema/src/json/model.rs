@@ -1,4 +1,4 @@
-//! A schema as a graph of nodes: what its keywords assert, in the dialect that it is written in.
+//! A schema as a graph of nodes: its keywords as assertions, in the dialect of its document.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -13,39 +13,40 @@ use super::{
     pattern::Pattern,
 };
 
-/// Nodes that are followed to see what evaluates a property or an item.
+/// Nodes that are followed to determine whether a property or an item is evaluated.
 const EVALUATING_MAX: usize = 300;
 
-/// A subschema of one model.
+/// Index of a node in its model.
 pub(crate) type NodeId = u32;
 
-/// All that can be reached from the root.
+/// All nodes that are reachable from the root.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub nodes: Vec<Node>,
-    pub spots: Vec<Spot>,
+    pub locations: Vec<Location>,
     pub root: NodeId,
-    /// What the documents are called; the schema itself has no name.
+    /// Names of the documents. The schema itself has an empty name.
     pub documents: Vec<String>,
-    /// Whether some schema tells `1` from `1.0`.
+    /// Some schema distinguishes `1` from `1.0`.
     pub strict_integers: bool,
-    /// The longest way through nodes that see the same instance.
-    pub chain: usize,
+    /// Length of the longest chain of nodes that apply to one instance.
+    pub longest_chain: usize,
 }
 
-/// Where a value is, as a link to what holds it: a pointer each would be a megabyte for a hostile text.
+/// Location of a value, as a link to its parent. One pointer for each value would take a megabyte
+/// for a hostile text.
 #[derive(Debug)]
-pub(crate) struct Spot {
+pub(crate) struct Location {
     pub document: u32,
     pub parent: Option<u32>,
     pub token: Box<str>,
 }
 
-/// One subschema.
+/// A subschema.
 #[derive(Debug, Default)]
 pub(crate) struct Node {
-    pub spot: u32,
-    /// `true` and `false` as schemas.
+    pub location: u32,
+    /// Value of a boolean schema.
     pub always: Option<bool>,
     pub types: Option<Types>,
     /// `enum`.
@@ -56,10 +57,10 @@ pub(crate) struct Node {
     pub strings: Option<Box<Strings>>,
     pub arrays: Option<Box<Arrays>>,
     pub objects: Option<Box<Objects>>,
-    /// `$ref` and its kin.
+    /// `$ref`, `$dynamicRef` and `$recursiveRef`.
     pub refs: Vec<NodeId>,
     pub logic: Option<Box<Logic>>,
-    /// Keywords that validate and that are not understood here.
+    /// Assertions that the comparison does not understand.
     pub opaque: Vec<&'static str>,
 }
 
@@ -70,7 +71,7 @@ pub(crate) struct Numbers {
     pub multiple_of: Option<Decimal>,
 }
 
-/// A bound and whether it is itself out.
+/// A bound, and whether it excludes its own value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bound {
     pub at: Decimal,
@@ -87,7 +88,7 @@ pub(crate) struct Strings {
 #[derive(Debug, Default)]
 pub(crate) struct Arrays {
     pub prefix: Vec<NodeId>,
-    /// Whether the prefix is spelled `items`.
+    /// The prefix is spelled `items`.
     pub prefix_is_items: bool,
     pub rest: Option<NodeId>,
     pub contains: Option<Contains>,
@@ -127,7 +128,7 @@ pub(crate) struct Logic {
     pub condition: Option<Condition>,
 }
 
-/// An `if`. Without `then` and `else` it refuses nothing; it may evaluate.
+/// An `if`. Without `then` and `else` it asserts nothing, but it may evaluate properties and items.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Condition {
     pub when: NodeId,
@@ -153,7 +154,7 @@ impl Values {
         self.keys.contains(&value_key(value))
     }
 
-    pub(crate) fn same(&self, other: &Self) -> bool {
+    pub(crate) fn equals(&self, other: &Self) -> bool {
         self.keys == other.keys
     }
 
@@ -162,7 +163,8 @@ impl Values {
     }
 }
 
-/// A set of the types of an instance. An integer is a number. Draft 4 tells `1` from `1.0`; later drafts do not.
+/// A set of instance types. An integer is a number. Draft 4 distinguishes `1` from `1.0`; later
+/// drafts do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Types(u8);
 
@@ -173,7 +175,7 @@ impl Types {
     pub(crate) const INTEGER: Self = Self(4);
     /// A number that is not an integer.
     pub(crate) const FRACTION: Self = Self(8);
-    /// An integer that is not written as one.
+    /// An integer that is written with a fraction or an exponent.
     pub(crate) const WHOLE: Self = Self(128);
     pub(crate) const NUMBER: Self = Self(140);
     pub(crate) const STRING: Self = Self(16);
@@ -269,7 +271,7 @@ impl std::fmt::Display for Types {
 }
 
 impl Node {
-    /// Whether it takes every instance, as far as one can see.
+    /// Whether it obviously accepts every instance.
     pub(crate) fn is_true(&self) -> bool {
         self.always != Some(false)
             && self.types.is_none_or(|types| types == Types::ALL)
@@ -284,7 +286,7 @@ impl Node {
             && self.opaque.is_empty()
     }
 
-    /// The subschemas that see the same instance.
+    /// The subschemas that apply to the same instance.
     pub(crate) fn in_place(&self) -> Vec<NodeId> {
         let mut nodes = self.refs.clone();
         if let Some(logic) = &self.logic {
@@ -301,7 +303,8 @@ impl Node {
         nodes
     }
 
-    /// Those of them that may count a property or an item as evaluated; `may`, if only for some instances.
+    /// The in-place subschemas whose evaluated properties and items count for this node. `may`:
+    /// also those that count only for some instances.
     pub(crate) fn evaluating(&self, may: bool) -> Vec<NodeId> {
         let mut nodes = self.refs.clone();
         if let Some(logic) = &self.logic {
@@ -320,8 +323,8 @@ impl Node {
         nodes
     }
 
-    /// The subschemas that see a part of it.
-    pub(crate) fn inside(&self) -> Vec<NodeId> {
+    /// The subschemas that apply to properties, property names and items.
+    pub(crate) fn children(&self) -> Vec<NodeId> {
         let mut nodes = Vec::new();
         if let Some(arrays) = &self.arrays {
             nodes.extend(&arrays.prefix);
@@ -338,10 +341,10 @@ impl Node {
 }
 
 impl Model {
-    /// A node. Every id comes from this model.
+    /// The node with an id. Every id comes from this model.
     pub(crate) fn node(&self, id: NodeId) -> &Node {
         static NOTHING: Node = Node {
-            spot: 0,
+            location: 0,
             always: None,
             types: None,
             values: None,
@@ -358,25 +361,26 @@ impl Model {
         self.nodes.get(id as usize).unwrap_or(&NOTHING)
     }
 
-    /// Whether some node that evaluates for this one is such. Beyond what is followed it is as if: `may`.
+    /// Whether the predicate holds for some node whose evaluations count for this one. Returns
+    /// `may` if too many nodes are involved.
     pub(crate) fn evaluates(
         &self,
         id: NodeId,
         may: bool,
-        mut such: impl FnMut(&Node, bool) -> bool,
+        mut predicate: impl FnMut(&Node, bool) -> bool,
     ) -> bool {
         let mut open = vec![id];
-        let mut met = HashSet::new();
+        let mut visited = HashSet::new();
         while let Some(at) = open.pop() {
-            if !met.insert(at) {
+            if !visited.insert(at) {
                 continue;
             }
-            if met.len() > EVALUATING_MAX {
+            if visited.len() > EVALUATING_MAX {
                 return may;
             }
             let node = self.node(at);
-            // What is not understood may evaluate anything.
-            if such(node, at == id) || may && !node.opaque.is_empty() {
+            // An unknown keyword may evaluate anything.
+            if predicate(node, at == id) || may && !node.opaque.is_empty() {
                 return true;
             }
             open.extend(node.evaluating(may));
@@ -384,7 +388,7 @@ impl Model {
         false
     }
 
-    /// Whether a property is evaluated, so that `unevaluatedProperties` of the node says nothing of it.
+    /// Whether a property is evaluated, so that `unevaluatedProperties` of the node does not apply.
     pub(crate) fn covers(&self, id: NodeId, name: &str, may: bool) -> bool {
         self.evaluates(id, may, |node, own| {
             node.objects.as_ref().is_some_and(|objects| {
@@ -396,7 +400,7 @@ impl Model {
         })
     }
 
-    /// Whether an item is evaluated, so that `unevaluatedItems` of the node says nothing of it.
+    /// Whether an item is evaluated, so that `unevaluatedItems` of the node does not apply.
     pub(crate) fn covers_item(&self, id: NodeId, index: usize, may: bool) -> bool {
         self.evaluates(id, may, |node, own| {
             node.arrays.as_ref().is_some_and(|arrays| {
@@ -408,12 +412,12 @@ impl Model {
         })
     }
 
-    /// The document and the JSON pointer of a node.
+    /// The document index and the JSON pointer of a node.
     pub(crate) fn pointer(&self, id: NodeId) -> (u32, String) {
-        self.spot_pointer(self.node(id).spot)
+        self.location_pointer(self.node(id).location)
     }
 
-    /// The JSON pointer of a node, behind the name of its document where that is another one.
+    /// The JSON pointer of a node, after the name of its document if that is not the schema itself.
     pub(crate) fn path(&self, id: NodeId) -> String {
         let (document, pointer) = self.pointer(id);
         match self.documents.get(document as usize) {
@@ -422,14 +426,14 @@ impl Model {
         }
     }
 
-    pub(crate) fn spot_pointer(&self, spot: u32) -> (u32, String) {
+    pub(crate) fn location_pointer(&self, location: u32) -> (u32, String) {
         let mut tokens = Vec::new();
-        let mut at = self.spots.get(spot as usize);
-        let document = at.map_or(0, |spot| spot.document);
-        while let Some(spot) = at {
-            let Some(parent) = spot.parent else { break };
-            tokens.push(spot.token.replace('~', "~0").replace('/', "~1"));
-            at = self.spots.get(parent as usize);
+        let mut at = self.locations.get(location as usize);
+        let document = at.map_or(0, |location| location.document);
+        while let Some(location) = at {
+            let Some(parent) = location.parent else { break };
+            tokens.push(location.token.replace('~', "~0").replace('/', "~1"));
+            at = self.locations.get(parent as usize);
         }
         let pointer = tokens.iter().rev().map(|token| format!("/{token}")).collect();
         (document, pointer)

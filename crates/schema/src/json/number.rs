@@ -1,4 +1,4 @@
-//! Exact decimal numbers: 0.1 is a tenth here, so that 0.3 is a multiple of it.
+//! Exact decimal numbers: 0.1 is exactly a tenth, so 0.3 is a multiple of it.
 
 use std::cmp::Ordering;
 
@@ -6,7 +6,7 @@ use serde_json::{Number, Value};
 
 use super::exact::Exact;
 
-/// `±digits · 10^exponent`, without trailing zeros, so that equal numbers have equal parts.
+/// `±digits · 10^exponent`, without trailing zeros, so that equal numbers have equal fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Decimal {
     negative: bool,
@@ -31,7 +31,7 @@ impl Decimal {
         Self { negative: value < 0, digits, exponent }
     }
 
-    /// The number as it was written, as far as a double keeps it.
+    /// The number as written, up to the precision of a double.
     pub(crate) fn of(number: &Number) -> Self {
         if let Some(integer) = number.as_i64() {
             return Self::new(i128::from(integer), 0);
@@ -48,9 +48,9 @@ impl Decimal {
         Self::new(digits, exponent - i32::try_from(fraction).unwrap_or_default())
     }
 
-    /// Of a text. None: it is no number that arithmetic has room for.
+    /// Parses a JSON number. Returns `None` if it does not fit fixed-width arithmetic.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (negative, digits, exponent) = Exact::parse(text)?.parts()?;
+        let (negative, digits, exponent) = Exact::parse(text)?.to_parts()?;
         let value = if negative { -digits } else { digits };
         Some(Self::new(value, exponent))
     }
@@ -63,7 +63,8 @@ impl Decimal {
         self.exponent
     }
 
-    /// In units of `10^exponent`, if it is a whole number of those that arithmetic has room for.
+    /// The number in units of `10^exponent`. Returns `None` if it is not an integer in these units,
+    /// or does not fit.
     pub(crate) fn scaled(self, exponent: i32) -> Option<i128> {
         if self.digits == 0 {
             return Some(0);
@@ -71,11 +72,11 @@ impl Decimal {
         let shift = u32::try_from(self.exponent.checked_sub(exponent)?).ok()?;
         let factor = 10_i128.checked_pow(shift)?;
         let value = i128::try_from(self.digits).ok()?.checked_mul(factor)?;
-        // Room for sums and for the next multiple.
+        // Leaves room for sums and for the next multiple.
         (value < i128::MAX / 1000).then_some(if self.negative { -value } else { value })
     }
 
-    /// Whether it is a whole number of `step`s.
+    /// Whether it is an integer multiple of `step`.
     pub(crate) fn is_multiple_of(self, step: Self) -> bool {
         if self.digits == 0 {
             return true;
@@ -86,17 +87,17 @@ impl Decimal {
         let shift = self.exponent.saturating_sub(step.exponent);
         if shift >= 0 {
             // digits · 10^shift mod step, one power at a time: shift is at most 650.
-            let mut rest = self.digits % step.digits;
+            let mut remainder = self.digits % step.digits;
             for _ in 0..shift {
-                match rest.checked_mul(10) {
-                    Some(next) => rest = next % step.digits,
+                match remainder.checked_mul(10) {
+                    Some(next) => remainder = next % step.digits,
                     None => return false,
                 }
-                if rest == 0 {
+                if remainder == 0 {
                     return true;
                 }
             }
-            return rest == 0;
+            return remainder == 0;
         }
         let factor = shift.unsigned_abs();
         10_u128
@@ -106,7 +107,7 @@ impl Decimal {
             .is_some_and(|step| self.digits.is_multiple_of(step))
     }
 
-    /// As JSON, written as an integer where it is one that fits.
+    /// The number as JSON; an integer of 64 bits is written as an integer.
     pub(crate) fn to_value(self) -> Option<Value> {
         if self.exponent >= 0
             && let Some(integer) = self.scaled(0)
@@ -120,7 +121,7 @@ impl Decimal {
         }
         let double: f64 = self.to_string().parse().ok()?;
         let value = Value::Number(Number::from_f64(double)?);
-        // A double that is another number shows nothing.
+        // A double with another value would prove nothing.
         (Self::of(value.as_number()?) == self).then_some(value)
     }
 
@@ -131,7 +132,7 @@ impl Decimal {
 
 impl Ord for Decimal {
     fn cmp(&self, other: &Self) -> Ordering {
-        let sign = |it: &Self| match (it.digits, it.negative) {
+        let sign = |number: &Self| match (number.digits, number.negative) {
             (0, _) => 0,
             (_, true) => -1,
             (_, false) => 1,
@@ -141,9 +142,9 @@ impl Ord for Decimal {
             return ordering;
         }
         let magnitude = self.adjusted().cmp(&other.adjusted()).then_with(|| {
-            // The same size: at most 38 digits each, so the longer one bounds both.
-            let shift = |it: &Self, by: i32| {
-                it.digits.checked_mul(10_u128.checked_pow(u32::try_from(by).unwrap_or(0))?)
+            // Same magnitude, and at most 38 digits each: aligning the exponents fits.
+            let shift = |number: &Self, by: i32| {
+                number.digits.checked_mul(10_u128.checked_pow(u32::try_from(by).unwrap_or(0))?)
             };
             let difference = self.exponent.saturating_sub(other.exponent);
             let (left, right) = if difference >= 0 {
@@ -176,7 +177,7 @@ impl std::fmt::Display for Decimal {
 }
 
 impl Decimal {
-    /// Plainly, unless that takes a row of zeros.
+    /// Decimal notation, if it takes at most 20 zeros or decimal places.
     fn to_short(self) -> Option<String> {
         let sign = if self.negative { "-" } else { "" };
         let digits = self.digits.to_string();
@@ -187,39 +188,41 @@ impl Decimal {
         if (-20..0).contains(&self.exponent) {
             let point = usize::try_from(-self.exponent).ok()?;
             let digits = format!("{digits:0>width$}", width = point + 1);
-            let (whole, fraction) = digits.split_at(digits.len() - point);
-            return Some(format!("{sign}{whole}.{fraction}"));
+            let (integer, fraction) = digits.split_at(digits.len() - point);
+            return Some(format!("{sign}{integer}.{fraction}"));
         }
         None
     }
 }
 
-/// Whether a number has neither a fraction nor an exponent, as far as one can see: a double of 2^63 and more was an
-/// integer beyond 64 bits, for all that one knows.
+/// Whether a number was apparently written without a fraction and an exponent. A double of 2^63 or
+/// more counts, because it may be an integer beyond 64 bits.
 pub(crate) fn is_written_as_integer(number: &Number) -> bool {
     number.as_i64().is_some()
         || number.as_u64().is_some()
         || number.as_f64().is_some_and(|double| double.abs() >= 9_223_372_036_854_775_808.0)
 }
 
-/// The same number with a fraction or without one, whichever it has not. None: one is all that there is.
+/// The same number in the other spelling: with a fraction, or without. Returns `None` if there is
+/// only one.
 pub(crate) fn respelled(value: &Value) -> Option<Value> {
     let number = value.as_number()?;
     let decimal = Decimal::of(number);
     if !decimal.is_integer() {
         return None;
     }
-    let other = if is_written_as_integer(number) {
+    let respelled = if is_written_as_integer(number) {
         Value::Number(Number::from_f64(decimal.to_string().parse().ok()?)?)
     } else {
         decimal.to_value()?
     };
-    let same = Decimal::of(other.as_number()?) == decimal;
-    (same && is_written_as_integer(number) != is_written_as_integer(other.as_number()?))
-        .then_some(other)
+    let is_same = Decimal::of(respelled.as_number()?) == decimal;
+    (is_same && is_written_as_integer(number) != is_written_as_integer(respelled.as_number()?))
+        .then_some(respelled)
 }
 
-/// A text that is the same for equal values: 1 and 1.0 are equal, and so are objects in any order.
+/// A key that is the same for equal values: 1 and 1.0 are equal, and so are objects with members in
+/// any order.
 pub(crate) fn value_key(value: &Value) -> String {
     value_key_by(value, &|value| {
         let Decimal { negative, digits, exponent } = Decimal::of(value.as_number()?);
@@ -227,7 +230,7 @@ pub(crate) fn value_key(value: &Value) -> String {
     })
 }
 
-/// The same, with numbers spelled in another way.
+/// As [`value_key`], with the given spelling of numbers.
 pub(crate) fn value_key_by(value: &Value, number: &dyn Fn(&Value) -> Option<String>) -> String {
     let mut key = String::new();
     write_key(value, number, &mut key);

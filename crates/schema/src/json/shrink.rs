@@ -1,44 +1,44 @@
-//! Makes a counterexample smaller: simpler values, fewer members and items, shorter strings.
+//! Shrinks counterexamples: simpler values, fewer members and items, shorter strings.
 //!
-//! Each step is checked by both validators: the writer takes the payload still, and the reader still
-//! refuses it, at the same place. Steps that the writer's schema of the place rules out are not tried,
-//! so that what is required costs nothing.
+//! Both validators check each step: the writer still accepts the payload, and the reader still
+//! rejects it, at the same path. Steps that the writer's schema rules out at that path are not
+//! tried, so required members cost nothing.
 
 use jsonschema::Validator;
 use serde_json::{Map, Value};
 
 use super::{
-    branch::Sides,
-    effort,
+    cost,
     evaluate::{self, of_property},
-    goal::Failure,
+    literal::SchemaPair,
     model::{Model, NodeId},
     solve::size,
+    subsumption::Failure,
 };
 
-/// Visits of nodes that the payloads of one direction may take: about a fifth of a second.
+/// Visits of nodes for the payloads of one direction: about a fifth of a second.
 const VISITS_MAX: u64 = 600_000;
-/// The least that is left for each payload by those before it.
+/// Each payload may take this fraction of the remaining visits.
 const SHARE: u64 = 4;
-/// With fewer left it is not worth while to begin.
+/// With fewer visits left, shrinking does not start.
 const VISITS_LEFT: u64 = 1_000;
-/// Work of one evaluation of a value at its place.
+/// Steps of one evaluation of a value.
 const EVALUATION_MAX: u64 = 20_000;
-/// The same for a value that may stand for another: it is empty or a scalar.
+/// Steps of one evaluation of a simpler value, which is empty or a scalar.
 const SIMPLE_MAX: u64 = 500;
-/// Schemas that are followed at one place.
+/// Nodes that are followed for one value.
 const NODES_MAX: usize = 100;
 
 /// Shrinks the counterexamples of one direction.
 pub(crate) struct Shrinker<'a> {
-    sides: Sides<'a>,
+    schemas: SchemaPair<'a>,
     validators: (&'a Validator, &'a Validator),
     visits: u64,
 }
 
 impl<'a> Shrinker<'a> {
-    pub(crate) fn new(sides: Sides<'a>, validators: (&'a Validator, &'a Validator)) -> Self {
-        Self { sides, validators, visits: VISITS_MAX }
+    pub(crate) fn new(schemas: SchemaPair<'a>, validators: (&'a Validator, &'a Validator)) -> Self {
+        Self { schemas, validators, visits: VISITS_MAX }
     }
 
     /// Shrinks the payload of a failure, if it has one.
@@ -50,14 +50,14 @@ impl<'a> Shrinker<'a> {
         let anchor: Vec<Token> = tokens(&failure.path);
         let refused = payload.pointer(&failure.path).is_some_and(|value| {
             let mut work = EVALUATION_MAX;
-            evaluate::valid(self.sides.reader, failure.reader, value, &mut work) == Some(false)
+            evaluate::valid(self.schemas.reader, failure.reader, value, &mut work) == Some(false)
         });
-        let visits = effort::visits(self.sides.writer, &payload)
-            .saturating_add(effort::visits(self.sides.reader, &payload));
+        let visits = cost::visits(self.schemas.writer, &payload)
+            .saturating_add(cost::visits(self.schemas.reader, &payload));
         self.visits = self.visits.saturating_sub(visits);
         let allowed = self.visits / SHARE;
         let mut search = Search {
-            sides: self.sides,
+            schemas: self.schemas,
             validators: self.validators,
             cost: visits.saturating_add(size(&payload) as u64),
             payload,
@@ -65,14 +65,14 @@ impl<'a> Shrinker<'a> {
             refused_by: refused.then_some(failure.reader),
             visits: allowed,
         };
-        let root = search.asserted(vec![self.sides.writer.root]);
-        search.place(&mut Vec::new(), &root);
+        let root = search.asserted(vec![self.schemas.writer.root]);
+        search.shrink_value(&mut Vec::new(), &root);
         self.visits -= allowed - search.visits;
         failure.payload = Some(search.payload);
     }
 }
 
-/// A step into a value: the name of a member, or an index as text.
+/// A token of a JSON pointer: the name of a member, or an index.
 type Token = String;
 
 fn tokens(pointer: &str) -> Vec<Token> {
@@ -80,14 +80,14 @@ fn tokens(pointer: &str) -> Vec<Token> {
     tokens.map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
 }
 
-/// One payload that is being shrunk.
+/// The payload that is being shrunk.
 struct Search<'a> {
-    sides: Sides<'a>,
+    schemas: SchemaPair<'a>,
     validators: (&'a Validator, &'a Validator),
     payload: Value,
-    /// The place where the reader refuses it.
+    /// Path at which the reader rejects the payload.
     anchor: Vec<Token>,
-    /// The reader's node that refuses the value there.
+    /// The reader's node that rejects the value there.
     refused_by: Option<NodeId>,
     /// Visits of one check.
     cost: u64,
@@ -95,14 +95,14 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Shrinks the value at a place, from the whole to its parts. The nodes of the writer hold there.
-    fn place(&mut self, path: &mut Vec<Token>, nodes: &[NodeId]) {
+    /// Shrinks the value at a path, and then its children. The nodes of the writer hold there.
+    fn shrink_value(&mut self, path: &mut Vec<Token>, nodes: &[NodeId]) {
         let inside = path.len() > self.anchor.len() || !self.anchor.starts_with(path);
         if inside && self.replace(path, nodes) {
             return;
         }
         let nodes = &self.chosen(path, nodes);
-        // What leads to the place of the failure stays.
+        // The ancestors of the rejected value are kept.
         let kept = self.anchor.get(path.len()).filter(|_| self.anchor.starts_with(path)).cloned();
         let required = self.required(nodes);
         match self.at(path) {
@@ -118,7 +118,7 @@ impl<'a> Search<'a> {
             Some(Value::Array(items)) => {
                 let count = items.len();
                 let first =
-                    kept.and_then(|index| index.parse::<usize>().ok()).map_or(0, |it| it + 1);
+                    kept.and_then(|index| index.parse::<usize>().ok()).map_or(0, |index| index + 1);
                 self.remove_items(path, first, count);
             }
             Some(Value::String(text)) if inside => {
@@ -127,18 +127,18 @@ impl<'a> Search<'a> {
             }
             _ => return,
         }
-        let parts: Vec<Token> = match self.at(path) {
+        let children: Vec<Token> = match self.at(path) {
             Some(Value::Object(members)) => members.keys().cloned().collect(),
             Some(Value::Array(items)) => (0..items.len()).map(|index| index.to_string()).collect(),
             _ => return,
         };
-        for part in parts {
+        for child in children {
             if self.visits < self.cost {
                 return;
             }
-            let below = self.below(path, nodes, &part);
-            path.push(part);
-            self.place(path, &below);
+            let child_nodes = self.child_nodes(path, nodes, &child);
+            path.push(child);
+            self.shrink_value(path, &child_nodes);
             path.pop();
         }
     }
@@ -151,7 +151,7 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// Whether both validators confirm the payload as it is now, of which a place was changed.
+    /// Whether both validators confirm the payload after a change at a path.
     fn confirmed(&mut self, path: &[Token]) -> bool {
         if self.visits < self.cost {
             return false;
@@ -160,7 +160,7 @@ impl<'a> Search<'a> {
         let at_anchor = path.starts_with(&self.anchor);
         if let Some(node) = self.refused_by.filter(|_| at_anchor) {
             let anchor = std::mem::take(&mut self.anchor);
-            let model = self.sides.reader;
+            let model = self.schemas.reader;
             let refused = self.at(&anchor).is_some_and(|value| {
                 let mut work = EVALUATION_MAX;
                 evaluate::valid(model, node, value, &mut work) == Some(false)
@@ -173,14 +173,15 @@ impl<'a> Search<'a> {
         self.validators.0.is_valid(&self.payload) && !self.validators.1.is_valid(&self.payload)
     }
 
-    /// Whether nothing that the writer says of a place rules a value out.
+    /// Whether no node of the writer rules the value out.
     fn possible(&self, nodes: &[NodeId], value: &Value) -> bool {
         nodes.iter().all(|id| {
-            evaluate::valid(self.sides.writer, *id, value, &mut SIMPLE_MAX.clone()) != Some(false)
+            evaluate::valid(self.schemas.writer, *id, value, &mut SIMPLE_MAX.clone()) != Some(false)
         })
     }
 
-    /// Puts the first value that can be in place of one; whether nothing is left to shrink.
+    /// Replaces the value with the first possible simpler value. Returns whether nothing is left to
+    /// shrink.
     fn replace(&mut self, path: &[Token], nodes: &[NodeId]) -> bool {
         let candidates = match self.at(path) {
             Some(value) => simpler(value),
@@ -194,20 +195,20 @@ impl<'a> Search<'a> {
         false
     }
 
-    /// Puts a value in place of another, if that is confirmed.
+    /// Replaces the value at a path if both validators confirm the change.
     fn put(&mut self, path: &[Token], value: Value) -> bool {
-        let Some(place) = self.at(path) else { return false };
-        let before = std::mem::replace(place, value);
+        let Some(slot) = self.at(path) else { return false };
+        let before = std::mem::replace(slot, value);
         if self.confirmed(path) {
             return true;
         }
-        if let Some(place) = self.at(path) {
-            *place = before;
+        if let Some(slot) = self.at(path) {
+            *slot = before;
         }
         false
     }
 
-    /// Removes all of these members, or the halves of them, or theirs.
+    /// Removes all of these members, or recursively halves of them.
     fn remove_members(&mut self, path: &[Token], names: &[String]) {
         if names.is_empty() || self.visits < self.cost {
             return;
@@ -222,13 +223,13 @@ impl<'a> Search<'a> {
             members.extend(before);
         }
         if names.len() > 1 {
-            let (one, other) = names.split_at(names.len() / 2);
-            self.remove_members(path, one);
-            self.remove_members(path, other);
+            let (first_half, second_half) = names.split_at(names.len() / 2);
+            self.remove_members(path, first_half);
+            self.remove_members(path, second_half);
         }
     }
 
-    /// Removes items from an index to another, or the halves of them, the last ones first.
+    /// Removes a range of items, or recursively halves of it, the last items first.
     fn remove_items(&mut self, path: &[Token], from: usize, to: usize) {
         if from >= to || self.visits < self.cost {
             return;
@@ -249,7 +250,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Takes the end off a string, as long as half of it will do.
+    /// Truncates a string to half its length as long as that is possible.
     fn shorten(&mut self, path: &[Token], nodes: &[NodeId], mut length: usize) {
         while length > 1 {
             length = length.div_ceil(2);
@@ -261,37 +262,37 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The members that the writer requires of an object, whatever else is in it.
+    /// The members that the writer requires in every case.
     fn required(&self, nodes: &[NodeId]) -> Vec<&'a str> {
-        let model = self.sides.writer;
+        let model = self.schemas.writer;
         let objects = nodes.iter().filter_map(|id| model.node(*id).objects.as_ref());
         let mut names: Vec<_> =
-            objects.flat_map(|it| it.required.iter().map(|name| &**name)).collect();
+            objects.flat_map(|objects| objects.required.iter().map(|name| &**name)).collect();
         names.sort_unstable();
         names
     }
 
-    /// The writer's nodes that hold for a part of a value.
-    fn below(&mut self, path: &[Token], nodes: &[NodeId], part: &str) -> Vec<NodeId> {
-        let model = self.sides.writer;
+    /// The writer's nodes that hold for a child of a value.
+    fn child_nodes(&mut self, path: &[Token], nodes: &[NodeId], child: &str) -> Vec<NodeId> {
+        let model = self.schemas.writer;
         let is_object = matches!(self.at(path), Some(Value::Object(_)));
-        let mut below = Vec::new();
+        let mut child_nodes = Vec::new();
         for node in nodes.iter().map(|id| model.node(*id)) {
             if is_object && let Some(objects) = &node.objects {
-                below.extend(of_property(objects, part));
+                child_nodes.extend(of_property(objects, child));
             }
             if !is_object && let Some(arrays) = &node.arrays {
-                let index = part.parse::<usize>().ok();
+                let index = child.parse::<usize>().ok();
                 let own = index.and_then(|index| arrays.prefix.get(index)).copied();
-                below.extend(own.or(arrays.rest));
+                child_nodes.extend(own.or(arrays.rest));
             }
         }
-        self.asserted(below)
+        self.asserted(child_nodes)
     }
 
-    /// Adds the alternatives that a value has chosen: it is shrunk within them.
+    /// Adds the alternatives that the value satisfies: it is shrunk within them.
     fn chosen(&mut self, path: &[Token], nodes: &[NodeId]) -> Vec<NodeId> {
-        let model = self.sides.writer;
+        let model = self.schemas.writer;
         let mut work = EVALUATION_MAX;
         let mut all = nodes.to_vec();
         let mut next = 0;
@@ -305,8 +306,8 @@ impl<'a> Search<'a> {
                 let value = &*value;
                 let valid =
                     |id: &&NodeId| evaluate::valid(model, **id, value, &mut work) == Some(true);
-                let taken = alternatives.iter().find(valid).copied();
-                for id in self.asserted(taken.into_iter().collect()) {
+                let satisfied = alternatives.iter().find(valid).copied();
+                for id in self.asserted(satisfied.into_iter().collect()) {
                     if !all.contains(&id) {
                         all.push(id);
                     }
@@ -317,9 +318,9 @@ impl<'a> Search<'a> {
         all
     }
 
-    /// These nodes and those that hold wherever they do.
+    /// These nodes and the nodes that they imply.
     fn asserted(&self, mut nodes: Vec<NodeId>) -> Vec<NodeId> {
-        let model: &Model = self.sides.writer;
+        let model: &Model = self.schemas.writer;
         let mut next = 0;
         while let Some(id) = nodes.get(next).copied()
             && nodes.len() < NODES_MAX
@@ -337,7 +338,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Values that say less than one.
+/// Simpler values than the given one.
 fn simpler(value: &Value) -> Vec<Value> {
     let empty = |value: &Value| match value {
         Value::Array(items) => items.is_empty(),
@@ -350,11 +351,11 @@ fn simpler(value: &Value) -> Vec<Value> {
         value if empty(value) => Vec::new(),
         Value::Number(number) => {
             let numbers = [0, 1].map(Value::from);
-            let whole = number.as_f64().map(|it| format!("{:.0}", it.trunc()));
-            let whole = whole.and_then(|it| it.parse::<i64>().ok()).map(Value::from);
+            let integer = number.as_f64().map(|number| format!("{:.0}", number.trunc()));
+            let integer = integer.and_then(|text| text.parse::<i64>().ok()).map(Value::from);
             let length = value.to_string().len();
-            let fewer = |it: &Value| it != value && it.to_string().len() <= length;
-            numbers.into_iter().chain(whole).filter(fewer).collect()
+            let is_simpler = |other: &Value| other != value && other.to_string().len() <= length;
+            numbers.into_iter().chain(integer).filter(is_simpler).collect()
         }
         Value::String(text) if text.is_empty() => Vec::new(),
         Value::String(_) => vec![Value::from("")],
@@ -373,29 +374,32 @@ fn simpler(value: &Value) -> Vec<Value> {
 mod tests {
     use serde_json::json;
 
-    use super::{super::Schema, *};
-    use crate::definition::Definition;
+    use super::*;
+    use crate::{
+        definition::Definition,
+        json::{Schema, compare},
+    };
 
-    /// Shrinks a payload for the only thing that fails.
+    /// Shrinks a payload for a single failure.
     fn shrunk(old: &Value, new: &Value, payload: Value) -> Value {
         let parse = |document: &Value| {
             Schema::parse(&Definition::text(document.to_string()), &[]).expect("a schema")
         };
         let (old, new) = (parse(old), parse(new));
         let validators = (&old.validator, &new.validator);
-        let sides = Sides { writer: &old.model, reader: &new.model };
-        let mut failures = super::super::failures(&old, &new, true);
+        let schemas = SchemaPair { writer: &old.model, reader: &new.model };
+        let mut failures = compare::failures(&old, &new, true);
         assert_eq!(failures.len(), 1, "{failures:?}");
         let failure = failures.first_mut().expect("one");
         failure.payload = Some(payload);
-        let mut shrinker = Shrinker::new(sides, validators);
+        let mut shrinker = Shrinker::new(schemas, validators);
         shrinker.shrink(failure);
         assert!(shrinker.visits < VISITS_MAX && shrinker.visits > VISITS_MAX / 2);
         failure.payload.take().expect("it stays")
     }
 
     #[test]
-    fn what_it_does_not_take_is_removed() {
+    fn unnecessary_parts_are_removed() {
         let document = |kind: &str| {
             json!({
                 "type": "object",
@@ -421,7 +425,7 @@ mod tests {
             "tags": ["one", "two", "three"], "extra": {"a": [1, 2, 3]},
             "changes": [{"by": "a"}, {"at": 12, "by": "b"}, {"by": "c"}],
         });
-        // The failure is reported for the first item, so that only what leads there stays as it is.
+        // The failure is reported for the first item, so only the path to it is kept.
         let first = json!({"changes": [{"at": 12, "by": "b"}, {"by": "c"}]});
         let mut at_first = payload.clone();
         at_first["changes"] = first["changes"].clone();
@@ -429,14 +433,14 @@ mod tests {
             shrunk(&document("integer"), &document("string"), at_first),
             json!({"changes": [{"at": 12}], "id": "an ", "size": 17, "tags": [""], "user": ""})
         );
-        // Elsewhere it is no payload of this failure, and shrinks to what is refused at all.
+        // Elsewhere the payload does not show this failure, and shrinks to any rejected payload.
         let elsewhere = shrunk(&document("integer"), &document("string"), payload);
         assert!(elsewhere["changes"][1]["at"].is_number(), "{elsewhere}");
     }
 
     #[test]
     fn work_is_bounded() {
-        // That nothing can be removed only the validator knows.
+        // Only the validator knows that no member can be removed.
         let document = |kind: &str| {
             let properties = json!({"changed": {"type": kind}});
             json!({"type": "object", "properties": properties, "not": {"maxProperties": 1_999}})

@@ -1,24 +1,26 @@
-//! JSON text with places: read strictly, found again by pointer, and written canonically.
+//! JSON text with source locations: strict parsing, lookup by pointer, and removal of white space.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value, map::Entry};
 
-use super::exact;
+use super::wide;
 use crate::definition::{Fault, SourceLocation};
 
-/// How deep a definition may nest. The JSON parser itself would go to 127, and a schema that nests by 100 is a bomb.
+/// Nesting depth of a JSON text. The JSON parser would accept 127 levels, and a schema that nests
+/// 100 levels deep is a bomb.
 pub(crate) const DEPTH_MAX: usize = 100;
 
-/// Reads a text whatever numbers are in it, and says whether there are such that the value does not hold as they are
-/// written.
+/// Parses a text with numbers of any size. Returns the value, and whether the text contains wide
+/// numbers.
 pub(crate) fn read_wide(file: &str, text: &str) -> Result<(Value, bool), Fault> {
-    let rounded = exact::rounded(text);
+    let rounded = wide::rounded(text);
     read(file, &rounded.text).map(|value| (value, rounded.wide))
 }
 
-/// Reads a text: one JSON value, no key twice, not too deep, numbers that a double has room for.
+/// Parses a text: one JSON value, no duplicate keys, at most [`DEPTH_MAX`] levels, and no number
+/// beyond the range of a double.
 pub(crate) fn read(file: &str, text: &str) -> Result<Value, Fault> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let read = Strict { depth: 0 }
@@ -27,15 +29,16 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Value, Fault> {
     read.map_err(|error| {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let message = error.to_string();
-        let said = message.rsplit_once(" at line ").map_or(message.as_str(), |(said, _)| said);
+        let reason =
+            message.rsplit_once(" at line ").map_or(message.as_str(), |(reason, _)| reason);
         Fault {
-            place: SourceLocation {
+            location: SourceLocation {
                 file: file.to_owned(),
                 line: number(error.line()),
                 column: number(error.column()),
                 path: String::new(),
             },
-            message: format!("not a JSON document: {said}"),
+            message: format!("not a JSON document: {reason}"),
         }
     })
 }
@@ -109,7 +112,7 @@ impl<'de> Visitor<'de> for Strict {
                 }
                 Entry::Occupied(entry) => {
                     let key: String = entry.key().chars().take(100).collect();
-                    return Err(A::Error::custom(format_args!("the key {key:?} is there twice")));
+                    return Err(A::Error::custom(format_args!("the key {key:?} occurs twice")));
                 }
             }
         }
@@ -117,9 +120,9 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
-/// The place that a JSON pointer leads to in a text that was read before. Found by reading along, which takes
-/// milliseconds where it is asked for; a table of all places would outweigh the schema.
-pub(crate) fn place(file: &str, text: &str, pointer: &str) -> SourceLocation {
+/// The source location of a JSON pointer in a valid text. The text is scanned for each lookup,
+/// which takes milliseconds; a table of all locations would be larger than the schema.
+pub(crate) fn location(file: &str, text: &str, pointer: &str) -> SourceLocation {
     let mut cursor = Cursor { text, at: 0 };
     cursor.spaces();
     let mut best = cursor.at;
@@ -137,7 +140,7 @@ pub(crate) fn place(file: &str, text: &str, pointer: &str) -> SourceLocation {
     }
 }
 
-/// What was written under a JSON pointer. None: nothing.
+/// The text of the value at a JSON pointer, if there is one.
 pub(crate) fn written<'a>(text: &'a str, pointer: &str) -> Option<&'a str> {
     let mut cursor = Cursor { text, at: 0 };
     cursor.spaces();
@@ -149,7 +152,7 @@ pub(crate) fn written<'a>(text: &'a str, pointer: &str) -> Option<&'a str> {
     text.get(from..cursor.at)
 }
 
-/// Walks over JSON that is known to be well-formed.
+/// Scans JSON text that is known to be valid.
 struct Cursor<'a> {
     text: &'a str,
     at: usize,
@@ -166,7 +169,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// Goes to the member or item that a token names.
+    /// Moves to the member or item that a token names.
     fn enter(&mut self, token: &str) -> Option<()> {
         let open = self.peek()?;
         let mut index = 0_usize;
@@ -176,7 +179,7 @@ impl Cursor<'_> {
             if matches!(self.peek()?, b'}' | b']') {
                 return None;
             }
-            let found = if open == b'{' {
+            let matches = if open == b'{' {
                 let from = self.at;
                 self.skip();
                 let key = self.text.get(from..self.at)?;
@@ -188,7 +191,7 @@ impl Cursor<'_> {
             } else {
                 index.to_string() == token
             };
-            if found {
+            if matches {
                 return Some(());
             }
             self.skip();
@@ -200,7 +203,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// Passes one value.
+    /// Skips one value.
     fn skip(&mut self) {
         let mut depth = 0_usize;
         while let Some(byte) = self.peek() {
@@ -237,11 +240,11 @@ impl Cursor<'_> {
     }
 }
 
-/// A text that was read before, without the spaces between its parts.
+/// Removes the white space between the tokens of a valid text.
 pub(crate) fn compact(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let bytes = text.as_bytes();
-    // Outside of strings there is nothing but marks, numbers and words.
+    // Outside of strings there are only punctuation, numbers and literals.
     let (mut from, mut at) = (0, 0);
     while let Some(byte) = bytes.get(at) {
         match byte {
@@ -258,7 +261,7 @@ pub(crate) fn compact(text: &str) -> String {
     out
 }
 
-/// How many bytes the string has that a text begins with, its quotation marks among them.
+/// Length in bytes of the string at the start of a text, with its quotes.
 pub(crate) fn string_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut at = 1;
@@ -272,52 +275,16 @@ pub(crate) fn string_length(text: &str) -> usize {
     text.len()
 }
 
-/// Writes a value as RFC 8785 does, but for numbers, which are written exactly: equal numbers alike.
-pub(crate) fn write_canonical(value: &Value, out: &mut Vec<u8>) {
-    match value {
-        Value::Null | Value::Bool(_) | Value::String(_) => {
-            out.extend_from_slice(value.to_string().as_bytes());
-        }
-        Value::Number(_) => {
-            out.extend_from_slice(exact::canonical(value).unwrap_or_default().as_bytes());
-        }
-        Value::Array(items) => {
-            out.push(b'[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_canonical(item, out);
-            }
-            out.push(b']');
-        }
-        Value::Object(members) => {
-            let mut sorted: Vec<_> = members.iter().collect();
-            sorted.sort_by(|(left, _), (right, _)| left.encode_utf16().cmp(right.encode_utf16()));
-            out.push(b'{');
-            for (index, (name, value)) in sorted.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                out.extend_from_slice(Value::from(name.as_str()).to_string().as_bytes());
-                out.push(b':');
-                write_canonical(value, out);
-            }
-            out.push(b'}');
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn places_are_found_by_pointer() {
+    fn locations_are_found_by_pointer() {
         let text = "{\n  \"a/b\": [1, {\"c\\u0064\": \"}\"}],\n  \"e\": {\"f\": 2}\n}";
         let at = |pointer: &str| {
-            let place = place("", text, pointer);
-            (place.line, place.column)
+            let location = location("", text, pointer);
+            (location.line, location.column)
         };
         assert_eq!(at(""), (1, 1));
         assert_eq!(at("/a~1b"), (2, 10));
@@ -332,8 +299,8 @@ mod tests {
     #[test]
     fn strict_reading_says_where() {
         let fault = read("", "{\"a\": 1,\n \"a\": 2}").expect_err("twice");
-        assert_eq!(fault.place.line, 2);
-        assert!(fault.message.contains("\"a\" is there twice"), "{fault}");
+        assert_eq!(fault.location.line, 2);
+        assert!(fault.message.contains("\"a\" occurs twice"), "{fault}");
         assert!(read("", &"[".repeat(200)).is_err());
         assert!(read("", "1e400").is_err());
         assert_eq!(read_wide("", "1e400").map(|(_, wide)| wide), Ok(true));
@@ -341,25 +308,11 @@ mod tests {
     }
 
     #[test]
-    fn compact_text_keeps_what_was_written() {
+    fn compact_text_keeps_its_tokens() {
         let text = " {\n \"b\" : [ 1.50 , -0 , 12345678901234567890.10 ,\t\"a \\\" \\\\\" , true ] ,\r\n \"a\" : \"\" } ";
         let compacted = "{\"b\":[1.50,-0,12345678901234567890.10,\"a \\\" \\\\\",true],\"a\":\"\"}";
         assert_eq!(compact(text), compacted);
         assert_eq!(compact(compacted), compacted);
         assert_eq!(compact("7"), "7");
-    }
-
-    #[test]
-    fn canonical_text_has_one_spelling() {
-        let canonical = |text: &str| {
-            let mut out = Vec::new();
-            write_canonical(&read("", text).expect("JSON"), &mut out);
-            String::from_utf8(out).expect("UTF-8")
-        };
-        assert_eq!(
-            canonical("{\"b\": 1.0, \"a\": [1e2, \"\\u00e9\"]}"),
-            "{\"a\":[100,\"é\"],\"b\":1}"
-        );
-        assert_ne!(canonical("[1, 2]"), canonical("[2, 1]"));
     }
 }

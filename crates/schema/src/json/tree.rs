@@ -1,37 +1,38 @@
-//! A JSON text as a tree in which names and numbers stay as they were written.
+//! A lossless JSON tree: names, strings and numbers stay as written.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::exact::rounded;
+use super::wide::rounded;
 
-/// A value of a text that was read before.
+/// A value of a valid text.
 #[derive(Debug, Clone)]
 pub(crate) enum Tree<'t> {
-    /// Null, a boolean, a number or a string, as it was written.
+    /// Null, a boolean, a number or a string, as written.
     Scalar(&'t str),
     Array(Vec<Tree<'t>>),
     Object(Vec<Member<'t>>),
 }
 
-/// A name and its value.
+/// A member of an object.
 #[derive(Debug, Clone)]
 pub(crate) struct Member<'t> {
-    /// As it was written, in quotation marks.
+    /// The name as written, with its quotes.
     pub(crate) key: Cow<'t, str>,
-    /// What it says.
+    /// The name without escapes.
     pub(crate) name: Cow<'t, str>,
     pub(crate) value: Tree<'t>,
 }
 
 impl<'t> Tree<'t> {
-    /// Reads a text that is known to be JSON, and to nest no deeper than [`super::text::DEPTH_MAX`]. None: it is not.
+    /// Parses a valid text that nests at most [`super::text::DEPTH_MAX`] deep. Returns `None` if
+    /// the text is not JSON.
     pub(crate) fn read(text: &'t str) -> Option<Self> {
-        Reader { text, at: 0 }.value()
+        Parser { text, at: 0 }.value()
     }
 
-    /// Writes it without spaces.
+    /// Writes the value without white space.
     pub(crate) fn write(&self, out: &mut String) {
         match self {
             Self::Scalar(text) => out.push_str(text),
@@ -60,42 +61,45 @@ impl<'t> Tree<'t> {
         }
     }
 
-    /// As validators see it.
+    /// The value as validators see it: wide numbers are rounded.
     pub(crate) fn to_value(&self) -> Value {
         match self {
             Self::Scalar(text) => serde_json::from_str(&rounded(text).text).unwrap_or_default(),
             Self::Array(items) => items.iter().map(Self::to_value).collect(),
-            Self::Object(members) => {
-                members.iter().map(|it| (it.name.as_ref(), it.value.to_value())).collect()
-            }
+            Self::Object(members) => members
+                .iter()
+                .map(|member| (member.name.as_ref(), member.value.to_value()))
+                .collect(),
         }
     }
 
-    /// How many values it has, itself among them.
+    /// Number of values, including this one.
     pub(crate) fn size(&self) -> u64 {
         match self {
             Self::Scalar(_) => 1,
             Self::Array(items) => 1 + items.iter().map(Self::size).sum::<u64>(),
-            Self::Object(members) => 1 + members.iter().map(|it| it.value.size()).sum::<u64>(),
+            Self::Object(members) => {
+                1 + members.iter().map(|member| member.value.size()).sum::<u64>()
+            }
         }
     }
 }
 
 impl<'t> Member<'t> {
-    /// A member that the text does not have.
+    /// A new member.
     pub(crate) fn new(name: &'t str, value: Tree<'t>) -> Self {
         let key = Cow::Owned(Value::from(name).to_string());
         Self { key, name: Cow::Borrowed(name), value }
     }
 }
 
-struct Reader<'t> {
+struct Parser<'t> {
     text: &'t str,
     at: usize,
 }
 
-impl<'t> Reader<'t> {
-    /// The next byte that is no space.
+impl<'t> Parser<'t> {
+    /// The next byte that is not white space.
     fn next(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
         while bytes.get(self.at).is_some_and(u8::is_ascii_whitespace) {
@@ -104,7 +108,7 @@ impl<'t> Reader<'t> {
         bytes.get(self.at).copied()
     }
 
-    /// Passes a mark, if it is next.
+    /// Skips a byte if it is next.
     fn pass(&mut self, mark: u8) -> Option<bool> {
         let next = self.next()? == mark;
         self.at += usize::from(next);
@@ -118,7 +122,7 @@ impl<'t> Reader<'t> {
                 let mut members = Vec::new();
                 while !self.pass(b'}')? {
                     let key = self.string()?;
-                    let plain = key.get(1..key.len() - 1).filter(|it| !it.contains('\\'));
+                    let plain = key.get(1..key.len() - 1).filter(|name| !name.contains('\\'));
                     let name = match plain {
                         Some(name) => Cow::Borrowed(name),
                         None => Cow::Owned(serde_json::from_str(key).ok()?),
@@ -154,7 +158,7 @@ impl<'t> Reader<'t> {
         let rest = self.text.get(self.at..)?;
         let length = super::text::string_length(rest);
         self.at += length;
-        rest.get(..length).filter(|it| it.len() >= 2)
+        rest.get(..length).filter(|string| string.len() >= 2)
     }
 }
 
@@ -163,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_stays() {
+    fn tokens_stay_as_written() {
         let text =
             " { \"b\" : [ 1.50 , { } , [ ] , -0 ] , \"a\\u0062\\\"\" : \"x, ]\" , \"\" : null } ";
         let tree = Tree::read(text).expect("JSON");

@@ -1,19 +1,19 @@
-//! What an Any holds: a message of the schema, one of Protobuf itself, or one of another subject.
+//! The message inside an Any: one of the schema, one of Protobuf itself, or one of another subject.
 
 use std::{cell::RefCell, collections::HashMap, sync::LazyLock};
 
 use crate::definition::Definition;
 
-use super::{Schema, special::Special};
+use super::{Schema, well_known_json::WellKnown};
 
 /// Finds messages that a schema does not import.
 pub trait Messages {
-    /// A schema that has a message of this full name. None: there is none, or it is not clear which
-    /// one is meant.
+    /// A schema that declares the message with this full name. `None` if no schema does, or if
+    /// several do.
     fn declaring(&self, message: &str) -> Option<Schema>;
 }
 
-/// Knows no message: a schema by itself.
+/// Finds no messages.
 #[derive(Debug, Clone, Copy)]
 pub struct NoMessages;
 
@@ -23,69 +23,68 @@ impl Messages for NoMessages {
     }
 }
 
-/// Names of further messages that one payload may have: to look for each may take a walk over all
-/// that is registered.
+/// Distinct names that are looked up for one payload: a lookup may scan all registered schemas.
 const NAMES_MAX: usize = 100;
 
-/// Looks each name up once, and not too many of them.
-pub(super) struct Bounded<'m> {
+/// Looks up each name once, and at most [`NAMES_MAX`] of them.
+pub(super) struct MessageLookup<'m> {
     messages: &'m dyn Messages,
-    known: RefCell<HashMap<String, Option<Schema>>>,
+    cache: RefCell<HashMap<String, Option<Schema>>>,
 }
 
-impl<'m> Bounded<'m> {
+impl<'m> MessageLookup<'m> {
     pub(super) fn new(messages: &'m dyn Messages) -> Self {
-        Self { messages, known: RefCell::default() }
+        Self { messages, cache: RefCell::default() }
     }
 
-    /// The schema of a message that another schema does not have, and the message's index in it.
+    /// The schema that declares a message, and the message's index in it.
     pub(super) fn find(&self, name: &str) -> Option<(Schema, usize)> {
         let schema = if name.starts_with("google.protobuf.") {
             WELL_KNOWN.clone()
         } else {
             self.declaring(name)
         }?;
-        let index = schema.parts.types.message_index(name)?;
+        let index = schema.inner.types.message_index(name)?;
         Some((schema, index))
     }
 
     fn declaring(&self, name: &str) -> Option<Schema> {
-        let mut known = self.known.borrow_mut();
-        if let Some(known) = known.get(name) {
-            return known.clone();
+        let mut cache = self.cache.borrow_mut();
+        if let Some(cached) = cache.get(name) {
+            return cached.clone();
         }
-        if known.len() >= NAMES_MAX {
+        if cache.len() >= NAMES_MAX {
             return None;
         }
-        let found = self.messages.declaring(name);
-        known.insert(name.to_owned(), found.clone());
-        found
+        let schema = self.messages.declaring(name);
+        cache.insert(name.to_owned(), schema.clone());
+        schema
     }
 }
 
-/// Every reader of the JSON mapping knows them, whatever a schema imports.
+/// The well-known types. Every reader of the JSON mapping knows them, imported or not.
 static WELL_KNOWN: LazyLock<Option<Schema>> = LazyLock::new(|| {
     let files = ["any", "duration", "empty", "field_mask", "struct", "timestamp", "wrappers"];
-    let imports = files.map(|it| format!("import \"google/protobuf/{it}.proto\";"));
+    let imports = files.map(|file| format!("import \"google/protobuf/{file}.proto\";"));
     let text = format!("syntax = \"proto3\"; {} message WellKnown {{}}", imports.concat());
     Schema::parse("", &Definition::text(text), &[]).ok()
 });
 
-/// How the JSON of an Any has its message.
+/// How the JSON of an Any contains its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Held {
-    /// Its fields are members of the Any.
+pub(super) enum AnyForm {
+    /// The fields of the message are members of the Any.
     Fields,
-    /// It has a JSON of its own, which is the member `value`.
+    /// The message has a special JSON form, which is the member `value`.
     Value,
-    /// Google's runtimes have nothing in the Any but its type, Go has a `value` as well: it is an
-    /// object with nothing in it.
+    /// `google.protobuf.Empty`. Google's runtimes write only the type; Go also writes `value`, an
+    /// empty object.
     Empty,
 }
 
-impl Held {
+impl AnyForm {
     pub(super) fn of(name: &str) -> Self {
-        match Special::of(name) {
+        match WellKnown::of(name) {
             Some(_) => Self::Value,
             None if name == "google.protobuf.Empty" => Self::Empty,
             None => Self::Fields,

@@ -1,8 +1,8 @@
-//! What protoc refuses of files that parse and link: the rules of descriptors.
+//! Rules of protoc for files that parse and link: the rules of descriptors.
 //!
-//! Only the files of a new definition are checked. What is registered is read without, and so are
-//! files that come from other subjects. The table of `tests/protobuf/checks.txt` has each rule,
-//! with a text that protoc refuses and a near one that it accepts.
+//! Only the files of a new definition are checked, not registered definitions and not files of
+//! other subjects. The table in `tests/protobuf/checks.txt` lists each rule, with a text that
+//! protoc rejects and a similar one that it accepts.
 
 mod enums;
 mod extensions;
@@ -23,19 +23,19 @@ use prost_types::{DescriptorProto, FileDescriptorProto, ServiceDescriptorProto};
 use crate::definition::{Fault, SourceLocation};
 
 use self::{
-    extensions::{DeclaredRange, Owner},
+    extensions::{DeclaredRange, KnownExtension},
     options::{Support, Target},
 };
 use super::{
-    amendments::child,
     features::{Edition, Features},
     limits::Tokens,
+    linker_input::child_path,
     options::DeclaredOptions,
-    source::{FAULTS_MAX, Source, Sources},
+    parse::{FAULTS_MAX, ParsedFile, ParsedFiles},
     types::Types,
 };
 
-/// Tags of descriptors, by what they are in.
+/// Tags of descriptor fields, grouped by the message that contains them.
 mod tag {
     pub(super) const FILE_MESSAGE: i32 = 4;
     pub(super) const FILE_ENUM: i32 = 5;
@@ -55,7 +55,7 @@ mod tag {
     pub(super) const METHOD: i32 = 2;
 }
 
-/// A declaration: where it stands in its file, and its full name.
+/// A declaration: its path in the file descriptor and its full name.
 #[derive(Debug, Clone)]
 struct Site {
     path: Vec<i32>,
@@ -63,54 +63,53 @@ struct Site {
 }
 
 impl Site {
-    /// An item of one of its lists.
+    /// The site of an item of one of its lists.
     fn item(&self, tag: i32, at: usize, name: &str) -> Self {
         let name = match self.name.as_str() {
             "" => name.to_owned(),
             scope => format!("{scope}.{name}"),
         };
-        Self { path: child(&self.path, tag, at), name }
+        Self { path: child_path(&self.path, tag, at), name }
     }
 
-    /// An item that goes by the name of what it is in.
-    fn part(&self, tag: i32, at: usize) -> Self {
-        Self { path: child(&self.path, tag, at), name: self.name.clone() }
+    /// The site of an item without a name; it gets the name of its container.
+    fn unnamed_item(&self, tag: i32, at: usize) -> Self {
+        Self { path: child_path(&self.path, tag, at), name: self.name.clone() }
     }
 }
 
-/// What a declaration has from those around it.
+/// The properties that a declaration inherits from the enclosing declarations.
 #[derive(Debug, Clone, Copy)]
 struct Inherited {
     features: Features,
-    /// Names have to be in the style of edition 2024.
-    styled: bool,
+    /// Names must follow the style of edition 2024.
+    style_enforced: bool,
 }
 
 /// The check of one definition.
 pub(super) struct Check<'a> {
-    sources: &'a Sources,
+    sources: &'a ParsedFiles,
     pool: &'a DescriptorPool,
     types: &'a Types,
     declared: &'a DeclaredOptions,
-    by_name: HashMap<&'a str, &'a Source>,
+    by_name: HashMap<&'a str, &'a ParsedFile>,
     /// The file that is checked.
-    source: Option<&'a Source>,
+    source: Option<&'a ParsedFile>,
     supports: HashMap<String, Support>,
-    owners: HashMap<(String, u32), Owner>,
+    owners: HashMap<(String, u32), KnownExtension>,
     ranges: HashMap<(String, Vec<i32>), Rc<DeclaredRange>>,
     faults: Vec<Fault>,
 }
 
 impl<'a> Check<'a> {
-    /// Of files that were linked as they were parsed, with the types that their features make of
-    /// them.
+    /// `pool` contains the files as parsed; `types` has their features resolved.
     pub(super) fn new(
-        sources: &'a Sources,
+        sources: &'a ParsedFiles,
         pool: &'a DescriptorPool,
         types: &'a Types,
         declared: &'a DeclaredOptions,
     ) -> Self {
-        let by_name = sources.files.iter().map(|it| (it.name.as_str(), it)).collect();
+        let by_name = sources.files.iter().map(|source| (source.name.as_str(), source)).collect();
         Self {
             sources,
             pool,
@@ -125,15 +124,15 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// All faults, in the order of the text.
+    /// Returns all faults, in text order.
     pub(super) fn run(mut self) -> Vec<Fault> {
-        for source in self.sources.files.iter().filter(|it| it.own) {
+        for source in self.sources.files.iter().filter(|source| source.own) {
             self.source = Some(source);
             if let Some(file) = self.pool.get_file_by_name(&source.name) {
                 self.check_file(file.file_descriptor_proto());
             }
         }
-        self.faults.sort_by(|one, other| one.place.cmp(&other.place));
+        self.faults.sort_by(|a, b| a.location.cmp(&b.location));
         self.faults.dedup();
         self.faults.truncate(FAULTS_MAX);
         self.faults
@@ -145,9 +144,9 @@ impl<'a> Check<'a> {
         let inherited = self.inherit(
             Inherited {
                 features: Features::of(self.edition()),
-                // Descriptors do not say which style was asked for.
-                styled: self.edition() >= Edition::E2024
-                    && self.source.is_some_and(|it| it.text.is_some()),
+                // Descriptors do not contain the requested style.
+                style_enforced: self.edition() >= Edition::E2024
+                    && self.source.is_some_and(|source| source.text.is_some()),
             },
             options,
         );
@@ -173,36 +172,35 @@ impl<'a> Check<'a> {
     }
 
     // As deep as messages nest: the parser accepts 31, and a set has at most 100.
-    fn check_message(&mut self, site: &Site, message: &DescriptorProto, above: Inherited) {
+    fn check_message(&mut self, site: &Site, message: &DescriptorProto, parent: Inherited) {
         let options = self.options_at(site);
-        let inherited = self.inherit(above, options);
+        let inherited = self.inherit(parent, options);
         self.check_options(site, Target::Message);
         self.check_nested_visibility(site);
         self.check_numbers(site, message);
         self.check_json_names(site, message, inherited.features.legacy_json);
         self.check_oneofs(site, message);
-        let is_entry = message.options.as_ref().is_some_and(|it| it.map_entry());
-        if inherited.styled && !is_entry {
+        let is_entry = message.options.as_ref().is_some_and(|options| options.map_entry());
+        if inherited.style_enforced && !is_entry {
             self.check_title_case(site, "message", message.name());
         }
         for (at, oneof) in message.oneof_decl.iter().enumerate() {
             let site = site.item(tag::ONEOF, at, oneof.name());
             self.check_options(&site, Target::Oneof);
-            let is_made_up = message
-                .field
-                .iter()
-                .any(|it| it.oneof_index == i32::try_from(at).ok() && it.proto3_optional());
-            if self.inherit(inherited, self.options_at(&site)).styled && !is_made_up {
+            let is_synthetic = message.field.iter().any(|field| {
+                field.oneof_index == i32::try_from(at).ok() && field.proto3_optional()
+            });
+            if self.inherit(inherited, self.options_at(&site)).style_enforced && !is_synthetic {
                 self.check_snake_case(&site, "oneof", oneof.name());
             }
         }
         for (at, field) in message.field.iter().enumerate() {
             let site = site.item(tag::FIELD, at, field.name());
-            self.check_member(&site, field, message, inherited);
+            self.check_message_field(&site, field, message, inherited);
         }
         for (at, nested) in message.nested_type.iter().enumerate() {
             let site = site.item(tag::NESTED, at, nested.name());
-            if !nested.options.as_ref().is_some_and(|it| it.map_entry()) {
+            if !nested.options.as_ref().is_some_and(|options| options.map_entry()) {
                 self.check_message(&site, nested, inherited);
             }
         }
@@ -212,7 +210,10 @@ impl<'a> Check<'a> {
             self.check_enum(&nested, kind, inherited);
         }
         for at in 0..message.extension_range.len() {
-            self.check_options(&site.part(tag::EXTENSION_RANGE, at), Target::ExtensionRange);
+            self.check_options(
+                &site.unnamed_item(tag::EXTENSION_RANGE, at),
+                Target::ExtensionRange,
+            );
         }
         self.check_declarations(site, message);
         for (at, field) in message.extension.iter().enumerate() {
@@ -221,10 +222,10 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn check_service(&mut self, site: &Site, service: &ServiceDescriptorProto, above: Inherited) {
+    fn check_service(&mut self, site: &Site, service: &ServiceDescriptorProto, parent: Inherited) {
         self.check_options(site, Target::Service);
-        let inherited = self.inherit(above, self.options_at(site));
-        if inherited.styled {
+        let inherited = self.inherit(parent, self.options_at(site));
+        if inherited.style_enforced {
             self.check_title_case(site, "service", service.name());
         }
         for (at, method) in service.method.iter().enumerate() {
@@ -233,26 +234,26 @@ impl<'a> Check<'a> {
             for used in [method.input_type(), method.output_type()] {
                 self.check_visible(&site, used, "a method");
             }
-            if self.inherit(inherited, self.options_at(&site)).styled {
+            if self.inherit(inherited, self.options_at(&site)).style_enforced {
                 self.check_title_case(&site, "method", method.name());
             }
         }
     }
 
     fn edition(&self) -> Edition {
-        self.source.map_or(Edition::Proto2, |it| it.edition)
+        self.source.map_or(Edition::Proto2, |source| source.edition)
     }
 
-    /// The options of a declaration of the file, as they were interpreted.
+    /// The interpreted options of a declaration of the file.
     fn options_at(&self, site: &Site) -> Option<&'a DynamicMessage> {
         self.declared.get(&self.source?.name, &site.path)
     }
 
-    fn inherit(&self, above: Inherited, options: Option<&DynamicMessage>) -> Inherited {
-        let Some(options) = options else { return above };
+    fn inherit(&self, parent: Inherited, options: Option<&DynamicMessage>) -> Inherited {
+        let Some(options) = options else { return parent };
         Inherited {
-            features: above.features.under(options),
-            styled: style::chosen(options).unwrap_or(above.styled),
+            features: parent.features.overridden_by(options),
+            style_enforced: style::enforced(options).unwrap_or(parent.style_enforced),
         }
     }
 
@@ -260,33 +261,35 @@ impl<'a> Check<'a> {
         self.fault_near(site, "", message);
     }
 
-    /// A fault of the file as a whole, which has no place of its own: that of the first mention of
-    /// a word.
+    /// Adds a fault. If the site has no location, as for the file itself, the location is the first
+    /// occurrence of `word`.
     fn fault_near(&mut self, site: &Site, word: &str, message: String) {
-        // More are cut anyway, once they are in order; and a file has 10,000 declarations.
+        // `run` sorts and truncates them; a file can have 10,000 declarations.
         if self.faults.len() >= 20 * FAULTS_MAX {
             return;
         }
         let Some(source) = self.source else { return };
-        let mut place = self.sources.places.of(&source.name, &site.path);
-        if place.line == 0 {
+        let mut location = self.sources.locations.of(&source.name, &site.path);
+        if location.line == 0 {
             let file = if source.name == self.sources.main { "" } else { &source.name };
-            place = match &source.text {
+            location = match &source.text {
                 Some(text) => {
                     let at = Tokens::new(&text.written).find(|(_, token)| ends_with(token, word));
                     SourceLocation::of_byte(&text.written, at.map_or(0, |(at, _)| at))
                 }
                 None => SourceLocation { path: site.name.clone(), ..SourceLocation::default() },
             };
-            file.clone_into(&mut place.file);
+            file.clone_into(&mut location.file);
         }
-        self.faults.push(Fault { place, message });
+        self.faults.push(Fault { location, message });
     }
 }
 
-/// Whether a word is another one, or the last part of it.
+/// Whether `token` is `word`, or a dotted name that ends with it.
 fn ends_with(token: &[u8], word: &str) -> bool {
-    token.strip_suffix(word.as_bytes()).is_some_and(|it| matches!(it.last(), None | Some(b'.')))
+    token
+        .strip_suffix(word.as_bytes())
+        .is_some_and(|prefix| matches!(prefix.last(), None | Some(b'.')))
 }
 
 /// The full name of a type as descriptors refer to it.

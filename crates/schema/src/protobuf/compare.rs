@@ -1,7 +1,7 @@
-//! What changed from one schema to another, and which readers it breaks.
+//! Compares two schemas: the changes, and the readers that they break.
 //!
-//! Pairs of types are compared structurally, each once, from the roots down. Numbers pair fields, for that is what
-//! bytes carry; names count where JSON does.
+//! Pairs of types are compared structurally, each once, from the roots down. Fields are paired by
+//! number, because bytes contain numbers; names are compared only if JSON is part of the contract.
 
 mod enums;
 mod fields;
@@ -13,85 +13,83 @@ use std::collections::{HashMap, HashSet};
 use crate::finding::{Direction, Finding, Severity, Surface};
 
 use super::{
-    report::{Note, Report, Spot},
+    findings::{FindingBuilder, FindingContext, Findings},
     types::{Field, Types},
 };
 
-pub(super) use messages::json_form;
 pub(super) use roots::Roots;
 
-/// Fields and values compared, at most. Two cycles of types without a common factor make as many pairs as their
-/// product; a million is a second of work.
+/// Limit of compared fields and values. Two type cycles of coprime lengths have as many pairs as
+/// the product of the lengths; a million steps take a second.
 const STEPS_MAX: usize = 1_000_000;
 
-/// Two messages, by their indices in the old schema and in the new one.
-pub(super) type Pair = (usize, usize);
+/// The indices of a message in the old schema and of one in the new schema.
+pub(super) type MessagePair = (usize, usize);
 
-/// How pairs of messages are reached. Those that a comparison begins with are not in it.
-pub(super) type Ways = HashMap<Pair, (Pair, u32)>;
+/// For each pair of messages that is not a root: the pair and the field number that reached it
+/// first.
+pub(super) type ParentFields = HashMap<MessagePair, (MessagePair, u32)>;
 
-/// One comparison under way.
-pub(super) struct Walk<'a> {
+/// One comparison.
+pub(super) struct Comparer<'a> {
     old: &'a Types,
     new: &'a Types,
     surface: Surface,
-    report: Report,
-    queue: Vec<Pair>,
-    messages: HashSet<Pair>,
-    /// The first way to each pair of messages: the pair that has them in a field, and the field's
-    /// number.
-    ways: Ways,
-    /// The pair and the field that are being compared. None: what the comparison begins with.
-    here: Option<(Pair, u32)>,
+    findings: Findings,
+    queue: Vec<MessagePair>,
+    messages: HashSet<MessagePair>,
+    parents: ParentFields,
+    /// The pair and the field that are being compared. `None` for roots.
+    current_field: Option<(MessagePair, u32)>,
     enums: HashSet<(usize, usize)>,
-    likeness: HashMap<(usize, usize), messages::Likeness>,
+    similarities: HashMap<(usize, usize), messages::Similarity>,
     steps: usize,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Comparer<'a> {
     pub(super) fn new(old: &'a Types, new: &'a Types, surface: Surface) -> Self {
         Self {
             old,
             new,
             surface,
-            report: Report::default(),
+            findings: Findings::default(),
             queue: Vec::new(),
             messages: HashSet::new(),
-            ways: HashMap::new(),
-            here: None,
+            parents: HashMap::new(),
+            current_field: None,
             enums: HashSet::new(),
-            likeness: HashMap::new(),
+            similarities: HashMap::new(),
             steps: 0,
         }
     }
 
-    /// Compares everything that is queued and all that it leads to.
-    pub(super) fn finish(mut self) -> (Vec<(Finding, Spot)>, Ways) {
+    /// Compares all queued pairs and the pairs reachable from them.
+    pub(super) fn finish(mut self) -> (Vec<(Finding, FindingContext)>, ParentFields) {
         while let Some((old, new)) = self.queue.pop() {
             if self.steps > STEPS_MAX {
-                self.report.add(
-                    Note::unproven("PROTOBUF_TOO_COMPLEX", Direction::Both)
-                        .says(format!(
-                            "The types of the two versions meet in so many combinations that the comparison stopped \
-                             after {STEPS_MAX} fields, and what is left could not be shown to be compatible."
+                self.findings.add(
+                    FindingBuilder::unproven("PROTOBUF_TOO_COMPLEX", Direction::Both)
+                        .message(format!(
+                            "The types of the two versions have too many combinations: the comparison stopped after \
+                             {STEPS_MAX} fields, and the rest is not proven compatible."
                         ))
-                        .advises("Let fewer message types refer to each other."),
+                        .suggestion("Reduce the references between message types."),
                 );
                 break;
             }
             self.compare_messages(old, new);
         }
-        (self.report.finish(), self.ways)
+        (self.findings.finish(), self.parents)
     }
 
-    /// Whether two fields hold what the readers of both understand.
-    pub(super) fn agrees(mut self, old: &'a Field, new: &'a Field) -> bool {
+    /// Whether the readers of each field can read the values of the other.
+    pub(super) fn fields_agree(mut self, old: &'a Field, new: &'a Field) -> bool {
         self.compare_kinds(old, new);
-        self.finish().0.iter().all(|(it, _)| it.severity != Severity::Error)
+        self.finish().0.iter().all(|(finding, _)| finding.severity != Severity::Error)
     }
 
-    /// All pairs of messages that meet, without a comparison of them: what the ledger needs.
-    pub(super) fn pairs(self) -> HashSet<Pair> {
+    /// All reachable pairs of messages, without comparing them. The ledger needs only these.
+    pub(super) fn reachable_pairs(self) -> HashSet<MessagePair> {
         let (old, new) = (self.old, self.new);
         let mut pairs = self.messages;
         let mut queue = self.queue;
@@ -118,22 +116,22 @@ impl<'a> Walk<'a> {
     }
 
     /// Queues a pair of messages, once.
-    fn meet(&mut self, old: usize, new: usize) {
+    fn enqueue(&mut self, old: usize, new: usize) {
         if self.messages.insert((old, new)) {
             self.queue.push((old, new));
-            if let Some(here) = self.here {
-                self.ways.insert((old, new), here);
+            if let Some(parent) = self.current_field {
+                self.parents.insert((old, new), parent);
             }
         }
     }
 
-    /// What is found from here on is about a pair of messages, and about a field of theirs.
-    fn stand(&mut self, pair: Pair, field: Option<u32>) {
-        self.here = field.map(|number| (pair, number));
-        self.report.stand(pair, field.as_slice());
+    /// Sets the pair of messages and the field that the following findings are about.
+    fn set_context(&mut self, pair: MessagePair, field: Option<u32>) {
+        self.current_field = field.map(|number| (pair, number));
+        self.findings.set_context(pair, field.as_slice());
     }
 
-    fn json(&self) -> bool {
+    fn includes_json(&self) -> bool {
         match self.surface {
             Surface::WireJson => true,
             Surface::Wire => false,
@@ -141,7 +139,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The directions in which something breaks.
 fn directions(backward: bool, forward: bool) -> Option<Direction> {
     match (backward, forward) {
         (true, true) => Some(Direction::Both),
@@ -151,24 +148,24 @@ fn directions(backward: bool, forward: bool) -> Option<Direction> {
     }
 }
 
-/// Whom it hurts, where each direction has a reason of its own.
-fn whom(backward: Option<&str>, forward: Option<&str>) -> String {
+/// The readers that are affected, with the reason for each direction.
+fn consequence(backward: Option<&str>, forward: Option<&str>) -> String {
     match (backward, forward) {
         (Some(backward), Some(forward)) if backward == forward => {
             format!(
-                "new readers of old data and running readers of new data are both hurt: {backward}"
+                "this breaks new readers of old data and running readers of new data: {backward}"
             )
         }
         (Some(backward), Some(forward)) => format!(
-            "where new readers meet old data, {backward}, and where running readers meet new data, {forward}"
+            "for new readers of old data, {backward}; for running readers of new data, {forward}"
         ),
-        (Some(backward), None) => format!("where new readers meet old data, {backward}"),
-        (None, Some(forward)) => format!("where running readers meet new data, {forward}"),
-        (None, None) => "nobody is hurt".to_owned(),
+        (Some(backward), None) => format!("for new readers of old data, {backward}"),
+        (None, Some(forward)) => format!("for running readers of new data, {forward}"),
+        (None, None) => "no reader is affected".to_owned(),
     }
 }
 
 /// The last part of a full name.
-fn last(name: &str) -> &str {
+fn simple_name(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }

@@ -1,4 +1,5 @@
-//! Payloads of one version, written again as payloads of another: the values that both declare, and nothing else.
+//! Converts payloads of one version to payloads of another. The result has only values that both
+//! versions declare.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -7,84 +8,86 @@ use prost_reflect::{DescriptorPool, Value};
 use crate::definition::Violation;
 
 use super::{
-    compare::json_form,
-    content::{Content, nothing},
-    demands::Demands,
-    payload::key_text,
+    decoded_message::{DecodedMessage, zero_value},
+    payload_tables::PayloadTables,
     pointer,
-    scan::{DEPTH_MAX, Item, put_length, put_tag, too_deep},
-    types::{Cardinality, Enum, Field, Kind, Message, Types},
-    wire::{Layout, Scalar},
+    scalar::{Layout, Scalar},
+    types::{Cardinality, Enum, Field, Kind, Message, Types, json_form},
+    validate::key_text,
+    wire_format::{DEPTH_MAX, WireValue, depth_error, put_length, put_tag},
 };
 
-/// Violations that one answer lists.
+/// Limit of reported violations.
 const VIOLATIONS_MAX: usize = 100;
 
-/// A schema, as far as a conversion looks at it.
+/// The parts of a schema that a conversion needs.
 #[derive(Clone, Copy)]
-pub(super) struct Side<'s> {
+pub(super) struct SchemaView<'s> {
     pub(super) pool: &'s DescriptorPool,
     pub(super) types: &'s Types,
-    pub(super) demands: &'s Demands,
-    /// The event's message.
+    pub(super) tables: &'s PayloadTables,
+    /// Index of the payload's message.
     pub(super) root: usize,
 }
 
-/// Writes a payload again. None: the reader reads the same bytes as the same values, and knows them all.
+/// Converts a payload. `None` if the reader reads the same bytes as the same values, without
+/// unknown fields.
 ///
 /// # Errors
-/// Everything that stands in the way.
+/// Returns all values that cannot be converted.
 pub(super) fn convert(
-    writer: Side<'_>,
-    reader: Side<'_>,
+    writer: SchemaView<'_>,
+    reader: SchemaView<'_>,
     bytes: &[u8],
 ) -> Result<Option<Vec<u8>>, Vec<Violation>> {
-    let mut walk = Walk { writer, reader, depth: 0, path: Vec::new(), violations: Vec::new() };
+    let mut conversion =
+        Conversion { writer, reader, depth: 0, path: Vec::new(), violations: Vec::new() };
     let mut out = Vec::with_capacity(bytes.len());
-    let changed = walk.message(writer.root, reader.root, bytes, &mut out);
-    if !walk.violations.is_empty() {
-        return Err(walk.violations);
+    let changed = conversion.convert_message(writer.root, reader.root, bytes, &mut out);
+    if !conversion.violations.is_empty() {
+        return Err(conversion.violations);
     }
     Ok(changed.then_some(out))
 }
 
-struct Walk<'c> {
-    writer: Side<'c>,
-    reader: Side<'c>,
+struct Conversion<'c> {
+    writer: SchemaView<'c>,
+    reader: SchemaView<'c>,
     depth: usize,
-    path: Vec<(&'c str, Step)>,
+    path: Vec<(&'c str, ValuePosition)>,
     violations: Vec<Violation>,
 }
 
-/// Which value of a field.
-enum Step {
-    Only,
+/// The position of a value in its field.
+enum ValuePosition {
+    Single,
     Index(usize),
     Key(String),
 }
 
-impl<'c> Walk<'c> {
-    fn say(&mut self, message: String) {
+impl<'c> Conversion<'c> {
+    fn report(&mut self, message: String) {
         if self.violations.len() >= VIOLATIONS_MAX {
             return;
         }
         let mut path = String::new();
-        for (name, step) in &self.path {
+        for (name, position) in &self.path {
             if !name.is_empty() {
                 path.push('/');
-                path.push_str(&pointer::escaped(name));
+                path.push_str(&pointer::escape(name));
             }
-            match step {
-                Step::Only => {}
-                Step::Index(index) => path.push_str(&format!("/{index}")),
-                Step::Key(key) => path.push_str(&format!("/{}", pointer::escaped(key))),
+            match position {
+                ValuePosition::Single => {}
+                ValuePosition::Index(index) => path.push_str(&format!("/{index}")),
+                ValuePosition::Key(key) => path.push_str(&format!("/{}", pointer::escape(key))),
             }
         }
         self.violations.push(Violation { path, message });
     }
 
-    /// Writes a message again. Whether the reader would have read its bytes as something else, or not to the end.
-    fn message(&mut self, from: usize, to: usize, bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    /// Converts a message. Returns whether the result differs from the original bytes in meaning or
+    /// in layout.
+    fn convert_message(&mut self, from: usize, to: usize, bytes: &[u8], out: &mut Vec<u8>) -> bool {
         let (writer, reader) = (self.writer, self.reader);
         let (Some(source), Some(target)) = (writer.types.message(from), reader.types.message(to))
         else {
@@ -94,15 +97,15 @@ impl<'c> Walk<'c> {
             return true;
         }
         match (json_form(&source.name), json_form(&target.name)) {
-            (Some(was), Some(is)) if was != is => {
-                self.say(format!("a {} is not converted to a {}", source.name, target.name));
+            (Some(from_form), Some(to_form)) if from_form != to_form => {
+                self.report(format!("a {} cannot be converted to a {}", source.name, target.name));
                 return true;
             }
             _ => {}
         }
         if source.message_set != target.message_set {
-            self.say(format!(
-                "{} and {} are not both message sets, which have an encoding of their own",
+            self.report(format!(
+                "only one of {} and {} is a message set, which has a special encoding",
                 source.name, target.name
             ));
             return true;
@@ -111,17 +114,17 @@ impl<'c> Walk<'c> {
             out.extend_from_slice(bytes);
             return false;
         }
-        let content = match Content::read(writer.types, source, bytes) {
-            Ok(content) => content,
+        let decoded = match DecodedMessage::decode(writer.types, source, bytes) {
+            Ok(decoded) => decoded,
             Err(message) => {
-                self.say(message);
+                self.report(message);
                 return true;
             }
         };
-        // What the writer's rules settle, the reader's may settle otherwise.
-        let mut changed = content.settled;
+        // The reader may resolve duplicates differently.
+        let mut changed = decoded.has_duplicates;
         let mut chosen: BTreeMap<&str, &Field> = BTreeMap::new();
-        for (number, items) in &content.fields {
+        for (number, items) in &decoded.fields {
             let (Some(written), Some(read)) =
                 (source.fields.get(number), target.fields.get(number))
             else {
@@ -131,46 +134,46 @@ impl<'c> Walk<'c> {
             if let Some(oneof) = &read.oneof
                 && let Some(other) = chosen.insert(oneof, read)
             {
-                self.say(format!(
-                    "{} and {} are both set, and are one choice, {oneof}, in the version asked for",
+                self.report(format!(
+                    "{} and {} are both set, and share the oneof {oneof} in the requested version",
                     other.full_name, read.full_name
                 ));
             }
-            changed |= self.field(written, read, items, out);
+            changed |= self.convert_field(written, read, items, out);
         }
         if source.map_entry {
-            // Absent, a key or a value is zero, which the reader's type has to have as well.
+            // An absent key or value is zero, which must exist in the reader's type.
             for (number, written) in &source.fields {
                 if let Some(read) = target.fields.get(number)
-                    && !content.fields.contains_key(number)
+                    && !decoded.fields.contains_key(number)
                 {
-                    changed |= self.item(written, read, &nothing(written.kind)).1;
+                    changed |= self.convert_value(written, read, &zero_value(written.kind)).1;
                 }
             }
         }
-        for (number, raw) in &content.unknown {
-            // What the writer's schema does not have and the reader's does, came from a writer that knew more.
+        for (number, raw) in &decoded.unknown {
+            // A field that only the reader declares comes from a writer with a newer schema.
             if target.fields.contains_key(number) {
                 out.extend_from_slice(raw);
             } else {
                 changed = true;
             }
         }
-        changed | self.defaults((from, source), (to, target), &content, out)
+        changed | self.write_defaults((from, source), (to, target), &decoded, out)
     }
 
-    fn field(
+    fn convert_field(
         &mut self,
         written: &'c Field,
         read: &'c Field,
-        items: &[Item<'_>],
+        items: &[WireValue<'_>],
         out: &mut Vec<u8>,
     ) -> bool {
-        let (was, is) = (written.cardinality, read.cardinality);
-        if (was == Cardinality::Map) != (is == Cardinality::Map) {
-            self.path.push((&written.json_name, Step::Only));
-            self.say(format!(
-                "{} is {}, and {} in the version asked for",
+        let (from, to) = (written.cardinality, read.cardinality);
+        if (from == Cardinality::Map) != (to == Cardinality::Map) {
+            self.path.push((&written.json_name, ValuePosition::Single));
+            self.report(format!(
+                "{} is {}, and {} in the requested version",
                 written.full_name,
                 self.writer.types.type_name(written),
                 self.reader.types.type_name(read)
@@ -178,160 +181,173 @@ impl<'c> Walk<'c> {
             self.path.pop();
             return true;
         }
-        if was == Cardinality::Repeated && is.singular() && items.len() > 1 {
-            self.path.push((&written.json_name, Step::Only));
-            self.say(format!(
-                "{} has {} values here, and one in the version asked for",
+        if from == Cardinality::Repeated && to.singular() && items.len() > 1 {
+            self.path.push((&written.json_name, ValuePosition::Single));
+            self.report(format!(
+                "{} has {} values, and is singular in the requested version",
                 written.full_name,
                 items.len()
             ));
             self.path.pop();
             return true;
         }
-        let mut changed = was.singular() != is.singular();
+        let mut changed = from.singular() != to.singular();
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            // Nothing that was written by mistake: the reader would have it as a value of its list.
-            if was == Cardinality::Implicit && !is.singular() && is_zero(item) {
+            // A zero of a field with implicit presence means absent: the reader would get a list
+            // element.
+            if from == Cardinality::Implicit && !to.singular() && is_zero(item) {
                 continue;
             }
-            let step = match (was, item) {
-                (Cardinality::Map, Item::Bytes(bytes)) => {
-                    let entry = written.kind.message().and_then(|it| self.writer.types.message(it));
-                    Step::Key(entry.map_or_else(String::new, |it| key_text(it, bytes)))
+            let position = match (from, item) {
+                (Cardinality::Map, WireValue::Bytes(bytes)) => {
+                    let entry =
+                        written.kind.message().and_then(|index| self.writer.types.message(index));
+                    ValuePosition::Key(
+                        entry.map_or_else(String::new, |entry| key_text(entry, bytes)),
+                    )
                 }
-                (Cardinality::Repeated, _) => Step::Index(index),
-                _ => Step::Only,
+                (Cardinality::Repeated, _) => ValuePosition::Index(index),
+                _ => ValuePosition::Single,
             };
-            // The value of an entry stands under the entry's key.
-            let entry = self.path.last().is_some_and(|(_, step)| matches!(step, Step::Key(_)));
-            self.path.push((if entry { "" } else { &written.json_name }, step));
-            let (value, differs) = self.item(written, read, item);
+            // The pointer to the value of a map entry ends with the key.
+            let entry = self
+                .path
+                .last()
+                .is_some_and(|(_, position)| matches!(position, ValuePosition::Key(_)));
+            self.path.push((if entry { "" } else { &written.json_name }, position));
+            let (value, value_changed) = self.convert_value(written, read, item);
             self.path.pop();
-            changed |= differs;
+            changed |= value_changed;
             values.push(value);
         }
         write(read, &values, out);
         changed
     }
 
-    /// One value, and whether it is written otherwise now.
-    fn item<'i>(&mut self, written: &Field, read: &Field, item: &Item<'i>) -> (Item<'i>, bool) {
+    /// Converts one value. Returns it, and whether it changed.
+    fn convert_value<'i>(
+        &mut self,
+        written: &Field,
+        read: &Field,
+        item: &WireValue<'i>,
+    ) -> (WireValue<'i>, bool) {
         match (written.kind, read.kind, item) {
             (
                 Kind::Message(from) | Kind::Group(from),
                 Kind::Message(to) | Kind::Group(to),
-                Item::Bytes(bytes),
+                WireValue::Bytes(bytes),
             ) => {
                 if self.depth >= DEPTH_MAX {
-                    self.say(too_deep());
+                    self.report(depth_error());
                     return (item.clone(), true);
                 }
                 self.depth += 1;
                 let mut body = Vec::with_capacity(bytes.len());
-                let changed = self.message(from, to, bytes, &mut body);
+                let changed = self.convert_message(from, to, bytes, &mut body);
                 self.depth -= 1;
-                let laid_out = written.kind.layout() != read.kind.layout();
+                let layout_changed = written.kind.layout() != read.kind.layout();
                 if changed {
-                    return (Item::Bytes(Cow::Owned(body)), true);
+                    return (WireValue::Bytes(Cow::Owned(body)), true);
                 }
-                (item.clone(), laid_out)
+                (item.clone(), layout_changed)
             }
-            (Kind::Scalar(was), Kind::Scalar(is), _) if was == is => (item.clone(), false),
-            _ => match self.scalar(written, read, item) {
+            (Kind::Scalar(from), Kind::Scalar(to), _) if from == to => (item.clone(), false),
+            _ => match self.convert_scalar(written, read, item) {
                 Ok(value) => {
                     let changed = value != *item;
                     (value, changed)
                 }
                 Err(message) => {
-                    self.say(message);
+                    self.report(message);
                     (item.clone(), true)
                 }
             },
         }
     }
 
-    /// A value of another type: the same value, or none.
-    fn scalar<'i>(
+    /// Converts a value to another type, if it represents the same value.
+    fn convert_scalar<'i>(
         &self,
         written: &Field,
         read: &Field,
-        item: &Item<'i>,
-    ) -> Result<Item<'i>, String> {
-        let name = |side: Side<'_>, kind| side.types.kind_name(kind);
-        let apart = || {
+        item: &WireValue<'i>,
+    ) -> Result<WireValue<'i>, String> {
+        let name = |view: SchemaView<'_>, kind| view.types.kind_name(kind);
+        let incompatible = || {
             Err(format!(
-                "{} is {}, which is not read as the {} of the version asked for",
+                "{} is {}, which cannot be converted to the {} of the requested version",
                 written.full_name,
                 name(self.writer, written.kind),
                 name(self.reader, read.kind)
             ))
         };
-        let was = match written.kind {
+        let from = match written.kind {
             Kind::Scalar(scalar) => scalar,
             Kind::Enum(_) => Scalar::Int32,
-            Kind::Message(_) | Kind::Group(_) => return apart(),
+            Kind::Message(_) | Kind::Group(_) => return incompatible(),
         };
-        let (is, of) = match read.kind {
+        let (to, target_enum) = match read.kind {
             Kind::Scalar(scalar) => (scalar, None),
             Kind::Enum(index) => (Scalar::Int32, self.reader.types.enumeration(index)),
-            Kind::Message(_) | Kind::Group(_) => return apart(),
+            Kind::Message(_) | Kind::Group(_) => return incompatible(),
         };
-        match (was, is, item) {
+        match (from, to, item) {
             (Scalar::String | Scalar::Bytes, Scalar::Bytes, _) => Ok(item.clone()),
-            (Scalar::String | Scalar::Bytes, Scalar::String, Item::Bytes(bytes)) => {
+            (Scalar::String | Scalar::Bytes, Scalar::String, WireValue::Bytes(bytes)) => {
                 match str::from_utf8(bytes) {
                     Ok(_) => Ok(item.clone()),
                     Err(_) => {
-                        Err("these bytes are not UTF-8, and a string in the version asked for is"
+                        Err("the bytes are not UTF-8, and are a string in the requested version"
                             .to_owned())
                     }
                 }
             }
-            (Scalar::Float, Scalar::Double, Item::Fixed32(bits)) => {
-                Ok(Item::Fixed64(f64::from(f32::from_bits(*bits)).to_bits()))
+            (Scalar::Float, Scalar::Double, WireValue::Fixed32(bits)) => {
+                Ok(WireValue::Fixed64(f64::from(f32::from_bits(*bits)).to_bits()))
             }
-            (Scalar::Double, Scalar::Float, Item::Fixed64(bits)) => {
+            (Scalar::Double, Scalar::Float, WireValue::Fixed64(bits)) => {
                 let number = f64::from_bits(*bits);
                 let short = number as f32;
                 if number.is_nan() || f64::from(short).to_bits() == *bits {
-                    Ok(Item::Fixed32(short.to_bits()))
+                    Ok(WireValue::Fixed32(short.to_bits()))
                 } else {
-                    Err(format!("{number} is not a float of 32 bits"))
+                    Err(format!("{number} is not a 32-bit float"))
                 }
             }
             _ => {
-                let Some(number) = integer(was, item) else { return apart() };
-                match of {
-                    Some(kind) => known(kind, number)?,
-                    None if !is_integer(is) => return apart(),
+                let Some(number) = integer(from, item) else { return incompatible() };
+                match target_enum {
+                    Some(kind) => check_known(kind, number)?,
+                    None if !is_integer(to) => return incompatible(),
                     None => {}
                 }
-                let Some(bits) = is.bits(number) else {
+                let Some(bits) = to.bits(number) else {
                     return Err(format!(
-                        "{number} is not a value of {}, the type in the version asked for",
+                        "{number} is not a value of {}, the type in the requested version",
                         name(self.reader, read.kind)
                     ));
                 };
-                Ok(of_bits(is, bits))
+                Ok(wire_value(to, bits))
             }
         }
     }
 
-    /// What is absent has its default, which is written where the reader has another one.
-    fn defaults(
+    /// Writes the defaults of absent fields whose default differs in the reader's schema.
+    fn write_defaults(
         &mut self,
         (from, source): (usize, &'c Message),
         (to, target): (usize, &'c Message),
-        content: &Content<'_>,
+        decoded: &DecodedMessage<'_>,
         out: &mut Vec<u8>,
     ) -> bool {
         let (writer, reader) = (self.writer, self.reader);
-        let lists = [&writer.demands.get(from).defaults, &reader.demands.get(to).defaults];
-        if lists.iter().all(|it| it.is_empty()) {
+        let default_lists = [&writer.tables.get(from).defaults, &reader.tables.get(to).defaults];
+        if default_lists.iter().all(|numbers| numbers.is_empty()) {
             return false;
         }
-        let mut numbers: Vec<u32> = lists.iter().flat_map(|it| it.iter().copied()).collect();
+        let mut numbers: Vec<u32> =
+            default_lists.iter().flat_map(|numbers| numbers.iter().copied()).collect();
         numbers.sort_unstable();
         numbers.dedup();
         let mut changed = false;
@@ -341,33 +357,33 @@ impl<'c> Walk<'c> {
             else {
                 continue;
             };
-            let here = content.fields.get(&number).is_some_and(|it| !it.is_empty());
-            // Lists and messages are nothing where they are absent.
-            if here
+            let is_present = decoded.fields.get(&number).is_some_and(|items| !items.is_empty());
+            // Absent lists and messages are empty.
+            if is_present
                 || written.default == read.default
-                || content.unknown.iter().any(|(it, _)| *it == number)
+                || decoded.unknown.iter().any(|(unknown, _)| *unknown == number)
             {
                 continue;
             }
             changed = true;
-            self.path.push((&written.json_name, Step::Only));
+            self.path.push((&written.json_name, ValuePosition::Single));
             match default_of(writer.pool, source, written) {
-                // To write it would choose it.
+                // Writing a oneof member would set the oneof.
                 Some(value) if read.oneof.is_none() && read.cardinality != Cardinality::Map => {
-                    match self.scalar(written, read, &value) {
+                    match self.convert_scalar(written, read, &value) {
                         Ok(value) => write(read, &[value], out),
-                        Err(message) => self.say(message),
+                        Err(message) => self.report(message),
                     }
                 }
                 _ => {
-                    let meant = |field: &Field| {
-                        field.default.clone().unwrap_or_else(|| "nothing".to_owned())
+                    let default_text = |field: &Field| {
+                        field.default.clone().unwrap_or_else(|| "no value".to_owned())
                     };
-                    self.say(format!(
-                        "{} is absent, which means {}, and {} in the version asked for",
+                    self.report(format!(
+                        "{} is absent, which means {}, and {} in the requested version",
                         written.full_name,
-                        meant(written),
-                        meant(read)
+                        default_text(written),
+                        default_text(read)
                     ));
                 }
             }
@@ -377,18 +393,18 @@ impl<'c> Walk<'c> {
     }
 }
 
-/// Writes the values of a field.
-pub(super) fn write(field: &Field, values: &[Item<'_>], out: &mut Vec<u8>) {
+/// Encodes the values of a field.
+pub(super) fn write(field: &Field, values: &[WireValue<'_>], out: &mut Vec<u8>) {
     if field.packed && !values.is_empty() {
         put_tag(field.number, 2, out);
         let from = out.len();
-        values.iter().for_each(|it| it.put(out));
+        values.iter().for_each(|value| value.put(out));
         put_length(from, out);
         return;
     }
     for value in values {
         match (field.kind, value) {
-            (Kind::Group(_), Item::Bytes(body)) => {
+            (Kind::Group(_), WireValue::Bytes(body)) => {
                 put_tag(field.number, 3, out);
                 out.extend_from_slice(body);
                 put_tag(field.number, 4, out);
@@ -398,56 +414,60 @@ pub(super) fn write(field: &Field, values: &[Item<'_>], out: &mut Vec<u8>) {
     }
 }
 
-/// Whether an enum has a number. Of an open one, too: JSON is written with names, and a number without one would be
-/// refused by those who read it.
-fn known(kind: &Enum, number: i128) -> Result<(), String> {
-    if i32::try_from(number).is_ok_and(|it| kind.values.contains_key(&it)) {
+/// Checks that an enum has a number, even if it is open: JSON is written with names, and readers of
+/// JSON reject a number without one.
+fn check_known(kind: &Enum, number: i128) -> Result<(), String> {
+    if i32::try_from(number).is_ok_and(|known| kind.values.contains_key(&known)) {
         return Ok(());
     }
-    Err(format!("{number} is not a value of the enum {} in the version asked for", kind.name))
+    Err(format!("{number} is not a value of the enum {} in the requested version", kind.name))
 }
 
 fn is_integer(scalar: Scalar) -> bool {
     !matches!(scalar, Scalar::Double | Scalar::Float | Scalar::String | Scalar::Bytes)
 }
 
-fn integer(scalar: Scalar, item: &Item<'_>) -> Option<i128> {
+fn integer(scalar: Scalar, item: &WireValue<'_>) -> Option<i128> {
     if !is_integer(scalar) {
         return None;
     }
     match item {
-        Item::Varint(bits) | Item::Fixed64(bits) => Some(scalar.integer(*bits)),
-        Item::Fixed32(bits) => Some(scalar.integer((*bits).into())),
-        Item::Bytes(_) => None,
+        WireValue::Varint(bits) | WireValue::Fixed64(bits) => Some(scalar.integer(*bits)),
+        WireValue::Fixed32(bits) => Some(scalar.integer((*bits).into())),
+        WireValue::Bytes(_) => None,
     }
 }
 
-fn of_bits<'i>(scalar: Scalar, bits: u64) -> Item<'i> {
+fn wire_value<'i>(scalar: Scalar, bits: u64) -> WireValue<'i> {
     match scalar.layout() {
-        Layout::Fixed32 => Item::Fixed32(bits as u32),
-        Layout::Fixed64 => Item::Fixed64(bits),
-        Layout::Varint | Layout::Delimited | Layout::Group => Item::Varint(bits),
+        Layout::Fixed32 => WireValue::Fixed32(bits as u32),
+        Layout::Fixed64 => WireValue::Fixed64(bits),
+        Layout::Varint | Layout::Delimited | Layout::Group => WireValue::Varint(bits),
     }
 }
 
-fn is_zero(item: &Item<'_>) -> bool {
+fn is_zero(item: &WireValue<'_>) -> bool {
     match item {
-        Item::Varint(number) | Item::Fixed64(number) => *number == 0,
-        Item::Fixed32(number) => *number == 0,
-        Item::Bytes(bytes) => bytes.is_empty(),
+        WireValue::Varint(number) | WireValue::Fixed64(number) => *number == 0,
+        WireValue::Fixed32(number) => *number == 0,
+        WireValue::Bytes(bytes) => bytes.is_empty(),
     }
 }
 
-/// What a field is read as where it is absent.
-fn default_of(pool: &DescriptorPool, message: &Message, field: &Field) -> Option<Item<'static>> {
+/// The value of an absent field.
+fn default_of(
+    pool: &DescriptorPool,
+    message: &Message,
+    field: &Field,
+) -> Option<WireValue<'static>> {
     let message = pool.get_message_by_name(&message.name)?;
     let default = match message.get_field(field.number) {
         Some(field) => field.default_value(),
         None => message.get_extension(field.number)?.default_value(),
     };
     let integer = |number: i128| match field.kind {
-        Kind::Scalar(scalar) => Some(of_bits(scalar, scalar.bits(number)?)),
-        Kind::Enum(_) => Some(Item::Varint(Scalar::Int32.bits(number)?)),
+        Kind::Scalar(scalar) => Some(wire_value(scalar, scalar.bits(number)?)),
+        Kind::Enum(_) => Some(WireValue::Varint(Scalar::Int32.bits(number)?)),
         Kind::Message(_) | Kind::Group(_) => None,
     };
     match default {
@@ -456,10 +476,10 @@ fn default_of(pool: &DescriptorPool, message: &Message, field: &Field) -> Option
         Value::I64(value) => integer(value.into()),
         Value::U32(value) => integer(value.into()),
         Value::U64(value) => integer(value.into()),
-        Value::F32(value) => Some(Item::Fixed32(value.to_bits())),
-        Value::F64(value) => Some(Item::Fixed64(value.to_bits())),
-        Value::String(value) => Some(Item::Bytes(Cow::Owned(value.into_bytes()))),
-        Value::Bytes(value) => Some(Item::Bytes(Cow::Owned(value.to_vec()))),
+        Value::F32(value) => Some(WireValue::Fixed32(value.to_bits())),
+        Value::F64(value) => Some(WireValue::Fixed64(value.to_bits())),
+        Value::String(value) => Some(WireValue::Bytes(Cow::Owned(value.into_bytes()))),
+        Value::Bytes(value) => Some(WireValue::Bytes(Cow::Owned(value.to_vec()))),
         Value::Message(_) | Value::List(_) | Value::Map(_) => None,
     }
 }

@@ -1,26 +1,26 @@
-//! What a file's edition and its `features` make of a declaration.
+//! Resolved features of declarations, from the edition of the file and from `features` options.
 
 use std::fmt;
 
 use prost_reflect::{DynamicMessage, Value};
 
-/// Which defaults a file begins with.
+/// The edition or syntax of a file, which determines the default features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Edition {
     Proto2,
     Proto3,
     E2023,
-    /// What differs from 2023 concerns names, visibility and generated code.
+    /// Differs from 2023 only in naming, visibility and generated code.
     E2024,
 }
 
 impl Edition {
-    /// Whether it has features.
+    /// Whether the file may set features.
     pub(super) fn is_modern(self) -> bool {
         self >= Self::E2023
     }
 
-    /// Its number in `google.protobuf.Edition`.
+    /// The number in `google.protobuf.Edition`.
     pub(super) fn number(self) -> i32 {
         match self {
             Self::Proto2 => 998,
@@ -42,7 +42,7 @@ impl fmt::Display for Edition {
     }
 }
 
-/// Whether a singular field knows that it was set.
+/// The presence discipline of a singular field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
     Explicit,
@@ -54,19 +54,19 @@ pub(super) enum Presence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Features {
     pub(super) presence: Presence,
-    /// An enum sets numbers that it does not know aside as unknown fields.
+    /// Unknown numbers of an enum are kept as unknown fields.
     pub(super) closed: bool,
     pub(super) packed: bool,
-    /// Strings are checked to be UTF-8.
+    /// Strings must be UTF-8.
     pub(super) utf8: bool,
-    /// Messages are written between a start and an end tag, as groups were.
+    /// Messages are encoded between a start and an end tag, like groups.
     pub(super) delimited: bool,
-    /// JSON works as far as it happens to.
+    /// JSON is supported as best effort: names may collide.
     pub(super) legacy_json: bool,
 }
 
 impl Features {
-    /// What a file begins with.
+    /// The default features of an edition.
     pub(super) fn of(edition: Edition) -> Self {
         let modern = edition != Edition::Proto2;
         Self {
@@ -82,9 +82,9 @@ impl Features {
         }
     }
 
-    /// What they are under options that may set some.
+    /// The features of a declaration with `options`.
     #[must_use]
-    pub(super) fn under(mut self, options: &DynamicMessage) -> Self {
+    pub(super) fn overridden_by(mut self, options: &DynamicMessage) -> Self {
         let Some(set) = options.get_field_by_name("features") else {
             return self;
         };
@@ -98,7 +98,7 @@ impl Features {
         toggle(&mut self.closed, set, "enum_type", 2, 1);
         toggle(&mut self.packed, set, "repeated_field_encoding", 1, 2);
         toggle(&mut self.utf8, set, "utf8_validation", 2, 3);
-        // NONE is 3 as published; the descriptors that most texts are linked with have it as 1.
+        // NONE is published as 3; the descriptors that most texts are linked with define it as 1.
         toggle(&mut self.utf8, set, "utf8_validation", 2, 1);
         toggle(&mut self.delimited, set, "message_encoding", 2, 1);
         toggle(&mut self.legacy_json, set, "json_format", 2, 1);
@@ -106,11 +106,11 @@ impl Features {
     }
 }
 
-fn toggle(feature: &mut bool, set: &DynamicMessage, name: &str, yes: i32, no: i32) {
+fn toggle(feature: &mut bool, set: &DynamicMessage, name: &str, on: i32, off: i32) {
     let number = number(set, name);
-    if number == yes {
+    if number == on {
         *feature = true;
-    } else if number == no {
+    } else if number == off {
         *feature = false;
     }
 }

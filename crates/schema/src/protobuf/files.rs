@@ -1,31 +1,32 @@
-//! The files of a definition as descriptors, for those who ask for them by reflection.
+//! The files of a definition as descriptors, for reflection.
 
 use bytes::Bytes;
 use prost_types::SourceCodeInfo;
 
 use crate::definition::{Definition, Import, InvalidSchema};
 
-use super::{features::Edition, link, source::Sources, well_known};
+use super::{features::Edition, link, parse::ParsedFiles, well_known};
 
-/// A file of a definition, or of what it imports.
+/// A file of a definition or of its imports.
 pub struct File {
-    /// What those that import it call it.
+    /// The path under which other files import it.
     pub name: String,
-    /// It came with the definition itself.
+    /// Whether the file is part of the definition itself.
     pub own: bool,
-    /// The definition is about its messages.
+    /// Whether the file declares the messages of the definition.
     pub main: bool,
     /// The syntax of its text.
     pub syntax: Syntax,
-    /// Its `FileDescriptorProto`: custom options as they were encoded, of the places in the text those with a comment.
+    /// The `FileDescriptorProto`, with custom options as encoded, and with the source locations
+    /// that have comments.
     pub descriptor: Bytes,
 }
 
-/// In which syntax a file is, where its descriptor says proto2 for the linker.
+/// The syntax of a file. The descriptor may declare proto2 instead, for the linker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Syntax {
-    /// In that which the descriptor says.
-    AsSaid,
+    /// The syntax that the descriptor declares.
+    Declared,
     /// `syntax = "proto3"`.
     Proto3,
     /// An edition.
@@ -34,17 +35,18 @@ pub enum Syntax {
 
 /// The tag of `source_code_info` in a `FileDescriptorProto`.
 const SOURCE_CODE_INFO: u32 = 9;
-/// The first and the last tag of what a `FileDescriptorProto` declares: messages, enums, services and extensions.
+/// The first and the last tag of declarations in a `FileDescriptorProto`: messages, enums, services
+/// and extensions.
 const DECLARED: (i32, i32) = (4, 7);
 
-/// All files of a definition, each behind those that it imports.
+/// All files of a definition, each after its imports.
 ///
 /// # Errors
-/// Where it is not a schema, or it is beyond the limits.
+/// Returns the faults if the definition is not a schema or exceeds a limit.
 pub fn files(definition: &Definition, imports: &[Import]) -> Result<Vec<File>, InvalidSchema> {
-    let sources = Sources::load(definition, imports)?;
-    let pool = link::once(&sources)?;
-    let file = |source: &super::source::Source| {
+    let sources = ParsedFiles::load(definition, imports)?;
+    let pool = link::link_files(&sources)?;
+    let file = |source: &super::parse::ParsedFile| {
         let mut descriptor = pool.get_file_by_name(&source.name)?.encode_to_vec();
         if let Some(text) = &source.text {
             let info = commented(&text.info);
@@ -58,8 +60,8 @@ pub fn files(definition: &Definition, imports: &[Import]) -> Result<Vec<File>, I
             main: source.name == sources.main,
             syntax: match source.edition {
                 Edition::E2023 | Edition::E2024 => Syntax::Edition,
-                Edition::Proto3 if source.disguised => Syntax::Proto3,
-                Edition::Proto2 | Edition::Proto3 => Syntax::AsSaid,
+                Edition::Proto3 if source.linked_as_proto2 => Syntax::Proto3,
+                Edition::Proto2 | Edition::Proto3 => Syntax::Declared,
             },
             descriptor: descriptor.into(),
         })
@@ -67,21 +69,22 @@ pub fn files(definition: &Definition, imports: &[Import]) -> Result<Vec<File>, I
     Ok(sources.files.iter().filter_map(file).collect())
 }
 
-/// The places that say more than where something stands.
+/// The source locations of declarations with comments, without detached comments.
 pub fn commented(info: &SourceCodeInfo) -> SourceCodeInfo {
     let is_declared =
-        |path: &[i32]| path.first().is_some_and(|it| (DECLARED.0..=DECLARED.1).contains(it));
-    let location = info.location.iter().filter(|it| {
-        is_declared(&it.path) && (it.leading_comments.is_some() || it.trailing_comments.is_some())
+        |path: &[i32]| path.first().is_some_and(|tag| (DECLARED.0..=DECLARED.1).contains(tag));
+    let location = info.location.iter().filter(|location| {
+        is_declared(&location.path)
+            && (location.leading_comments.is_some() || location.trailing_comments.is_some())
     });
-    let location = location.cloned().map(|mut it| {
-        it.leading_detached_comments.clear();
-        it
+    let location = location.cloned().map(|mut location| {
+        location.leading_detached_comments.clear();
+        location
     });
     SourceCodeInfo { location: location.collect() }
 }
 
-/// The descriptors of Protobuf's own files, each behind those that it imports.
+/// The descriptors of Protobuf's own files, each after its imports.
 pub fn standard() -> Vec<Bytes> {
     const NAMES: [&str; 11] = [
         "any",

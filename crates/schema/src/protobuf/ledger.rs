@@ -1,46 +1,48 @@
-//! Numbers and names that meant something once, and may not come back as something else.
+//! Finds numbers and names of earlier versions that are reused with another meaning.
 //!
-//! Data of every version of a major line may be read again. A field that was removed two versions ago is not in the
-//! version before, so a comparison with that one does not see that its number comes back with another meaning.
+//! Data of every version of a major line may be read again. A field that was removed two versions
+//! ago is missing from the previous version, so a comparison with that version does not detect the
+//! reuse of its number.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::finding::{Direction, Finding, Surface};
 
 use super::{
-    compare::{Roots, Walk},
-    form::Reached,
-    report::{Note, Report},
+    canonical::ReachableTypes,
+    compare::{Comparer, Roots},
+    findings::{FindingBuilder, Findings},
     types::{Cardinality, Enum, Field, Kind, Message, Types},
 };
 
 const NEVER_USED: &str = "Use a number and a name that no version of this major line has used.";
 
-/// One version: its types and where they begin.
+/// The types and the roots of one version.
 pub(super) type Version<'a> = (&'a Types, &'a Roots);
 
-/// Which types of the versions of a line are one type of the new schema.
+/// For each type of the new schema, the corresponding types of the earlier versions.
 struct Lineage<'a, T> {
-    /// By the type of the new schema: for each version, oldest first, what stood in its place.
+    /// By type index in the new schema: the corresponding types of each version, oldest first.
     versions: HashMap<usize, Vec<Vec<&'a T>>>,
 }
 
-/// What came back as something else.
+/// Finds reused numbers and names.
 pub(super) fn ledger(history: &[Version<'_>], new: Version<'_>, surface: Surface) -> Vec<Finding> {
-    let mut report = Report::default();
+    let mut findings = Findings::default();
     let (messages, enums) = lineages(history, new);
-    let mut returns = Returns { history, new: new.0, surface, left: RETURNS_MAX };
+    let mut reuse_check =
+        ReuseCheck { history, new: new.0, surface, comparisons_left: TYPE_COMPARISONS_MAX };
     for (index, versions) in sorted(messages.versions) {
-        if let Some(message) = new.0.message(index).filter(|it| !it.map_entry) {
-            judge_message(message, &versions, &mut returns, &mut report);
+        if let Some(message) = new.0.message(index).filter(|message| !message.map_entry) {
+            check_message(message, &versions, &mut reuse_check, &mut findings);
         }
     }
     for (index, versions) in sorted(enums.versions) {
         if let Some(kind) = new.0.enumeration(index) {
-            judge_enum(kind, &versions, &mut report);
+            check_enum(kind, &versions, &mut findings);
         }
     }
-    report.finish().into_iter().map(|(finding, _)| finding).collect()
+    findings.finish().into_iter().map(|(finding, _)| finding).collect()
 }
 
 fn sorted<T>(map: HashMap<usize, T>) -> Vec<(usize, T)> {
@@ -49,45 +51,49 @@ fn sorted<T>(map: HashMap<usize, T>) -> Vec<(usize, T)> {
     items
 }
 
-/// Pairs types as comparisons do, from the roots down, and by their names: a type may have been reached another way. What no
-/// event reaches has no data to be misread.
+/// Pairs types from the roots down, as comparisons do, and by name, because a type may have been
+/// reachable through another field. Types that no event reaches have no data that could be misread.
 fn lineages<'a>(
     history: &[Version<'a>],
     (types, roots): Version<'_>,
 ) -> (Lineage<'a, Message>, Lineage<'a, Enum>) {
     let mut messages = Lineage { versions: HashMap::new() };
     let mut enums = Lineage { versions: HashMap::new() };
-    let is = Reached::from(types, roots);
+    let after = ReachableTypes::from(types, roots);
     for (at, (old, old_roots)) in history.iter().enumerate() {
-        let was = Reached::from(old, old_roots);
-        let mut walk = Walk::new(old, types, Surface::Wire);
-        walk.begin(old_roots, roots);
-        let mut pairs = walk.pairs();
+        let before = ReachableTypes::from(old, old_roots);
+        let mut comparer = Comparer::new(old, types, Surface::Wire);
+        comparer.enqueue_roots(old_roots, roots);
+        let mut pairs = comparer.reachable_pairs();
         for (index, message) in types.messages.iter().enumerate() {
             let from = old.message_index(&message.name);
-            let both = from.filter(|it| was.messages.contains(it) && is.messages.contains(&index));
-            pairs.extend(both.map(|from| (from, index)));
+            let reachable = from
+                .filter(|from| before.messages.contains(from) && after.messages.contains(&index));
+            pairs.extend(reachable.map(|from| (from, index)));
         }
         let mut kinds: HashSet<(usize, usize)> = HashSet::new();
         for (index, kind) in types.enums.iter().enumerate() {
             let from = old.enum_index(&kind.name);
-            let both = from.filter(|it| was.enums.contains(it) && is.enums.contains(&index));
-            kinds.extend(both.map(|from| (from, index)));
+            let reachable =
+                from.filter(|from| before.enums.contains(from) && after.enums.contains(&index));
+            kinds.extend(reachable.map(|from| (from, index)));
         }
-        // In the order of the texts: what is said first does not depend on a hash.
+        // Sorted, so that the order of the findings does not depend on hashes.
         for (from, to) in pairs.into_iter().collect::<BTreeSet<_>>() {
-            let (Some(was), Some(is)) = (old.message(from), types.message(to)) else { continue };
-            kinds.extend(is.fields.values().filter_map(|field| {
-                match (was.fields.get(&field.number)?.kind, field.kind) {
+            let (Some(before), Some(after)) = (old.message(from), types.message(to)) else {
+                continue;
+            };
+            kinds.extend(after.fields.values().filter_map(|field| {
+                match (before.fields.get(&field.number)?.kind, field.kind) {
                     (Kind::Enum(from), Kind::Enum(to)) => Some((from, to)),
                     _ => None,
                 }
             }));
-            messages.add(at, to, was, history.len());
+            messages.add(at, to, before, history.len());
         }
         for (from, to) in kinds.into_iter().collect::<BTreeSet<_>>() {
-            if let Some(was) = old.enumeration(from) {
-                enums.add(at, to, was, history.len());
+            if let Some(before) = old.enumeration(from) {
+                enums.add(at, to, before, history.len());
             }
         }
     }
@@ -95,56 +101,56 @@ fn lineages<'a>(
 }
 
 impl<'a, T> Lineage<'a, T> {
-    fn add(&mut self, version: usize, to: usize, was: &'a T, count: usize) {
+    fn add(&mut self, version: usize, to: usize, before: &'a T, count: usize) {
         let versions = self
             .versions
             .entry(to)
             .or_insert_with(|| std::iter::repeat_with(Vec::new).take(count).collect());
         if let Some(version) = versions.get_mut(version) {
-            version.push(was);
+            version.push(before);
         }
     }
 }
 
-fn judge_message(
+fn check_message(
     new: &Message,
     versions: &[Vec<&Message>],
-    returns: &mut Returns<'_>,
-    report: &mut Report,
+    reuse_check: &mut ReuseCheck<'_>,
+    findings: &mut Findings,
 ) {
     for field in new.fields.values() {
         let at = |version: &Vec<&'_ Message>| -> bool {
-            version.iter().any(|it| it.fields.contains_key(&field.number))
+            version.iter().any(|message| message.fields.contains_key(&field.number))
         };
-        // What is in the newest version is compared with it. Only what was away comes back.
+        // The comparison with the newest version covers its fields.
         if versions.last().is_some_and(at) {
             continue;
         }
         let meanings: Vec<(usize, &Field)> = versions
             .iter()
             .enumerate()
-            .flat_map(|(at, version)| version.iter().map(move |it| (at, it)))
+            .flat_map(|(at, version)| version.iter().map(move |message| (at, message)))
             .filter_map(|(at, message)| Some((at, message.fields.get(&field.number)?)))
             .collect();
-        if meanings.iter().any(|(at, was)| returns.same(*at, was, field)) {
+        if meanings.iter().any(|(at, before)| reuse_check.is_same_field(*at, before, field)) {
             continue;
         }
-        if let Some((_, was)) = meanings.last() {
-            report.add(
-                Note::error("PROTOBUF_FIELD_NUMBER_REUSED", Direction::Both)
-                    .at(&was.full_name, &field.full_name)
-                    .place(&field.place)
-                    .values(&was.name, &field.name)
-                    .says(format!(
-                        "Field {} (\"{}\") of {} uses a number that was field \"{}\" in an earlier version of this \
-                         major line: data of that version would be read as the new field.",
-                        field.number, field.name, new.name, was.name
+        if let Some((_, before)) = meanings.last() {
+            findings.add(
+                FindingBuilder::error("PROTOBUF_FIELD_NUMBER_REUSED", Direction::Both)
+                    .paths(&before.full_name, &field.full_name)
+                    .location(&field.location)
+                    .values(&before.name, &field.name)
+                    .message(format!(
+                        "Field {} (\"{}\") of {} reuses the number of field \"{}\" in an earlier version of this major \
+                         line: data of that version would be read as the new field.",
+                        field.number, field.name, new.name, before.name
                     ))
-                    .advises(NEVER_USED),
+                    .suggestion(NEVER_USED),
             );
         }
     }
-    if returns.surface == Surface::Wire {
+    if reuse_check.surface == Surface::Wire {
         return;
     }
     let mut owners: HashMap<&str, BTreeSet<u32>> = HashMap::new();
@@ -154,61 +160,63 @@ fn judge_message(
     }
     for field in new.fields.values() {
         for name in BTreeSet::from([&field.name, &field.json_name]) {
-            let Some(numbers) = owners.get(name.as_str()).filter(|it| !it.contains(&field.number))
+            let Some(numbers) =
+                owners.get(name.as_str()).filter(|numbers| !numbers.contains(&field.number))
             else {
                 continue;
             };
             let numbers: Vec<_> = numbers.iter().map(u32::to_string).collect();
             let numbers = numbers.join(", ");
-            report.add(
-                Note::error("PROTOBUF_FIELD_NAME_REUSED", Direction::Both)
-                    .at(&new.name, &field.full_name)
-                    .place(&field.place)
+            findings.add(
+                FindingBuilder::error("PROTOBUF_FIELD_NAME_REUSED", Direction::Both)
+                    .paths(&new.name, &field.full_name)
+                    .location(&field.location)
                     .values(&numbers, field.number.to_string())
-                    .says(format!(
-                        "Field {} of {} uses the name \"{name}\", which was that of field {numbers} in an earlier \
-                         version of this major line: JSON of that version would be read as the new field.",
+                    .message(format!(
+                        "Field {} of {} reuses the name \"{name}\" of field {numbers} in an earlier version of this major \
+                         line: JSON of that version would be read as the new field.",
                         field.number, new.name
                     ))
-                    .advises(NEVER_USED),
+                    .suggestion(NEVER_USED),
             );
         }
     }
 }
 
-/// Fields that come back, at most, whose types are compared. Each may lead to as many types as there are.
-const RETURNS_MAX: usize = 64;
+/// Limit of reused fields whose types are compared. Each comparison may visit all types.
+const TYPE_COMPARISONS_MAX: usize = 64;
 
-/// Tells whether a field that comes back is the one that it was.
-struct Returns<'a> {
+/// Decides whether a field with the number of an earlier one is the same field.
+struct ReuseCheck<'a> {
     history: &'a [Version<'a>],
     new: &'a Types,
     surface: Surface,
-    left: usize,
+    comparisons_left: usize,
 }
 
-impl Returns<'_> {
-    fn same(&mut self, version: usize, was: &Field, is: &Field) -> bool {
-        let many = |it: &Field| {
-            (it.cardinality == Cardinality::Repeated, it.cardinality == Cardinality::Map)
+impl ReuseCheck<'_> {
+    fn is_same_field(&mut self, version: usize, before: &Field, after: &Field) -> bool {
+        let shape = |field: &Field| {
+            (field.cardinality == Cardinality::Repeated, field.cardinality == Cardinality::Map)
         };
-        if was.name != is.name || many(was) != many(is) {
+        if before.name != after.name || shape(before) != shape(after) {
             return false;
         }
         let Some((old, _)) = self.history.get(version) else { return false };
-        if let (Kind::Scalar(was), Kind::Scalar(is)) = (was.kind, is.kind) {
-            return was == is;
+        if let (Kind::Scalar(before), Kind::Scalar(after)) = (before.kind, after.kind) {
+            return before == after;
         }
-        // While it was away its type may have changed without anybody who noticed.
-        self.left = self.left.saturating_sub(1);
-        self.left > 0 && Walk::new(old, self.new, self.surface).agrees(was, is)
+        // While the field was absent, its type may have changed without a finding.
+        self.comparisons_left = self.comparisons_left.saturating_sub(1);
+        self.comparisons_left > 0
+            && Comparer::new(old, self.new, self.surface).fields_agree(before, after)
     }
 }
 
-fn judge_enum(new: &Enum, versions: &[Vec<&Enum>], report: &mut Report) {
+fn check_enum(new: &Enum, versions: &[Vec<&Enum>], findings: &mut Findings) {
     let mut names: HashMap<i32, BTreeSet<&str>> = HashMap::new();
     let mut numbers: HashMap<&str, BTreeSet<i32>> = HashMap::new();
-    for (number, values) in versions.iter().flatten().flat_map(|it| &it.values) {
+    for (number, values) in versions.iter().flatten().flat_map(|kind| &kind.values) {
         for value in values {
             names.entry(*number).or_default().insert(&value.name);
             numbers.entry(&value.name).or_default().insert(*number);
@@ -216,45 +224,47 @@ fn judge_enum(new: &Enum, versions: &[Vec<&Enum>], report: &mut Report) {
     }
     for (number, values) in &new.values {
         let newest = versions.last();
-        let stayed = newest.is_some_and(|it| it.iter().any(|it| it.values.contains_key(number)));
-        let meant = names.get(number);
+        let is_unchanged = newest
+            .is_some_and(|version| version.iter().any(|kind| kind.values.contains_key(number)));
+        let old_names = names.get(number);
         let Some(first) = values.first() else { continue };
-        if let Some(meant) = meant
-            .filter(|it| !stayed && !values.iter().any(|value| it.contains(value.name.as_str())))
-        {
-            let was = meant.iter().copied().collect::<Vec<_>>().join(", ");
-            report.add(
-                Note::error("PROTOBUF_ENUM_NUMBER_REUSED", Direction::Both)
-                    .at(&new.name, format!("{}.{}", new.name, first.name))
-                    .place(&first.place)
-                    .values(&was, &first.name)
-                    .says(format!(
-                        "The value {} of {} uses the number {number}, which was {was} in an earlier version of this \
-                         major line: data of that version would be read as the new value.",
+        if let Some(old_names) = old_names.filter(|old_names| {
+            !is_unchanged && !values.iter().any(|value| old_names.contains(value.name.as_str()))
+        }) {
+            let before = old_names.iter().copied().collect::<Vec<_>>().join(", ");
+            findings.add(
+                FindingBuilder::error("PROTOBUF_ENUM_NUMBER_REUSED", Direction::Both)
+                    .paths(&new.name, format!("{}.{}", new.name, first.name))
+                    .location(&first.location)
+                    .values(&before, &first.name)
+                    .message(format!(
+                        "The value {} of {} reuses the number {number} of {before} in an earlier version of this major \
+                         line: data of that version would be read as the new value.",
                         first.name, new.name
                     ))
-                    .advises(NEVER_USED),
+                    .suggestion(NEVER_USED),
             );
         }
         for value in values {
-            let Some(before) = numbers.get(value.name.as_str()).filter(|it| !it.contains(number))
+            let Some(before) =
+                numbers.get(value.name.as_str()).filter(|numbers| !numbers.contains(number))
             else {
                 continue;
             };
             let before: Vec<_> = before.iter().map(i32::to_string).collect();
-            report.add(
-                Note::error("PROTOBUF_ENUM_NAME_REUSED", Direction::Both)
-                    .at(&new.name, format!("{}.{}", new.name, value.name))
-                    .place(&value.place)
+            findings.add(
+                FindingBuilder::error("PROTOBUF_ENUM_NAME_REUSED", Direction::Both)
+                    .paths(&new.name, format!("{}.{}", new.name, value.name))
+                    .location(&value.location)
                     .values(before.join(", "), number.to_string())
-                    .says(format!(
-                        "The value {} of {} has the number {number} and had {} in an earlier version of this major \
-                         line: the name means two things.",
+                    .message(format!(
+                        "The value {} of {} has the number {number} and had the number {} in an earlier version of this \
+                         major line: the name has two meanings.",
                         value.name,
                         new.name,
                         before.join(", ")
                     ))
-                    .advises(NEVER_USED),
+                    .suggestion(NEVER_USED),
             );
         }
     }

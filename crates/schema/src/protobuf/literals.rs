@@ -1,29 +1,30 @@
-//! String literals of texts: what they mean, and how to write bytes that mean the same.
+//! String literals: decodes them to bytes, and writes bytes as literals.
 
 use std::fmt::Write as _;
 
 use super::limits::Tokens;
 
-/// Where the bytes go that are no UTF-8, in a text that has to be: private characters, one for
-/// each, so that different bytes stay different.
+/// Base of the private characters that replace bytes that are not UTF-8: one character for each
+/// byte value, so that different bytes stay different.
 const PRIVATE: u32 = 0xf700;
 
-/// A literal that was decoded.
+/// A decoded literal.
 #[derive(Debug)]
 pub(super) struct Literal {
     pub(super) bytes: Vec<u8>,
-    /// It escapes halves of a character of UTF-16.
+    /// Whether the literal contains escaped UTF-16 surrogates.
     pub(super) has_surrogates: bool,
 }
 
 pub(super) fn is_literal(token: &[u8]) -> bool {
-    token.first().is_some_and(|it| b"\"'".contains(it))
+    token.first().is_some_and(|byte| b"\"'".contains(byte))
 }
 
 impl Literal {
-    /// Decodes a token with its quotes. None: it is none, and a parser says why.
+    /// Decodes a token with its quotes. `None` if the token is not a valid literal; the parser
+    /// reports it.
     pub(super) fn of(token: &[u8]) -> Option<Self> {
-        let quote = token.first().filter(|it| b"\"'".contains(it))?;
+        let quote = token.first().filter(|byte| b"\"'".contains(byte))?;
         let mut rest = token.get(1..)?.strip_suffix(std::slice::from_ref(quote))?;
         let mut literal = Self { bytes: Vec::with_capacity(rest.len()), has_surrogates: false };
         while let Some((byte, after)) = rest.split_first() {
@@ -37,9 +38,9 @@ impl Literal {
         Some(literal)
     }
 
-    /// Decodes the escape after a backslash. Returns the bytes after it.
-    fn escape<'a>(&mut self, all: &'a [u8]) -> Option<&'a [u8]> {
-        let (kind, rest) = all.split_first()?;
+    /// Decodes the escape after a backslash. Returns the remaining bytes.
+    fn escape<'a>(&mut self, escape: &'a [u8]) -> Option<&'a [u8]> {
+        let (kind, rest) = escape.split_first()?;
         let simple = match kind {
             b'a' => 0x07,
             b'b' => 0x08,
@@ -55,7 +56,7 @@ impl Literal {
                 return Some(rest);
             }
             b'0'..=b'7' => {
-                let (code, rest) = digits(all, 8, 1..=3)?;
+                let (code, rest) = digits(escape, 8, 1..=3)?;
                 self.bytes.push(u8::try_from(code).ok()?);
                 return Some(rest);
             }
@@ -78,12 +79,12 @@ impl Literal {
             return Some(rest);
         }
         self.has_surrogates = true;
-        let low = rest.strip_prefix(b"\\u").and_then(|it| digits(it, 16, 4..=4));
+        let low = rest.strip_prefix(b"\\u").and_then(|rest| digits(rest, 16, 4..=4));
         if let (0xd800..=0xdbff, Some((low @ 0xdc00..=0xdfff, after))) = (code, low) {
             self.push(char::from_u32(0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00))?);
             return Some(after);
         }
-        // As protoc has it: three bytes that are no UTF-8.
+        // Like protoc: an unpaired surrogate becomes three bytes that are not UTF-8.
         for byte in [0xe0 | (code >> 12), 0x80 | ((code >> 6) & 0x3f), 0x80 | (code & 0x3f)] {
             self.bytes.push(u8::try_from(byte).ok()?);
         }
@@ -95,22 +96,22 @@ impl Literal {
     }
 }
 
-/// The number of the digits that a text begins with, and the bytes after them.
+/// Parses the leading digits of a text. Returns their value and the remaining bytes.
 fn digits(text: &[u8], radix: u32, count: std::ops::RangeInclusive<usize>) -> Option<(u32, &[u8])> {
-    let are_digits = |it: &&u8| char::from(**it).is_digit(radix);
-    let found = text.iter().take(*count.end()).take_while(are_digits).count();
-    if found < *count.start() {
+    let are_digits = |byte: &&u8| char::from(**byte).is_digit(radix);
+    let length = text.iter().take(*count.end()).take_while(are_digits).count();
+    if length < *count.start() {
         return None;
     }
-    let (digits, rest) = text.split_at_checked(found)?;
+    let (digits, rest) = text.split_at_checked(length)?;
     let value = digits.iter().fold(0_u32, |value, digit| {
         value.wrapping_mul(radix).wrapping_add(char::from(*digit).to_digit(radix).unwrap_or(0))
     });
     Some((value, rest))
 }
 
-/// Bytes as a text: those that are no UTF-8 as private characters.
-pub(super) fn text_of(bytes: &[u8]) -> String {
+/// Converts bytes to text. Bytes that are not UTF-8 become private characters.
+pub(super) fn utf8_text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
@@ -120,8 +121,8 @@ pub(super) fn text_of(bytes: &[u8]) -> String {
     text
 }
 
-/// A literal that means these bytes.
-pub(super) fn quoted(bytes: &[u8]) -> String {
+/// Writes bytes as a literal.
+pub(super) fn quote(bytes: &[u8]) -> String {
     let mut literal = "\"".to_owned();
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -141,32 +142,32 @@ pub(super) fn quoted(bytes: &[u8]) -> String {
     literal
 }
 
-/// A value in the text format, with texts in place of the literals that are no UTF-8. None: there
-/// are none.
-pub(super) fn texts_within(value: &str) -> Option<String> {
+/// Replaces the literals that are not UTF-8 in a value in the text format. `None` if there are
+/// none.
+pub(super) fn with_valid_literals(value: &str) -> Option<String> {
     let mut written = String::with_capacity(value.len());
-    let (mut copied, mut found) = (0, false);
+    let (mut copied, mut replaced) = (0, false);
     for (at, token) in Tokens::new(value) {
         let Some(literal) = Literal::of(token) else { continue };
         if str::from_utf8(&literal.bytes).is_err() {
             written.push_str(value.get(copied..at)?);
-            written.push_str(&quoted(text_of(&literal.bytes).as_bytes()));
+            written.push_str(&quote(utf8_text(&literal.bytes).as_bytes()));
             copied = at + token.len();
-            found = true;
+            replaced = true;
         }
     }
     written.push_str(value.get(copied..)?);
-    found.then_some(written)
+    replaced.then_some(written)
 }
 
-/// A value in the text format, with the colons that may be left out before a list of messages.
+/// Adds the optional colons before lists of messages to a value in the text format.
 pub(super) fn with_colons(value: &str) -> String {
     let mut written = String::with_capacity(value.len());
     let mut copied = 0;
     let tokens: Vec<(usize, &[u8])> = Tokens::new(value).collect();
-    for three in tokens.windows(3) {
-        let [(_, name), (at, b"["), (_, b"{" | b"<" | b"]")] = three else { continue };
-        if name.first().is_some_and(|it| it.is_ascii_alphabetic() || *it == b'_') {
+    for window in tokens.windows(3) {
+        let [(_, name), (at, b"["), (_, b"{" | b"<" | b"]")] = window else { continue };
+        if name.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_') {
             written.push_str(value.get(copied..*at).unwrap_or_default());
             written.push(':');
             copied = *at;
@@ -181,8 +182,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn literals_mean_bytes() {
-        let bytes = |token: &str| Literal::of(token.as_bytes()).map(|it| it.bytes);
+    fn literals_decode_to_bytes() {
+        let bytes = |token: &str| Literal::of(token.as_bytes()).map(|literal| literal.bytes);
         assert_eq!(bytes("'a\\n\\x4\\101\\7z'"), Some(b"a\n\x04A\x07z".to_vec()));
         assert_eq!(bytes("\"\\u00e9\\U0001F432\""), Some("é\u{1f432}".into()));
         assert_eq!(bytes("'\\ud800'"), Some(b"\xed\xa0\x80".to_vec()));
@@ -199,11 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quoted_means_the_same() {
+    fn quoted_bytes_decode_to_the_same_bytes() {
         for bytes in [&b"a\"\\\n\0z"[..], b"\xff\xfe1", "é\u{f7ff}".as_bytes()] {
-            let literal = quoted(bytes);
-            assert_eq!(Literal::of(literal.as_bytes()).map(|it| it.bytes), Some(bytes.to_vec()));
+            let literal = quote(bytes);
+            assert_eq!(
+                Literal::of(literal.as_bytes()).map(|literal| literal.bytes),
+                Some(bytes.to_vec())
+            );
         }
-        assert_eq!(text_of(b"a\xff\xfe"), "a\u{f7ff}\u{f7fe}");
+        assert_eq!(utf8_text(b"a\xff\xfe"), "a\u{f7ff}\u{f7fe}");
     }
 }

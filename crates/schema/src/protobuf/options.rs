@@ -1,7 +1,7 @@
-//! The options of declarations, as they were written.
+//! The options of declarations, as written.
 //!
-//! The linker hands options out by itself, and panics on those of strangers: it decodes them anew with every extension
-//! that it has met since, and a descriptor set may hold bytes that are none of them.
+//! The linker's own accessors are not used, because they can panic on untrusted descriptor sets:
+//! they decode options with all extensions known by then, and the bytes may not be valid for them.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -9,7 +9,7 @@ use prost_reflect::{DynamicMessage, FileDescriptor, Value};
 
 use super::well_known::meta_message;
 
-/// The options of all declarations of some files.
+/// The options of all declarations of a set of files.
 #[derive(Debug, Default)]
 pub(super) struct DeclaredOptions {
     files: HashMap<String, DynamicMessage>,
@@ -28,19 +28,20 @@ impl DeclaredOptions {
         Self { files: decoded.collect() }
     }
 
-    /// The options of the declaration at a path: fields and indices in turn, from the file down. None: it has none.
+    /// The options of the declaration at a path, which alternates fields and indices from the file
+    /// down. `None` if it has none.
     pub(super) fn at(&self, file: &str, path: &[i32]) -> Option<DynamicMessage> {
         let mut options = self.get(file, path)?.clone();
-        // Linking has removed what it did not understand.
+        // Linking has removed uninterpreted options.
         options.clear_field_by_name("uninterpreted_option");
         Some(options)
     }
 
-    /// The same where they lie.
+    /// Like [`Self::at`], but borrowed and with uninterpreted options.
     pub(super) fn get(&self, file: &str, path: &[i32]) -> Option<&DynamicMessage> {
         let mut message = self.files.get(file)?;
-        for step in path.chunks_exact(2) {
-            let [field, index] = step else { return None };
+        for segment in path.chunks_exact(2) {
+            let [field, index] = segment else { return None };
             let list = borrowed(message.get_field_by_number(u32::try_from(*field).ok()?)?)?;
             message = list.as_list()?.get(usize::try_from(*index).ok()?)?.as_message()?;
         }
@@ -48,7 +49,7 @@ impl DeclaredOptions {
     }
 }
 
-/// A value that is there. One that is absent has a default that nobody owns.
+/// A value that is present. An absent value has an owned default.
 fn borrowed(value: Cow<'_, Value>) -> Option<&Value> {
     match value {
         Cow::Borrowed(value) => Some(value),

@@ -1,13 +1,13 @@
-//! Which value of a JSON text a parser stopped at.
+//! JSON pointers of parser positions.
 
-/// A part of a JSON pointer.
-pub(super) fn escaped(part: &str) -> String {
-    part.replace('~', "~0").replace('/', "~1")
+/// Escapes a segment of a JSON pointer.
+pub(super) fn escape(segment: &str) -> String {
+    segment.replace('~', "~0").replace('/', "~1")
 }
 
-/// The JSON pointer of the value, or of the key, that a place is in or behind. Line and column are counted from 1, the
-/// column in bytes, as `serde_json` does.
-pub(super) fn at(json: &str, line: usize, column: usize) -> String {
+/// The JSON pointer of the value or key that contains a position or ends before it. Line and column
+/// are counted from 1, the column in bytes, as in `serde_json`.
+pub(super) fn locate(json: &str, line: usize, column: usize) -> String {
     let start: usize = json.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let end = (start + column).min(json.len());
     let text = json.as_bytes();
@@ -37,7 +37,7 @@ pub(super) fn at(json: &str, line: usize, column: usize) -> String {
             }
             b'}' | b']' => {
                 at += 1;
-                // A value that was refused as a whole is one that ends here.
+                // If a parser rejects a complete value, it stops at the end of that value.
                 if at < end {
                     levels.pop();
                 }
@@ -63,7 +63,7 @@ pub(super) fn at(json: &str, line: usize, column: usize) -> String {
                 let key = json.get(from..to).unwrap_or_default();
                 let key: String = serde_json::from_str(key).unwrap_or_default();
                 pointer.push('/');
-                pointer.push_str(&escaped(&key));
+                pointer.push_str(&escape(&key));
             }
             Level::Array(index) => {
                 pointer.push('/');
@@ -75,7 +75,7 @@ pub(super) fn at(json: &str, line: usize, column: usize) -> String {
 }
 
 enum Level {
-    /// The bytes of its newest key, and whether the value behind it is under way.
+    /// The byte range of the last key, and whether its value has started.
     Object {
         key: (usize, usize),
         named: bool,
@@ -88,12 +88,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_become_pointers() {
+    fn positions_become_pointers() {
         let json = "{\"a\": 1,\n \"b/c\": [1, {\"d\": tru}]}";
-        assert_eq!(at(json, 1, 7), "/a");
-        assert_eq!(at(json, 2, 22), "/b~1c/1/d");
-        assert_eq!(at(json, 2, 10), "/b~1c/0");
-        assert_eq!(at("", 1, 0), "");
-        assert_eq!(at("7", 1, 1), "");
+        assert_eq!(locate(json, 1, 7), "/a");
+        assert_eq!(locate(json, 2, 22), "/b~1c/1/d");
+        assert_eq!(locate(json, 2, 10), "/b~1c/0");
+        assert_eq!(locate("", 1, 0), "");
+        assert_eq!(locate("7", 1, 1), "");
     }
 }

@@ -1,13 +1,13 @@
-//! Sets of numbers, as ranges write them.
+//! Sets of numbers as ranges.
 
 use std::fmt;
 
-/// A set of numbers: half open ranges in ascending order that do not touch.
+/// A set of numbers: disjoint, non-adjacent half-open ranges in ascending order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Ranges(Vec<(i64, i64)>);
 
 impl Ranges {
-    /// Of half open ranges in any order.
+    /// Creates a set from half-open ranges in any order.
     pub(super) fn new(ranges: impl IntoIterator<Item = (i64, i64)>) -> Self {
         let mut ranges: Vec<_> = ranges.into_iter().filter(|(start, end)| start < end).collect();
         ranges.sort_unstable();
@@ -21,7 +21,7 @@ impl Ranges {
         Self(merged)
     }
 
-    pub(super) fn has(&self, number: impl Into<i64>) -> bool {
+    pub(super) fn contains(&self, number: impl Into<i64>) -> bool {
         let number = number.into();
         let after = self.0.partition_point(|(start, _)| *start <= number);
         after.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|(_, end)| number < *end)
@@ -31,42 +31,42 @@ impl Ranges {
         self.0.is_empty()
     }
 
-    /// What is in this set and not in the other.
+    /// The numbers that are in this set and not in the other.
     pub(super) fn without(&self, other: &Self) -> Self {
-        let mut left = Vec::new();
-        let mut cuts = other.0.iter().copied().peekable();
+        let mut remaining = Vec::new();
+        let mut removed = other.0.iter().copied().peekable();
         for (mut start, end) in self.0.iter().copied() {
-            while let Some((from, to)) = cuts.peek().copied() {
+            while let Some((from, to)) = removed.peek().copied() {
                 if to <= start {
-                    cuts.next();
+                    removed.next();
                     continue;
                 }
                 if from >= end {
                     break;
                 }
                 if from > start {
-                    left.push((start, from));
+                    remaining.push((start, from));
                 }
                 start = start.max(to);
                 if to >= end {
                     break;
                 }
-                cuts.next();
+                removed.next();
             }
             if start < end {
-                left.push((start, end));
+                remaining.push((start, end));
             }
         }
-        Self(left)
+        Self(remaining)
     }
 
-    /// The numbers of a list.
+    /// Creates a set from single numbers.
     pub(super) fn of(numbers: impl IntoIterator<Item = i64>) -> Self {
         Self::new(numbers.into_iter().map(|number| (number, number + 1)))
     }
 }
 
-/// As an author writes them, both ends included.
+/// Formats the ranges in `.proto` syntax, with both ends included.
 impl fmt::Display for Ranges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, (start, end)) in self.0.iter().enumerate() {
@@ -88,12 +88,17 @@ mod tests {
 
     #[test]
     fn ranges_are_sets() {
-        let one = Ranges::new([(5, 10), (1, 5), (20, 21)]);
-        assert_eq!(one, Ranges::new([(1, 10), (20, 21)]));
-        assert_eq!(one.to_string(), "1 to 9, 20");
-        assert!(one.has(9) && one.has(20) && !one.has(10) && !one.has(0));
-        assert_eq!(one.without(&Ranges::new([(2, 10), (15, 30)])), Ranges::of([1]));
-        assert_eq!(one.without(&Ranges::of([3, 5])).to_string(), "1 to 2, 4, 6 to 9, 20");
+        let ranges = Ranges::new([(5, 10), (1, 5), (20, 21)]);
+        assert_eq!(ranges, Ranges::new([(1, 10), (20, 21)]));
+        assert_eq!(ranges.to_string(), "1 to 9, 20");
+        assert!(
+            ranges.contains(9)
+                && ranges.contains(20)
+                && !ranges.contains(10)
+                && !ranges.contains(0)
+        );
+        assert_eq!(ranges.without(&Ranges::new([(2, 10), (15, 30)])), Ranges::of([1]));
+        assert_eq!(ranges.without(&Ranges::of([3, 5])).to_string(), "1 to 2, 4, 6 to 9, 20");
         assert_eq!(
             Ranges::new([(1, 3), (5, 8)]).without(&Ranges::new([(0, 6)])).to_string(),
             "6 to 7"

@@ -1,21 +1,21 @@
-//! The messages and enums of linked files, with every feature resolved: what comparisons look at.
+//! The model: messages and enums of linked files, with all features resolved.
 
 use std::collections::{BTreeMap, HashMap};
 
 use prost_reflect::{
     Cardinality as Label, DescriptorPool, DynamicMessage, EnumDescriptor, ExtensionDescriptor,
-    FieldDescriptor, FileDescriptor, Kind as Linked, MessageDescriptor, Value,
+    FieldDescriptor, FileDescriptor, Kind as LinkedKind, MessageDescriptor, Value,
 };
 
 use crate::definition::SourceLocation;
 
 use super::{
-    amendments::JsonNames,
     features::{Edition, Features, Presence},
+    linker_input::JsonNames,
+    locations::SourceLocations,
     options::DeclaredOptions,
-    places::Places,
     ranges::Ranges,
-    wire::{Layout, Scalar},
+    scalar::{Layout, Scalar},
 };
 
 /// All types of the linked files.
@@ -27,11 +27,10 @@ pub(super) struct Types {
     enum_names: HashMap<String, usize>,
 }
 
-/// A message.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) name: String,
-    /// By number, those that extend it among them.
+    /// Fields by number, including extensions.
     pub(super) fields: BTreeMap<u32, Field>,
     pub(super) reserved: Ranges,
     pub(super) reserved_names: Vec<String>,
@@ -40,45 +39,45 @@ pub(super) struct Message {
     pub(super) map_entry: bool,
     pub(super) legacy_json: bool,
     pub(super) options: Vec<u8>,
-    pub(super) place: SourceLocation,
+    pub(super) location: SourceLocation,
 }
 
-/// A field of a message, or an extension of it.
+/// A field of a message, or an extension.
 #[derive(Debug)]
 pub(super) struct Field {
     pub(super) number: u32,
     pub(super) name: String,
     pub(super) full_name: String,
     pub(super) json_name: String,
-    /// The name in JSON that it shares with another field of its message, where it does: then
-    /// `json_name` is its own, which keeps them apart.
+    /// The JSON name that it shares with another field of the message. If set, `json_name` is a
+    /// unique replacement.
     pub(super) shared_name: Option<String>,
     pub(super) kind: Kind,
     pub(super) cardinality: Cardinality,
     pub(super) packed: bool,
-    /// The oneof that its author declared. One for `optional` alone does not count.
+    /// The oneof that contains the field. Synthetic oneofs do not count.
     pub(super) oneof: Option<String>,
-    /// What readers see where it is absent: singular fields that are no messages.
+    /// The value of an absent field, for singular fields that are not messages.
     pub(super) default: Option<String>,
     pub(super) extension: bool,
-    /// A string that is checked to be UTF-8, or a map whose strings are.
+    /// Whether the strings of a string field or a map must be UTF-8.
     pub(super) utf8: bool,
     pub(super) options: Vec<u8>,
-    pub(super) place: SourceLocation,
+    pub(super) location: SourceLocation,
 }
 
-/// The type of a field's values.
+/// The type of the values of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Scalar(Scalar),
     Enum(usize),
-    /// Behind its length.
+    /// Length-delimited.
     Message(usize),
-    /// Between two tags.
+    /// Between a start and an end tag.
     Group(usize),
 }
 
-/// How many values a field holds, and whether it knows that it was set.
+/// Cardinality and presence of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cardinality {
     Implicit,
@@ -88,28 +87,26 @@ pub(super) enum Cardinality {
     Map,
 }
 
-/// An enum.
 #[derive(Debug)]
 pub(super) struct Enum {
     pub(super) name: String,
     pub(super) closed: bool,
     pub(super) legacy_json: bool,
-    /// The number that is read where a field without a default of its own is absent.
+    /// The number of the first value: the default of fields without a custom default.
     pub(super) first: i32,
-    /// The names of each number; the first is the one that JSON is written with.
+    /// The values of each number. JSON is written with the name of the first.
     pub(super) values: BTreeMap<i32, Vec<EnumValue>>,
     pub(super) reserved: Ranges,
     pub(super) reserved_names: Vec<String>,
     pub(super) options: Vec<u8>,
-    pub(super) place: SourceLocation,
+    pub(super) location: SourceLocation,
 }
 
-/// A value of an enum.
 #[derive(Debug)]
 pub(super) struct EnumValue {
     pub(super) name: String,
     pub(super) options: Vec<u8>,
-    pub(super) place: SourceLocation,
+    pub(super) location: SourceLocation,
 }
 
 impl Kind {
@@ -122,7 +119,7 @@ impl Kind {
         }
     }
 
-    /// The message that it is, however it is laid out.
+    /// The message index, independent of the layout.
     pub(super) fn message(self) -> Option<usize> {
         match self {
             Self::Message(index) | Self::Group(index) => Some(index),
@@ -148,12 +145,12 @@ impl Cardinality {
 }
 
 impl Types {
-    /// Reads them out of linked files.
+    /// Reads the types of linked files.
     pub(super) fn of(
         pool: &DescriptorPool,
         declared: &DeclaredOptions,
         edition: impl Fn(&str) -> Edition,
-        places: &Places,
+        locations: &SourceLocations,
     ) -> Self {
         let mut types = Self::default();
         for (index, message) in pool.all_messages().enumerate() {
@@ -166,69 +163,85 @@ impl Types {
         let mut features_of_file = |file: &FileDescriptor| {
             *files.entry(file.name().to_owned()).or_insert_with(|| {
                 let features = Features::of(edition(file.name()));
-                declared.at(file.name(), &[]).map_or(features, |it| features.under(&it))
+                declared
+                    .at(file.name(), &[])
+                    .map_or(features, |options| features.overridden_by(&options))
             })
         };
-        // Parents come before their children in a pool, so a parent's features are there when they are asked for.
+        // Parents precede their children in a pool, so the features of a parent are already known.
         let mut features: Vec<Features> = Vec::new();
         for message in pool.all_messages() {
-            let above = message
+            let inherited = message
                 .parent_message()
                 .and_then(|parent| {
                     features.get(*types.message_names.get(parent.full_name())?).copied()
                 })
                 .unwrap_or_else(|| features_of_file(&message.parent_file()));
             let options = declared.at(message.parent_file().name(), message.path());
-            let own = options.as_ref().map_or(above, |it| above.under(it));
-            features.push(own);
-            let read = types.read_message(&message, own, declared, &mut features_of_file, places);
+            let own_features =
+                options.as_ref().map_or(inherited, |options| inherited.overridden_by(options));
+            features.push(own_features);
+            let read = types.read_message(
+                &message,
+                own_features,
+                declared,
+                &mut features_of_file,
+                locations,
+            );
             types.messages.push(read);
         }
         for kind in pool.all_enums() {
-            let above = kind
+            let inherited = kind
                 .parent_message()
                 .and_then(|parent| {
                     features.get(*types.message_names.get(parent.full_name())?).copied()
                 })
                 .unwrap_or_else(|| features_of_file(&kind.parent_file()));
-            types.enums.push(read_enum(&kind, above, declared, places));
+            types.enums.push(read_enum(&kind, inherited, declared, locations));
         }
-        types.name_entries();
+        types.name_map_entries();
         types
     }
 
-    /// Nobody wrote the entry of a map: its key and its value are called by the map, stand where it
-    /// does, and are under its features.
-    fn name_entries(&mut self) {
+    /// Gives the key and the value of map entries, which have no declaration, the name, the
+    /// location and the features of the map.
+    fn name_map_entries(&mut self) {
         let maps: Vec<(usize, String, SourceLocation, bool)> = self
             .messages
             .iter()
             .flat_map(|message| message.fields.values())
-            .filter(|it| it.cardinality == Cardinality::Map)
-            .filter_map(|it| {
-                Some((it.kind.message()?, it.full_name.clone(), it.place.clone(), it.utf8))
+            .filter(|field| field.cardinality == Cardinality::Map)
+            .filter_map(|field| {
+                Some((
+                    field.kind.message()?,
+                    field.full_name.clone(),
+                    field.location.clone(),
+                    field.utf8,
+                ))
             })
             .collect();
-        for (entry, map, place, utf8) in maps {
+        for (entry, map, location, utf8) in maps {
             if let Some(entry) = self.messages.get_mut(entry) {
-                entry.place.clone_from(&place);
+                entry.location.clone_from(&location);
                 for field in entry.fields.values_mut() {
                     field.full_name = format!("{map}.{}", field.name);
-                    field.place.clone_from(&place);
+                    field.location.clone_from(&location);
                     field.utf8 = utf8 && field.kind == Kind::Scalar(Scalar::String);
                 }
             }
         }
     }
 
-    /// Notes the names in JSON that fields of a file share, by the paths of the fields.
-    pub(super) fn share_names(&mut self, file: &FileDescriptor, names: &JsonNames) {
+    /// Sets the shared JSON names of the fields of a file, by field path.
+    pub(super) fn set_shared_names(&mut self, file: &FileDescriptor, names: &JsonNames) {
         let mut open: Vec<MessageDescriptor> =
             if names.is_empty() { Vec::new() } else { file.messages().collect() };
         while let Some(message) = open.pop() {
             open.extend(message.child_messages());
             let index = self.message_index(message.full_name());
-            let Some(known) = index.and_then(|it| self.messages.get_mut(it)) else { continue };
+            let Some(known) = index.and_then(|index| self.messages.get_mut(index)) else {
+                continue;
+            };
             for field in message.fields() {
                 if let Some(known) = known.fields.get_mut(&field.number()) {
                     known.shared_name = names.get(field.path()).cloned();
@@ -253,26 +266,27 @@ impl Types {
         self.enums.get(index)
     }
 
-    /// Whether the default of a field is one that its author chose: another than 0, false, nothing, or an enum's first.
-    pub(super) fn means_something(&self, field: &Field) -> bool {
+    /// Whether the default of a field differs from 0, false, the empty string, or the first enum
+    /// value.
+    pub(super) fn has_custom_default(&self, field: &Field) -> bool {
         let zero = match field.kind {
-            Kind::Enum(index) => self.enumeration(index).map_or(0, |it| it.first).to_string(),
+            Kind::Enum(index) => self.enumeration(index).map_or(0, |kind| kind.first).to_string(),
             Kind::Scalar(Scalar::String | Scalar::Bytes) => "\"\"".to_owned(),
             Kind::Scalar(_) | Kind::Message(_) | Kind::Group(_) => "0".to_owned(),
         };
-        field.default.as_ref().is_some_and(|it| *it != zero)
+        field.default.as_ref().is_some_and(|default| *default != zero)
     }
 
-    /// How an author would write a kind.
+    /// Formats a kind in `.proto` syntax.
     pub(super) fn kind_name(&self, kind: Kind) -> String {
         match kind {
             Kind::Scalar(scalar) => scalar.name().to_owned(),
             Kind::Enum(index) => {
-                self.enumeration(index).map_or_else(|| "enum".to_owned(), |it| it.name.clone())
+                self.enumeration(index).map_or_else(|| "enum".to_owned(), |kind| kind.name.clone())
             }
-            Kind::Message(index) => {
-                self.message(index).map_or_else(|| "message".to_owned(), |it| it.name.clone())
-            }
+            Kind::Message(index) => self
+                .message(index)
+                .map_or_else(|| "message".to_owned(), |message| message.name.clone()),
             Kind::Group(index) => match self.message(index) {
                 Some(message) => format!("delimited {}", message.name),
                 None => "group".to_owned(),
@@ -280,17 +294,17 @@ impl Types {
         }
     }
 
-    /// How an author would write the type of a field: `repeated string`, `map<string, shop.Line>`.
+    /// Formats the type of a field in `.proto` syntax: `repeated string`, `map<string, shop.Line>`.
     pub(super) fn type_name(&self, field: &Field) -> String {
         let kind = self.kind_name(field.kind);
         match field.cardinality {
             Cardinality::Map => {
                 let entry = field.kind.message().and_then(|index| self.message(index));
-                let part = |number| {
+                let kind_of = |number| {
                     let field = entry.and_then(|entry| entry.fields.get(&number));
                     field.map_or_else(|| "?".to_owned(), |field| self.kind_name(field.kind))
                 };
-                format!("map<{}, {}>", part(1), part(2))
+                format!("map<{}, {}>", kind_of(1), kind_of(2))
             }
             Cardinality::Repeated => format!("repeated {kind}"),
             Cardinality::Required => format!("required {kind}"),
@@ -304,22 +318,22 @@ impl Types {
         features: Features,
         declared: &DeclaredOptions,
         features_of_file: &mut impl FnMut(&FileDescriptor) -> Features,
-        places: &Places,
+        locations: &SourceLocations,
     ) -> Message {
         let options = message.descriptor_proto().options.as_ref();
         let file = message.parent_file();
         let fields = message.fields().map(|field| {
             let options = declared.at(file.name(), field.path());
-            self.read_field(&field, features, options, places.of(file.name(), field.path()))
+            self.read_field(&field, features, options, locations.of(file.name(), field.path()))
         });
         let extensions = message.extensions().map(|extension| {
-            // An extension is under the features of the file that declares it: those of a message
-            // around it are none that a field has.
+            // An extension inherits the features of its file. An enclosing message has no features
+            // that apply to fields.
             let file = extension.parent_file();
             let features = features_of_file(&file);
             let options = declared.at(file.name(), extension.path());
-            let place = places.of(file.name(), extension.path());
-            self.read_extension(&extension, features, options, place)
+            let location = locations.of(file.name(), extension.path());
+            self.read_extension(&extension, features, options, location)
         });
         Message {
             name: message.full_name().to_owned(),
@@ -327,23 +341,24 @@ impl Types {
             reserved: half_open(message.reserved_ranges()),
             reserved_names: message.reserved_names().map(str::to_owned).collect(),
             extension_ranges: half_open(message.extension_ranges()),
-            message_set: options.is_some_and(|it| it.message_set_wire_format()),
+            message_set: options.is_some_and(|options| options.message_set_wire_format()),
             map_entry: message.is_map_entry(),
             legacy_json: features.legacy_json,
             options: declared.at(file.name(), message.path()).map_or_else(Vec::new, encoded),
-            place: places.of(file.name(), message.path()),
+            location: locations.of(file.name(), message.path()),
         }
     }
 
     fn read_field(
         &self,
         field: &FieldDescriptor,
-        above: Features,
+        inherited: Features,
         options: Option<DynamicMessage>,
-        place: SourceLocation,
+        location: SourceLocation,
     ) -> Field {
         let proto = field.field_descriptor_proto();
-        let features = options.as_ref().map_or(above, |it| above.under(it));
+        let features =
+            options.as_ref().map_or(inherited, |options| inherited.overridden_by(options));
         let kind = self.kind(&field.kind(), field.is_group());
         let cardinality = if field.is_map() {
             Cardinality::Map
@@ -377,22 +392,23 @@ impl Types {
                 .containing_oneof()
                 .filter(|oneof| !oneof.is_synthetic())
                 .map(|oneof| oneof.name().to_owned()),
-            default: singular.then(|| display(&field.default_value())),
+            default: singular.then(|| default_text(&field.default_value())),
             extension: false,
             utf8: (kind == Kind::Scalar(Scalar::String) || field.is_map()) && features.utf8,
             options: options.map_or_else(Vec::new, encoded),
-            place,
+            location,
         }
     }
 
     fn read_extension(
         &self,
         field: &ExtensionDescriptor,
-        above: Features,
+        inherited: Features,
         options: Option<DynamicMessage>,
-        place: SourceLocation,
+        location: SourceLocation,
     ) -> Field {
-        let features = options.as_ref().map_or(above, |it| above.under(it));
+        let features =
+            options.as_ref().map_or(inherited, |options| inherited.overridden_by(options));
         let kind = self.kind(&field.kind(), field.is_group());
         let cardinality = match field.cardinality() {
             _ if field.is_map() => Cardinality::Map,
@@ -411,55 +427,81 @@ impl Types {
             cardinality,
             packed: packed(kind, cardinality, options.as_ref(), features),
             oneof: None,
-            default: singular.then(|| display(&field.default_value())),
+            default: singular.then(|| default_text(&field.default_value())),
             extension: true,
             utf8: kind == Kind::Scalar(Scalar::String) && features.utf8,
             options: options.map_or_else(Vec::new, encoded),
-            place,
+            location,
         }
     }
 
-    fn kind(&self, kind: &Linked, group: bool) -> Kind {
+    fn kind(&self, kind: &LinkedKind, group: bool) -> Kind {
         Kind::Scalar(match kind {
-            Linked::Double => Scalar::Double,
-            Linked::Float => Scalar::Float,
-            Linked::Int32 => Scalar::Int32,
-            Linked::Int64 => Scalar::Int64,
-            Linked::Uint32 => Scalar::Uint32,
-            Linked::Uint64 => Scalar::Uint64,
-            Linked::Sint32 => Scalar::Sint32,
-            Linked::Sint64 => Scalar::Sint64,
-            Linked::Fixed32 => Scalar::Fixed32,
-            Linked::Fixed64 => Scalar::Fixed64,
-            Linked::Sfixed32 => Scalar::Sfixed32,
-            Linked::Sfixed64 => Scalar::Sfixed64,
-            Linked::Bool => Scalar::Bool,
-            Linked::String => Scalar::String,
-            Linked::Bytes => Scalar::Bytes,
-            // Every type of a linked pool has its index; the largest stands for none.
-            Linked::Message(message) => {
+            LinkedKind::Double => Scalar::Double,
+            LinkedKind::Float => Scalar::Float,
+            LinkedKind::Int32 => Scalar::Int32,
+            LinkedKind::Int64 => Scalar::Int64,
+            LinkedKind::Uint32 => Scalar::Uint32,
+            LinkedKind::Uint64 => Scalar::Uint64,
+            LinkedKind::Sint32 => Scalar::Sint32,
+            LinkedKind::Sint64 => Scalar::Sint64,
+            LinkedKind::Fixed32 => Scalar::Fixed32,
+            LinkedKind::Fixed64 => Scalar::Fixed64,
+            LinkedKind::Sfixed32 => Scalar::Sfixed32,
+            LinkedKind::Sfixed64 => Scalar::Sfixed64,
+            LinkedKind::Bool => Scalar::Bool,
+            LinkedKind::String => Scalar::String,
+            LinkedKind::Bytes => Scalar::Bytes,
+            // Every type of a linked pool has an index; `usize::MAX` is not a valid one.
+            LinkedKind::Message(message) => {
                 let index = self.message_index(message.full_name()).unwrap_or(usize::MAX);
                 return if group { Kind::Group(index) } else { Kind::Message(index) };
             }
-            Linked::Enum(kind) => {
+            LinkedKind::Enum(kind) => {
                 return Kind::Enum(self.enum_index(kind.full_name()).unwrap_or(usize::MAX));
             }
         })
     }
 }
 
+/// Describes the JSON form of a well-known type. `None` if it is an object of its fields.
+pub(super) fn json_form(name: &str) -> Option<&'static str> {
+    Some(match name.strip_prefix("google.protobuf.")? {
+        "Any" => "an object with \"@type\"",
+        "Timestamp" => "a date and time in RFC 3339",
+        "Duration" => "a number of seconds that ends in \"s\"",
+        "FieldMask" => "a list of paths in one text",
+        "Struct" => "any object",
+        "ListValue" => "any array",
+        "Value" => "any JSON",
+        "DoubleValue" | "FloatValue" | "Int64Value" | "UInt64Value" | "Int32Value"
+        | "UInt32Value" | "BoolValue" | "StringValue" | "BytesValue" => "the bare value",
+        _ => return None,
+    })
+}
+
+/// Names a field at the start of a sentence.
+pub(super) fn field_label(field: &Field) -> String {
+    if field.extension {
+        return format!("Extension {} ({})", field.number, field.full_name);
+    }
+    let owner = field.full_name.rsplit_once('.').map_or("", |(owner, _)| owner);
+    format!("Field {} (\"{}\") of {owner}", field.number, field.name)
+}
+
 fn read_enum(
     kind: &EnumDescriptor,
-    above: Features,
+    inherited: Features,
     declared: &DeclaredOptions,
-    places: &Places,
+    locations: &SourceLocations,
 ) -> Enum {
     let file = kind.parent_file();
     let options = declared.at(file.name(), kind.path());
-    let features = options.as_ref().map_or(above, |it| above.under(it));
+    let features = options.as_ref().map_or(inherited, |options| inherited.overridden_by(options));
     let mut values: BTreeMap<i32, Vec<EnumValue>> = BTreeMap::new();
     let mut first = None;
-    // In the order of the declaration, which decides the name in JSON and the default; the linker's is another.
+    // In declaration order, which determines the JSON name and the default. The linker has another
+    // order.
     for (at, value) in kind.enum_descriptor_proto().value.iter().enumerate() {
         first.get_or_insert(value.number());
         let mut path = kind.path().to_vec();
@@ -467,7 +509,7 @@ fn read_enum(
         values.entry(value.number()).or_default().push(EnumValue {
             name: value.name().to_owned(),
             options: declared.at(file.name(), &path).map_or_else(Vec::new, encoded),
-            place: places.of(file.name(), &path),
+            location: locations.of(file.name(), &path),
         });
     }
     Enum {
@@ -477,42 +519,45 @@ fn read_enum(
         first: first.unwrap_or(0),
         values,
         reserved: Ranges::new(
-            kind.reserved_ranges().map(|it| (i64::from(*it.start()), i64::from(*it.end()) + 1)),
+            kind.reserved_ranges()
+                .map(|range| (i64::from(*range.start()), i64::from(*range.end()) + 1)),
         ),
         reserved_names: kind.reserved_names().map(str::to_owned).collect(),
         options: options.map_or_else(Vec::new, encoded),
-        place: places.of(file.name(), kind.path()),
+        location: locations.of(file.name(), kind.path()),
     }
 }
 
-/// Of a text the linker looks at the option before it knows its value, so it is asked for here.
+/// Whether a field is packed. The linker evaluates the option of a text before it has its value, so
+/// the option is evaluated here.
 fn packed(
     kind: Kind,
     cardinality: Cardinality,
     options: Option<&DynamicMessage>,
     features: Features,
 ) -> bool {
-    let packs = match kind {
-        Kind::Scalar(scalar) => scalar.packs(),
+    let is_packable = match kind {
+        Kind::Scalar(scalar) => scalar.is_packable(),
         Kind::Enum(_) => true,
         Kind::Message(_) | Kind::Group(_) => false,
     };
-    let option = options.filter(|it| it.has_field_by_name("packed"));
-    let option = option.and_then(|it| it.get_field_by_name("packed")?.as_bool());
-    packs && cardinality == Cardinality::Repeated && option.unwrap_or(features.packed)
+    let option = options.filter(|options| options.has_field_by_name("packed"));
+    let option = option.and_then(|options| options.get_field_by_name("packed")?.as_bool());
+    is_packable && cardinality == Cardinality::Repeated && option.unwrap_or(features.packed)
 }
 
 fn half_open(ranges: impl Iterator<Item = std::ops::Range<u32>>) -> Ranges {
-    Ranges::new(ranges.map(|it| (i64::from(it.start), i64::from(it.end))))
+    Ranges::new(ranges.map(|range| (i64::from(range.start), i64::from(range.end))))
 }
 
-/// The same options are the same bytes: they are written in the order of their numbers.
+/// Encodes options in field number order: equal options are equal bytes.
 fn encoded(options: DynamicMessage) -> Vec<u8> {
     prost::Message::encode_to_vec(&options)
 }
 
-/// Numbers of every kind alike, so that a default that is the same number is the same default.
-fn display(value: &Value) -> String {
+/// Formats a default value. Numbers have the same form in all types, so that equal numbers are
+/// equal defaults.
+fn default_text(value: &Value) -> String {
     match value {
         Value::Bool(value) => u8::from(*value).to_string(),
         Value::I32(value) | Value::EnumNumber(value) => value.to_string(),

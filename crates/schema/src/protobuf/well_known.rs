@@ -1,4 +1,4 @@
-//! Files that need not be supplied.
+//! Files that a definition can import without supplying them.
 
 use std::sync::LazyLock;
 
@@ -8,37 +8,37 @@ use prost_reflect::{DescriptorPool, MessageDescriptor};
 use prost_types::FileDescriptorProto;
 use protox::file::{File, FileResolver, GoogleFileResolver};
 
-use super::rewritten::Rewritten;
+use super::parser_input::ParserInput;
 
-/// The file that describes all files.
+/// The file that declares the descriptor messages.
 pub(super) const DESCRIPTOR: &str = "google/protobuf/descriptor.proto";
 
-/// Ours is of protoc 35: the linker's has neither the features of edition 2024 nor what options are
-/// for.
+/// The descriptors of descriptors, from protoc 35: the linker's own lack the features of edition
+/// 2024 and the targets of options.
 static META: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let mut pool = DescriptorPool::new();
-    let text = Rewritten::of(include_str!("google/protobuf/descriptor.proto"), None).text;
+    let text = ParserInput::of(include_str!("google/protobuf/descriptor.proto"), None).text;
     let linked =
         File::from_source(DESCRIPTOR, &text).map_err(|error| error.to_string()).and_then(|file| {
             let mut file = FileDescriptorProto::from(file);
             file.source_code_info = None;
             pool.add_file_descriptor_proto(file).map_err(|error| error.to_string())
         });
-    debug_assert_eq!(linked, Ok(()), "a test parses it");
+    debug_assert_eq!(linked, Ok(()), "the bundled descriptor.proto parses");
     pool
 });
 
-/// The descriptors of descriptors.
+/// The pool with the descriptors of descriptors.
 pub(super) fn meta() -> &'static DescriptorPool {
     &META
 }
 
-/// The descriptor of one of the messages that describe files.
+/// The descriptor of a descriptor message.
 pub(super) fn meta_message(name: &str) -> Option<MessageDescriptor> {
     META.get_message_by_name(name)
 }
 
-/// The common types of `google/type`: their public interface, without its documentation.
+/// The common types of `google/type` and the language features, without their documentation.
 const COMMON: [(&str, &str); 20] = [
     ("google/type/calendar_period.proto", include_str!("google/type/calendar_period.proto")),
     ("google/type/color.proto", include_str!("google/type/color.proto")),
@@ -62,7 +62,7 @@ const COMMON: [(&str, &str); 20] = [
     ("google/protobuf/java_features.proto", include_str!("google/protobuf/java_features.proto")),
 ];
 
-/// A file of Protobuf itself, and its bytes. Nobody may put another one in its place.
+/// A file of Protobuf itself, decoded and encoded. It cannot be replaced by a supplied file.
 pub(super) fn standard(name: &str) -> Option<(FileDescriptorProto, Bytes)> {
     if name == DESCRIPTOR {
         let file = META.get_file_by_name(name)?;
@@ -73,12 +73,12 @@ pub(super) fn standard(name: &str) -> Option<(FileDescriptorProto, Bytes)> {
     Some((file, encoded))
 }
 
-/// The text of a common file, where its author did not supply it.
+/// The text of a common file. A supplied file with the same name takes precedence.
 pub(super) fn common(name: &str) -> Option<&'static str> {
     COMMON.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// Whether a file is one that every registry has.
+/// Whether every registry has the file.
 pub fn is_shared(name: &str) -> bool {
     common(name).is_some() || name.starts_with("google/protobuf/")
 }

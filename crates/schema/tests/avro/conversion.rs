@@ -1,5 +1,5 @@
-//! Payloads of one version as payloads of another, and in JSON, as the registry hands them out. What resolution makes of a
-//! pair is looked at with the libraries of others; here, whether every result is a payload, and says the same.
+//! Conversion of payloads between versions, and to and from JSON. Other tests compare the results
+//! with other libraries; these check that each result is a valid payload with the same value.
 
 use std::sync::Arc;
 
@@ -14,25 +14,25 @@ use tidings_schema::{
 
 use crate::{
     cases,
-    draw::Payloads,
     generate::Rng,
     pairs::{pair, seeds},
+    payload_generator::Payloads,
 };
 
 #[derive(Debug, Default)]
 struct Counts {
     same: usize,
     rewritten: usize,
-    refused: usize,
-    /// With a short way.
-    short: usize,
-    /// By the library.
+    rejected: usize,
+    /// Payloads with a projection.
+    projected: usize,
+    /// Results that the library read.
     read: usize,
 }
 
-/// Whether a library decodes it to the end. None: it does not read such schemas.
+/// Whether a library decodes a payload completely. `None` if it does not support the schema.
 fn read(schema: &Value, payload: &[u8]) -> Option<bool> {
-    // It refuses decimals of few bytes, and some uuids.
+    // It rejects decimals of few bytes, and some uuids.
     if schema.to_string().contains("logicalType") {
         return None;
     }
@@ -43,7 +43,7 @@ fn read(schema: &Value, payload: &[u8]) -> Option<bool> {
 }
 
 #[test]
-fn what_is_converted_is_a_payload_of_the_reader() {
+fn converted_payloads_are_valid_for_the_reader() {
     apache_avro::util::max_allocation_bytes(16 << 20);
     let mut counts = [Counts::default(), Counts::default()];
     for seed in seeds() {
@@ -56,31 +56,34 @@ fn what_is_converted_is_a_payload_of_the_reader() {
         {
             let mut rng = Rng::new(seed ^ 0xc0de);
             let payloads = Payloads::new(text);
-            let way = Converter::new(Arc::clone(from), Arc::clone(to));
-            for payload in (0..8).filter_map(|_| payloads.make(&mut rng)) {
-                let say = || format!("{seed}: {text} -> {other}: {payload:02x?}");
-                // JSON of it is read back as the same value.
-                let json = from.to_json(&payload).unwrap_or_else(|it| panic!("{it:?} {}", say()));
-                serde_json::from_str::<Value>(&json).unwrap_or_else(|it| panic!("{it} {}", say()));
+            let converter = Converter::new(Arc::clone(from), Arc::clone(to));
+            for payload in (0..8).filter_map(|_| payloads.generate(&mut rng)) {
+                let context = || format!("{seed}: {text} -> {other}: {payload:02x?}");
+                // Its JSON is encoded to the same value.
+                let json = from
+                    .to_json(&payload)
+                    .unwrap_or_else(|violations| panic!("{violations:?} {}", context()));
+                serde_json::from_str::<Value>(&json)
+                    .unwrap_or_else(|error| panic!("{error} {}", context()));
                 let encoded = from.encode(&json);
-                let twice = shown(encoded.as_ref().err().map_or(&[], Vec::as_slice));
+                let violations = display(encoded.as_ref().err().map_or(&[], Vec::as_slice));
                 match encoded {
                     Ok(bytes) => {
-                        assert_eq!(from.to_json(&bytes).as_ref(), Ok(&json), "{}", say());
+                        assert_eq!(from.to_json(&bytes).as_ref(), Ok(&json), "{}", context());
                     }
-                    // Keys of a map are written as they come; and JSON nests less deep.
+                    // Duplicate keys of a map are kept, and the depth limit of JSON is lower.
                     Err(_) => assert!(
-                        twice.contains("twice") || twice.contains("deeper"),
-                        "{twice} {}",
-                        say()
+                        violations.contains("twice") || violations.contains("deeper"),
+                        "{violations} {}",
+                        context()
                     ),
                 }
-                let long = from.convert(to, &payload);
-                if way.has_short_way() {
-                    counts.short += 1;
-                    assert_agrees(&way, to, &payload, &long, say);
+                let expected = from.convert(to, &payload);
+                if converter.has_projection() {
+                    counts.projected += 1;
+                    assert_agrees(&converter, to, &payload, &expected, context);
                 }
-                let result = match long {
+                let result = match expected {
                     Ok(None) => {
                         counts.same += 1;
                         payload.clone()
@@ -91,42 +94,44 @@ fn what_is_converted_is_a_payload_of_the_reader() {
                     }
                     Err(violations) => {
                         assert!(!violations.is_empty());
-                        counts.refused += 1;
+                        counts.rejected += 1;
                         continue;
                     }
                 };
-                assert_eq!(to.validate_binary(&result), Ok(()), "{}", say());
+                assert_eq!(to.validate_binary(&result), Ok(()), "{}", context());
                 let read = read(other, &result);
-                assert_ne!(read, Some(false), "{} {result:02x?}", say());
+                assert_ne!(read, Some(false), "{} {result:02x?}", context());
                 counts.read += usize::from(read.is_some());
                 assert_eq!(to.convert(to, &result), Ok(None));
             }
         }
     }
     println!("versions of one line: {:?}\nothers: {:?}", counts[1], counts[0]);
-    assert!(counts[1].rewritten > 0 && counts[1].same > 0 && counts[1].short > 0);
+    assert!(counts[1].rewritten > 0 && counts[1].same > 0 && counts[1].projected > 0);
 }
 
-/// The short way and the long one come to the same value, be it spelled in other numbers and blocks.
+/// Asserts that a projection and a full conversion give the same value. The encodings of numbers
+/// and blocks may differ.
 fn assert_agrees(
-    way: &Converter,
+    converter: &Converter,
     to: &Schema,
     payload: &[u8],
-    long: &Result<Option<Vec<u8>>, Vec<Violation>>,
-    say: impl Fn() -> String,
+    expected: &Result<Option<Vec<u8>>, Vec<Violation>>,
+    context: impl Fn() -> String,
 ) {
     let mut out = vec![7];
-    let short = way.convert(payload, &mut out);
-    assert_eq!((short.is_ok(), out[0]), (long.is_ok(), 7), "{}", say());
-    let (Ok(changed), Ok(long)) = (short, long) else { return };
-    let short = if changed { &out[1..] } else { payload };
-    assert_eq!(to.validate_binary(short), Ok(()), "{}", say());
-    let long = long.as_deref().unwrap_or(payload);
-    assert_eq!(to.to_json(short), to.to_json(long), "{}", say());
+    let result = converter.convert(payload, &mut out);
+    assert_eq!((result.is_ok(), out[0]), (expected.is_ok(), 7), "{}", context());
+    let (Ok(changed), Ok(expected)) = (result, expected) else { return };
+    let projected = if changed { &out[1..] } else { payload };
+    assert_eq!(to.validate_binary(projected), Ok(()), "{}", context());
+    let expected = expected.as_deref().unwrap_or(payload);
+    assert_eq!(to.to_json(projected), to.to_json(expected), "{}", context());
 }
 
-fn shown(violations: &[Violation]) -> String {
-    let lines = violations.iter().map(|it| format!("{}: {}", it.path, it.message));
+fn display(violations: &[Violation]) -> String {
+    let lines =
+        violations.iter().map(|violation| format!("{}: {}", violation.path, violation.message));
     lines.collect::<Vec<_>>().join("; ")
 }
 
@@ -135,7 +140,7 @@ fn schema(text: &str) -> Schema {
 }
 
 #[test]
-fn values_are_resolved_and_meanings_are_not_mixed_up() {
+fn values_are_resolved_and_keep_their_meaning() {
     let record =
         |fields: &str| format!(r#"{{"type": "record", "name": "R", "fields": [{fields}]}}"#);
     let field = |name: &str, of: &str| format!(r#"{{"name": "{name}", "type": {of}}}"#);
@@ -165,7 +170,7 @@ fn values_are_resolved_and_meanings_are_not_mixed_up() {
             a.clone(),
             b.clone(),
             r#"{"a": 3}"#,
-            ": at byte 1: the data has no field b, and it has no default",
+            ": at byte 1: the data has no field b, which has no default",
         ),
         (
             millis.clone(),
@@ -188,18 +193,19 @@ fn values_are_resolved_and_meanings_are_not_mixed_up() {
         ),
     ] {
         let (writer, reader) = (schema(&record(&writer)), schema(&record(&reader)));
-        let bytes = writer.encode(payload).unwrap_or_else(|it| panic!("{}", shown(&it)));
-        let became = match writer.convert(&reader, &bytes) {
+        let bytes =
+            writer.encode(payload).unwrap_or_else(|violations| panic!("{}", display(&violations)));
+        let actual = match writer.convert(&reader, &bytes) {
             Ok(None) => format!("= {}", reader.to_json(&bytes).expect("its JSON")),
             Ok(Some(bytes)) => reader.to_json(&bytes).expect("its JSON"),
-            Err(violations) => shown(&violations),
+            Err(violations) => display(&violations),
         };
-        assert_eq!(became, expected, "{payload}");
+        assert_eq!(actual, expected, "{payload}");
     }
 }
 
 #[test]
-fn json_keeps_what_is_hard_about_it() {
+fn json_keeps_edge_cases() {
     for (of, json) in [
         ("\"long\"", "9007199254740993"),
         ("\"float\"", "0.1"),
@@ -213,12 +219,14 @@ fn json_keeps_what_is_hard_about_it() {
         (r#"["null", "int"]"#, "null"),
     ] {
         let schema = schema(of);
-        let bytes = schema.encode(json).unwrap_or_else(|it| panic!("{json}: {}", shown(&it)));
+        let bytes = schema
+            .encode(json)
+            .unwrap_or_else(|violations| panic!("{json}: {}", display(&violations)));
         assert_eq!(schema.to_json(&bytes).as_deref(), Ok(json));
     }
     let float = schema("\"float\"").encode("1e300").expect_err("too large");
-    assert_eq!(shown(&float), ": 1e+300 is not a float of 32 bits");
-    // A null takes no byte in binary, and four in JSON.
+    assert_eq!(display(&float), ": 1e+300 is not a float of 32 bits");
+    // A null takes no bytes in binary, and four in JSON.
     let nulls = schema(r#"{"type": "array", "items": "null"}"#);
-    assert!(nulls.to_json(&[0x80, 0xad, 0xe2, 0x04, 0]).is_ok_and(|it| it.len() > 20_000_000));
+    assert!(nulls.to_json(&[0x80, 0xad, 0xe2, 0x04, 0]).is_ok_and(|json| json.len() > 20_000_000));
 }

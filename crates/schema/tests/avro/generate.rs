@@ -1,8 +1,8 @@
-//! Schemas, changes to them, and payloads, by chance and yet the same for the same seed.
+//! Random schemas, reproducible from a seed.
 
 use serde_json::{Map, Value, json};
 
-/// SplitMix64: a stream of numbers that follows from its seed.
+/// SplitMix64: a sequence of numbers determined by a seed.
 pub struct Rng(u64);
 
 impl Rng {
@@ -21,16 +21,16 @@ impl Rng {
     }
 
     pub fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound.max(1) as u64).expect("it is below a usize")
+        usize::try_from(self.next() % bound.max(1) as u64).expect("below a usize")
     }
 
-    /// Once in so many times.
+    /// Returns true once in `times` calls on average.
     pub fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len())]
+    pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+        &choices[self.below(choices.len())]
     }
 }
 
@@ -54,36 +54,36 @@ pub const LOGICAL: [(&str, &str); 14] = [
     ("long", "seconds"),
 ];
 
-/// Makes schemas whose types have names of their own.
-pub struct Maker<'r> {
+/// Generates schemas whose types have unique names.
+pub struct Generator<'r> {
     rng: &'r mut Rng,
     names: usize,
-    /// Whether types are in namespaces.
+    /// Whether types have namespaces.
     namespaced: bool,
-    /// The namespaces around the type that is being made.
-    spaces: Vec<String>,
-    /// Full names of the records around it.
-    around: Vec<String>,
-    /// Full names of the types before it.
-    before: Vec<String>,
+    /// The namespaces of the enclosing types.
+    namespaces: Vec<String>,
+    /// Full names of the enclosing records.
+    enclosing: Vec<String>,
+    /// Full names of the completed types.
+    defined: Vec<String>,
 }
 
-/// A schema: most often a record.
+/// Generates a valid schema, usually a record.
 pub fn schema(rng: &mut Rng) -> Value {
-    // A name may stand before the branch that declares it; then another one is drawn.
+    // A reference may precede the definition of its type; then another schema is generated.
     for _ in 0..100 {
-        let made = draw(rng);
-        if crate::pairs::parse(&made).is_some() {
-            return made;
+        let schema = candidate(rng);
+        if crate::pairs::parse(&schema).is_some() {
+            return schema;
         }
     }
-    panic!("100 schemas in a row that are none")
+    panic!("100 invalid schemas in a row")
 }
 
-fn draw(rng: &mut Rng) -> Value {
+fn candidate(rng: &mut Rng) -> Value {
     let namespaced = rng.once_in(3);
-    let mut maker = Maker { namespaced, ..Maker::new(rng, 0) };
-    if maker.rng.once_in(8) { maker.of(3) } else { maker.record(3) }
+    let mut generator = Generator { namespaced, ..Generator::new(rng, 0) };
+    if generator.rng.once_in(8) { generator.any_type(3) } else { generator.record(3) }
 }
 
 pub fn logical(rng: &mut Rng, base: &str, name: &str) -> Value {
@@ -95,37 +95,38 @@ pub fn logical(rng: &mut Rng, base: &str, name: &str) -> Value {
     }
 }
 
-impl<'r> Maker<'r> {
-    /// Whose names have numbers behind this one.
+impl<'r> Generator<'r> {
+    /// Creates a generator of names with numbers above `names`.
     pub fn new(rng: &'r mut Rng, names: usize) -> Self {
-        let (spaces, around, before) = (Vec::new(), Vec::new(), Vec::new());
-        Self { rng, names, namespaced: false, spaces, around, before }
+        let (namespaces, enclosing, defined) = (Vec::new(), Vec::new(), Vec::new());
+        Self { rng, names, namespaced: false, namespaces, enclosing, defined }
     }
 
-    /// A type of a kind with a new name, in a namespace or in that around it; and its full name.
+    /// Generates a type with a new name, in its own namespace or the enclosing one. Returns it with
+    /// its full name.
     fn named(&mut self, kind: &str, letter: &str) -> (Value, String) {
         self.names += 1;
         let short = format!("{letter}{}", self.names);
-        let mut made = json!({"type": kind, "name": short});
+        let mut generated = json!({"type": kind, "name": short});
         if self.rng.once_in(8) {
-            made["aliases"] = json!([format!("{short}y")]);
+            generated["aliases"] = json!([format!("{short}y")]);
         }
-        let around = self.spaces.last().cloned().unwrap_or_default();
-        if !self.namespaced || (!around.is_empty() && !self.rng.once_in(4)) {
-            let full = if around.is_empty() { short } else { format!("{around}.{short}") };
-            return (made, full);
+        let enclosing = self.namespaces.last().cloned().unwrap_or_default();
+        if !self.namespaced || (!enclosing.is_empty() && !self.rng.once_in(4)) {
+            let full = if enclosing.is_empty() { short } else { format!("{enclosing}.{short}") };
+            return (generated, full);
         }
-        let space = *self.rng.pick(&["n", "m", "n.m"]);
-        let full = format!("{space}.{short}");
+        let namespace = *self.rng.pick(&["n", "m", "n.m"]);
+        let full = format!("{namespace}.{short}");
         if self.rng.once_in(2) {
-            made["name"] = json!(full);
+            generated["name"] = json!(full);
         } else {
-            made["namespace"] = json!(space);
+            generated["namespace"] = json!(namespace);
         }
-        (made, full)
+        (generated, full)
     }
 
-    pub fn of(&mut self, depth: usize) -> Value {
+    pub fn any_type(&mut self, depth: usize) -> Value {
         let kinds = if depth == 0 { 7 } else { 15 };
         match self.rng.below(kinds) {
             0..=3 => json!(self.rng.pick(&PRIMITIVES[1..])),
@@ -136,19 +137,19 @@ impl<'r> Maker<'r> {
             5 => self.enumeration(),
             6 => self.fixed(),
             7 | 8 => self.union(depth - 1),
-            9 => json!({"type": "array", "items": self.of(depth - 1)}),
-            10 => json!({"type": "map", "values": self.of(depth - 1)}),
-            11 if !self.around.is_empty() => {
-                let around = self.around.clone();
+            9 => json!({"type": "array", "items": self.any_type(depth - 1)}),
+            10 => json!({"type": "map", "values": self.any_type(depth - 1)}),
+            11 if !self.enclosing.is_empty() => {
+                let enclosing = self.enclosing.clone();
                 match self.rng.below(3) {
-                    0 => json!(["null", self.rng.pick(&around)]),
-                    1 => json!({"type": "array", "items": self.rng.pick(&around)}),
-                    _ => json!({"type": "map", "values": self.rng.pick(&around)}),
+                    0 => json!(["null", self.rng.pick(&enclosing)]),
+                    1 => json!({"type": "array", "items": self.rng.pick(&enclosing)}),
+                    _ => json!({"type": "map", "values": self.rng.pick(&enclosing)}),
                 }
             }
-            12 if !self.before.is_empty() => {
-                let before = self.before.clone();
-                json!(self.rng.pick(&before))
+            12 if !self.defined.is_empty() => {
+                let defined = self.defined.clone();
+                json!(self.rng.pick(&defined))
             }
             _ => self.record(depth - 1),
         }
@@ -157,36 +158,36 @@ impl<'r> Maker<'r> {
     fn enumeration(&mut self) -> Value {
         let count = 1 + self.rng.below(4);
         let symbols: Vec<_> = ["A", "B", "C", "D"].into_iter().take(count).collect();
-        let (mut made, full) = self.named("enum", "E");
-        made["symbols"] = json!(symbols);
+        let (mut generated, full) = self.named("enum", "E");
+        generated["symbols"] = json!(symbols);
         if self.rng.once_in(4) {
-            made["default"] = json!("A");
+            generated["default"] = json!("A");
         }
-        self.before.push(full);
-        made
+        self.defined.push(full);
+        generated
     }
 
     fn fixed(&mut self) -> Value {
         let size = *self.rng.pick(&[1, 4, 12, 16]);
-        let (mut made, full) = self.named("fixed", "F");
-        made["size"] = json!(size);
+        let (mut generated, full) = self.named("fixed", "F");
+        generated["size"] = json!(size);
         match (size, self.rng.below(3)) {
-            (12, 0) => made["logicalType"] = json!("duration"),
-            (16, 0) => made["logicalType"] = json!("uuid"),
+            (12, 0) => generated["logicalType"] = json!("duration"),
+            (16, 0) => generated["logicalType"] = json!("uuid"),
             (4, 0) => {
-                made["logicalType"] = json!("decimal");
-                made["precision"] = json!(6);
+                generated["logicalType"] = json!("decimal");
+                generated["precision"] = json!(6);
             }
             _ => {}
         }
-        self.before.push(full);
-        made
+        self.defined.push(full);
+        generated
     }
 
     fn union(&mut self, depth: usize) -> Value {
         if self.rng.once_in(2) {
             let other = loop {
-                let other = self.of(depth);
+                let other = self.any_type(depth);
                 if !other.is_array() && other != json!("null") {
                     break other;
                 }
@@ -208,11 +209,11 @@ impl<'r> Maker<'r> {
             });
         }
         match self.rng.below(6) {
-            0 => branches.push(json!({"type": "array", "items": self.of(0)})),
-            1 => branches.push(json!({"type": "map", "values": self.of(0)})),
+            0 => branches.push(json!({"type": "array", "items": self.any_type(0)})),
+            1 => branches.push(json!({"type": "map", "values": self.any_type(0)})),
             _ => {}
         }
-        // The others may refer to one another, and keep their order.
+        // The other branches may refer to one another, and keep their order.
         if self.rng.once_in(3) {
             branches.rotate_left(primitives);
         }
@@ -220,23 +221,23 @@ impl<'r> Maker<'r> {
     }
 
     fn record(&mut self, depth: usize) -> Value {
-        let (mut made, full) = self.named("record", "R");
-        let space = full.rsplit_once('.').map_or("", |(space, _)| space);
-        self.spaces.push(space.to_owned());
-        self.around.push(full.clone());
+        let (mut generated, full) = self.named("record", "R");
+        let namespace = full.rsplit_once('.').map_or("", |(namespace, _)| namespace);
+        self.namespaces.push(namespace.to_owned());
+        self.enclosing.push(full.clone());
         let count = self.rng.below(5);
         let fields: Vec<_> =
             (0..count).map(|index| self.field(&format!("f{index}"), depth)).collect();
-        self.around.pop();
-        self.spaces.pop();
-        made["fields"] = json!(fields);
-        self.before.push(full);
-        made
+        self.enclosing.pop();
+        self.namespaces.pop();
+        generated["fields"] = json!(fields);
+        self.defined.push(full);
+        generated
     }
 
     pub fn field(&mut self, name: &str, depth: usize) -> Value {
-        let of = self.of(depth);
-        let mut field = json!({"name": name, "type": of});
+        let field_type = self.any_type(depth);
+        let mut field = json!({"name": name, "type": field_type});
         if self.rng.once_in(3)
             && let Some(default) = default(self.rng, &field["type"])
         {
@@ -249,37 +250,37 @@ impl<'r> Maker<'r> {
     }
 }
 
-/// A default of a type; none where it takes too much.
-pub fn default(rng: &mut Rng, of: &Value) -> Option<Value> {
-    match of {
-        // The first branch nearly always, as older versions of the specification want it.
+/// Generates a default of a type. Returns `None` if the type is not supported.
+pub fn default(rng: &mut Rng, schema: &Value) -> Option<Value> {
+    match schema {
+        // Usually the first branch, as older versions of the specification require.
         Value::Array(branches) if rng.once_in(8) => {
             let branch = rng.below(branches.len());
             default(rng, branches.get(branch)?)
         }
         Value::Array(branches) => default(rng, branches.first()?),
         Value::String(name) => primitive_default(rng, name),
-        _ => match of["type"].as_str()? {
-            "array" if rng.once_in(3) => Some(json!([default(rng, &of["items"])?])),
+        _ => match schema["type"].as_str()? {
+            "array" if rng.once_in(3) => Some(json!([default(rng, &schema["items"])?])),
             "array" => Some(json!([])),
-            "map" if rng.once_in(3) => Some(json!({"k": default(rng, &of["values"])?})),
+            "map" if rng.once_in(3) => Some(json!({"k": default(rng, &schema["values"])?})),
             "map" => Some(json!({})),
-            "enum" => of["symbols"].get(0).cloned(),
+            "enum" => schema["symbols"].get(0).cloned(),
             "fixed" => {
-                let size = of["size"].as_u64().and_then(|it| usize::try_from(it).ok())?;
+                let size = schema["size"].as_u64().and_then(|size| usize::try_from(size).ok())?;
                 Some(json!(format!("{}\u{1}", "\0".repeat(size - 1))))
             }
             "record" => {
-                let mut made = Map::new();
-                for field in of["fields"].as_array()? {
-                    made.insert(field["name"].as_str()?.into(), default(rng, &field["type"])?);
+                let mut generated = Map::new();
+                for field in schema["fields"].as_array()? {
+                    generated.insert(field["name"].as_str()?.into(), default(rng, &field["type"])?);
                 }
-                Some(Value::Object(made))
+                Some(Value::Object(generated))
             }
-            "string" if of["logicalType"] == "uuid" => {
+            "string" if schema["logicalType"] == "uuid" => {
                 Some(json!("00000000-0000-0000-0000-000000000000"))
             }
-            "bytes" if of["logicalType"] == "decimal" => Some(json!("\u{5}")),
+            "bytes" if schema["logicalType"] == "decimal" => Some(json!("\u{5}")),
             name => primitive_default(rng, name),
         },
     }
@@ -297,38 +298,39 @@ fn primitive_default(rng: &mut Rng, name: &str) -> Option<Value> {
     })
 }
 
-/// Pointers to every type of a schema.
-pub fn positions(of: &Value, pointer: &str, out: &mut Vec<String>) {
+/// Collects pointers to all types of a schema.
+pub fn pointers(schema: &Value, pointer: &str, out: &mut Vec<String>) {
     out.push(pointer.into());
-    for (inner, value) in parts(of) {
-        positions(value, &format!("{pointer}{inner}"), out);
+    for (inner, value) in inner_types(schema) {
+        pointers(value, &format!("{pointer}{inner}"), out);
     }
 }
 
-/// The types that a type is made of, with where they are in it.
-fn parts(of: &Value) -> Vec<(String, &Value)> {
-    if let Value::Array(branches) = of {
+/// The types inside a type, with pointers to them.
+fn inner_types(schema: &Value) -> Vec<(String, &Value)> {
+    if let Value::Array(branches) = schema {
         let branches = branches.iter().enumerate();
-        return branches.map(|(index, it)| (format!("/{index}"), it)).collect();
+        return branches.map(|(index, branch)| (format!("/{index}"), branch)).collect();
     }
-    match of["type"].as_str() {
-        Some("array") => vec![("/items".into(), &of["items"])],
-        Some("map") => vec![("/values".into(), &of["values"])],
+    match schema["type"].as_str() {
+        Some("array") => vec![("/items".into(), &schema["items"])],
+        Some("map") => vec![("/values".into(), &schema["values"])],
         Some("record") => {
-            let fields = of["fields"].as_array().into_iter().flatten().enumerate();
-            fields.map(|(index, it)| (format!("/fields/{index}/type"), &it["type"])).collect()
+            let fields = schema["fields"].as_array().into_iter().flatten().enumerate();
+            fields.map(|(index, field)| (format!("/fields/{index}/type"), &field["type"])).collect()
         }
         _ => Vec::new(),
     }
 }
 
-/// Full names of the types that a schema defines, with pointers to them.
+/// The full names of the types that a schema defines, with pointers to them.
 pub fn full_names(schema: &Value) -> Vec<(String, String)> {
-    fn visit(of: &Value, pointer: &str, around: &str, out: &mut Vec<(String, String)>) {
-        let full = full_name(of, around);
+    fn visit(schema: &Value, pointer: &str, namespace: &str, out: &mut Vec<(String, String)>) {
+        let full = full_name(schema, namespace);
         out.extend(full.as_ref().map(|full| (pointer.to_owned(), full.clone())));
-        for (inner, value) in parts(of) {
-            visit(value, &format!("{pointer}{inner}"), inside(full.as_deref(), around), out);
+        let namespace = inner_namespace(full.as_deref(), namespace);
+        for (inner, value) in inner_types(schema) {
+            visit(value, &format!("{pointer}{inner}"), namespace, out);
         }
     }
     let mut out = Vec::new();
@@ -336,31 +338,33 @@ pub fn full_names(schema: &Value) -> Vec<(String, String)> {
     out
 }
 
-/// Whether it names a type without a namespace from inside one. Java finds that, and the other
+/// Whether a type in a namespace refers to a type without one. Java resolves such references; other
 /// libraries do not.
 pub fn needs_java(schema: &Value) -> bool {
-    fn visit(of: &Value, around: &str, names: &[(String, String)]) -> bool {
-        if let Value::String(name) = of {
+    fn visit(schema: &Value, namespace: &str, names: &[(String, String)]) -> bool {
+        if let Value::String(name) = schema {
             let is_short = !PRIMITIVES.contains(&name.as_str()) && !name.contains('.');
-            let full = format!("{around}.{name}");
-            return is_short && !around.is_empty() && !names.iter().any(|(_, it)| *it == full);
+            let full = format!("{namespace}.{name}");
+            return is_short
+                && !namespace.is_empty()
+                && !names.iter().any(|(_, name)| *name == full);
         }
-        let full = full_name(of, around);
-        let inside = inside(full.as_deref(), around);
-        parts(of).into_iter().any(|(_, value)| visit(value, inside, names))
+        let full = full_name(schema, namespace);
+        let namespace = inner_namespace(full.as_deref(), namespace);
+        inner_types(schema).into_iter().any(|(_, value)| visit(value, namespace, names))
     }
     visit(schema, "", &full_names(schema))
 }
 
-/// The full name of a type that has one.
-fn full_name(of: &Value, around: &str) -> Option<String> {
-    let name = of.get("name")?.as_str()?;
-    let space = of.get("namespace").and_then(Value::as_str).unwrap_or(around);
-    let is_full = name.contains('.') || space.is_empty();
-    Some(if is_full { name.to_owned() } else { format!("{space}.{name}") })
+/// The full name of a named type.
+fn full_name(schema: &Value, enclosing: &str) -> Option<String> {
+    let name = schema.get("name")?.as_str()?;
+    let namespace = schema.get("namespace").and_then(Value::as_str).unwrap_or(enclosing);
+    let is_full = name.contains('.') || namespace.is_empty();
+    Some(if is_full { name.to_owned() } else { format!("{namespace}.{name}") })
 }
 
-/// The namespace inside of a type.
-fn inside<'a>(full: Option<&'a str>, around: &'a str) -> &'a str {
-    full.map_or(around, |full| full.rsplit_once('.').map_or("", |(space, _)| space))
+/// The namespace inside a type.
+fn inner_namespace<'a>(full: Option<&'a str>, enclosing: &'a str) -> &'a str {
+    full.map_or(enclosing, |full| full.rsplit_once('.').map_or("", |(namespace, _)| namespace))
 }

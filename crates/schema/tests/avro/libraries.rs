@@ -1,6 +1,5 @@
-//! Pairs of schemas judged by the libraries of others: whether they call them compatible, and what
-//! they read of data that the one wrote and the other reads. Where a toolchain is missing its test
-//! says so and is skipped; in CI it fails.
+//! Compares verdicts and conversions with those of other libraries, on generated pairs. A test
+//! without its toolchain is skipped with a message; in CI it fails.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +7,12 @@ use serde_json::{Value, to_string_pretty};
 use tidings_schema::finding::Verdict;
 
 use crate::{
-    judge::{Answer, Judge, Reading, hex, judge_all},
+    oracle::{Oracle, Reading, Verification, hex, verify_all},
     shrink::shrink,
 };
 
-/// Rules by which we refuse what other libraries let pass, which do not look at logical types, or
-/// pick one of several fields.
+/// Rules by which we reject schemas that other libraries accept, because they ignore logical types,
+/// or choose one of several fields.
 const STRICTER: [&str; 7] = [
     "AVRO_DECIMAL_CHANGED",
     "AVRO_LOGICAL_TYPE_CHANGED",
@@ -24,16 +23,16 @@ const STRICTER: [&str; 7] = [
     "AVRO_DEFAULT_NOT_OF_FIRST_BRANCH",
 ];
 
-/// What the official reader for Python lacks, with the place in the specification (1.12) that asks
-/// for it; Java's reader has each. A pair is judged as if it had them. One that is not needed any
-/// more fails the test: it was fixed there.
-const LACKS: [(&str, &str); 11] = [
+/// Missing features of the official Python reader, with the section of the specification (1.12)
+/// that requires them; Java's reader has each. The oracle adds them. A feature that is no longer
+/// needed fails the test: the library was fixed.
+const MISSING_FEATURES: [(&str, &str); 11] = [
     (
         "a writer's union read as one of its branches",
         "schema resolution: if writer's is a union, but reader's is not",
     ),
     (
-        "a branch of the very type, behind one that takes it",
+        "a branch of the same type after one that accepts it",
         "schema resolution: the first schema that matches; Java looks for the same type first",
     ),
     (
@@ -54,66 +53,71 @@ const LACKS: [(&str, &str); 11] = [
         "records: a default of bytes or fixed is text, U+0000 to U+00FF for the bytes 0 to 255",
     ),
     (
-        "a whole number as the default of a floating one",
+        "an integer default of a floating-point type",
         "records: float and double have JSON numbers as defaults",
     ),
 ];
 
-/// Where fastavro may take another branch of a union than we do. It does so even between schemas
-/// that differ in documentation alone, of which we say no more than that.
+/// Rules of pairs where fastavro may choose another branch of a union. It does so even between
+/// schemas that differ only in documentation.
 const CHOICES: [&str; 2] = ["AVRO_BRANCH_CHOICE", "AVRO_DOC_CHANGED"];
 
-/// What a library made of pairs, where that is not what we expect.
+/// Differences between a library and the expected results.
 #[derive(Default)]
 struct Differences {
     readings: usize,
     compatible: usize,
     payloads: usize,
-    tally: BTreeMap<String, usize>,
-    /// Payloads that a library read with something that it lacks.
+    counts: BTreeMap<String, usize>,
+    /// Payloads that a library read with a missing feature.
     repaired: BTreeMap<String, usize>,
 }
 
-/// A difference that fails the test, by what it is.
+/// The kind and the detail of a difference that fails the test.
 type Fault = (String, String);
 
 impl Differences {
-    fn add(&mut self, what: impl Into<String>) {
-        *self.tally.entry(what.into()).or_default() += 1;
+    fn add(&mut self, kind: impl Into<String>) {
+        *self.counts.entry(kind.into()).or_default() += 1;
     }
 
-    /// Counts a fault, and prints the first of its kind as the smallest pair that shows it, ready
-    /// to become a case.
+    /// Counts a fault, and prints the first of its kind with the smallest pair that reproduces it,
+    /// in the form of a golden case.
     fn fault(
         &mut self,
-        judge: &mut Judge,
-        it: &Reading,
+        oracle: &mut Oracle,
+        reading: &Reading,
         fault: Fault,
-        mut faults: impl FnMut(&Reading, &Answer) -> Option<Fault>,
+        mut faults: impl FnMut(&Reading, &Verification) -> Option<Fault>,
     ) {
-        let (what, _) = fault;
-        self.add(format!("! {what}"));
-        if self.tally[&format!("! {what}")] > 1 {
+        let (kind, _) = fault;
+        self.add(format!("! {kind}"));
+        if self.counts[&format!("! {kind}")] > 1 {
             return;
         }
         let mut detail = String::new();
-        let mut shows = |old: &Value, new: &Value| {
-            let readings = Reading::both(it.seed, old, new);
-            let readings: Vec<_> =
-                readings.into_iter().filter(|one| one.direction == it.direction).collect();
-            let answers = judge.ask(&readings);
-            let found = readings.iter().zip(&answers).find_map(|(one, answer)| faults(one, answer));
-            found.is_some_and(|(found, why)| {
-                let same = found == what;
-                if same {
-                    detail = why;
+        let mut reproduces = |old: &Value, new: &Value| {
+            let readings = Reading::both(reading.seed, old, new);
+            let readings: Vec<_> = readings
+                .into_iter()
+                .filter(|candidate| candidate.direction == reading.direction)
+                .collect();
+            let verifications = oracle.verify(&readings);
+            let fault = readings
+                .iter()
+                .zip(&verifications)
+                .find_map(|(candidate, verification)| faults(candidate, verification));
+            fault.is_some_and(|(fault_kind, fault_detail)| {
+                let is_same = fault_kind == kind;
+                if is_same {
+                    detail = fault_detail;
                 }
-                same
+                is_same
             })
         };
-        let (old, new) = shrink(it.old.clone(), it.new.clone(), &mut shows);
+        let (old, new) = shrink(reading.old.clone(), reading.new.clone(), &mut reproduces);
         let text = |schema: &Value| to_string_pretty(schema).expect("it is JSON");
-        println!("TIDINGS_SEED={}: {what}, {:?}", it.seed, it.direction);
+        println!("TIDINGS_SEED={}: {kind}, {:?}", reading.seed, reading.direction);
         println!("--- previous.avsc\n{}\n--- current.avsc\n{}", text(&old), text(&new));
         println!("--- {detail}\n");
     }
@@ -121,71 +125,76 @@ impl Differences {
     fn finish(&self, name: &str) {
         let Self { readings, compatible, payloads, .. } = self;
         println!("{name}: {readings} readings ({compatible} compatible), {payloads} payloads");
-        for (what, count) in self.tally.iter().chain(&self.repaired) {
-            println!("{count:8} {what}");
+        for (kind, count) in self.counts.iter().chain(&self.repaired) {
+            println!("{count:8} {kind}");
         }
-        let bad: Vec<_> = self.tally.keys().filter(|it| it.starts_with('!')).collect();
-        assert!(bad.is_empty(), "{name}: {bad:?}");
+        let faults: Vec<_> =
+            self.counts.keys().filter(|difference| difference.starts_with('!')).collect();
+        assert!(faults.is_empty(), "{name}: {faults:?}");
     }
 }
 
-/// The first thing about what a library read that is not as we convert it, if something is.
-fn misread(it: &Reading, answer: &Answer, is_choice: impl Fn(&Reading) -> bool) -> Option<Fault> {
-    if let Some(refused) = &answer.refused {
-        return Some(("refused as a schema".into(), refused.clone()));
+/// The first difference between what a library read and our conversions.
+fn misread(
+    reading: &Reading,
+    verification: &Verification,
+    is_choice: impl Fn(&Reading) -> bool,
+) -> Option<Fault> {
+    if let Some(reason) = &verification.refused {
+        return Some(("rejected as a schema".into(), reason.clone()));
     }
-    if it.verdict != Verdict::Compatible {
+    if reading.verdict != Verdict::Compatible {
         return None;
     }
-    it.payloads.iter().zip(&answer.read).find_map(|(payload, read)| {
-        let ours = it.parsed.0.convert(&it.parsed.1, payload);
-        let fault = |what: &str, why: &str| {
-            Some((what.to_owned(), format!("{} of the writer: {why}", hex(payload))))
+    reading.payloads.iter().zip(&verification.read).find_map(|(payload, read)| {
+        let ours = reading.parsed.0.convert(&reading.parsed.1, payload);
+        let fault = |kind: &str, detail: &str| {
+            Some((kind.to_owned(), format!("payload {}: {detail}", hex(payload))))
         };
         match (&ours, &read.value) {
             (Ok(ours), Some(theirs)) if hex(ours) == *theirs => None,
-            (Ok(_), Some(_)) if is_choice(it) => None,
+            (Ok(_), Some(_)) if is_choice(reading) => None,
             (Ok(ours), Some(theirs)) => {
-                fault("other values", &format!("{} for us, and there {theirs}", hex(ours)))
+                fault("other values", &format!("ours {}, theirs {theirs}", hex(ours)))
             }
-            (Err(error), _) => fault("compatible, and not converted", &error.message),
+            (Err(error), _) => fault("compatible, but not converted", &error.message),
             (Ok(_), None) => {
-                fault("compatible, and not read", read.error.as_deref().unwrap_or("no answer"))
+                fault("compatible, but not read", read.error.as_deref().unwrap_or("no response"))
             }
         }
     })
 }
 
-/// Judges all pairs; `expect` says what else is at fault.
-fn judge_pairs(
+/// Compares all pairs with a library; `expect` returns additional faults.
+fn compare_pairs(
     name: &str,
-    mut judge: Judge,
+    mut oracle: Oracle,
     is_choice: impl Fn(&Reading) -> bool,
-    expect: impl Fn(&Reading, &Answer) -> Option<Fault>,
-    mut tally: impl FnMut(&Reading, &Answer, &mut Differences),
+    expect: impl Fn(&Reading, &Verification) -> Option<Fault>,
+    mut count: impl FnMut(&Reading, &Verification, &mut Differences),
 ) -> Differences {
     let mut differences = Differences::default();
-    judge_all(&mut judge, |judge, it, answer| {
+    verify_all(&mut oracle, |oracle, reading, verification| {
         differences.readings += 1;
-        differences.compatible += usize::from(it.verdict == Verdict::Compatible);
-        differences.payloads += it.payloads.len();
-        let faults = |it: &Reading, answer: &Answer| {
-            misread(it, answer, &is_choice).or_else(|| expect(it, answer))
+        differences.compatible += usize::from(reading.verdict == Verdict::Compatible);
+        differences.payloads += reading.payloads.len();
+        let faults = |reading: &Reading, verification: &Verification| {
+            misread(reading, verification, &is_choice).or_else(|| expect(reading, verification))
         };
-        if let Some(fault) = faults(it, answer) {
-            differences.fault(judge, it, fault, faults);
+        if let Some(fault) = faults(reading, verification) {
+            differences.fault(oracle, reading, fault, faults);
         }
-        for read in &answer.read {
-            for what in &read.repairs {
-                *differences.repaired.entry(format!("payloads need {what}")).or_default() += 1;
+        for read in &verification.read {
+            for feature in &read.repairs {
+                *differences.repaired.entry(format!("payloads need {feature}")).or_default() += 1;
             }
         }
-        let is_refused = answer.read.iter().any(|it| it.error.is_some());
-        if it.verdict == Verdict::Incompatible && !is_refused && it.payloads.len() > 4 {
-            let errors = it.errors.join(" ");
-            differences.add(format!("incompatible by {errors}, and no payload shows it"));
+        let is_rejected = verification.read.iter().any(|payload| payload.error.is_some());
+        if reading.verdict == Verdict::Incompatible && !is_rejected && reading.payloads.len() > 4 {
+            let errors = reading.errors.join(" ");
+            differences.add(format!("incompatible by {errors}, without a rejected payload"));
         }
-        tally(it, answer, &mut differences);
+        count(reading, verification, &mut differences);
     });
     differences.finish(name);
     differences
@@ -194,32 +203,40 @@ fn judge_pairs(
 #[test]
 fn no_payload_contradicts_a_verdict_by_the_official_reader() {
     let name = "the official reader";
-    let Some(judge) = Judge::python(name, "official.py") else { return };
+    let Some(oracle) = Oracle::python(name, "official.py") else { return };
     let never = |_: &Reading| false;
-    let found = judge_pairs(name, judge, never, |_, _| None, |_, _, _| {});
-    for (what, asked_by) in LACKS {
-        let needed = found.repaired.contains_key(&format!("payloads need {what}"));
-        assert!(needed || found.readings < 2_000, "{what} ({asked_by}): not needed any more");
+    let differences = compare_pairs(name, oracle, never, |_, _| None, |_, _, _| {});
+    for (feature, required_by) in MISSING_FEATURES {
+        let is_needed = differences.repaired.contains_key(&format!("payloads need {feature}"));
+        assert!(
+            is_needed || differences.readings < 2_000,
+            "{feature} ({required_by}): no longer needed"
+        );
     }
-    for what in found.repaired.keys() {
-        assert!(LACKS.iter().any(|(lack, _)| what.ends_with(lack)), "{what}: give it a reason");
+    for repair in differences.repaired.keys() {
+        assert!(
+            MISSING_FEATURES.iter().any(|(feature, _)| repair.ends_with(feature)),
+            "{repair}: add it to MISSING_FEATURES"
+        );
     }
 }
 
 #[test]
 fn no_payload_contradicts_a_verdict_by_fastavro() {
-    let Some(judge) = Judge::python("fastavro", "resolve.py") else { return };
-    let is_choice = |it: &Reading| it.rules.iter().any(|rule| CHOICES.contains(rule));
-    judge_pairs("fastavro", judge, is_choice, |_, _| None, |_, _, _| {});
+    let Some(oracle) = Oracle::python("fastavro", "resolve.py") else { return };
+    let is_choice = |reading: &Reading| reading.rules.iter().any(|rule| CHOICES.contains(rule));
+    compare_pairs("fastavro", oracle, is_choice, |_, _| None, |_, _, _| {});
 }
 
-/// Whether a field has its name as an alias, too.
-fn is_its_own_alias(of: &Value) -> bool {
-    match of {
+/// Whether a field has its own name as an alias.
+fn is_its_own_alias(schema: &Value) -> bool {
+    match schema {
         Value::Array(items) => items.iter().any(is_its_own_alias),
         Value::Object(entries) => {
             let aliases = entries.get("aliases").and_then(Value::as_array);
-            let own = |it: &Vec<Value>| entries.get("name").is_some_and(|name| it.contains(name));
+            let own = |aliases: &Vec<Value>| {
+                entries.get("name").is_some_and(|name| aliases.contains(name))
+            };
             aliases.is_some_and(own) || entries.values().any(is_its_own_alias)
         }
         _ => false,
@@ -228,26 +245,28 @@ fn is_its_own_alias(of: &Value) -> bool {
 
 #[test]
 fn no_payload_contradicts_a_verdict_by_java() {
-    let Some(judge) = Judge::java("Avro for Java") else { return };
-    let stricter = |it: &Reading| it.errors.iter().all(|rule| STRICTER.contains(rule));
-    let expect = |it: &Reading, answer: &Answer| {
-        let ambiguous = it.errors.contains(&"AVRO_FIELD_AMBIGUOUS");
-        match (it.verdict, answer.compatible.as_str()) {
+    let Some(oracle) = Oracle::java("Avro for Java") else { return };
+    let stricter = |reading: &Reading| reading.errors.iter().all(|rule| STRICTER.contains(rule));
+    let expect = |reading: &Reading, verification: &Verification| {
+        let ambiguous = reading.errors.contains(&"AVRO_FIELD_AMBIGUOUS");
+        match (reading.verdict, verification.compatible.as_str()) {
             (Verdict::Compatible, "COMPATIBLE") | (Verdict::Incompatible, "INCOMPATIBLE") => None,
             (Verdict::Incompatible, "THROWN") if ambiguous => None,
-            // It finds such a field twice when it compares, and once when it reads.
-            (_, "THROWN") if is_its_own_alias(&it.old) || is_its_own_alias(&it.new) => None,
-            (Verdict::Incompatible | Verdict::Unproven, "COMPATIBLE") if stricter(it) => None,
+            // Java finds such a field twice in the comparison, and once when it reads data.
+            (_, "THROWN") if is_its_own_alias(&reading.old) || is_its_own_alias(&reading.new) => {
+                None
+            }
+            (Verdict::Incompatible | Verdict::Unproven, "COMPATIBLE") if stricter(reading) => None,
             (verdict, theirs) => Some((
-                format!("{verdict:?}, and {theirs} for Java"),
-                format!("{:?} {}", it.rules, answer.reasons.join(" ")),
+                format!("{verdict:?}, but {theirs} for Java"),
+                format!("{:?} {}", reading.rules, verification.reasons.join(" ")),
             )),
         }
     };
-    let tally = |it: &Reading, answer: &Answer, differences: &mut Differences| {
-        if it.verdict != Verdict::Compatible && answer.compatible == "COMPATIBLE" {
-            differences.add(format!("stricter than Java by {}", it.errors.join(" ")));
+    let count = |reading: &Reading, verification: &Verification, differences: &mut Differences| {
+        if reading.verdict != Verdict::Compatible && verification.compatible == "COMPATIBLE" {
+            differences.add(format!("stricter than Java by {}", reading.errors.join(" ")));
         }
     };
-    judge_pairs("java", judge, |_| false, expect, tally);
+    compare_pairs("java", oracle, |_| false, expect, count);
 }

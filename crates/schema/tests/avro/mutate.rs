@@ -1,69 +1,71 @@
-//! Changes to generated schemas, as authors make them, and as nobody would.
+//! Random changes to generated schemas, both realistic and unusual.
 
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::generate::{LOGICAL, Maker, PRIMITIVES, Rng, default, full_names, logical, positions};
+use crate::generate::{
+    Generator, LOGICAL, PRIMITIVES, Rng, default, full_names, logical, pointers,
+};
 
-/// One to three changes, as authors make them.
+/// Applies one to three changes.
 pub fn mutate(rng: &mut Rng, schema: &Value) -> Value {
-    let mut made = schema.clone();
+    let mut changed = schema.clone();
     for _ in 0..1 + rng.below(3) {
         let mut all = Vec::new();
-        positions(&made, "", &mut all);
+        pointers(&changed, "", &mut all);
         let pointer = rng.pick(&all).clone();
-        let before = full_names(&made);
-        if let Some(of) = made.pointer_mut(&pointer) {
-            change(rng, of, pointer.is_empty());
+        let names = full_names(&changed);
+        if let Some(schema) = changed.pointer_mut(&pointer) {
+            change(rng, schema, pointer.is_empty());
         }
-        refer(&mut made, &before);
+        update_references(&mut changed, &names);
     }
-    made
+    changed
 }
 
-/// Lets references follow a type whose name was changed, where it stands.
-fn refer(schema: &mut Value, before: &[(String, String)]) {
-    let after = full_names(schema);
-    if before.len() != after.len() {
+/// Updates references to a type that was renamed in place.
+fn update_references(schema: &mut Value, old_names: &[(String, String)]) {
+    let new_names = full_names(schema);
+    if old_names.len() != new_names.len() {
         return;
     }
-    let moved: HashMap<&str, &str> = before
+    let renamed: HashMap<&str, &str> = old_names
         .iter()
-        .zip(&after)
-        .filter(|((at, old), (now, new))| at == now && old != new)
+        .zip(&new_names)
+        .filter(|((old_pointer, old), (new_pointer, new))| old_pointer == new_pointer && old != new)
         .map(|((_, old), (_, new))| (old.as_str(), new.as_str()))
         .collect();
-    if moved.is_empty() {
+    if renamed.is_empty() {
         return;
     }
     let mut all = Vec::new();
-    positions(schema, "", &mut all);
+    pointers(schema, "", &mut all);
     for pointer in all {
         if let Some(Value::String(name)) = schema.pointer_mut(&pointer)
-            && let Some(new) = moved.get(name.as_str())
+            && let Some(new) = renamed.get(name.as_str())
         {
             *name = (*new).to_owned();
         }
     }
 }
 
-fn change(rng: &mut Rng, of: &mut Value, root: bool) {
+fn change(rng: &mut Rng, schema: &mut Value, root: bool) {
     if rng.once_in(12) && !root {
-        // Optional, or another type altogether.
-        let before = of.take();
-        *of = match (rng.below(3), &before) {
+        // Optional, or another type.
+        let before = schema.take();
+        *schema = match (rng.below(3), &before) {
             (0 | 1, Value::Array(branches)) => branches.last().cloned().unwrap_or_default(),
             (0 | 1, _) => json!(["null", before]),
-            _ => Maker::new(rng, 50).of(1),
+            _ => Generator::new(rng, 50).any_type(1),
         };
         return;
     }
-    match of {
+    match schema {
         Value::Array(branches) => change_union(rng, branches),
         Value::String(name) => {
             let name = name.clone();
-            *of = if rng.once_in(5) {
+            *schema = if rng.once_in(5) {
                 match LOGICAL.iter().find(|(base, _)| *base == name) {
                     Some(_) => loop {
                         let (base, logical_type) = *rng.pick(&LOGICAL);
@@ -88,21 +90,22 @@ fn change(rng: &mut Rng, of: &mut Value, root: bool) {
                 json!(name)
             };
         }
-        _ => match of["type"].as_str().unwrap_or_default().to_owned().as_str() {
-            "record" => change_record(rng, of),
-            "enum" => change_enum(rng, of),
+        _ => match schema["type"].as_str().unwrap_or_default().to_owned().as_str() {
+            "record" => change_record(rng, schema),
+            "enum" => change_enum(rng, schema),
             "fixed" => match rng.below(4) {
-                0 => of["size"] = json!(*rng.pick(&[1, 4, 12, 16])),
-                1 => rename(rng, of),
+                0 => schema["size"] = json!(*rng.pick(&[1, 4, 12, 16])),
+                1 => rename(rng, schema),
                 2 => {
-                    of.as_object_mut().map(|it| it.remove("logicalType"));
+                    schema.as_object_mut().map(|fixed| fixed.remove("logicalType"));
                 }
-                _ => of["logicalType"] = json!(*rng.pick(&["decimal", "uuid", "duration"])),
+                _ => schema["logicalType"] = json!(*rng.pick(&["decimal", "uuid", "duration"])),
             },
             "array" | "map" => {
                 if rng.once_in(3) {
-                    let inner = of.get("items").or(of.get("values")).cloned().unwrap_or_default();
-                    *of = if of["type"] == "array" {
+                    let inner =
+                        schema.get("items").or(schema.get("values")).cloned().unwrap_or_default();
+                    *schema = if schema["type"] == "array" {
                         json!({"type": "map", "values": inner})
                     } else {
                         json!({"type": "array", "items": inner})
@@ -111,7 +114,7 @@ fn change(rng: &mut Rng, of: &mut Value, root: bool) {
             }
             base => {
                 let base = base.to_owned();
-                *of = if rng.once_in(2) {
+                *schema = if rng.once_in(2) {
                     json!(base)
                 } else {
                     let (other, name) = *rng.pick(&LOGICAL);
@@ -123,34 +126,34 @@ fn change(rng: &mut Rng, of: &mut Value, root: bool) {
     }
 }
 
-fn rename(rng: &mut Rng, of: &mut Value) {
-    let name = of["name"].as_str().unwrap_or("X").to_owned();
+fn rename(rng: &mut Rng, schema: &mut Value) {
+    let name = schema["name"].as_str().unwrap_or("X").to_owned();
     let short = name.rsplit_once('.').map_or(&*name, |(_, short)| short).to_owned();
     match rng.below(6) {
-        0 => of["namespace"] = json!("m"),
-        1 => of["aliases"] = json!([format!("{name}x")]),
-        2 => of["name"] = json!(format!("{name}x")),
-        3 => of["name"] = json!(format!("m.{short}")),
+        0 => schema["namespace"] = json!("m"),
+        1 => schema["aliases"] = json!([format!("{name}x")]),
+        2 => schema["name"] = json!(format!("{name}x")),
+        3 => schema["name"] = json!(format!("m.{short}")),
         4 => {
-            of["aliases"] = json!([name, format!("n.{short}"), format!("m.{short}")]);
-            of["name"] = json!(format!("{name}z"));
+            schema["aliases"] = json!([name, format!("n.{short}"), format!("m.{short}")]);
+            schema["name"] = json!(format!("{name}z"));
         }
         _ => {
-            of["name"] = json!(format!("{name}x"));
-            of["aliases"] = json!([name]);
+            schema["name"] = json!(format!("{name}x"));
+            schema["aliases"] = json!([name]);
         }
     }
 }
 
-fn change_enum(rng: &mut Rng, of: &mut Value) {
+fn change_enum(rng: &mut Rng, schema: &mut Value) {
     match rng.below(6) {
-        0 => rename(rng, of),
+        0 => rename(rng, schema),
         1 => {
-            of.as_object_mut().map(|it| it.remove("default"));
+            schema.as_object_mut().map(|enumeration| enumeration.remove("default"));
         }
-        2 => of["default"] = of["symbols"][0].clone(),
+        2 => schema["default"] = schema["symbols"][0].clone(),
         kind => {
-            let Some(symbols) = of["symbols"].as_array_mut() else { return };
+            let Some(symbols) = schema["symbols"].as_array_mut() else { return };
             match kind {
                 3 => symbols.push(json!(*rng.pick(&["E", "F", "G"]))),
                 4 if symbols.len() > 1 => {
@@ -165,8 +168,8 @@ fn change_enum(rng: &mut Rng, of: &mut Value) {
 fn change_union(rng: &mut Rng, branches: &mut Vec<Value>) {
     match rng.below(5) {
         4 => {
-            let at = rng.below(branches.len());
-            if let Some(branch) = branches.get_mut(at) {
+            let index = rng.below(branches.len());
+            if let Some(branch) = branches.get_mut(index) {
                 change(rng, branch, true);
             }
         }
@@ -176,31 +179,31 @@ fn change_union(rng: &mut Rng, branches: &mut Vec<Value>) {
         }
         2 => branches.reverse(),
         _ => {
-            let made = Maker::new(rng, 70).of(0);
-            branches.push(made);
+            let branch = Generator::new(rng, 70).any_type(0);
+            branches.push(branch);
         }
     }
 }
 
-fn change_record(rng: &mut Rng, of: &mut Value) {
+fn change_record(rng: &mut Rng, schema: &mut Value) {
     if rng.once_in(6) {
-        rename(rng, of);
+        rename(rng, schema);
         return;
     }
     let number = rng.below(1000);
-    let Some(fields) = of["fields"].as_array_mut() else { return };
-    let at = rng.below(fields.len());
+    let Some(fields) = schema["fields"].as_array_mut() else { return };
+    let index = rng.below(fields.len());
     match rng.below(11) {
         9 => {
-            // A field that looks for another one's data.
+            // A field whose alias is the name of another field.
             let other = rng.below(fields.len().max(1));
-            let Some(name) = fields.get(other).map(|it| it["name"].clone()) else { return };
-            if let Some(field) = fields.get_mut(at) {
+            let Some(name) = fields.get(other).map(|field| field["name"].clone()) else { return };
+            if let Some(field) = fields.get_mut(index) {
                 field["aliases"] = json!([name]);
             }
         }
         10 => {
-            if let Some(field) = fields.get_mut(at) {
+            if let Some(field) = fields.get_mut(index) {
                 let optional = json!(["null", field["type"]]);
                 if !field["type"].is_array() && field["type"] != "null" {
                     field["type"] = optional;
@@ -209,24 +212,24 @@ fn change_record(rng: &mut Rng, of: &mut Value) {
             }
         }
         0 | 1 => {
-            let mut maker = Maker::new(rng, 100 + number);
-            let field = maker.field(&format!("g{number}"), 1);
-            fields.insert(at, field);
+            let mut generator = Generator::new(rng, 100 + number);
+            let field = generator.field(&format!("g{number}"), 1);
+            fields.insert(index, field);
         }
         2 => {
-            let of = Maker::new(rng, 100 + number).of(0);
-            let mut field = json!({"name": format!("g{number}"), "type": of});
+            let field_type = Generator::new(rng, 100 + number).any_type(0);
+            let mut field = json!({"name": format!("g{number}"), "type": field_type});
             if let Some(default) = default(rng, &field["type"]) {
                 field["default"] = default;
             }
             fields.push(field);
         }
         3 if !fields.is_empty() => {
-            fields.remove(at);
+            fields.remove(index);
         }
         4 => fields.reverse(),
         5 => {
-            if let Some(field) = fields.get_mut(at) {
+            if let Some(field) = fields.get_mut(index) {
                 let name = field["name"].clone();
                 field["name"] = json!(format!("h{number}"));
                 if !rng.once_in(4) {
@@ -235,19 +238,19 @@ fn change_record(rng: &mut Rng, of: &mut Value) {
             }
         }
         6 => {
-            if let Some(field) = fields.get_mut(at)
+            if let Some(field) = fields.get_mut(index)
                 && let Some(default) = default(rng, &field["type"])
             {
                 field["default"] = default;
             }
         }
         7 => {
-            if let Some(field) = fields.get_mut(at).and_then(Value::as_object_mut) {
+            if let Some(field) = fields.get_mut(index).and_then(Value::as_object_mut) {
                 field.remove("default");
             }
         }
         _ => {
-            if let Some(field) = fields.get_mut(at) {
+            if let Some(field) = fields.get_mut(index) {
                 field["doc"] = json!(format!("{number}"));
             }
         }

@@ -1,4 +1,4 @@
-//! What holds for all schemas, looked at with many.
+//! Properties of all schemas, checked with generated pairs.
 
 use std::{env, ops::Range};
 
@@ -10,29 +10,30 @@ use tidings_schema::{
 };
 
 use crate::{
-    draw::Payloads,
     generate::{self, Rng, needs_java},
     mutate::mutate,
+    payload_generator::Payloads,
 };
 
-/// The seeds of the pairs: `TIDINGS_PAIRS` says how many, `TIDINGS_SEED` the first.
+/// The seeds of the pairs: `TIDINGS_PAIRS` is their number, `TIDINGS_SEED` the first.
 pub fn seeds() -> Range<u64> {
     let setting = |name: &str, default| {
-        env::var(name).map_or(default, |it| it.parse().unwrap_or_else(|_| panic!("{name}: {it}")))
+        env::var(name)
+            .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: {text}")))
     };
     let first = setting("TIDINGS_SEED", 0);
     first..first + setting("TIDINGS_PAIRS", PAIRS)
 }
 
-/// Pairs of a usual run.
+/// Default number of pairs.
 const PAIRS: u64 = 2_000;
 
 pub fn parse(schema: &Value) -> Option<Schema> {
     Schema::parse(&Definition::text(schema.to_string()), &[]).ok()
 }
 
-/// Two versions of a schema, and both parsed. None: the change made something that is no schema, or that not all
-/// libraries read.
+/// Generates two versions of a schema, and parses both. Returns `None` if the change is not a valid
+/// schema, or not all libraries support it.
 pub fn pair(seed: u64) -> Option<(Value, Value, Schema, Schema)> {
     let mut rng = Rng::new(seed);
     let old = generate::schema(&mut rng);
@@ -44,20 +45,20 @@ pub fn pair(seed: u64) -> Option<(Value, Value, Schema, Schema)> {
     Some((old, new, parsed_old, parsed_new))
 }
 
-/// The same schema, written by somebody else.
-fn respelled(rng: &mut Rng, of: &Value) -> Value {
-    match of {
-        Value::Array(items) => items.iter().map(|it| respelled(rng, it)).collect(),
+/// The same schema in another spelling.
+fn respelled(rng: &mut Rng, schema: &Value) -> Value {
+    match schema {
+        Value::Array(items) => items.iter().map(|branch| respelled(rng, branch)).collect(),
         Value::Object(entries) => {
-            let mut made = serde_json::Map::new();
+            let mut respelled_entries = serde_json::Map::new();
             for (key, value) in entries {
                 let value = match key.as_str() {
                     "type" | "items" | "values" | "fields" => respelled(rng, value),
                     _ => value.clone(),
                 };
-                made.insert(key.clone(), value);
+                respelled_entries.insert(key.clone(), value);
             }
-            Value::Object(made)
+            Value::Object(respelled_entries)
         }
         Value::String(name) if rng.once_in(2) && Payloads::is_primitive(name) => {
             json!({ "type": name })
@@ -67,19 +68,20 @@ fn respelled(rng: &mut Rng, of: &Value) -> Value {
 }
 
 #[test]
-fn a_schema_is_itself_however_it_is_spelled() {
+fn spelling_does_not_change_a_schema() {
     for seed in seeds() {
         let mut rng = Rng::new(seed);
-        let made = generate::schema(&mut rng);
-        let schema = parse(&made).unwrap_or_else(|| panic!("{seed}: {made}"));
-        let text = serde_json::to_string_pretty(&respelled(&mut rng, &made)).unwrap();
-        let again = Schema::parse(&Definition::text(&text), &[])
-            .unwrap_or_else(|error| panic!("{seed}: {error}: {text}"));
+        let generated = generate::schema(&mut rng);
+        let schema = parse(&generated).unwrap_or_else(|| panic!("{seed}: {generated}"));
+        let respelled_text =
+            serde_json::to_string_pretty(&respelled(&mut rng, &generated)).unwrap();
+        let other = Schema::parse(&Definition::text(&respelled_text), &[])
+            .unwrap_or_else(|error| panic!("{seed}: {error}: {respelled_text}"));
         let canonical = String::from_utf8(schema.canonical()).unwrap();
-        assert_eq!(canonical, String::from_utf8(again.canonical()).unwrap(), "{seed}: {made}");
-        let comparison = schema.compare(&again);
-        assert_eq!(comparison.change, Change::None, "{seed}: {made}");
-        assert_eq!(comparison.verdict(Direction::Both), Verdict::Compatible, "{seed}: {made}");
+        assert_eq!(canonical, String::from_utf8(other.canonical()).unwrap(), "{seed}: {generated}");
+        let comparison = schema.compare(&other);
+        assert_eq!(comparison.change, Change::None, "{seed}: {generated}");
+        assert_eq!(comparison.verdict(Direction::Both), Verdict::Compatible, "{seed}: {generated}");
     }
 }
 
@@ -87,17 +89,17 @@ fn a_schema_is_itself_however_it_is_spelled() {
 fn swapped_pairs_swap_the_directions() {
     for seed in seeds() {
         let Some((old, new, before, after)) = pair(seed) else { continue };
-        let (there, back) = (before.compare(&after), after.compare(&before));
-        for it in &there.findings {
-            let Some(shown) = &it.counterexample else { continue };
-            let writer = if it.direction == Direction::Forward { &after } else { &before };
-            let valid = writer.validate_json(&shown.payload);
-            assert_eq!(valid, Ok(()), "{seed}: {it:?}: {old} -> {new}");
+        let (comparison, swapped) = (before.compare(&after), after.compare(&before));
+        for finding in &comparison.findings {
+            let Some(counterexample) = &finding.counterexample else { continue };
+            let writer = if finding.direction == Direction::Forward { &after } else { &before };
+            let valid = writer.validate_json(&counterexample.payload);
+            assert_eq!(valid, Ok(()), "{seed}: {finding:?}: {old} -> {new}");
         }
         for direction in [Direction::Backward, Direction::Forward] {
             assert_eq!(
-                there.verdict(direction),
-                back.verdict(direction.swapped()),
+                comparison.verdict(direction),
+                swapped.verdict(direction.swapped()),
                 "{seed}: {old} -> {new}"
             );
         }
@@ -105,22 +107,25 @@ fn swapped_pairs_swap_the_directions() {
 }
 
 #[test]
-fn payloads_are_values_of_their_schema_and_pieces_are_not() {
+fn complete_payloads_are_valid_and_truncated_ones_are_not() {
     let mut checked = 0;
     for seed in seeds() {
         let mut rng = Rng::new(seed);
-        let made = generate::schema(&mut rng);
-        let schema = parse(&made).unwrap_or_else(|| panic!("{seed}: {made}"));
-        let payloads = Payloads::new(&made);
+        let generated = generate::schema(&mut rng);
+        let schema = parse(&generated).unwrap_or_else(|| panic!("{seed}: {generated}"));
+        let payloads = Payloads::new(&generated);
         for _ in 0..5 {
-            let Some(payload) = payloads.make(&mut rng) else { continue };
+            let Some(payload) = payloads.generate(&mut rng) else { continue };
             let valid = schema.validate_binary(&payload);
-            assert!(valid.is_ok(), "{seed}: {valid:?}: {payload:02x?}: {made}");
+            assert!(valid.is_ok(), "{seed}: {valid:?}: {payload:02x?}: {generated}");
             let mut longer = payload.clone();
             longer.push(0);
-            assert!(schema.validate_binary(&longer).is_err(), "{seed}: {longer:02x?}: {made}");
+            assert!(schema.validate_binary(&longer).is_err(), "{seed}: {longer:02x?}: {generated}");
             if let Some((_, shorter)) = payload.split_last() {
-                assert!(schema.validate_binary(shorter).is_err(), "{seed}: {shorter:02x?}: {made}");
+                assert!(
+                    schema.validate_binary(shorter).is_err(),
+                    "{seed}: {shorter:02x?}: {generated}"
+                );
             }
             checked += 1;
         }
@@ -129,9 +134,9 @@ fn payloads_are_values_of_their_schema_and_pieces_are_not() {
 }
 
 #[test]
-fn compatible_data_converts_into_data_of_the_reader() {
-    let (mut compatible, mut payloads_read, mut incompatible, mut unrefuted) = (0, 0, 0, 0);
-    let mut defaults_off = 0;
+fn compatible_data_converts_to_the_reader() {
+    let (mut compatible, mut payloads_read, mut incompatible, mut without_rejection) = (0, 0, 0, 0);
+    let mut invalid_defaults = 0;
     for seed in seeds() {
         let Some((old, new, before, after)) = pair(seed) else { continue };
         let comparison = before.compare(&after);
@@ -143,30 +148,32 @@ fn compatible_data_converts_into_data_of_the_reader() {
             let verdict = comparison.verdict(direction);
             let payloads = Payloads::new(writer);
             let mut rng = Rng::new(seed);
-            let mut refuted = false;
-            for payload in (0..20).filter_map(|_| payloads.make(&mut rng)) {
+            let mut rejected = false;
+            for payload in (0..20).filter_map(|_| payloads.generate(&mut rng)) {
                 let converted = from.convert(to, &payload);
-                let say = || format!("{seed}: {old} -> {new}: {payload:02x?}: {converted:?}");
+                let context = || format!("{seed}: {old} -> {new}: {payload:02x?}: {converted:?}");
                 match (&converted, verdict) {
                     (Ok(bytes), Verdict::Compatible) => {
-                        // A default is a value of its type, and not always of the logical type on it.
+                        // A default is a value of its type, but not always of its logical type.
                         let valid = to.validate_binary(bytes);
-                        let off = |it: &[Violation]| {
-                            it.iter().all(|it| {
-                                it.message.contains("uuid") || it.message.contains("digits")
+                        let is_logical = |violations: &[Violation]| {
+                            violations.iter().all(|violations| {
+                                violation.message.contains("uuid")
+                                    || violation.message.contains("digits")
                             })
                         };
                         assert!(
-                            valid.is_ok() || valid.as_ref().is_err_and(|it| off(it)),
+                            valid.is_ok()
+                                || valid.as_ref().is_err_and(|violations| is_logical(violations)),
                             "{} {valid:?}",
-                            say()
+                            context()
                         );
-                        defaults_off += usize::from(valid.is_err());
+                        invalid_defaults += usize::from(valid.is_err());
                         payloads_read += 1;
                     }
-                    (Err(_), Verdict::Compatible) => panic!("{}", say()),
+                    (Err(_), Verdict::Compatible) => panic!("{}", context()),
                     (Ok(_), _) => {}
-                    (Err(_), _) => refuted = true,
+                    (Err(_), _) => rejected = true,
                 }
             }
             match verdict {
@@ -174,25 +181,25 @@ fn compatible_data_converts_into_data_of_the_reader() {
                 Verdict::Unproven => {}
                 Verdict::Incompatible => {
                     incompatible += 1;
-                    unrefuted += usize::from(!refuted);
+                    without_rejection += usize::from(!rejected);
                 }
             }
         }
     }
     println!(
-        "{compatible} compatible directions, {payloads_read} payloads read; {incompatible} incompatible ones, {unrefuted} of which no payload refutes"
+        "{compatible} compatible directions, {payloads_read} payloads read; {incompatible} incompatible directions, {without_rejection} of them without a rejected payload"
     );
-    assert!(defaults_off * 100 <= payloads_read, "{defaults_off} of {payloads_read}");
+    assert!(invalid_defaults * 100 <= payloads_read, "{invalid_defaults} of {payloads_read}");
 }
 
 #[test]
-fn damaged_schemas_and_payloads_are_judged_and_nothing_breaks() {
+fn damaged_schemas_and_payloads_do_not_panic() {
     for seed in seeds() {
         let mut rng = Rng::new(seed);
-        let made = generate::schema(&mut rng);
-        let text = made.to_string();
+        let generated = generate::schema(&mut rng);
+        let json = generated.to_string();
         for _ in 0..10 {
-            let mut bytes = text.clone().into_bytes();
+            let mut bytes = json.clone().into_bytes();
             for _ in 0..1 + rng.below(3) {
                 let at = rng.below(bytes.len());
                 match rng.below(3) {
@@ -204,22 +211,25 @@ fn damaged_schemas_and_payloads_are_judged_and_nothing_breaks() {
             let Ok(damaged) = String::from_utf8(bytes) else { continue };
             match Schema::parse(&Definition::text(&damaged), &[]) {
                 Ok(schema) => drop(schema.canonical()),
-                Err(error) => assert!(error.faults.iter().all(|it| it.place.line > 0), "{error}"),
+                Err(error) => {
+                    assert!(error.faults.iter().all(|fault| fault.location.line > 0), "{error}")
+                }
             }
         }
-        let schema = parse(&made).unwrap_or_else(|| panic!("{seed}: {made}"));
-        let Some(payload) = Payloads::new(&made).make(&mut rng) else { continue };
+        let schema = parse(&generated).unwrap_or_else(|| panic!("{seed}: {generated}"));
+        let Some(payload) = Payloads::new(&generated).generate(&mut rng) else { continue };
         for _ in 0..10 {
             let mut bytes = payload.clone();
             bytes.truncate(rng.below(bytes.len() + 1));
             bytes.extend((0..rng.below(6)).map(|_| rng.next().to_le_bytes()[0]));
             let valid = schema.validate_binary(&bytes);
             let converted = schema.convert(&schema, &bytes);
-            // What is valid converts into itself, but for the shape of blocks and the spelling of numbers.
+            // A valid payload converts to itself, except for the layout of blocks and the encoding
+            // of numbers.
             if valid.is_ok() {
                 let converted =
-                    converted.unwrap_or_else(|error| panic!("{seed}: {error:?}: {made}"));
-                assert_eq!(schema.validate_binary(&converted), Ok(()), "{seed}: {made}");
+                    converted.unwrap_or_else(|error| panic!("{seed}: {error:?}: {generated}"));
+                assert_eq!(schema.validate_binary(&converted), Ok(()), "{seed}: {generated}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Single payloads: what is one, what is not, and what is said about it.
+//! Valid and invalid payloads, and their violations.
 
 use tidings_schema::avro::Schema;
 
@@ -29,7 +29,7 @@ fn order() -> Schema {
 }
 
 #[test]
-fn json_is_avros_own_encoding() {
+fn json_payloads_use_avros_json_encoding() {
     assert_eq!(order().validate_json(PAYLOAD), Ok(()));
     for (from, to, path, message) in [
         ("\"count\": 3", "\"count\": 3.5", "/count", "3.5 is not an int of 32 bits"),
@@ -51,7 +51,7 @@ fn json_is_avros_own_encoding() {
             "a number is not a value of string",
         ),
         ("\"RED\"", "\"GREEN\"", "/colour", "\"GREEN\" is not a symbol of enum shop.Colour"),
-        ("\\u0000\\u00ff", "abc", "/hash", "fixed shop.Hash has 2 bytes, and these are 3"),
+        ("\\u0000\\u00ff", "abc", "/hash", "fixed shop.Hash has 2 bytes; the value has 3"),
         (
             "\\u0000\\u00ff",
             "\\u0000\\u0100",
@@ -71,13 +71,13 @@ fn json_is_avros_own_encoding() {
         assert!(violations[0].message.contains(message), "{to}: {violations:?}");
     }
     let missing = order().validate_json("{}").expect_err("an empty object");
-    assert_eq!(missing.len(), 9, "every field is told: {missing:?}");
-    assert!(missing[2].message.contains("its default is for readers"), "{missing:?}");
-    assert!(order().validate_json("{").expect_err("half")[0].message.contains("is not JSON"));
+    assert_eq!(missing.len(), 9, "every field is reported: {missing:?}");
+    assert!(missing[2].message.contains("its default applies only"), "{missing:?}");
+    assert!(order().validate_json("{").expect_err("incomplete")[0].message.contains("is not JSON"));
 }
 
 #[test]
-fn binary_says_at_which_byte_and_where() {
+fn binary_violations_have_a_byte_and_a_path() {
     let schema = schema(
         r#"{"type": "record", "name": "R", "fields": [
             {"name": "flag", "type": "boolean"},
@@ -88,25 +88,28 @@ fn binary_says_at_which_byte_and_where() {
     // true, [{"k": "é"}], 1
     let good: [u8; 12] = [1, 2, 2, 2, b'k', 2, 4, 0xc3, 0xa9, 0, 0, 2];
     assert_eq!(schema.validate_binary(&good), Ok(()));
-    // The same with the sizes of the blocks.
+    // The same with block sizes.
     let sized: [u8; 14] = [1, 1, 18, 1, 12, 2, b'k', 2, 4, 0xc3, 0xa9, 0, 0, 2];
     assert_eq!(schema.validate_binary(&sized), Ok(()));
-    for (at, byte, path, message) in [
+    for (index, byte, path, message) in [
         (0, 2, "/flag", "at byte 1: a boolean is the byte 0 or 1, not 2"),
         (5, 4, "/of/0/k", "the union has no branch with the index 2: it has 2"),
         (8, 0x20, "/of/0/k", "the string is not UTF-8 from byte 7 on"),
-        (6, 80, "/of/0/k", "40 bytes are wanted here, and 5 are left"),
+        (6, 80, "/of/0/k", "40 bytes are expected, and 5 remain"),
         (11, 1, "/day", "-1 is not a time of day"),
     ] {
         let mut bad = good;
-        bad[at] = byte;
+        bad[index] = byte;
         let violations = schema.validate_binary(&bad).expect_err(message);
         assert_eq!(violations[0].path, path, "{violations:?}");
         assert!(violations[0].message.contains(message), "{violations:?}");
     }
     let wrong_size: [u8; 14] = [1, 1, 18, 1, 14, 2, b'k', 2, 4, 0xc3, 0xa9, 0, 0, 2];
     let violations = schema.validate_binary(&wrong_size).expect_err("a wrong size");
-    assert!(violations[0].message.contains("does not end where it says"), "{violations:?}");
-    // The marker of a single object is no part of a datum.
+    assert!(
+        violations[0].message.contains("the size of the block does not match"),
+        "{violations:?}"
+    );
+    // The marker of single-object encoding is not part of a datum.
     assert!(schema.validate_binary(&[0xc3, 0x01, 0, 0]).is_err());
 }

@@ -1,37 +1,37 @@
-//! The smallest pair of schemas that still shows something.
+//! Shrinks a pair of schemas that reproduces a difference.
 
 use serde_json::{Map, Value, json};
 
-/// Attempts in all: each asks a library.
+/// Attempts in total. Each queries a library.
 const ATTEMPTS_MAX: usize = 2_000;
 
-/// Makes both schemas smaller for as long as `shows` holds.
+/// Shrinks both schemas while `reproduces` holds.
 pub fn shrink(
     mut old: Value,
     mut new: Value,
-    mut shows: impl FnMut(&Value, &Value) -> bool,
+    mut reproduces: impl FnMut(&Value, &Value) -> bool,
 ) -> (Value, Value) {
     let mut attempts = 0;
-    'again: loop {
-        // What both have goes on both sides first; or else one side alone.
+    'shrink: loop {
+        // Try each edit on both schemas first, then on one schema.
         let edits = edits(&old);
-        let both = edits.iter().map(|it| (it.apply(&old), it.apply(&new)));
-        let one = edits.iter().map(|it| (it.apply(&old), Some(new.clone())));
-        let other = self::edits(&new);
-        let other = other.iter().map(|it| (Some(old.clone()), it.apply(&new)));
-        let candidates: Vec<_> = both.chain(one).chain(other).collect();
+        let both = edits.iter().map(|edit| (edit.apply(&old), edit.apply(&new)));
+        let old_only = edits.iter().map(|edit| (edit.apply(&old), Some(new.clone())));
+        let new_edits = self::edits(&new);
+        let new_only = new_edits.iter().map(|edit| (Some(old.clone()), edit.apply(&new)));
+        let candidates: Vec<_> = both.chain(old_only).chain(new_only).collect();
         for candidate in candidates {
-            let (Some(smaller), Some(other)) = candidate else { continue };
-            if size(&smaller, &other) >= size(&old, &new) {
+            let (Some(smaller_old), Some(smaller_new)) = candidate else { continue };
+            if size(&smaller_old, &smaller_new) >= size(&old, &new) {
                 continue;
             }
             attempts += 1;
             if attempts > ATTEMPTS_MAX {
                 return (old, new);
             }
-            if shows(&smaller, &other) {
-                (old, new) = (smaller, other);
-                continue 'again;
+            if reproduces(&smaller_old, &smaller_new) {
+                (old, new) = (smaller_old, smaller_new);
+                continue 'shrink;
             }
         }
         return (old, new);
@@ -42,29 +42,29 @@ fn size(old: &Value, new: &Value) -> usize {
     old.to_string().len() + new.to_string().len()
 }
 
-/// One way to make a schema smaller.
+/// An edit that shrinks a schema at a pointer.
 struct Edit {
     pointer: String,
-    how: How,
+    operation: Operation,
 }
 
-enum How {
-    /// Puts a part of it in its place.
+enum Operation {
+    /// Replaces the type with a type inside it.
     Hoist(String),
-    /// Puts the simplest type in its place.
-    Simplest,
-    /// Takes an entry out of it.
+    /// Replaces the type with int.
+    Simplify,
+    /// Removes an entry.
     Remove(String),
 }
 
 impl Edit {
     fn apply(&self, schema: &Value) -> Option<Value> {
-        let mut made = schema.clone();
-        let at = made.pointer_mut(&self.pointer)?;
-        match &self.how {
-            How::Hoist(part) => *at = at.pointer(part)?.clone(),
-            How::Simplest => *at = json!("int"),
-            How::Remove(key) => match at {
+        let mut edited = schema.clone();
+        let target = edited.pointer_mut(&self.pointer)?;
+        match &self.operation {
+            Operation::Hoist(inner) => *target = target.pointer(inner)?.clone(),
+            Operation::Simplify => *target = json!("int"),
+            Operation::Remove(key) => match target {
                 Value::Array(items) => {
                     let index: usize = key.parse().ok()?;
                     if index >= items.len() {
@@ -76,41 +76,41 @@ impl Edit {
                 _ => return None,
             },
         }
-        Some(made)
+        Some(edited)
     }
 }
 
-/// All single edits, the largest parts first.
+/// All single edits, outermost first.
 fn edits(schema: &Value) -> Vec<Edit> {
-    let mut found = Vec::new();
-    visit(schema, String::new(), &mut found);
-    found
+    let mut edits = Vec::new();
+    visit(schema, String::new(), &mut edits);
+    edits
 }
 
-fn visit(of: &Value, pointer: String, found: &mut Vec<Edit>) {
-    let mut add = |how| found.push(Edit { pointer: pointer.clone(), how });
-    match of {
+fn visit(schema: &Value, pointer: String, edits: &mut Vec<Edit>) {
+    let mut add = |operation| edits.push(Edit { pointer: pointer.clone(), operation });
+    match schema {
         Value::Object(entries) => {
-            for part in hoistable(entries) {
-                add(How::Hoist(part));
+            for inner in hoistable(entries) {
+                add(Operation::Hoist(inner));
             }
             if entries.contains_key("type") && !entries.contains_key("fields") {
-                add(How::Simplest);
+                add(Operation::Simplify);
             }
-            for key in entries.keys().filter(|it| *it != "type" && *it != "name") {
-                add(How::Remove(key.clone()));
+            for key in entries.keys().filter(|key| *key != "type" && *key != "name") {
+                add(Operation::Remove(key.clone()));
             }
             for (key, value) in entries {
-                visit(value, format!("{pointer}/{key}"), found);
+                visit(value, format!("{pointer}/{key}"), edits);
             }
         }
         Value::Array(items) => {
             for index in 0..items.len() {
-                add(How::Remove(index.to_string()));
-                add(How::Hoist(format!("/{index}")));
+                add(Operation::Remove(index.to_string()));
+                add(Operation::Hoist(format!("/{index}")));
             }
             for (index, value) in items.iter().enumerate() {
-                visit(value, format!("{pointer}/{index}"), found);
+                visit(value, format!("{pointer}/{index}"), edits);
             }
         }
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -119,35 +119,36 @@ fn visit(of: &Value, pointer: String, found: &mut Vec<Edit>) {
 
 fn hoistable(entries: &Map<String, Value>) -> Vec<String> {
     let fields = entries.get("fields").and_then(Value::as_array).map_or(0, Vec::len);
-    let mut parts: Vec<String> = (0..fields).map(|at| format!("/fields/{at}/type")).collect();
-    parts.extend(
+    let mut pointers: Vec<String> =
+        (0..fields).map(|index| format!("/fields/{index}/type")).collect();
+    pointers.extend(
         ["items", "values"]
             .iter()
-            .filter(|it| entries.contains_key(**it))
-            .map(|it| format!("/{it}")),
+            .filter(|key| entries.contains_key(**key))
+            .map(|key| format!("/{key}")),
     );
-    // A type that is written out where its name is enough.
-    if entries.get("type").is_some_and(|it| it.is_object() || it.is_array())
+    // A type in an object that adds nothing.
+    if entries.get("type").is_some_and(|inner| inner.is_object() || inner.is_array())
         && !entries.contains_key("name")
     {
-        parts.push("/type".into());
+        pointers.push("/type".into());
     }
-    parts
+    pointers
 }
 
 #[test]
-fn what_does_not_matter_goes() {
-    let field = |name: &str, of: Value| json!({"name": name, "type": of, "default": null});
+fn irrelevant_parts_are_removed() {
+    let field = |name: &str, schema: Value| json!({"name": name, "type": schema, "default": null});
     let record = |fields: Vec<Value>| json!({"type": "record", "name": "R", "fields": fields});
-    let of = |inner: &str| {
+    let schema = |inner: &str| {
         record(vec![
             field("a", json!(["null", "string"])),
             field("b", json!({"type": "array", "items": record(vec![field("c", json!(inner))])})),
         ])
     };
-    let shows = |old: &Value, new: &Value| {
+    let reproduces = |old: &Value, new: &Value| {
         old.to_string().contains("long") && new.to_string().contains("float")
     };
-    let (old, new) = shrink(of("long"), of("float"), shows);
+    let (old, new) = shrink(schema("long"), schema("float"), reproduces);
     assert_eq!((old, new), (json!("long"), json!("float")));
 }

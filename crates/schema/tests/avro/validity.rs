@@ -1,4 +1,4 @@
-//! What is a schema and what is not.
+//! Valid and invalid schemas, and their faults.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ fn parse(text: &str) -> Result<Schema, InvalidSchema> {
     Schema::parse(&Definition::text(text), &[])
 }
 
-/// A record of one field.
+/// A record with one field.
 fn record(field: &str) -> String {
     format!(r#"{{"type":"record","name":"R","namespace":"n","fields":[{field}]}}"#)
 }
 
 #[test]
-fn schemas_of_every_kind_are_taken() {
+fn schemas_of_every_kind_are_accepted() {
     for text in [
         r#""string""#,
         r#"{"type":"string"}"#,
@@ -32,9 +32,9 @@ fn schemas_of_every_kind_are_taken() {
         r#"{"type":"fixed","name":"F","size":0}"#,
         r#"{"type":"fixed","name":"F","namespace":"","size":16}"#,
         r#"{"type":"record","name":"Node","fields":[{"name":"next","type":["null","Node"],"default":null}]}"#,
-        // A name without a namespace is found from inside one, as in Java.
+        // A name without a namespace is resolved inside a namespace, as in Java.
         r#"[{"type":"enum","name":"E","symbols":[]},{"type":"record","name":"a.R","fields":[{"name":"e","type":"E"}]}]"#,
-        // Logical types that are unknown, misplaced or malformed are ignored, as the specification has it.
+        // Unknown, misplaced and malformed logical types are ignored, as in the specification.
         r#"{"type":"string","logicalType":"colour"}"#,
         r#"{"type":"string","logicalType":"date"}"#,
         r#"{"type":"bytes","logicalType":"decimal"}"#,
@@ -48,7 +48,7 @@ fn schemas_of_every_kind_are_taken() {
 }
 
 #[test]
-fn defaults_of_their_types_are_taken() {
+fn defaults_that_match_their_types_are_accepted() {
     for field in [
         r#"{"name":"f","type":"null","default":null}"#,
         r#"{"name":"f","type":"long","default":-9223372036854775808}"#,
@@ -61,7 +61,7 @@ fn defaults_of_their_types_are_taken() {
         r#"{"name":"f","type":{"type":"array","items":"int"},"default":[1,2]}"#,
         r#"{"name":"f","type":{"type":"map","values":"string"},"default":{"a":"b"}}"#,
         r#"{"name":"f","type":["null","string"],"default":null}"#,
-        // Any branch, since 1.12.
+        // A default of any branch, since 1.12.
         r#"{"name":"f","type":["null","string"],"default":"a"}"#,
         r#"{"name":"f","type":{"type":"record","name":"S","fields":[{"name":"a","type":"int"},{"name":"b","type":"int","default":1}]},"default":{"a":1}}"#,
         r#"{"name":"f","type":["null","R"],"default":null}"#,
@@ -70,11 +70,11 @@ fn defaults_of_their_types_are_taken() {
     }
 }
 
-/// The text, what is said, and the path.
-const REFUSED: [(&str, &str, &str); 34] = [
+/// The text, the message and the path.
+const REJECTED: [(&str, &str, &str); 34] = [
     (
         r#"{"type":"record","name":"a.R","fields":[{"name":"f","type":"array","items":"int"}]}"#,
-        "array is described by an object of its own: write \"type\": {\"type\": \"array\", \"items\": …}",
+        "array needs an object of its own: write \"type\": {\"type\": \"array\", \"items\": …}",
         "R.f",
     ),
     (
@@ -82,14 +82,18 @@ const REFUSED: [(&str, &str, &str); 34] = [
         "a type is a name, an object with a \"type\", or an array of branches; this is a number",
         "",
     ),
-    (r#""Order""#, "there is no type Order: define it here, or refer to the subject that does", ""),
-    (r#""bool""#, "there is no type bool: is boolean meant?", ""),
-    (r#""strng""#, "there is no type strng: is string meant?", ""),
+    (
+        r#""Order""#,
+        "there is no type Order: define it here, or refer to the subject that defines it",
+        "",
+    ),
+    (r#""bool""#, "there is no type bool: did you mean boolean?", ""),
+    (r#""strng""#, "there is no type strng: did you mean string?", ""),
     (r#"{"name":"R"}"#, "there is no \"type\"", ""),
     (r#"{"type":"record","fields":[]}"#, "there is no \"name\"", ""),
     (
         r#"{"type":"record","name":"R"}"#,
-        "record R has no \"fields\": a record without any has an empty array of them",
+        "record R has no \"fields\": a record without fields has an empty array",
         "R",
     ),
     (r#"{"type":"record","name":"1R","fields":[]}"#, "\"1R\" is not a name", ""),
@@ -116,9 +120,13 @@ const REFUSED: [(&str, &str, &str); 34] = [
         "E",
     ),
     (r#"{"type":"enum","name":"E"}"#, "enum E has no \"symbols\"", "E"),
-    (r#"{"type":"fixed","name":"F","size":-1}"#, "the size of fixed F is a number of bytes", "F"),
+    (
+        r#"{"type":"fixed","name":"F","size":-1}"#,
+        "the size of fixed F is -1; it must be a number of bytes",
+        "F",
+    ),
     (r#"{"type":"fixed","name":"F"}"#, "fixed F has no \"size\"", "F"),
-    (r#"["int",["null"]]"#, "a union may not be a branch of a union", ""),
+    (r#"["int",["null"]]"#, "a union cannot be a branch of a union", ""),
     (r#"["int","string","int"]"#, "the union has two branches of int", ""),
     (r#"["int",{"type":"int","logicalType":"date"}]"#, "the union has two branches of int", ""),
     (
@@ -136,7 +144,7 @@ const REFUSED: [(&str, &str, &str); 34] = [
     ),
     (
         r#"{"type":"record","name":"R","fields":[{"name":"a","type":"E"},{"name":"b","type":{"type":"enum","name":"E","symbols":[]}}]}"#,
-        "E is used before it is defined (in line 1)",
+        "E is used before its definition in line 1",
         "R.a",
     ),
     (
@@ -169,34 +177,37 @@ const REFUSED: [(&str, &str, &str); 34] = [
 ];
 
 #[test]
-fn what_is_wrong_is_said_and_where() {
-    for (text, message, path) in REFUSED {
+fn faults_have_a_message_and_a_location() {
+    for (text, message, path) in REJECTED {
         let error = parse(text).expect_err(text);
         let fault = error.faults.first().expect("a fault");
         assert!(fault.message.contains(message), "{text}: {error}");
-        assert_eq!(fault.place.path, path, "{text}: {error}");
-        assert!(fault.place.line == 1 && fault.place.column > 0, "{text}: {error}");
+        assert_eq!(fault.location.path, path, "{text}: {error}");
+        assert!(fault.location.line == 1 && fault.location.column > 0, "{text}: {error}");
     }
 }
 
 #[test]
-fn an_enclosing_type_without_a_namespace_is_not_found_from_inside_one() {
+fn a_reference_to_an_enclosing_type_without_a_namespace_is_rejected() {
     let of = |outer: &str| {
         format!(
             r#"{{"type":"record","name":"{outer}","fields":[{{"name":"f","type":{{"type":"record","name":"m.Q","fields":[
                 {{"name":"g","type":["null","R"]}}]}}}}]}}"#
         )
     };
-    // It is readable, for versions that are registered; a new one is refused.
-    let faults = parse(&of("R")).expect("it is read").check();
+    // Registered versions stay readable; new ones are rejected.
+    let faults = parse(&of("R")).expect("readable").check();
     let [fault] = &faults[..] else { panic!("{faults:?}") };
-    assert!(fault.message.contains("look for m.R; give R a namespace"), "{fault}");
-    assert_eq!((fault.place.line, fault.place.path.as_str()), (2, "R.f.g"), "{fault}");
-    assert!(parse(&of("m.R")).expect("it is read").check().is_empty());
+    assert!(
+        fault.message.contains("look for m.R and do not find it; give R a namespace"),
+        "{fault}"
+    );
+    assert_eq!((fault.location.line, fault.location.path.as_str()), (2, "R.f.g"), "{fault}");
+    assert!(parse(&of("m.R")).expect("readable").check().is_empty());
 }
 
 #[test]
-fn defaults_of_other_types_are_refused() {
+fn defaults_of_other_types_are_rejected() {
     for (field, message) in [
         (r#"{"name":"f","type":"int","default":"0"}"#, "the default \"0\" is not a value of int"),
         (r#"{"name":"f","type":"int","default":1.5}"#, "the default 1.5 is not a value of int"),
@@ -222,23 +233,24 @@ fn defaults_of_other_types_are_refused() {
         ),
         (
             r#"{"name":"f","type":{"type":"record","name":"S","fields":[{"name":"a","type":"int"}]},"default":{}}"#,
-            "lacks the field a, which has no default of its own",
+            "lacks the field a, which has no default",
         ),
-        (r#"{"name":"f","type":"R","default":{}}"#, "contains itself without end"),
+        (r#"{"name":"f","type":"R","default":{}}"#, "contains itself"),
     ] {
         let error = parse(&record(field)).expect_err(field);
         assert!(error.faults[0].message.contains(message), "{field}: {error}");
-        assert_eq!(error.faults[0].place.path, "R.f", "{field}");
+        assert_eq!(error.faults[0].location.path, "R.f", "{field}");
     }
 }
 
 #[test]
-fn all_faults_are_told_at_once_in_the_order_of_the_text() {
+fn all_faults_are_reported_in_the_order_of_the_text() {
     let text = "{\"type\": \"record\", \"name\": \"R\", \"fields\": [\n  {\"name\": \"a\", \"type\": \"strin\"},\n  {\"name\": \"b-c\", \"type\": \"int\"},\n  {\"name\": \"d\"}\n]}";
     let faults = parse(text).expect_err(text).faults;
-    let lines: Vec<_> = faults.iter().map(|it| (it.place.line, it.place.path.as_str())).collect();
+    let lines: Vec<_> =
+        faults.iter().map(|fault| (fault.location.line, fault.location.path.as_str())).collect();
     assert_eq!(lines, [(2, "R.a"), (3, "R.b-c"), (4, "R.d")]);
-    assert_eq!(faults[0].to_string(), "2:25: R.a: there is no type strin: is string meant?");
+    assert_eq!(faults[0].to_string(), "2:25: R.a: there is no type strin: did you mean string?");
 }
 
 fn import(name: &str, text: &str) -> Import {
@@ -256,12 +268,12 @@ const ORDER: &str =
     r#"{"type":"record","name":"Order","fields":[{"name":"price","type":"pay.Money"}]}"#;
 
 #[test]
-fn imports_are_found_in_any_order_and_are_part_of_the_schema() {
+fn imports_are_resolved_in_any_order_and_are_part_of_the_schema() {
     let definition = Definition::text(ORDER);
     let (money, currency) = (import("pay.Money", MONEY), import("pay.Currency", CURRENCY));
-    let there = Schema::parse(&definition, &[money.clone(), currency.clone()]).unwrap();
-    let back = Schema::parse(&definition, &[currency.clone(), money.clone()]).unwrap();
-    assert_eq!(there.canonical(), back.canonical());
+    let schema = Schema::parse(&definition, &[money.clone(), currency.clone()]).unwrap();
+    let reordered = Schema::parse(&definition, &[currency.clone(), money.clone()]).unwrap();
+    assert_eq!(schema.canonical(), reordered.canonical());
 
     // The same as files, and as one text.
     let files = BTreeMap::from([
@@ -269,24 +281,24 @@ fn imports_are_found_in_any_order_and_are_part_of_the_schema() {
         ("pay/money.avsc".to_owned(), MONEY.to_owned()),
     ]);
     let files = Definition { files, ..definition.clone() };
-    assert_eq!(Schema::parse(&files, &[]).unwrap().canonical(), there.canonical());
+    assert_eq!(Schema::parse(&files, &[]).unwrap().canonical(), schema.canonical());
     let inlined = ORDER.replace("\"pay.Money\"", &MONEY.replace("\"Currency\"", CURRENCY));
-    assert_eq!(parse(&inlined).unwrap().canonical(), there.canonical());
+    assert_eq!(parse(&inlined).unwrap().canonical(), schema.canonical());
 
     // A change in an import is a change.
     let euros = import("pay.Currency", &CURRENCY.replace(",\"USD\"", ""));
     let narrower = Schema::parse(&definition, &[money.clone(), euros]).unwrap();
-    let findings = there.compare(&narrower).findings;
+    let findings = schema.compare(&narrower).findings;
     assert_eq!(findings[0].rule, "AVRO_SYMBOL_REMOVED");
     assert_eq!(findings[0].new_path, "Order.price.in");
 
     let error = Schema::parse(&definition, std::slice::from_ref(&money)).unwrap_err();
-    assert_eq!(error.faults[0].place.file, "pay.Money");
+    assert_eq!(error.faults[0].location.file, "pay.Money");
     assert!(error.to_string().contains("there is no type pay.Currency"), "{error}");
     let wrong = [import("pay.Cash", MONEY), currency];
     let error = Schema::parse(&definition, &wrong).unwrap_err();
     assert!(
-        error.to_string().contains("pay.Cash 1.0.0 does not define the type pay.Cash"),
+        error.to_string().contains("pay.Cash 1.0.0 does not define the referenced type pay.Cash"),
         "{error}"
     );
     assert!(error.to_string().contains("it defines pay.Money"), "{error}");

@@ -1,5 +1,6 @@
-//! Python with other people's libraries: an environment of its own for each set of them, made once in the target folder.
-//! Where there is no Python 3 with `venv`, or no PyPI, a test says so and is skipped; in CI it fails.
+//! Python with third-party libraries: one environment per set of libraries, created once in the
+//! target folder. Without Python 3 with `venv`, or without PyPI, a test is skipped with a message;
+//! in CI it fails.
 
 use std::{
     env, fs,
@@ -8,28 +9,28 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// The interpreter of an environment that has these, such as `fastavro==1.12.1`.
+/// Returns the interpreter of an environment with the pinned libraries, such as `fastavro==1.12.1`.
 pub fn python(test: &str, pins: &[&str]) -> Option<PathBuf> {
-    /// Tests of one program run at the same time, and want the same environment.
-    static MAKING: Mutex<()> = Mutex::new(());
-    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Concurrent tests of one program use the same environment.
+    static CREATION: Mutex<()> = Mutex::new(());
+    let _guard = CREATION.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python").join(pins.join("+"));
-    // Written last: whoever finds it finds all of them.
-    let (python, mark) = (folder.join("bin/python"), folder.join("complete"));
-    if mark.exists() {
+    // The marker is written last: if it exists, the environment is complete.
+    let (python, marker) = (folder.join("bin/python"), folder.join("complete"));
+    if marker.exists() {
         return Some(python);
     }
-    let made =
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder)).and_then(|()| {
+    let created = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
+        .and_then(|()| {
             let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
             run(Command::new(&python).args(install).args(pins))
         });
-    if let Err(why) = made {
-        assert!(env::var("CI").as_deref() != Ok("true"), "{test}: CI has to have Python: {why}");
-        eprintln!("{test}: skipped, for Python has no {}: {why}", pins.join(", "));
+    if let Err(reason) = created {
+        assert!(env::var("CI").as_deref() != Ok("true"), "{test}: required in CI: {reason}");
+        eprintln!("{test}: skipped, Python has no {}: {reason}", pins.join(", "));
         return None;
     }
-    fs::write(mark, "").expect("the mark is written");
+    fs::write(marker, "").expect("the marker is written");
     Some(python)
 }
 

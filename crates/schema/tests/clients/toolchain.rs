@@ -1,10 +1,11 @@
-//! Toolchains of other languages: `scripts/toolchain.sh` says which are there and complete.
+//! Toolchains of other languages. `scripts/toolchain.sh` checks which are installed and complete.
 
 use std::{env, path::Path, process::Command};
 
-/// Whether these toolchains are there. Elsewhere a test that lacks one says so and is skipped; in CI it fails.
+/// Whether the toolchains are installed. A test without them is skipped with a message; in CI it
+/// fails.
 pub fn toolchain<const N: usize>(test: &str, names: [&str; N]) -> bool {
-    // Of the crate that the test belongs to: crates lie in folders of the project.
+    // The crate of the test is the project folder, or two levels below it.
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let script = ["scripts/toolchain.sh", "../../scripts/toolchain.sh"]
         .map(|path| crate_folder.join(path))

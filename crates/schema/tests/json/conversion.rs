@@ -1,5 +1,6 @@
-//! Payloads of one version as payloads of another: what is kept, dropped, filled in and refused, for chosen cases and for
-//! many random ones. The judges are validators that were built here, and `jsonschema` for Python.
+//! Conversion of payloads between versions: kept, dropped, filled in and rejected members, for
+//! chosen and for random cases. The results are checked by independent validators: one that is
+//! built here, and `jsonschema` for Python.
 
 use std::{
     env,
@@ -28,11 +29,12 @@ fn pairs() -> u64 {
     env::var("TIDINGS_PAIRS").ok().and_then(|pairs| pairs.parse().ok()).unwrap_or(1500)
 }
 
-/// Gives some of the properties of a schema defaults that are likely to be valid, and closes some objects.
+/// Adds defaults that are likely to be valid to some properties of a schema, and closes some
+/// objects.
 fn with_defaults(choices: &mut Choices, root: &Value, at: &Value) -> Value {
     match at {
         Value::Object(members) => {
-            let mut made = Map::new();
+            let mut changed_members = Map::new();
             for (name, value) in members {
                 let mut value = with_defaults(choices, root, value);
                 if let ("properties", Value::Object(properties)) = (name.as_str(), &mut value) {
@@ -44,33 +46,35 @@ fn with_defaults(choices: &mut Choices, root: &Value, at: &Value) -> Value {
                         }
                     }
                 }
-                made.insert(name.clone(), value);
+                changed_members.insert(name.clone(), value);
             }
-            if made.contains_key("properties") && choices.one_in(3) {
-                made.entry("additionalProperties").or_insert(json!(false));
+            if changed_members.contains_key("properties") && choices.one_in(3) {
+                changed_members.entry("additionalProperties").or_insert(json!(false));
             }
-            Value::Object(made)
+            Value::Object(changed_members)
         }
-        Value::Array(items) => items.iter().map(|it| with_defaults(choices, root, it)).collect(),
+        Value::Array(items) => {
+            items.iter().map(|item| with_defaults(choices, root, item)).collect()
+        }
         other => other.clone(),
     }
 }
 
-/// Whether nothing is in a payload but what was there before, and what was filled in; and nothing less but members.
-fn kept(before: &Value, after: &Value, defaults: &str) -> Result<(), String> {
+/// Checks that a conversion only drops members and inserts defaults.
+fn check_conversion(before: &Value, after: &Value, defaults: &str) -> Result<(), String> {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
             for (name, value) in after {
                 match before.get(name) {
-                    Some(was) => kept(was, value, defaults)?,
+                    Some(was) => check_conversion(was, value, defaults)?,
                     None if defaults.contains("\"default\"") => {}
-                    None => return Err(format!("{name} came from nowhere")),
+                    None => return Err(format!("{name} has no source")),
                 }
             }
             Ok(())
         }
         (Value::Array(before), Value::Array(after)) if before.len() == after.len() => {
-            before.iter().zip(after).try_for_each(|(was, is)| kept(was, is, defaults))
+            before.iter().zip(after).try_for_each(|(was, is)| check_conversion(was, is, defaults))
         }
         (before, after) if before == after => Ok(()),
         _ => Err(format!("{before} became {after}")),
@@ -85,41 +89,43 @@ struct Counts {
 }
 
 #[test]
-fn what_is_converted_is_valid_and_what_was_written() {
+fn converted_payloads_are_valid_and_keep_their_values() {
     let mut counts = [Counts::default(), Counts::default()];
     let mut lines = String::new();
-    let mut met = 0;
+    let mut compared = 0;
     let mut seed = 9_000_000;
-    while met < pairs() {
+    while compared < pairs() {
         seed += 1;
         let mut choices = Choices::new(seed);
         let old_text = document(&mut choices);
         let new_text = changed(&mut choices, &old_text);
         let old_text = with_defaults(&mut choices, &old_text, &old_text);
         let new_text = with_defaults(&mut choices, &new_text, &new_text);
-        let parse = |it: &Value| json::Schema::parse(&Definition::text(it.to_string()), &[]).ok();
+        let parse = |document: &Value| {
+            json::Schema::parse(&Definition::text(document.to_string()), &[]).ok()
+        };
         let (Some(old), Some(new)) = (parse(&old_text), parse(&new_text)) else { continue };
-        met += 1;
+        compared += 1;
         let comparison = old.compare(&new, options(ContentModel::Lenient));
         let accepted = comparison.verdict(Direction::Both) == Verdict::Compatible;
         let counts = &mut counts[usize::from(accepted)];
-        for (from, text, to, other) in
+        for (from, text, to, reader) in
             [(&old, &old_text, &new, &new_text), (&new, &new_text, &old, &old_text)]
         {
             let oracle = jsonschema::options().offline().should_validate_formats(false);
-            let oracle = oracle.build(other).expect("a schema");
+            let oracle = oracle.build(reader).expect("a schema");
             let mut converted = Vec::new();
             for _ in 0..PAYLOADS {
                 let payload = instance(&mut choices, text, text, 5);
                 let Ok(bytes) = from.encode(&payload.to_string()) else { continue };
                 assert_eq!(from.to_json(&bytes), Ok(payload.to_string()));
-                let result = match to.adopt(&bytes) {
+                let result = match to.convert(&bytes) {
                     Ok(None) => {
                         counts.same += 1;
                         bytes
                     }
                     Ok(Some(result)) => {
-                        assert!(to.validate_binary(&bytes).is_err(), "changed for nothing");
+                        assert!(to.validate_binary(&bytes).is_err(), "changed although valid");
                         counts.rewritten += 1;
                         result
                     }
@@ -130,19 +136,19 @@ fn what_is_converted_is_valid_and_what_was_written() {
                     }
                 };
                 let result: Value = serde_json::from_slice(&result).expect("JSON");
-                assert!(oracle.is_valid(&result), "{seed}: {payload} -> {result}: {other}");
-                if let Err(why) = kept(&payload, &result, &other.to_string()) {
-                    panic!("{seed}: {why}: {payload} -> {result}: {other}");
+                assert!(oracle.is_valid(&result), "{seed}: {payload} -> {result}: {reader}");
+                if let Err(reason) = check_conversion(&payload, &result, &reader.to_string()) {
+                    panic!("{seed}: {reason}: {payload} -> {result}: {reader}");
                 }
                 converted.push(result);
             }
             let case =
-                json!({"writer": true, "reader": other, "payloads": converted, "refuted": false});
+                json!({"writer": true, "reader": reader, "payloads": converted, "refuted": false});
             lines.push_str(&format!("{case}\n"));
         }
     }
     println!("versions of one line: {:?}\nothers: {:?}", counts[1], counts[0]);
-    assert!(counts.iter().all(|it| it.rewritten > 0));
+    assert!(counts.iter().all(|count| count.rewritten > 0));
     let Some(python) = python("JSON Schema for Python", &["jsonschema==4.26.0"]) else { return };
     let mut oracle = Command::new(python)
         .args(["-c", include_str!("oracle.py")])
@@ -154,43 +160,44 @@ fn what_is_converted_is_valid_and_what_was_written() {
     let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()));
     let output = oracle.wait_with_output().expect("python3 ends");
     writer.join().expect("no panic").expect("python3 reads all");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    let contradictions = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && contradictions.is_empty(), "{contradictions}");
 }
 
-/// Versions that differ by properties alone: what is copied is what would have been worked out, and valid.
+/// Versions that differ by properties alone: the projection equals the full conversion, and is
+/// valid.
 #[test]
-fn the_short_way_gives_what_the_long_one_does() {
-    let (mut rewritten, mut kept, mut met) = (0, 0, 0);
+fn the_projection_equals_the_full_conversion() {
+    let (mut rewritten, mut kept, mut compared) = (0, 0, 0);
     let mut seed = 31_000_000;
-    while met < pairs() {
+    while compared < pairs() {
         seed += 1;
         let mut choices = Choices::new(seed);
         let mut properties = Map::new();
         for name in ["a", "b\"", "ü", "d"] {
             let property = document(&mut choices);
-            // References of a document are to its own root.
+            // References of a document are relative to its own root.
             if !property.to_string().contains('$') {
                 properties.insert(name.to_owned(), property);
             }
         }
-        let some = |choices: &mut Choices| -> Map<String, Value> {
-            let mut some = properties.clone();
-            some.retain(|_, _| !choices.one_in(2));
-            some
+        let subset = |choices: &mut Choices| -> Map<String, Value> {
+            let mut kept_properties = properties.clone();
+            kept_properties.retain(|_, _| !choices.one_in(2));
+            kept_properties
         };
-        let (written, read) = (some(&mut choices), some(&mut choices));
-        let both = written.keys().filter(|it| read.contains_key(*it));
+        let (written, read) = (subset(&mut choices), subset(&mut choices));
+        let both = written.keys().filter(|name| read.contains_key(*name));
         let required: Vec<_> = both.filter(|_| choices.one_in(3)).cloned().collect();
-        let mut more = required.clone();
-        more.extend(properties.keys().filter(|_| choices.one_in(5)).cloned());
-        more.sort();
-        more.dedup();
+        let mut required_by_writer = required.clone();
+        required_by_writer.extend(properties.keys().filter(|_| choices.one_in(5)).cloned());
+        required_by_writer.sort();
+        required_by_writer.dedup();
         let (writer_is_open, reader_is_open) = (choices.one_in(2), choices.one_in(2));
         let writer = json!({
             "type": "object",
             "properties": written,
-            "required": more,
+            "required": required_by_writer,
             "additionalProperties": writer_is_open,
         });
         let reader = json!({
@@ -199,19 +206,21 @@ fn the_short_way_gives_what_the_long_one_does() {
             "required": required,
             "additionalProperties": reader_is_open,
         });
-        let parse = |it: &Value| json::Schema::parse(&Definition::text(it.to_string()), &[]).ok();
+        let parse = |document: &Value| {
+            json::Schema::parse(&Definition::text(document.to_string()), &[]).ok()
+        };
         let (Some(from), Some(to)) = (parse(&writer), parse(&reader)) else { continue };
-        met += 1;
+        compared += 1;
         let oracle = jsonschema::options().offline().should_validate_formats(false);
         let oracle = oracle.build(&reader).expect("a schema");
         let (from, to) = (Arc::new(schema::Schema::Json(from)), Arc::new(schema::Schema::Json(to)));
         let converter = Converter::new(Arc::clone(&from), Arc::clone(&to));
-        assert!(converter.has_short_way(), "{writer} {reader}");
+        assert!(converter.has_projection(), "{writer} {reader}");
         for _ in 0..PAYLOADS {
             let payload = instance(&mut choices, &writer, &writer, 5);
             let Ok(bytes) = from.encode(&payload.to_string()) else { continue };
-            let read = |it: Option<Vec<u8>>| -> Value {
-                serde_json::from_slice(&it.unwrap_or_else(|| bytes.clone())).expect("JSON")
+            let read = |converted: Option<Vec<u8>>| -> Value {
+                serde_json::from_slice(&converted.unwrap_or_else(|| bytes.clone())).expect("JSON")
             };
             let long = from.convert(&to, &bytes);
             let mut short = Vec::new();
@@ -226,18 +235,19 @@ fn the_short_way_gives_what_the_long_one_does() {
             rewritten += u64::from(changed);
         }
     }
-    println!("{rewritten} rewritten, {kept} kept, {met} pairs");
-    assert!(rewritten > met && kept > met);
+    println!("{rewritten} rewritten, {kept} kept, {compared} pairs");
+    assert!(rewritten > compared && kept > compared);
 }
 
 fn shown(violations: &[Violation]) -> String {
-    let lines = violations.iter().map(|it| format!("{}: {}", it.path, it.message));
+    let lines =
+        violations.iter().map(|violation| format!("{}: {}", violation.path, violation.message));
     lines.collect::<Vec<_>>().join("; ")
 }
 
-/// What a payload becomes under a schema; `=` where it stays.
+/// The payload that a reader gets; `=` if it is unchanged.
 fn becomes(reader: &str, payload: &str) -> String {
-    match schema(reader).adopt(payload.as_bytes()) {
+    match schema(reader).convert(payload.as_bytes()) {
         Ok(None) => "=".to_owned(),
         Ok(Some(bytes)) => String::from_utf8(bytes).expect("UTF-8"),
         Err(violations) => shown(&violations),
@@ -245,7 +255,7 @@ fn becomes(reader: &str, payload: &str) -> String {
 }
 
 #[test]
-fn closed_objects_lose_what_they_do_not_declare() {
+fn closed_objects_lose_undeclared_members() {
     for (reader, payload, expected) in [
         (r#"{"properties": {"a": {}}}"#, r#"{"b": 1}"#, "="),
         (
@@ -306,7 +316,7 @@ fn closed_objects_lose_what_they_do_not_declare() {
 }
 
 #[test]
-fn what_is_required_is_filled_with_its_default() {
+fn required_members_get_their_default() {
     for (reader, payload, expected) in [
         (
             r#"{"required": ["a", "b"], "properties": {"a": {"default": 1.50}, "b": {"default": [ 1 , 2 ]}, "c": {"default": 3}}}"#,
@@ -347,7 +357,7 @@ fn what_is_required_is_filled_with_its_default() {
         (
             r##"{"required": ["a"], "properties": {"a": {"default": {}, "$ref": "#"}}}"##,
             "{}",
-            ": with its defaults it nests deeper than 100 levels",
+            ": nests deeper than 100 levels with its defaults filled in",
         ),
     ] {
         assert_eq!(becomes(reader, payload), expected, "{reader} {payload}");
@@ -356,12 +366,12 @@ fn what_is_required_is_filled_with_its_default() {
 
 #[test]
 fn another_format_is_never_converted() {
-    let here = schema::Schema::Json(schema("{}"));
+    let json = schema::Schema::Json(schema("{}"));
     let avro = tidings_schema::avro::Schema::parse(&Definition::text("\"string\""), &[]);
-    let there = schema::Schema::Avro(avro.expect("a schema"));
-    let refused = here.convert(&there, b"1").expect_err("another format");
-    assert_eq!(shown(&refused), ": a payload in JSON Schema is not converted to Avro");
-    assert_eq!(here.convert(&here, b"not even JSON"), Ok(None), "the same schema");
+    let avro_schema = schema::Schema::Avro(avro.expect("a schema"));
+    let violations = json.convert(&avro_schema, b"1").expect_err("another format");
+    assert_eq!(shown(&violations), ": a payload in JSON Schema cannot be converted to Avro");
+    assert_eq!(json.convert(&json, b"not even JSON"), Ok(None), "the same schema");
 }
 
 #[test]
@@ -376,7 +386,7 @@ fn hostile_payloads_end_in_time() {
     let branching = json!({"$ref": "#/$defs/n", "$defs": {"n": {"anyOf": branches}}}).to_string();
     let itself = r##"{"anyOf": [{"$ref": "#"}, {"type": "string"}]}"##;
     let wide = |count: usize| {
-        let members: Vec<_> = (0..count).map(|it| format!("\"u{it}\":[{it}]")).collect();
+        let members: Vec<_> = (0..count).map(|index| format!("\"u{index}\":[{index}]")).collect();
         format!("{{{}}}", members.join(","))
     };
     let deep =

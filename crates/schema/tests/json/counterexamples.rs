@@ -1,4 +1,4 @@
-//! Counterexamples: small where they can be, and as much of them as a finding carries where not.
+//! Counterexamples: shrunk where possible, and shortened in findings where not.
 
 use serde_json::{Map, Value, json};
 use tidings_schema::{
@@ -15,7 +15,7 @@ fn compared(old: &Value, new: &Value) -> Comparison {
     comparison
 }
 
-/// The counterexamples of the direction from old data to new readers.
+/// The counterexamples of new readers with old data.
 fn backward(old: &Value, new: &Value) -> Vec<Counterexample> {
     let comparison = compared(old, new);
     assert_eq!(comparison.verdict(Direction::Backward), Verdict::Incompatible, "{old} {new}");
@@ -74,14 +74,14 @@ fn counterexamples_have_no_more_in_them_than_it_takes() {
         let [shown] = shown.as_slice() else { panic!("{old} {new}: {shown:?}") };
         let got: Value = serde_json::from_str(&shown.payload).expect("JSON");
         assert_eq!((&got, shown.pointer.as_str()), (&payload, pointer), "{old} {new}");
-        let part = payload.pointer(pointer).expect("there").to_string();
-        assert_eq!((&shown.fragment, shown.bytes), (&part, payload.to_string().len()));
+        let fragment = payload.pointer(pointer).expect("a value").to_string();
+        assert_eq!((&shown.fragment, shown.bytes), (&fragment, payload.to_string().len()));
     }
 }
 
 #[test]
 fn of_a_large_counterexample_the_part_that_counts_is_shown() {
-    // Nothing smaller is beyond the bound.
+    // No smaller payload exceeds the bound.
     let length = |max: u64| object(json!({"t": {"type": "string", "maxLength": max}}), &["t"]);
     let count = |max: u64| object(json!({"t": {"type": "array", "maxItems": max}}), &["t"]);
     let members = |max: u64| {
@@ -103,7 +103,7 @@ fn of_a_large_counterexample_the_part_that_counts_is_shown() {
         assert!(shown.fragment.chars().count() <= FRAGMENT_CHARS_MAX);
         assert_eq!(shown.payload.is_empty(), shown.bytes > PAYLOAD_BYTES_MAX);
     }
-    // What no payload can have within bounds is known all the same.
+    // A counterexample that exceeds every limit is still known to exist.
     let huge = compared(&length(2_000_000_000), &length(1_000_000_000));
     assert_eq!(huge.verdict(Direction::Backward), Verdict::Incompatible);
     assert!(huge.findings.iter().all(|finding| finding.counterexample.is_none()));
@@ -111,7 +111,7 @@ fn of_a_large_counterexample_the_part_that_counts_is_shown() {
 
 #[test]
 fn payloads_of_many_findings_are_bounded_in_sum() {
-    // Each payload has 30 KB that are required.
+    // Each payload has 30 KB of required members.
     let document = |kind: &str| {
         let long = json!({"type": "string", "minLength": 1_000});
         let filler = (0..30).map(|at| (format!("filler{at}"), long.clone()));
@@ -122,12 +122,16 @@ fn payloads_of_many_findings_are_bounded_in_sum() {
     };
     let shown = backward(&document("string"), &document("integer"));
     assert_eq!(shown.len(), 60);
-    let carried: usize = shown.iter().map(|it| it.payload.len()).sum();
+    let carried: usize = shown.iter().map(|counterexample| counterexample.payload.len()).sum();
     assert!(carried <= PAYLOADS_BYTES_MAX / 2 && carried > PAYLOADS_BYTES_MAX / 4, "{carried}");
     assert!(!shown[0].payload.is_empty());
-    for it in &shown {
-        assert!(it.bytes > 30_000 && it.bytes < 32_000, "{} bytes", it.bytes);
-        assert_eq!(it.fragment, "\"\"", "at {}", it.pointer);
-        assert!(it.pointer.starts_with("/changed"), "{}", it.pointer);
+    for counterexample in &shown {
+        assert!(
+            counterexample.bytes > 30_000 && counterexample.bytes < 32_000,
+            "{} bytes",
+            counterexample.bytes
+        );
+        assert_eq!(counterexample.fragment, "\"\"", "at {}", counterexample.pointer);
+        assert!(counterexample.pointer.starts_with("/changed"), "{}", counterexample.pointer);
     }
 }

@@ -1,5 +1,5 @@
-//! Schemas of 2020-12 as those of the other dialects, and schemas in the manner of the official test suite: some for each
-//! keyword, of our own making.
+//! Translation of 2020-12 schemas into other dialects, and our own schemas for each keyword in the
+//! style of the official test suite.
 
 use std::sync::OnceLock;
 
@@ -15,7 +15,7 @@ pub const DIALECTS: [&str; 5] = [
     "https://json-schema.org/draft/2020-12/schema",
 ];
 
-/// One of the suite's.
+/// A schema of the suite.
 pub fn of_suite(choices: &mut Choices) -> Value {
     static SUITE: OnceLock<Vec<Value>> = OnceLock::new();
     let suite =
@@ -23,21 +23,21 @@ pub fn of_suite(choices: &mut Choices) -> Value {
     choices.pick(suite).clone()
 }
 
-/// Two of the suite's as one.
+/// Combines two schemas of the suite.
 pub fn crossed(choices: &mut Choices) -> Value {
-    let (one, other) = (of_suite(choices), of_suite(choices));
-    let (Value::Object(left), Value::Object(right)) = (&one, &other) else { return one };
+    let (first, second) = (of_suite(choices), of_suite(choices));
+    let (Value::Object(left), Value::Object(right)) = (&first, &second) else { return first };
     match choices.below(6) {
-        // What both have is the other's.
+        // Keywords of both come from the second one.
         0 | 1 => {
             let mut both = left.clone();
             both.extend(right.clone());
             Value::Object(both)
         }
-        2 if other.get("$id").is_none() => {
+        2 if second.get("$id").is_none() => {
             let mut outer = left.clone();
             let mut inner = right.clone();
-            // References count from the root.
+            // References are relative to the root.
             if let Some(defs) = inner.remove("$defs") {
                 outer.entry("$defs").or_insert(defs);
             }
@@ -47,7 +47,7 @@ pub fn crossed(choices: &mut Choices) -> Value {
             );
             Value::Object(outer)
         }
-        3 if other.get("$id").is_none() => {
+        3 if second.get("$id").is_none() => {
             let mut outer = left.clone();
             let mut inner = right.clone();
             if let Some(defs) = inner.remove("$defs") {
@@ -57,11 +57,11 @@ pub fn crossed(choices: &mut Choices) -> Value {
                 .insert((*choices.pick(&["allOf", "anyOf", "oneOf"])).into(), json!([inner, true]));
             Value::Object(outer)
         }
-        _ => one,
+        _ => first,
     }
 }
 
-/// The schema in another dialect, as nearly as it can be said there.
+/// The schema in another dialect, as closely as the dialect permits.
 pub fn in_dialect(dialect: usize, schema: &Value) -> Value {
     let mut document = translated(dialect, schema);
     if let Value::Object(members) = &mut document {
@@ -169,7 +169,7 @@ fn translated(dialect: usize, schema: &Value) -> Value {
     Value::Object(new)
 }
 
-/// Draft 4 has true and false in two places.
+/// Draft 4 has boolean schemas in two places only.
 fn additional(four: bool, value: &Value, translated: Value) -> Value {
     if four && value.is_boolean() { value.clone() } else { translated }
 }

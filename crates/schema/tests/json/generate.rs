@@ -1,10 +1,10 @@
-//! Random schemas, changes of them, and instances: small alphabets, so that things meet.
+//! Random schemas, changes and instances. Small alphabets make names and values coincide.
 
 use serde_json::{Map, Value, json};
 
 use crate::dialects::{DIALECTS, crossed, in_dialect};
 
-/// A source of choices: splitmix64.
+/// A random number generator: splitmix64.
 pub struct Choices(u64);
 
 impl Choices {
@@ -49,7 +49,7 @@ fn scalar(choices: &mut Choices) -> Value {
     }
 }
 
-/// Any small value.
+/// A random small value.
 pub fn value(choices: &mut Choices, depth: usize) -> Value {
     match choices.below(if depth == 0 { 6 } else { 10 }) {
         0..=5 => scalar(choices),
@@ -73,7 +73,7 @@ fn kind(choices: &mut Choices) -> &'static str {
     KINDS[choices.below(KINDS.len())]
 }
 
-/// Adds one keyword.
+/// Adds a random keyword.
 fn keyword(choices: &mut Choices, members: &mut Map<String, Value>, depth: usize) {
     let number = |choices: &mut Choices| {
         choices.pick(&[json!(0), json!(1), json!(2.5), json!(3), json!(6), json!(-1)]).clone()
@@ -159,15 +159,15 @@ fn keyword(choices: &mut Choices, members: &mut Map<String, Value>, depth: usize
             (*choices.pick(&["then", "else"]), schema(choices, depth - 1))
         }
         37 => {
-            let part = if choices.one_in(4) { schema(choices, 0) } else { json!(false) };
-            (*choices.pick(&["unevaluatedProperties", "unevaluatedItems"]), part)
+            let subschema = if choices.one_in(4) { schema(choices, 0) } else { json!(false) };
+            (*choices.pick(&["unevaluatedProperties", "unevaluatedItems"]), subschema)
         }
         _ => ("$ref", json!(choices.pick(&["#/$defs/one", "#/$defs/two"]))),
     };
     members.insert(keyword.to_owned(), value);
 }
 
-/// A subschema.
+/// A random subschema.
 pub fn schema(choices: &mut Choices, depth: usize) -> Value {
     if choices.one_in(12) {
         return json!(!choices.one_in(3));
@@ -182,7 +182,7 @@ pub fn schema(choices: &mut Choices, depth: usize) -> Value {
     Value::Object(members)
 }
 
-/// A document.
+/// A random document.
 pub fn document(choices: &mut Choices) -> Value {
     let mut root = schema(choices, 3);
     if let Value::Object(members) = &mut root {
@@ -199,11 +199,12 @@ pub fn document(choices: &mut Choices) -> Value {
 pub struct Pair {
     pub old: Value,
     pub new: Value,
-    /// Whether all references are pointers into a document of 2020-12.
+    /// All references are pointers into a document of 2020-12.
     pub plain: bool,
 }
 
-/// By chance one of generated schemas, or of those of the suite crossed with each other, in any dialect.
+/// Randomly a pair of generated schemas, or of schemas of the suite combined with each other, in
+/// any dialect.
 pub fn pair(choices: &mut Choices) -> Pair {
     let plain = choices.one_in(2);
     let suite = !plain && choices.below(5) > 0;
@@ -220,37 +221,37 @@ pub fn pair(choices: &mut Choices) -> Pair {
         return Pair { old, new, plain };
     }
     let dialect = choices.below(DIALECTS.len());
-    let other = if choices.one_in(8) { choices.below(DIALECTS.len()) } else { dialect };
-    Pair { old: in_dialect(dialect, &old), new: in_dialect(other, &new), plain }
+    let new_dialect = if choices.one_in(8) { choices.below(DIALECTS.len()) } else { dialect };
+    Pair { old: in_dialect(dialect, &old), new: in_dialect(new_dialect, &new), plain }
 }
 
-/// Objects of a document, as pointers.
-fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+/// Collects pointers to the objects of a document.
+fn object_pointers(value: &Value, at: &str, pointers: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
-            found.push(at.to_owned());
+            pointers.push(at.to_owned());
             for (name, value) in members {
-                places(value, &format!("{at}/{}", name.replace('/', "~1")), found);
+                object_pointers(value, &format!("{at}/{}", name.replace('/', "~1")), pointers);
             }
         }
         Value::Array(items) => {
             for (index, value) in items.iter().enumerate() {
-                places(value, &format!("{at}/{index}"), found);
+                object_pointers(value, &format!("{at}/{index}"), pointers);
             }
         }
         _ => {}
     }
 }
 
-/// The document with a small change. It may not be a schema any more.
+/// The document with a small change. The result may not be a schema.
 pub fn changed(choices: &mut Choices, document: &Value) -> Value {
     let mut new = document.clone();
-    let mut found = Vec::new();
-    places(&new, "", &mut found);
-    if found.is_empty() {
+    let mut pointers = Vec::new();
+    object_pointers(&new, "", &mut pointers);
+    if pointers.is_empty() {
         return schema(choices, 2);
     }
-    let at = choices.pick(&found).clone();
+    let at = choices.pick(&pointers).clone();
     let Some(Value::Object(members)) = new.pointer_mut(&at) else { return new };
     let names: Vec<_> = members.keys().cloned().collect();
     match choices.below(6) {
@@ -285,7 +286,7 @@ pub fn changed(choices: &mut Choices, document: &Value) -> Value {
     new
 }
 
-/// An instance that a schema may well take.
+/// An instance that is likely to be valid.
 pub fn instance(choices: &mut Choices, root: &Value, at: &Value, depth: usize) -> Value {
     let Value::Object(members) = at else { return value(choices, depth.min(1)) };
     if depth == 0 || choices.one_in(12) {
@@ -354,8 +355,8 @@ pub fn instance(choices: &mut Choices, root: &Value, at: &Value, depth: usize) -
             Value::String((0..count).map(|_| *choices.pick(&letters)).collect())
         }
         "array" => {
-            let least = members.get("minItems").and_then(Value::as_u64).unwrap_or(0) as usize;
-            let count = (least + choices.below(4)).min(8);
+            let min = members.get("minItems").and_then(Value::as_u64).unwrap_or(0) as usize;
+            let count = (min + choices.below(4)).min(8);
             let listed = members.get("items").and_then(Value::as_array);
             let prefix = members.get("prefixItems").and_then(Value::as_array).or(listed);
             let prefix = prefix.cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The webhooks of GitHub in two versions, where they lie beside the repository.
+//! The webhooks of GitHub in two versions, if their schemas are beside the repository.
 
 use std::{
     fs,
@@ -14,9 +14,10 @@ use tidings_schema::{
 use crate::golden::{bump, check_counterexamples, options, schema};
 
 fn folder(version: &str) -> Option<PathBuf> {
-    // A worktree lies deeper than a clone.
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().skip(3);
-    let mut folders = beside.map(|it| it.join("shared/data/github-webhooks/schemas").join(version));
+    // A worktree is nested deeper than a clone.
+    let ancestors = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().skip(3);
+    let mut folders = ancestors
+        .map(|ancestor| ancestor.join("shared/data/github-webhooks/schemas").join(version));
     folders.find(|folder| folder.exists())
 }
 
@@ -31,25 +32,27 @@ fn read(folder: &Path) -> Vec<(String, Schema)> {
     schemas
 }
 
-/// What became of the directions of all pairs.
+/// Verdicts of all directions of all pairs.
 #[derive(Debug, Default)]
 struct Counts {
     compatible: usize,
     incompatible: usize,
     unproven: usize,
-    /// Findings without a payload of their own, and findings with one.
+    /// Findings without a payload, and findings with one.
     findings: [usize; 2],
-    /// The smallest payload of each incompatible direction, in bytes.
+    /// Size of the smallest payload of each incompatible direction, in bytes.
     bytes: Vec<usize>,
 }
 
 impl Counts {
-    /// Adds a direction: one that is incompatible has a counterexample.
+    /// Adds a direction. An incompatible one must have a counterexample.
     fn add(&mut self, name: &str, comparison: &Comparison, direction: Direction) {
         let errors: Vec<_> = comparison
             .findings
             .iter()
-            .filter(|it| it.severity == Severity::Error && it.direction.includes(direction))
+            .filter(|finding| {
+                finding.severity == Severity::Error && finding.direction.includes(direction)
+            })
             .collect();
         match comparison.verdict(direction) {
             Verdict::Compatible => {
@@ -62,10 +65,10 @@ impl Counts {
             }
             Verdict::Incompatible => {
                 self.incompatible += 1;
-                let shown = errors.iter().filter_map(|it| it.counterexample.as_ref());
-                // That it is a payload of the writer, and refused by the reader, was checked.
-                let carried = shown.filter(|it| !it.payload.is_empty());
-                let smallest = carried.map(|it| it.bytes).min();
+                let shown = errors.iter().filter_map(|error| error.counterexample.as_ref());
+                // The caller has checked the counterexamples with both schemas.
+                let carried = shown.filter(|counterexample| !counterexample.payload.is_empty());
+                let smallest = carried.map(|counterexample| counterexample.bytes).min();
                 assert!(smallest.is_some(), "{name} {direction:?}: {errors:?}");
                 self.bytes.extend(smallest);
             }
@@ -88,9 +91,11 @@ fn each_incompatible_direction_of_the_webhooks_has_a_counterexample() {
         let mut counts = Counts::default();
         let mut slowest = (Duration::ZERO, "");
         for (name, before) in &old {
-            let again = before.compare(before, options(model));
-            assert!(again.findings.is_empty(), "{name} with itself: {:?}", again.findings);
-            let Some((_, after)) = new.iter().find(|(other, _)| other == name) else { continue };
+            let unchanged = before.compare(before, options(model));
+            assert!(unchanged.findings.is_empty(), "{name} with itself: {:?}", unchanged.findings);
+            let Some((_, after)) = new.iter().find(|(new_name, _)| new_name == name) else {
+                continue;
+            };
             let start = Instant::now();
             let comparison = before.compare(after, options(model));
             slowest = slowest.max((start.elapsed(), name.as_str()));
@@ -120,12 +125,18 @@ fn print_comparison(name: &str, comparison: &Comparison) {
     let verdicts =
         [Direction::Backward, Direction::Forward].map(|direction| comparison.verdict(direction));
     println!("{name}: {verdicts:?} {}", bump(comparison));
-    for it in &comparison.findings {
+    for finding in &comparison.findings {
         println!(
             "   {:?} {:?} {} proven={} {} | {} | {}",
-            it.severity, it.direction, it.rule, it.proven, it.old_path, it.new_path, it.message
+            finding.severity,
+            finding.direction,
+            finding.rule,
+            finding.proven,
+            finding.old_path,
+            finding.new_path,
+            finding.message
         );
-        if let Some(shown) = &it.counterexample {
+        if let Some(shown) = &finding.counterexample {
             println!("      {} bytes, at {:?}: {}", shown.bytes, shown.pointer, shown.fragment);
         }
     }

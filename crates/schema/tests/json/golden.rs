@@ -1,4 +1,5 @@
-//! One folder per case: `previous.json`, `current.json`, and what is expected of both content models.
+//! One folder for each case: `previous.json`, `current.json`, and the expected result for both
+//! content models.
 
 use std::{
     env, fs,
@@ -68,7 +69,7 @@ fn summary(comparison: &Comparison) -> Value {
     })
 }
 
-/// Every counterexample is valid for the writer and refused by the reader.
+/// Checks that every counterexample is valid for the writer and rejected by the reader.
 pub fn check_counterexamples(old: &Schema, new: &Schema, comparison: &Comparison) -> usize {
     let mut checked = 0;
     for finding in &comparison.findings {
@@ -78,9 +79,10 @@ pub fn check_counterexamples(old: &Schema, new: &Schema, comparison: &Comparison
         assert!(finding.proven && shown.bytes > 0, "{finding:?}");
         assert!(!shown.fragment.is_empty(), "{finding:?}");
         if shown.payload.is_empty() {
-            // Too large by itself, or with those before it.
-            let before = comparison.findings.iter().filter_map(|it| it.counterexample.as_ref());
-            let carried: usize = before.map(|it| it.payload.len()).sum();
+            // Too large by itself, or together with the payloads before it.
+            let before =
+                comparison.findings.iter().filter_map(|finding| finding.counterexample.as_ref());
+            let carried: usize = before.map(|counterexample| counterexample.payload.len()).sum();
             let is_full = carried + shown.bytes > PAYLOADS_BYTES_MAX / 2;
             assert!(shown.bytes > PAYLOAD_BYTES_MAX || is_full, "{finding:?}");
             continue;
@@ -106,17 +108,17 @@ pub fn is_shown(comparison: &Comparison, direction: Direction) -> bool {
     })
 }
 
-/// Cases in which nothing less than a gigabyte is a counterexample.
+/// Cases whose counterexamples have at least a gigabyte.
 const UNSHOWN: [&str; 1] = ["strings/max-length-huge"];
 
-fn cases(folder: &Path, found: &mut Vec<PathBuf>) {
+fn cases(folder: &Path, folders: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries {
         let path = entry.expect("an entry").path();
         if path.join("previous.json").exists() {
-            found.push(path);
+            folders.push(path);
         } else if path.is_dir() {
-            cases(&path, found);
+            cases(&path, folders);
         }
     }
 }
@@ -124,12 +126,12 @@ fn cases(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn cases_are_judged_as_expected() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/json");
-    let mut found = Vec::new();
-    cases(&folder, &mut found);
-    found.sort();
-    assert!(found.len() > 50, "only {} cases", found.len());
+    let mut folders = Vec::new();
+    cases(&folder, &mut folders);
+    folders.sort();
+    assert!(folders.len() > 50, "only {} cases", folders.len());
     let mut wrong = Vec::new();
-    for case in found {
+    for case in folders {
         let name = case.strip_prefix(&folder).expect("below").display().to_string();
         let read = |file: &str| fs::read_to_string(case.join(file)).expect("a file of the case");
         let (old, new) = (schema(&read("previous.json")), schema(&read("current.json")));
@@ -139,8 +141,8 @@ fn cases_are_judged_as_expected() {
             [(ContentModel::Lenient, &lenient), (ContentModel::Strict, &strict)]
         {
             check_counterexamples(&old, &new, comparison);
-            // The other way round the directions exchange.
-            let back = new.compare(&old, options(model));
+            // In the opposite order the directions are swapped.
+            let swapped = new.compare(&old, options(model));
             for direction in [Direction::Backward, Direction::Forward] {
                 if comparison.verdict(direction) == Verdict::Incompatible {
                     let shown = is_shown(comparison, direction);
@@ -148,7 +150,7 @@ fn cases_are_judged_as_expected() {
                 }
                 assert_eq!(
                     comparison.verdict(direction),
-                    back.verdict(direction.swapped()),
+                    swapped.verdict(direction.swapped()),
                     "{name}: swapped"
                 );
             }

@@ -1,4 +1,4 @@
-//! Bombs: each is refused or judged in time.
+//! Hostile input: each bomb is rejected or compared in time.
 
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,21 @@ use tidings_schema::{
 
 use crate::golden::options;
 
-/// A second in a release build. Tests are built for debugging and share the machine.
+/// One second in a release build. Tests are debug builds and share the machine.
 const TIME_MAX: Duration = Duration::from_secs(6);
 
-fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
+fn timed<T>(name: &str, work: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let result = work();
     let took = start.elapsed();
-    println!("{what}: {took:?}");
-    assert!(took < TIME_MAX, "{what} took {took:?}");
+    println!("{name}: {took:?}");
+    assert!(took < TIME_MAX, "{name} took {took:?}");
     result
 }
 
-fn parse(what: &str, document: &Value) -> Option<Schema> {
+fn parse(name: &str, document: &Value) -> Option<Schema> {
     let text = document.to_string();
-    timed(&format!("{what}: parse"), || Schema::parse(&Definition::text(text), &[]))
+    timed(&format!("{name}: parse"), || Schema::parse(&Definition::text(text), &[]))
         .map_err(|error| {
             let fault = &error.faults[0];
             println!("   {fault:.200}");
@@ -34,9 +34,9 @@ fn parse(what: &str, document: &Value) -> Option<Schema> {
         .ok()
 }
 
-/// Compares with itself under a title, and with a change at the root.
-fn judged(what: &str, document: &Value) {
-    let Some(old) = parse(what, document) else { return };
+/// Compares a schema with itself under a title, and with a change at the root.
+fn check_comparison(case: &str, document: &Value) {
+    let Some(old) = parse(case, document) else { return };
     let mut titled = document.clone();
     let mut changed = document.clone();
     if let (Some(titled), Some(changed)) = (titled.as_object_mut(), changed.as_object_mut()) {
@@ -45,15 +45,15 @@ fn judged(what: &str, document: &Value) {
         changed.insert("minimum".into(), json!(7));
     }
     for (name, document) in [("titled", &titled), ("changed", &changed)] {
-        let Some(new) = parse(what, document) else { continue };
+        let Some(new) = parse(case, document) else { continue };
         for model in [ContentModel::Strict, ContentModel::Lenient] {
             let comparison =
-                timed(&format!("{what}: {name}"), || old.compare(&new, options(model)));
-            let verdicts =
-                [Direction::Backward, Direction::Forward].map(|it| comparison.verdict(it));
+                timed(&format!("{case}: {name}"), || old.compare(&new, options(model)));
+            let verdicts = [Direction::Backward, Direction::Forward]
+                .map(|direction| comparison.verdict(direction));
             println!("   {verdicts:?} {}", comparison.findings.len());
             if name == "titled" {
-                assert_eq!(verdicts, [Verdict::Compatible; 2], "{what}");
+                assert_eq!(verdicts, [Verdict::Compatible; 2], "{case}");
             }
         }
     }
@@ -65,30 +65,33 @@ fn large_schemas_are_judged_in_time() {
         (0..count).map(|index| (format!("p{index}"), value(index))).collect::<Map<_, _>>().into()
     };
     let string = json!({"type": "string"});
-    judged("properties", &json!({"properties": many(30_000, &|_| string.clone())}));
-    judged("small properties", &json!({"properties": many(50_000, &|_| json!({}))}));
+    check_comparison("properties", &json!({"properties": many(30_000, &|_| string.clone())}));
+    check_comparison("small properties", &json!({"properties": many(50_000, &|_| json!({}))}));
     let names: Vec<_> = (0..30_000).map(|index| format!("p{index}")).collect();
-    judged("required", &json!({"properties": many(20_000, &|_| json!({})), "required": names}));
+    check_comparison(
+        "required",
+        &json!({"properties": many(20_000, &|_| json!({})), "required": names}),
+    );
     let values: Vec<_> = (0..100_000).collect();
-    judged("enum", &json!({"enum": values}));
+    check_comparison("enum", &json!({"enum": values}));
     let branches: Vec<_> = (0..10_000).map(|index| json!({"const": index})).collect();
-    judged("constants in oneOf", &json!({"oneOf": branches}));
+    check_comparison("constants in oneOf", &json!({"oneOf": branches}));
     let branches: Vec<_> = (0..3_000)
         .map(|index| json!({"properties": {"k": {"const": index}, "v": {"type": "string"}}, "required": ["k"]}))
         .collect();
-    judged("objects in oneOf", &json!({"oneOf": branches}));
-    judged("objects in anyOf", &json!({"anyOf": branches}));
-    judged(
+    check_comparison("objects in oneOf", &json!({"oneOf": branches}));
+    check_comparison("objects in anyOf", &json!({"anyOf": branches}));
+    check_comparison(
         "patterns",
         &json!({"patternProperties": (0..3_000)
         .map(|index| (format!("^x{index}-"), json!({"type": "string"})))
         .collect::<Map<_, _>>()}),
     );
-    judged(
+    check_comparison(
         "dependencies",
         &json!({"dependentRequired": many(20_000, &|index| json!([format!("p{}", index + 1)]))}),
     );
-    judged(
+    check_comparison(
         "prefix",
         &json!({"prefixItems": (0..30_000).map(|index| json!({"minimum": index})).collect::<Vec<_>>()}),
     );
@@ -109,13 +112,13 @@ fn large_schemas_that_differ_everywhere_are_judged_in_time() {
         json!({"oneOf": branches})
     };
     let values = |first: usize| json!({"enum": (first..first + 80_000).collect::<Vec<_>>()});
-    for (what, old, new) in [
+    for (case, old, new) in [
         ("properties", document("string"), document("integer")),
         ("branches", branches("string"), branches("integer")),
         ("values", values(0), values(40_000)),
     ] {
-        let (Some(old), Some(new)) = (parse(what, &old), parse(what, &new)) else { continue };
-        let comparison = timed(what, || old.compare(&new, options(ContentModel::Lenient)));
+        let (Some(old), Some(new)) = (parse(case, &old), parse(case, &new)) else { continue };
+        let comparison = timed(case, || old.compare(&new, options(ContentModel::Lenient)));
         println!("   {} findings", comparison.findings.len());
         assert_ne!(comparison.verdict(Direction::Backward), Verdict::Compatible);
         assert_ne!(comparison.verdict(Direction::Forward), Verdict::Compatible);
@@ -124,13 +127,16 @@ fn large_schemas_that_differ_everywhere_are_judged_in_time() {
 
 #[test]
 fn explosions_are_bounded() {
-    let nest = |depth: usize, step: &dyn Fn(Value) -> Value| {
-        (0..depth).fold(json!({"type": "string"}), |inner, _| step(inner))
+    let nest = |depth: usize, wrap: &dyn Fn(Value) -> Value| {
+        (0..depth).fold(json!({"type": "string"}), |inner, _| wrap(inner))
     };
-    judged("not", &nest(90, &|inner| json!({"not": inner})));
-    judged("properties", &nest(45, &|inner| json!({"properties": {"a": inner}})));
-    judged("anyOf of two", &nest(13, &|inner| json!({"anyOf": [inner, {"items": inner}]})));
-    judged(
+    check_comparison("not", &nest(90, &|inner| json!({"not": inner})));
+    check_comparison("properties", &nest(45, &|inner| json!({"properties": {"a": inner}})));
+    check_comparison(
+        "anyOf of two",
+        &nest(13, &|inner| json!({"anyOf": [inner, {"items": inner}]})),
+    );
+    check_comparison(
         "oneOf of two",
         &nest(13, &|inner| json!({"oneOf": [inner, {"maxLength": 3, "items": inner}]})),
     );
@@ -145,8 +151,8 @@ fn explosions_are_bounded() {
             .collect();
         json!({ keyword: choice })
     };
-    judged("product", &product("allOf"));
-    judged(
+    check_comparison("product", &product("allOf"));
+    check_comparison(
         "sum of products",
         &json!({"not": product("anyOf"), "oneOf": [product("allOf"), product("oneOf")]}),
     );
@@ -158,19 +164,22 @@ fn explosions_are_bounded() {
             "else": {"properties": {format!("c{index}"): {"type": "string"}}}})
         })
         .collect();
-    judged("conditions", &json!({"allOf": conditions}));
+    check_comparison("conditions", &json!({"allOf": conditions}));
     let dependent: Map<_, _> = (0..40)
         .map(|index| (format!("a{index}"), json!({"required": [format!("a{}", (index + 1) % 40)]})))
         .collect();
-    judged("dependent schemas", &json!({"dependentSchemas": dependent, "minProperties": 1}));
+    check_comparison(
+        "dependent schemas",
+        &json!({"dependentSchemas": dependent, "minProperties": 1}),
+    );
 }
 
 #[test]
 fn references_do_not_double() {
-    let dag = |levels: usize, step: &dyn Fn(&str) -> Value| {
+    let dag = |levels: usize, level_schema: &dyn Fn(&str) -> Value| {
         let mut defs = Map::new();
         for level in 0..levels {
-            defs.insert(format!("l{level}"), step(&format!("#/$defs/l{}", level + 1)));
+            defs.insert(format!("l{level}"), level_schema(&format!("#/$defs/l{}", level + 1)));
         }
         defs.insert(format!("l{levels}"), json!({"type": "string"}));
         json!({"$ref": "#/$defs/l0", "$defs": defs})
@@ -182,22 +191,25 @@ fn references_do_not_double() {
             .is_none()
     );
     assert!(parse("chain", &dag(2_000, &|next| json!({"$ref": next}))).is_none());
-    judged("short chain", &dag(100, &|next| json!({"$ref": next})));
-    judged(
+    check_comparison("short chain", &dag(100, &|next| json!({"$ref": next})));
+    check_comparison(
         "below",
         &dag(40, &|next| {
             json!({
         "type": "object", "required": ["a", "b"], "properties": {"a": {"$ref": next}, "b": {"$ref": next}}})
         }),
     );
-    judged("long below", &dag(9_000, &|next| json!({"properties": {"a": {"$ref": next}}})));
-    judged("itself", &json!({"$ref": "#"}));
-    judged(
+    check_comparison(
+        "long below",
+        &dag(9_000, &|next| json!({"properties": {"a": {"$ref": next}}})),
+    );
+    check_comparison("itself", &json!({"$ref": "#"}));
+    check_comparison(
         "each other",
         &json!({"$ref": "#/$defs/a", "$defs": {
         "a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}),
     );
-    judged("not itself", &json!({"properties": {"a": {"not": {"$ref": "#"}}}}));
+    check_comparison("not itself", &json!({"properties": {"a": {"not": {"$ref": "#"}}}}));
 }
 
 #[test]
@@ -233,7 +245,7 @@ fn expressions_are_bounded() {
         "\\bfoo\\b",
         "^(a)\\1+$",
     ] {
-        judged(pattern, &json!({"pattern": pattern, "type": "string"}));
+        check_comparison(pattern, &json!({"pattern": pattern, "type": "string"}));
         let Some(schema) = parse(pattern, &json!({"pattern": pattern})) else { continue };
         let payload = format!("\"{}!\"", "a".repeat(50_000));
         let _ = timed("payload", || schema.validate_json(&payload));
@@ -270,16 +282,16 @@ fn numbers_have_no_end() {
             json!({"type": "string", "maxLength": 800}),
         ),
     ] {
-        let what = format!("{old} and {new}");
-        let (Some(old), Some(new)) = (parse(&what, &old), parse(&what, &new)) else { continue };
-        let comparison = timed(&what, || old.compare(&new, options(ContentModel::Strict)));
+        let case = format!("{old} and {new}");
+        let (Some(old), Some(new)) = (parse(&case, &old), parse(&case, &new)) else { continue };
+        let comparison = timed(&case, || old.compare(&new, options(ContentModel::Strict)));
         println!(
             "   {:?} {:?}",
             comparison.verdict(Direction::Backward),
             comparison.verdict(Direction::Forward)
         );
     }
-    // Exponents are never written out.
+    // Exponents are never expanded.
     let limit = |number: &str| {
         let text = format!("{{\"maximum\": {number}, \"multipleOf\": 7}}");
         timed("exponents", || Schema::parse(&Definition::text(text), &[])).expect("a schema")

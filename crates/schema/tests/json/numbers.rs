@@ -1,4 +1,4 @@
-//! Numbers are what was written, also where no double and no integer of 64 bits is.
+//! Numbers are compared as written, beyond doubles and 64-bit integers too.
 
 use serde_json::Value;
 use tidings_schema::{
@@ -77,7 +77,7 @@ fn numbers_are_checked_with_all_their_digits() {
                 parsed.validate_json(json)
             );
             assert!(parsed.encode(json).is_ok(), "{text} {json}");
-            assert!(matches!(parsed.adopt(json.as_bytes()), Ok(None)), "{text} {json}");
+            assert!(matches!(parsed.convert(json.as_bytes()), Ok(None)), "{text} {json}");
         }
         for json in invalid {
             let error = parsed.validate_json(json).expect_err(&format!("{text} {json}"));
@@ -122,7 +122,7 @@ fn schemas_are_compared_with_all_their_digits() {
         schema(r#"{"maximum": 10e399}"#).canonical(),
         schema(r#"{"maximum": 1e400}"#).canonical()
     );
-    // What a double holds is written as it always was.
+    // The canonical form of numbers that fit a double is stable.
     assert_eq!(
         schema(r#"{"maximum": 1.50, "minimum": 1e-7}"#).canonical(),
         br#"{"maximum":1.5,"minimum":0.0000001}"#
@@ -133,13 +133,13 @@ fn schemas_are_compared_with_all_their_digits() {
 fn a_step_has_a_bound() {
     let step = format!(r#"{{"multipleOf": 1.{}1}}"#, "0".repeat(40));
     let parsed = Schema::parse(&Definition::text(step), &[]).expect("a schema");
-    assert_eq!(parsed.check()[0].place.path, "/multipleOf");
+    assert_eq!(parsed.check()[0].location.path, "/multipleOf");
 }
 
 #[test]
 fn any_number_is_json() {
     assert_eq!(
-        rounded(r#"{"a": 1, "x": 1e400}"#).and_then(|it| it.get("a").cloned()),
+        rounded(r#"{"a": 1, "x": 1e400}"#).and_then(|value| value.get("a").cloned()),
         Some(Value::from(1))
     );
     assert!(rounded("1e400x").is_none());

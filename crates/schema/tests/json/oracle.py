@@ -1,4 +1,4 @@
-"""Checks verdicts with another validator: one JSON object a line, the contradictions come out."""
+"""Checks verdicts with another validator. Reads one JSON object per line and prints contradictions."""
 
 import json
 import sys
@@ -7,16 +7,16 @@ from jsonschema import validators
 
 contradicted = 0
 for line in sys.stdin:
-    # Python's expressions have no properties of Unicode.
+    # Regular expressions of Python lack Unicode properties.
     if r"\\p{" in line:
         continue
     case = json.loads(line)
-    sides = []
-    for side in ("writer", "reader"):
-        schema = case[side]
-        kind = validators.validator_for(schema, default=validators.Draft202012Validator)
-        sides.append(kind(schema))
-    writer, reader = sides
+    schemas = []
+    for role in ("writer", "reader"):
+        schema = case[role]
+        validator = validators.validator_for(schema, default=validators.Draft202012Validator)
+        schemas.append(validator(schema))
+    writer, reader = schemas
     try:
         for payload in case["payloads"]:
             refuted = writer.is_valid(payload) and not reader.is_valid(payload)

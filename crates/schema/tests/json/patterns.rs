@@ -1,4 +1,4 @@
-//! Patterns are those of ECMA-262 with the flag `u`.
+//! Patterns have the semantics of ECMA-262 with the flag `u`.
 
 use serde_json::{Value, json};
 use tidings_schema::{
@@ -10,24 +10,24 @@ use tidings_schema::{
 use crate::golden::{options, schema};
 
 fn matches(pattern: &str, text: &str) -> bool {
-    let one = schema(&json!({ "pattern": pattern }).to_string());
+    let pattern_schema = schema(&json!({ "pattern": pattern }).to_string());
     let keys = json!({ "patternProperties": { pattern: false } });
     let keys = schema(&keys.to_string());
-    let valid = one.validate_json(&Value::from(text).to_string()).is_ok();
+    let valid = pattern_schema.validate_json(&Value::from(text).to_string()).is_ok();
     let name = json!({ text: 1 }).to_string();
     assert_eq!(valid, keys.validate_json(&name).is_err(), "{pattern:?} as a name, {text:?}");
-    // The comparison reads it alike.
+    // The comparison reads the pattern alike.
     let text = schema(&json!({ "const": text }).to_string());
-    let comparison = text.compare(&one, options(ContentModel::Strict));
+    let comparison = text.compare(&pattern_schema, options(ContentModel::Strict));
     let compatible = comparison.verdict(Direction::Backward) == Verdict::Compatible;
     assert_eq!(valid, compatible, "{pattern:?}: {:?}", comparison.findings);
     valid
 }
 
-/// What node says of `new RegExp(pattern, "u").test(text)`.
+/// The expected results are those of `new RegExp(pattern, "u").test(text)` in Node.js.
 #[test]
 fn patterns_match_as_those_of_ecma_262() {
-    for (pattern, matching, others) in [
+    for (pattern, matching, unmatched) in [
         ("^.$", &["a", "\u{85}", "\u{1F432}"][..], &["\r", "\n", "\u{2028}", "\u{2029}", ""][..]),
         ("^[^]$", &["a", "\n"], &["", "ab"]),
         ("[]", &[], &["", "a"]),
@@ -70,20 +70,20 @@ fn patterns_match_as_those_of_ecma_262() {
         (r"(?m:^)a(?m:$)", &["a", "b\na\nc"], &["ba"]),
         (r"a$", &["a"], &["a\n"]),
         (r"^\$\{\}\/$", &["${}/"], &["$"]),
-        // Faults with the flag u; without it, and here, the character itself.
+        // Errors with the flag u. Without it, and here, they stand for the character itself.
         (r"^a\-b\_c]}$", &["a-b_c]}"], &["a-b"]),
     ] {
         for text in matching {
             assert!(matches(pattern, text), "{pattern:?} does not match {text:?}");
         }
-        for text in others {
+        for text in unmatched {
             assert!(!matches(pattern, text), "{pattern:?} matches {text:?}");
         }
     }
 }
 
 #[test]
-fn what_is_no_pattern_elsewhere_is_none() {
+fn syntax_of_other_engines_is_rejected() {
     for pattern in [
         "(?P<n>a)",
         "a++",
@@ -150,12 +150,12 @@ fn what_is_no_pattern_elsewhere_is_none() {
             Ok(schema) => schema.check(),
             Err(error) => error.faults,
         };
-        let fault = invalid.first().unwrap_or_else(|| panic!("{pattern:?} is taken"));
-        assert_eq!(fault.place.path, "/pattern", "{pattern:?}: {fault}");
+        let fault = invalid.first().unwrap_or_else(|| panic!("{pattern:?} is accepted"));
+        assert_eq!(fault.location.path, "/pattern", "{pattern:?}: {fault}");
         assert!(fault.message.contains("ECMA-262: "), "{pattern:?}: {fault}");
     }
     let names = schema(r#"{"properties": {"a": {"patternProperties": {"a++": true}}}}"#);
-    assert_eq!(names.check()[0].place.path, "/properties/a/patternProperties/a++");
+    assert_eq!(names.check()[0].location.path, "/properties/a/patternProperties/a++");
 }
 
 #[test]

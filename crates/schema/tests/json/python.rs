@@ -1,4 +1,4 @@
-//! The same verdicts before another validator, `jsonschema` for Python.
+//! The verdicts are checked with another validator, `jsonschema` for Python.
 
 use std::{
     io::Write,
@@ -18,7 +18,7 @@ use crate::{
     golden::options,
 };
 
-/// Pairs that are handed over.
+/// Pairs that are checked.
 const PAIRS: u64 = 400;
 
 #[test]
@@ -28,7 +28,8 @@ fn another_validator_agrees() {
     for seed in 0..PAIRS {
         let mut choices = Choices::new(seed + 5_000_000);
         let Pair { old: old_text, new: new_text, .. } = pair(&mut choices);
-        let parse = |it: &Value| Schema::parse(&Definition::text(it.to_string()), &[]).ok();
+        let parse =
+            |document: &Value| Schema::parse(&Definition::text(document.to_string()), &[]).ok();
         let (Some(old), Some(new)) = (parse(&old_text), parse(&new_text)) else { continue };
         let comparison = old.compare(&new, options(ContentModel::Strict));
         for direction in [Direction::Backward, Direction::Forward] {
@@ -42,10 +43,13 @@ fn another_validator_agrees() {
                 case["payloads"] = payloads.collect();
                 case["refuted"] = false.into();
             } else {
-                let found = comparison.findings.iter().filter(|it| it.direction == direction);
-                case["payloads"] = found
-                    .filter_map(|it| it.counterexample.as_ref())
-                    .map(|it| serde_json::from_str::<Value>(&it.payload).expect("JSON"))
+                let findings =
+                    comparison.findings.iter().filter(|finding| finding.direction == direction);
+                case["payloads"] = findings
+                    .filter_map(|finding| finding.counterexample.as_ref())
+                    .map(|counterexample| {
+                        serde_json::from_str::<Value>(&counterexample.payload).expect("JSON")
+                    })
                     .collect();
                 case["refuted"] = true.into();
             }
@@ -61,6 +65,6 @@ fn another_validator_agrees() {
         .expect("python3 starts");
     oracle.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("written");
     let output = oracle.wait_with_output().expect("python3 ends");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    let contradictions = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && contradictions.is_empty(), "{contradictions}");
 }

@@ -1,6 +1,6 @@
-//! Against `buf breaking`: where the two disagree, one of the reasons below says why.
+//! Compares verdicts with `buf breaking`. Each difference must have one of the reasons below.
 //!
-//! All pairs go to buf at once, each as a package of its own.
+//! All pairs are passed to buf at once, each in its own package.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use tidings_schema::{
 
 use super::{model::File, pairs, toolchain::toolchain};
 
-/// What we refuse and buf does not.
+/// Rules that reject pairs that buf accepts, with the reason.
 const OURS_ALONE: [(&str, &str); 11] = [
     (
         "PROTOBUF_FIELD_TYPE_CHANGED",
@@ -25,21 +25,18 @@ const OURS_ALONE: [(&str, &str); 11] = [
     ),
     (
         "PROTOBUF_FIELD_UTF8_VALIDATION_CHANGED",
-        "text is refused; buf sees it in another category only",
+        "text is rejected; buf reports it only in another category",
     ),
     (
         "PROTOBUF_FIELD_NUMBER_CHANGED",
         "a name that moves to another number: without names buf sees two renames",
     ),
-    (
-        "PROTOBUF_FIELD_JSON_NAME_CHANGED",
-        "an extension that becomes a field has another name in JSON",
-    ),
+    ("PROTOBUF_FIELD_JSON_NAME_CHANGED", "an extension that becomes a field has another JSON name"),
     (
         "PROTOBUF_ENUM_OPENNESS_CHANGED",
-        "unknown numbers are kept or set aside; buf sees it in another category only",
+        "unknown numbers are values or unknown fields; buf reports it only in another category",
     ),
-    ("PROTOBUF_ENUM_VALUE_ADDED", "readers of a closed enum set a new value aside"),
+    ("PROTOBUF_ENUM_VALUE_ADDED", "readers of a closed enum keep a new value as an unknown field"),
     ("PROTOBUF_ENUM_VALUE_REMOVED", "old data has the value, reserved or not"),
     (
         "PROTOBUF_ENUM_ALIAS_CHANGED",
@@ -49,14 +46,14 @@ const OURS_ALONE: [(&str, &str); 11] = [
         "PROTOBUF_ENUM_VALUE_NUMBER_CHANGED",
         "a name that moves to another number is another value; without names buf sees two numbers",
     ),
-    ("PROTOBUF_EXTENSION_NUMBER_USED", "data of extensions that nobody here knows"),
+    ("PROTOBUF_EXTENSION_NUMBER_USED", "data of extensions without a declaration"),
     (
         "PROTOBUF_MESSAGE_REMOVED",
-        "a message of the file is gone; buf sees it in another category only",
+        "a message was removed from the file; buf reports it only in another category",
     ),
 ];
 
-/// What buf refuses and we do not.
+/// Rules of buf that reject pairs that we accept, with the reason.
 const BUFS_ALONE: [(&str, &str); 13] = [
     (
         "FIELD_NO_DELETE_UNLESS_NUMBER_RESERVED",
@@ -66,7 +63,7 @@ const BUFS_ALONE: [(&str, &str); 13] = [
         "FIELD_NO_DELETE_UNLESS_NAME_RESERVED",
         "a removed field is a warning, and the ledger retires its name",
     ),
-    ("FIELD_SAME_NAME", "a renamed field keeps its name in JSON"),
+    ("FIELD_SAME_NAME", "a renamed field keeps its JSON name"),
     (
         "FIELD_SAME_ONEOF",
         "one field moves into a new oneof, or a oneof is renamed, and no value is lost",
@@ -77,52 +74,52 @@ const BUFS_ALONE: [(&str, &str); 13] = [
     ),
     ("FIELD_WIRE_JSON_COMPATIBLE_TYPE", "a type is renamed and has the same structure"),
     ("ENUM_VALUE_NO_DELETE_UNLESS_NUMBER_RESERVED", "readers of an open enum keep the number"),
-    ("RESERVED_MESSAGE_NO_DELETE", "reservations bind authors and not data: a warning"),
-    ("RESERVED_ENUM_NO_DELETE", "reservations bind authors and not data: a warning"),
-    ("MESSAGE_SAME_REQUIRED_FIELDS", "required and LEGACY_REQUIRED ask the same of data"),
+    ("RESERVED_MESSAGE_NO_DELETE", "reservations do not affect data: a warning"),
+    ("RESERVED_ENUM_NO_DELETE", "reservations do not affect data: a warning"),
+    ("MESSAGE_SAME_REQUIRED_FIELDS", "required and LEGACY_REQUIRED have the same requirements"),
     ("FIELD_SAME_DEFAULT", "a field that is required is never absent"),
-    ("MESSAGE_SAME_JSON_FORMAT", "no two fields share a name in JSON"),
-    ("ENUM_SAME_JSON_FORMAT", "JSON has the names of values, which are never shared"),
+    ("MESSAGE_SAME_JSON_FORMAT", "no two fields share a JSON name"),
+    ("ENUM_SAME_JSON_FORMAT", "JSON contains the names of values, which are unique"),
 ];
 
-/// Two schemas, and what is compared in them.
+/// A pair of schemas with their texts.
 struct Pair {
     name: String,
     texts: [String; 2],
     schemas: [Schema; 2],
 }
 
-/// Where buf is, if this machine can have it. CI must.
+/// The path of buf. `None` if it is not available; in CI it must be.
 fn buf() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     if !toolchain("buf", ["node", "npm"]) {
         return None;
     }
-    let found =
+    let output =
         Command::new(root.join("scripts/tool.sh")).arg("buf").output().expect("the script runs");
-    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
-    Some(PathBuf::from(String::from_utf8_lossy(&found.stdout).trim()))
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
 fn file(text: &str) -> Schema {
     Schema::parse_file(&Definition::text(text), &[]).expect("the case parses")
 }
 
-fn written_by_hand() -> Vec<Pair> {
+fn handwritten() -> Vec<Pair> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/protobuf");
     let mut pairs = Vec::new();
     for case in fs::read_dir(root)
-        .expect("there are cases")
+        .expect("the cases exist")
         .flatten()
-        .flat_map(|it| fs::read_dir(it.path()))
+        .flat_map(|entry| fs::read_dir(entry.path()))
         .flatten()
         .flatten()
     {
         let text =
             |name: &str| fs::read_to_string(case.path().join(name)).expect("a case has both texts");
         let texts = [text("previous.proto"), text("current.proto")];
-        // buf does not read them.
-        if texts.iter().any(|it| it.contains("message_set_wire_format")) {
+        // buf does not support message sets.
+        if texts.iter().any(|text| text.contains("message_set_wire_format")) {
             continue;
         }
         let name = case
@@ -130,7 +127,7 @@ fn written_by_hand() -> Vec<Pair> {
             .components()
             .rev()
             .take(2)
-            .map(|it| it.as_os_str().to_string_lossy().into_owned())
+            .map(|component| component.as_os_str().to_string_lossy().into_owned())
             .collect::<Vec<_>>()
             .join(" of ");
         let schemas = [file(&texts[0]), file(&texts[1])];
@@ -152,7 +149,7 @@ fn generated() -> Vec<Pair> {
     pairs
 }
 
-/// Writes one side of all pairs as one module: the packages keep their types apart.
+/// Writes one side of all pairs as one module, with a package for each pair.
 fn module(folder: &Path, pairs: &[Pair], side: usize) {
     for (at, pair) in pairs.iter().enumerate() {
         let path = folder.join(format!("c{at}"));
@@ -167,13 +164,13 @@ fn module(folder: &Path, pairs: &[Pair], side: usize) {
     }
     let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/protobuf/google/type");
     fs::create_dir_all(folder.join("google/type")).expect("the folder is made");
-    for file in fs::read_dir(types).expect("they are there").flatten() {
+    for file in fs::read_dir(types).expect("the types exist").flatten() {
         fs::copy(file.path(), folder.join("google/type").join(file.file_name()))
             .expect("it is copied");
     }
 }
 
-/// The rules that buf finds broken, by pair.
+/// The rules that buf reports, by pair.
 fn breaking(buf: &Path, folder: &Path, category: &str) -> BTreeMap<usize, BTreeSet<String>> {
     let config = format!("{{\"version\":\"v2\",\"breaking\":{{\"use\":[\"{category}\"]}}}}");
     let out = Command::new(buf)
@@ -184,52 +181,52 @@ fn breaking(buf: &Path, folder: &Path, category: &str) -> BTreeMap<usize, BTreeS
         .expect("buf runs");
     let errors = String::from_utf8_lossy(&out.stderr);
     assert!(matches!(out.status.code(), Some(0 | 100)), "{errors}");
-    let mut found: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+    let mut reported: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     for line in String::from_utf8_lossy(&out.stdout).lines() {
         let line: serde_json::Value = serde_json::from_str(line).expect("buf writes JSON");
         let path = line["path"].as_str().unwrap_or_default();
-        let at = path.split('/').find_map(|it| it.strip_prefix('c')?.parse().ok());
+        let at = path.split('/').find_map(|folder| folder.strip_prefix('c')?.parse().ok());
         let Some(at) = at else { panic!("{line}") };
-        found.entry(at).or_default().insert(line["type"].as_str().expect("a rule").to_owned());
+        reported.entry(at).or_default().insert(line["type"].as_str().expect("a rule").to_owned());
     }
-    found
+    reported
 }
 
 #[test]
-fn every_difference_to_buf_has_its_reason() {
+fn every_difference_to_buf_has_a_reason() {
     let Some(buf) = buf() else { return };
-    let mut pairs = written_by_hand();
+    let mut pairs = handwritten();
     pairs.extend(generated());
     let folder = tempfile::tempdir().expect("a folder");
     module(&folder.path().join("old"), &pairs, 0);
     module(&folder.path().join("new"), &pairs, 1);
     let mut unexplained = Vec::new();
     let mut used: BTreeMap<&str, usize> = BTreeMap::new();
-    let (mut alike, mut different) = (0, 0);
+    let (mut equal, mut different) = (0, 0);
     for (category, surface) in [("WIRE", Surface::Wire), ("WIRE_JSON", Surface::WireJson)] {
-        let theirs = breaking(&buf, folder.path(), category);
+        let their_rules = breaking(&buf, folder.path(), category);
         for (at, pair) in pairs.iter().enumerate() {
             let [old, new] = &pair.schemas;
             let comparison = old.compare(new, Options { surface, ..Options::default() });
-            let ours: BTreeSet<&str> = comparison
+            let our_rules: BTreeSet<&str> = comparison
                 .findings
                 .iter()
-                .filter(|it| it.severity == Severity::Error)
-                .map(|it| it.rule)
+                .filter(|finding| finding.severity == Severity::Error)
+                .map(|finding| finding.rule)
                 .collect();
             let broken = comparison.verdict(Direction::Both) != Verdict::Compatible;
-            assert_eq!(broken, !ours.is_empty());
+            assert_eq!(broken, !our_rules.is_empty());
             let none = BTreeSet::new();
-            let theirs = theirs.get(&at).unwrap_or(&none);
-            if broken != theirs.is_empty() {
-                alike += 1;
+            let their_rules = their_rules.get(&at).unwrap_or(&none);
+            if broken != their_rules.is_empty() {
+                equal += 1;
                 continue;
             }
             different += 1;
             let (rules, table): (Vec<&str>, &[(&'static str, &str)]) = if broken {
-                (ours.into_iter().collect(), &OURS_ALONE)
+                (our_rules.into_iter().collect(), &OURS_ALONE)
             } else {
-                (theirs.iter().map(String::as_str).collect(), &BUFS_ALONE)
+                (their_rules.iter().map(String::as_str).collect(), &BUFS_ALONE)
             };
             for rule in rules {
                 match table.iter().find(|(known, _)| *known == rule) {
@@ -240,7 +237,7 @@ fn every_difference_to_buf_has_its_reason() {
         }
     }
     println!(
-        "{} pairs on two surfaces: {alike} verdicts alike, {different} explained",
+        "{} pairs on two surfaces: {equal} equal verdicts, {different} explained",
         pairs.len()
     );
     for (rule, count) in &used {
@@ -248,6 +245,6 @@ fn every_difference_to_buf_has_its_reason() {
     }
     assert!(unexplained.is_empty(), "{}", unexplained.join("\n"));
     for (rule, reason) in OURS_ALONE.iter().chain(&BUFS_ALONE) {
-        assert!(used.contains_key(rule), "no pair shows this any more: {rule}: {reason}");
+        assert!(used.contains_key(rule), "no pair has this difference any more: {rule}: {reason}");
     }
 }

@@ -1,4 +1,4 @@
-//! The rules of protoc for new schemas, with the table of texts that it refuses and of near ones
+//! The rules of protoc for new schemas, with a table of texts that it rejects and of similar texts
 //! that it accepts.
 
 use std::collections::BTreeMap;
@@ -28,9 +28,9 @@ const OPTIONS: &str = "syntax = \"proto2\"; package o; import \"google/protobuf/
 
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 enum Expected {
-    Refused,
+    Rejected,
     Accepted,
-    /// Refused, though protoc accepts it.
+    /// Rejected by us and accepted by protoc.
     Stricter,
 }
 
@@ -64,11 +64,11 @@ fn cases() -> Vec<Case> {
         let expected = match words.as_slice() {
             [] | ["#", ..] => continue,
             ["file", name, syntax] => {
-                let case = cases.last_mut().expect("a case stands above its files");
+                let case = cases.last_mut().expect("a case precedes its files");
                 case.files.insert((*name).to_owned(), text(syntax, body.trim(), "q"));
                 continue;
             }
-            ["refused", _] => Expected::Refused,
+            ["refused", _] => Expected::Rejected,
             ["accepted", _] => Expected::Accepted,
             ["stricter", _] => Expected::Stricter,
             _ if line.starts_with('#') => continue,
@@ -81,7 +81,7 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// The definition of some files, of which `m.proto` is the text.
+/// The definition of files, with `m.proto` as the text.
 pub fn definition(files: &Files) -> Definition {
     let mut definition = Definition::text(&files["m.proto"]);
     definition.files = files
@@ -92,7 +92,7 @@ pub fn definition(files: &Files) -> Definition {
     definition
 }
 
-/// What we have against a new definition.
+/// The faults of a new definition.
 pub fn faults(definition: &Definition) -> Vec<Fault> {
     match Schema::parse_file(definition, &[]) {
         Ok(schema) => schema.check(),
@@ -101,7 +101,7 @@ pub fn faults(definition: &Definition) -> Vec<Fault> {
 }
 
 #[test]
-fn every_rule_refuses_its_texts_and_accepts_those_near() {
+fn every_rule_rejects_its_texts_and_accepts_similar_ones() {
     let mut wrong = Vec::new();
     let cases = cases();
     assert!(cases.len() > 350, "{} cases", cases.len());
@@ -111,17 +111,17 @@ fn every_rule_refuses_its_texts_and_accepts_those_near() {
         if refused != (case.expected != Expected::Accepted) {
             wrong.push(format!("line {}, {:?}: {faults:?}", case.line, case.expected));
         }
-        // Nobody wrote the entry of a map.
-        let placed = |it: &Fault| {
-            it.place.line > 0
-                || !it.place.file.is_empty()
-                || it.message.ends_with("is defined twice")
+        // A map entry has no declaration, and so no location.
+        let has_location = |fault: &Fault| {
+            fault.location.line > 0
+                || !fault.location.file.is_empty()
+                || fault.message.ends_with("is defined twice")
         };
         wrong.extend(
             faults
                 .iter()
-                .filter(|it| !placed(it))
-                .map(|it| format!("line {}: no place: {it:?}", case.line)),
+                .filter(|fault| !has_location(fault))
+                .map(|fault| format!("line {}: no location: {fault:?}", case.line)),
         );
     }
     assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
@@ -130,16 +130,16 @@ fn every_rule_refuses_its_texts_and_accepts_those_near() {
 #[test]
 fn protoc_agrees_with_the_table() {
     let cases = cases();
-    let jobs: Vec<&Files> = cases.iter().map(|it| &it.files).collect();
-    let Some(answers) = protoc::ask("the table of protoc's rules", &jobs) else { return };
+    let jobs: Vec<&Files> = cases.iter().map(|case| &case.files).collect();
+    let Some(results) = protoc::compile("the table of protoc's rules", &jobs) else { return };
     let mut wrong = Vec::new();
-    for (case, answer) in cases.iter().zip(&answers) {
-        if answer.why.is_some() != (case.expected == Expected::Refused) {
-            wrong.push(format!("line {}, {:?}: {:?}", case.line, case.expected, answer.why));
+    for (case, result) in cases.iter().zip(&results) {
+        if result.why.is_some() != (case.expected == Expected::Rejected) {
+            wrong.push(format!("line {}, {:?}: {:?}", case.line, case.expected, result.why));
         }
-        // The descriptors that protoc makes of a text are accepted as the text is.
-        if answer.why.is_none() && case.expected == Expected::Accepted {
-            let form = Form::DescriptorSet(answer.descriptors().into());
+        // The descriptors that protoc compiles from an accepted text must be accepted, too.
+        if result.why.is_none() && case.expected == Expected::Accepted {
+            let form = Form::DescriptorSet(result.descriptors().into());
             let faults = faults(&Definition { form, ..Definition::text("") });
             if !faults.is_empty() {
                 wrong.push(format!("line {}, as descriptors: {faults:?}", case.line));
@@ -150,31 +150,32 @@ fn protoc_agrees_with_the_table() {
     assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Rules that came later than a version change nothing about it.
+/// A registered version stays readable if it violates newer rules.
 #[test]
-fn what_is_registered_already_stays_readable() {
+fn registered_definitions_stay_readable() {
     let text = |more: &str| {
         format!(
             "syntax = \"proto3\"; package p; message M {{ string foo = 1; reserved \"foo\"; {more} }}"
         )
     };
     let (old, new) = (Definition::text(text("")), Definition::text(text("int32 n = 2;")));
-    let stored = |it| Schema::parse("p.M", it, &[]).expect("it is read as ever");
-    let (one, other) = (stored(&old), stored(&new));
-    assert_eq!(one.check().len(), 1);
+    let stored =
+        |definition| Schema::parse("p.M", definition, &[]).expect("it is read without the rules");
+    let (stored_old, stored_new) = (stored(&old), stored(&new));
+    assert_eq!(stored_old.check().len(), 1);
     assert_eq!(
-        one.compare(&other, Options::default()).verdict(Direction::Both),
+        stored_old.compare(&stored_new, Options::default()).verdict(Direction::Both),
         Verdict::Compatible
     );
-    let bytes = one.encode("{\"foo\": \"x\"}").expect("a payload");
-    assert_eq!(other.to_json(&bytes), Ok("{\"foo\":\"x\"}".to_owned()));
-    let parse = |it| schema::Schema::parse(Format::Protobuf, "p.M", it, &[]);
-    let draft = |it| schema::Schema::parse_draft(Format::Protobuf, "p.M", it, &[]);
+    let bytes = stored_old.encode("{\"foo\": \"x\"}").expect("a payload");
+    assert_eq!(stored_new.to_json(&bytes), Ok("{\"foo\":\"x\"}".to_owned()));
+    let parse = |definition| schema::Schema::parse(Format::Protobuf, "p.M", definition, &[]);
+    let draft = |definition| schema::Schema::parse_draft(Format::Protobuf, "p.M", definition, &[]);
     assert!(parse(&old).is_ok());
-    let refused = draft(&old).expect_err("a new one is refused").to_string();
+    let refused = draft(&old).expect_err("a new definition is rejected").to_string();
     assert_eq!(
         refused,
-        "1:43: the field \"foo\" has a name that p.M reserves; rename the field, or remove the name from the reserved ones"
+        "1:43: the field \"foo\" has a name that p.M reserves; rename the field, or remove the name from the reserved names"
     );
 }
 
@@ -192,13 +193,13 @@ fn all_faults_of_all_files_are_reported_at_once() {
             "syntax = \"proto3\";\npackage p;\n\nenum F {\n  option allow_alias = true;\n  F_A = 0;\n}\n".to_owned(),
         ),
     ]));
-    let places = |faults: &[Fault]| -> Vec<String> {
+    let locations = |faults: &[Fault]| -> Vec<String> {
         faults
             .iter()
-            .map(|it| it.to_string().split(' ').next().unwrap_or_default().to_owned())
+            .map(|fault| fault.to_string().split(' ').next().unwrap_or_default().to_owned())
             .collect()
     };
-    assert_eq!(places(&faults(&definition)), ["5:3:", "6:12:", "8:17:", "a.proto:4:1:"]);
+    assert_eq!(locations(&faults(&definition)), ["5:3:", "6:12:", "8:17:", "a.proto:4:1:"]);
     // Where files do not link, the faults of all of them are reported.
     let mut broken = definition.clone();
     broken.files.insert(
@@ -211,22 +212,22 @@ fn all_faults_of_all_files_are_reported_at_once() {
     );
     let text = "syntax = \"proto3\"; package p; import \"a.proto\"; import \"c.proto\"; import \"a.proto\";";
     broken.form = Definition::text(text).form;
-    assert_eq!(places(&faults(&broken)), ["1:67:", "a.proto:1:43:", "c.proto:1:43:"]);
+    assert_eq!(locations(&faults(&broken)), ["1:67:", "a.proto:1:43:", "c.proto:1:43:"]);
 }
 
-/// A set has no lines; the names of declarations say where a fault is.
+/// Descriptor sets have no lines, so faults have the names of declarations.
 #[test]
 fn faults_of_descriptors_have_the_names_of_declarations() {
     let text = "syntax = \"proto2\"; package p; message M { optional string a = 1 [jstype = JS_STRING]; reserved \"a\"; \
         enum E { X = 1; x = 2; } extensions 10 to 20, 15 to 30; }";
     let reported: Vec<String> = faults(&compiled(text)).iter().map(ToString::to_string).collect();
-    let names: Vec<&str> = reported.iter().filter_map(|it| it.split(": ").next()).collect();
+    let names: Vec<&str> = reported.iter().filter_map(|report| report.split(": ").next()).collect();
     assert_eq!(names, ["p.M", "p.M.E.x", "p.M.a", "p.M.a"], "{reported:?}");
 }
 
-/// The linker refuses such names, and gets others; what they mean stays.
+/// The linker rejects such names and gets others, without a change of their meaning.
 #[test]
-fn names_that_meet_are_kept_apart_in_payloads() {
+fn colliding_json_names_are_unique_in_payloads() {
     let text = "syntax = \"proto2\"; package p; message M { optional string foo_bar = 1; optional string fooBar = 2; }";
     let schema = Schema::parse("p.M", &Definition::text(text), &[]).expect("it links");
     let json = "{\"foo_bar\":\"a\",\"fooBar\":\"b\"}";
@@ -234,7 +235,7 @@ fn names_that_meet_are_kept_apart_in_payloads() {
     assert_eq!(bytes, b"\x0a\x01a\x12\x01b");
     assert_eq!(schema.to_json(&bytes), Ok(json.to_owned()));
 
-    // Names that differ in case alone change nothing about proto3.
+    // In proto3, field names may differ only in case.
     let text = |name: &str| {
         format!(
             "syntax = \"proto3\"; package p; message M {{ string {name} = 1; string fooBar = 2; int32 n = 3; repeated \

@@ -1,5 +1,6 @@
-//! Payloads of one version as payloads of another, and in JSON: what is kept, dropped and refused, for chosen cases and for
-//! many random ones. The judges are prost-reflect and Google's own Protobuf.
+//! Conversion of payloads to another version and to JSON: kept, dropped and rejected values, for
+//! chosen and for random cases. The results are checked with prost-reflect and with Google's own
+//! Protobuf.
 
 use std::{
     cell::RefCell,
@@ -22,31 +23,31 @@ use tidings_schema::{
 use super::{
     decoding::{difference, payload},
     environment::python,
-    google::{hex, side},
+    google::{hex, schema_json},
     model::Chance,
     pairs::{pair, pairs, parse, run},
 };
 
 const PAYLOADS: usize = 8;
 
-fn of(schema: protobuf::Schema) -> schema::Schema {
+fn wrapped(schema: protobuf::Schema) -> schema::Schema {
     schema::Schema::Protobuf(schema)
 }
 
 fn descriptor(schema: &schema::Schema) -> MessageDescriptor {
     match schema {
         schema::Schema::Protobuf(schema) => schema.descriptor().expect("one message"),
-        _ => unreachable!("all schemas here are of Protobuf"),
+        _ => unreachable!("all schemas are Protobuf schemas"),
     }
 }
 
-fn known_throughout(message: &DynamicMessage) -> bool {
-    let known = |value: &Value| value.as_message().is_none_or(known_throughout);
+fn has_no_unknown_fields(message: &DynamicMessage) -> bool {
+    let has_no_unknown = |value: &Value| value.as_message().is_none_or(has_no_unknown_fields);
     message.unknown_fields().next().is_none()
         && message.fields().all(|(_, value)| match value {
-            Value::List(values) => values.iter().all(known),
-            Value::Map(entries) => entries.values().all(known),
-            value => known(value),
+            Value::List(values) => values.iter().all(has_no_unknown),
+            Value::Map(entries) => entries.values().all(has_no_unknown),
+            value => has_no_unknown(value),
         })
 }
 
@@ -56,64 +57,68 @@ fn parsed(descriptor: &MessageDescriptor, json: &str) -> DynamicMessage {
         .unwrap_or_else(|error| panic!("{error}: {json}"))
 }
 
-/// What we make of JSON and of bytes is what prost-reflect makes of them.
+/// Checks that the conversions to and from JSON agree with prost-reflect.
 fn agree_on_json(schema: &schema::Schema, bytes: &[u8]) {
     let descriptor = descriptor(schema);
-    // Zeros that were written where presence is implicit are no difference: neither are they one in JSON.
-    let value = |it: &DynamicMessage| serde_json::to_value(it).expect("it has its JSON");
+    // Encoded zeros of fields with implicit presence are compared in JSON, where they are not a
+    // difference.
+    let value =
+        |message: &DynamicMessage| serde_json::to_value(message).expect("it has a JSON form");
     let decoded = |bytes: &[u8]| {
         value(&DynamicMessage::decode(descriptor.clone(), bytes).expect("it decodes"))
     };
-    let theirs = decoded(bytes);
-    let ours = schema.to_json(bytes).expect("it has its JSON");
-    assert_eq!(value(&parsed(&descriptor, &ours)), theirs, "{ours}");
-    for text in [ours, theirs.to_string()] {
-        let encoded = schema.encode(&text).unwrap_or_else(|it| panic!("{it:?}: {text}"));
-        assert_eq!(decoded(&encoded), theirs, "{text}");
-        assert_eq!(schema.encode(&text), Ok(encoded), "the same payload is the same bytes");
+    let expected = decoded(bytes);
+    let actual = schema.to_json(bytes).expect("it has a JSON form");
+    assert_eq!(value(&parsed(&descriptor, &actual)), expected, "{actual}");
+    for text in [actual, expected.to_string()] {
+        let encoded =
+            schema.encode(&text).unwrap_or_else(|violations| panic!("{violations:?}: {text}"));
+        assert_eq!(decoded(&encoded), expected, "{text}");
+        assert_eq!(schema.encode(&text), Ok(encoded), "equal payloads are equal bytes");
     }
 }
 
-/// Whether a difference is none: two values that say nothing, or one number of two types, as defaults may be.
-fn says_the_same(difference: &str) -> bool {
+/// Whether a difference is irrelevant: two zero values, or the same number in two types, as in
+/// defaults.
+fn is_equivalent(difference: &str) -> bool {
     let (_, values) = difference.rsplit_once(": ").unwrap_or_default();
-    let Some((was, is)) = values.split_once(" became ") else { return false };
-    // A float is shown with the digits that a float needs, and as a double with more.
-    let float = |it: &str| -> Option<f32> {
-        let inside = it.strip_prefix("F32(").or_else(|| it.strip_prefix("F64("))?;
+    let Some((before, after)) = values.split_once(" became ") else { return false };
+    // The text of a float has fewer digits than that of the equal double.
+    let float = |text: &str| -> Option<f32> {
+        let inside = text.strip_prefix("F32(").or_else(|| text.strip_prefix("F64("))?;
         inside.trim_end_matches(')').parse().ok()
     };
-    if let (Some(was), Some(is)) = (float(was), float(is)) {
-        return was == is;
+    if let (Some(before), Some(after)) = (float(before), float(after)) {
+        return before == after;
     }
-    let [was, is] = [was, is].map(|value| {
-        let inside = value.split_once('(').map_or("", |(_, it)| it.trim_end_matches(')'));
+    let [before, after] = [before, after].map(|value| {
+        let inside = value.split_once('(').map_or("", |(_, number)| number.trim_end_matches(')'));
         match inside {
             "\"\"" | "b\"\"" | "false" => Some(0.0),
             number => number.parse::<f64>().ok(),
         }
     });
-    was.is_some() && was == is
+    before.is_some() && before == after
 }
 
 #[derive(Debug, Default)]
 struct Counts {
     kept: usize,
-    rewritten: usize,
-    refused: usize,
-    refused_though_compatible: usize,
-    short: usize,
+    changed: usize,
+    rejected: usize,
+    rejected_though_compatible: usize,
+    projected: usize,
 }
 
 #[test]
-fn what_is_converted_is_what_was_written() {
+fn converted_payloads_have_the_written_values() {
     let counts = RefCell::new([Counts::default(), Counts::default()]);
     run(|seed| {
         let Some((old_file, new_file)) = pair(seed) else { return };
         let (Some(old), Some(new)) = (parse(&old_file), parse(&new_file)) else { return };
         let options = Options { surface: Surface::WireJson, ..Options::default() };
         let accepted = old.compare(&new, options).verdict(Direction::Both) == Verdict::Compatible;
-        let (old, new) = (Arc::new(of(old)), Arc::new(of(new)));
+        let (old, new) = (Arc::new(wrapped(old)), Arc::new(wrapped(new)));
         let mut chance = Chance::new(seed ^ 0xc0de);
         for (from, to) in [(&old, &new), (&new, &old)] {
             let converter = Converter::new(Arc::clone(from), Arc::clone(to));
@@ -125,49 +130,57 @@ fn what_is_converted_is_what_was_written() {
                 let mut counts = counts.borrow_mut();
                 let counts = &mut counts[usize::from(accepted)];
                 let mut out = Vec::new();
-                let short =
+                let projected =
                     converter.convert(&bytes, &mut out).map(|changed| changed.then_some(out));
-                let meant = |it: &Result<Option<Vec<u8>>, Vec<Violation>>| {
-                    let result = it.as_ref().ok()?.as_ref().unwrap_or(&bytes);
+                let decoded_result = |conversion: &Result<Option<Vec<u8>>, Vec<Violation>>| {
+                    let result = conversion.as_ref().ok()?.as_ref().unwrap_or(&bytes);
                     Some(DynamicMessage::decode(descriptor(to), result.as_slice()).ok())
                 };
-                assert_eq!(meant(&short), meant(&from.convert(to, &bytes)), "both ways agree");
-                counts.short += usize::from(converter.has_short_way());
-                let result = match short {
+                assert_eq!(
+                    decoded_result(&projected),
+                    decoded_result(&from.convert(to, &bytes)),
+                    "the projection and the full conversion agree"
+                );
+                counts.projected += usize::from(converter.has_projection());
+                let result = match projected {
                     Ok(None) => {
                         counts.kept += 1;
                         bytes
                     }
                     Ok(Some(converted)) => {
-                        counts.rewritten += 1;
+                        counts.changed += 1;
                         converted
                     }
                     Err(violations) => {
                         assert!(!violations.is_empty());
-                        counts.refused += 1;
-                        // A reader that does not know a number has no JSON of it.
-                        let told = violations.iter().all(|it| it.message.contains("of the enum"));
-                        counts.refused_though_compatible += usize::from(accepted && !told);
+                        counts.rejected += 1;
+                        // A number that the reader's enum does not have has no JSON form.
+                        let is_unknown_number = violations
+                            .iter()
+                            .all(|violation| violation.message.contains("of the enum"));
+                        counts.rejected_though_compatible +=
+                            usize::from(accepted && !is_unknown_number);
                         continue;
                     }
                 };
                 assert_eq!(to.validate_binary(&result), Ok(()));
                 let read = DynamicMessage::decode(descriptor(to), result.as_slice());
                 let read = read.expect("it decodes");
-                let say = || format!("{}\n{}", old_file.text(), new_file.text());
-                assert!(known_throughout(&read), "{}", say());
-                let lost = difference(&written, &read).filter(|it| accepted || !says_the_same(it));
-                assert_eq!(lost, None, "{}", say());
+                let texts = || format!("{}\n{}", old_file.text(), new_file.text());
+                assert!(has_no_unknown_fields(&read), "{}", texts());
+                let lost = difference(&written, &read)
+                    .filter(|difference| accepted || !is_equivalent(difference));
+                assert_eq!(lost, None, "{}", texts());
                 agree_on_json(to, &result);
-                // What was converted is one of the reader's own now.
+                // The result is a payload of the reader's version.
                 assert_eq!(to.convert(to, &result), Ok(None));
             }
         }
     });
     let counts = counts.into_inner();
     println!("versions of one line: {:?}\nothers: {:?}", counts[1], counts[0]);
-    assert!(counts[1].kept > 0 && counts[1].rewritten > 0 && counts[1].short > 0);
-    assert_eq!(counts[1].refused_though_compatible, 0);
+    assert!(counts[1].kept > 0 && counts[1].changed > 0 && counts[1].projected > 0);
+    assert_eq!(counts[1].rejected_though_compatible, 0);
 }
 
 #[test]
@@ -182,7 +195,7 @@ fn googles_decoder_reads_what_was_converted() {
         if verdict != Verdict::Compatible {
             continue;
         }
-        let (old, new) = (of(old), of(new));
+        let (old, new) = (wrapped(old), wrapped(new));
         let mut chance = Chance::new(seed);
         for (from, to) in [(&old, &new), (&new, &old)] {
             let mut converted = Vec::new();
@@ -190,14 +203,14 @@ fn googles_decoder_reads_what_was_converted() {
                 let bytes = payload(&descriptor(from), &mut chance, 2).encode_to_vec();
                 let Ok(result) = from.convert(to, &bytes) else { continue };
                 let result = result.unwrap_or_else(|| bytes.clone());
-                let text = to.to_json(&result).expect("it has its JSON");
+                let text = to.to_json(&result).expect("it has a JSON form");
                 converted.push(json!([hex(&bytes), hex(&result), text]));
                 count += 1;
             }
             let job = json!({
                 "name": format!("seed {seed}"),
-                "written": side(&descriptor(from)),
-                "read": side(&descriptor(to)),
+                "written": schema_json(&descriptor(from)),
+                "read": schema_json(&descriptor(to)),
                 "payloads": [],
                 "converted": converted,
                 "json": false,
@@ -218,8 +231,9 @@ fn googles_decoder_reads_what_was_converted() {
     let output = child.wait_with_output().expect("Python ends");
     writer.join().expect("no panic").expect("Python reads all jobs");
     assert!(output.status.success());
-    let answers = String::from_utf8(output.stdout).expect("it writes a text");
-    let refuted: Vec<&str> = answers.lines().filter(|it| !it.contains("\"why\": null")).collect();
+    let answers = String::from_utf8(output.stdout).expect("it writes UTF-8");
+    let refuted: Vec<&str> =
+        answers.lines().filter(|answer| !answer.contains("\"why\": null")).collect();
     println!("{count} converted payloads, {} refuted", refuted.len());
     assert!(refuted.is_empty(), "{}", refuted.join("\n"));
 }
@@ -234,32 +248,37 @@ fn schema(text: &str) -> schema::Schema {
     );
     let mut definition = Definition::text(text);
     definition.message_name = "M".to_owned();
-    of(protobuf::Schema::parse("M", &definition, &[]).unwrap_or_else(|error| panic!("{error}")))
+    wrapped(
+        protobuf::Schema::parse("M", &definition, &[]).unwrap_or_else(|error| panic!("{error}")),
+    )
 }
 
-/// What a payload in JSON becomes, in the reader's JSON; `=` where the bytes stay; or what stands in the way.
-fn becomes(old: &str, new: &str, payload: &str) -> String {
+/// Converts a JSON payload and returns the reader's JSON, with the prefix `=` if the bytes are
+/// unchanged, or the violations.
+fn converted_json(old: &str, new: &str, payload: &str) -> String {
     let (writer, reader) = (schema(old), schema(new));
-    let bytes = writer.encode(payload).unwrap_or_else(|it| panic!("{it:?}: {payload}"));
+    let bytes =
+        writer.encode(payload).unwrap_or_else(|violations| panic!("{violations:?}: {payload}"));
     match writer.convert(&reader, &bytes) {
-        Ok(None) => format!("= {}", reader.to_json(&bytes).expect("its JSON")),
-        Ok(Some(bytes)) => reader.to_json(&bytes).expect("its JSON"),
-        Err(violations) => shown(&violations),
+        Ok(None) => format!("= {}", reader.to_json(&bytes).expect("a JSON form")),
+        Ok(Some(bytes)) => reader.to_json(&bytes).expect("a JSON form"),
+        Err(violations) => display(&violations),
     }
 }
 
-fn shown(violations: &[Violation]) -> String {
-    let lines = violations.iter().map(|it| format!("{}: {}", it.path, it.message));
+fn display(violations: &[Violation]) -> String {
+    let lines =
+        violations.iter().map(|violation| format!("{}: {}", violation.path, violation.message));
     lines.collect::<Vec<_>>().join("; ")
 }
 
 #[test]
-fn what_a_version_does_not_declare_is_dropped_at_any_depth() {
+fn undeclared_fields_are_dropped_at_any_depth() {
     let old = "message M { string a = 1; N n = 2; repeated N ns = 3; map<string, N> by = 4; \
         google.protobuf.Any any = 5; int32 gone = 6; } message N { int32 x = 1; int32 y = 2; }";
     let new = old.replace("int32 y = 2;", "").replace("int32 gone = 6;", "");
     assert_eq!(
-        becomes(
+        converted_json(
             old,
             &new,
             r#"{"a": "é", "gone": 1, "n": {"x": 1, "y": 2}, "ns": [{"y": 3}, {"x": 4}], "by": {"k": {"x": 5, "y": 6}},
@@ -268,59 +287,59 @@ fn what_a_version_does_not_declare_is_dropped_at_any_depth() {
         r#"{"a":"é","n":{"x":1},"ns":[{},{"x":4}],"by":{"k":{"x":5}},"any":{"@type":"type.googleapis.com/N","x":7}}"#
     );
     let kept = r#"{"a":"é","n":{"x":1},"by":{"k":{}}}"#;
-    assert_eq!(becomes(old, &new, kept), format!("= {kept}"));
-    assert_eq!(becomes(&new, old, kept), format!("= {kept}"));
+    assert_eq!(converted_json(old, &new, kept), format!("= {kept}"));
+    assert_eq!(converted_json(&new, old, kept), format!("= {kept}"));
 }
 
 #[test]
-fn values_of_other_types_stay_the_same_values() {
-    for (was, is, value, expected) in [
+fn values_are_preserved_in_other_types() {
+    for (from, to, value, expected) in [
         ("int32", "int64", "-1", r#"= {"v":"-1"}"#),
         ("int64", "int32", "\"-5\"", r#"= {"v":-5}"#),
         (
             "int64",
             "int32",
             "\"4294967296\"",
-            "/v: 4294967296 is not a value of int32, the type in the version asked for",
+            "/v: 4294967296 is not a value of int32, the type in the requested version",
         ),
         (
             "int32",
             "uint32",
             "-1",
-            "/v: -1 is not a value of uint32, the type in the version asked for",
+            "/v: -1 is not a value of uint32, the type in the requested version",
         ),
         ("uint32", "int64", "4294967295", r#"= {"v":"4294967295"}"#),
         ("int32", "sint32", "-1", r#"{"v":-1}"#),
         ("sint64", "fixed32", "\"7\"", r#"{"v":7}"#),
         ("bool", "int32", "true", r#"= {"v":1}"#),
-        ("int32", "bool", "2", "/v: 2 is not a value of bool, the type in the version asked for"),
+        ("int32", "bool", "2", "/v: 2 is not a value of bool, the type in the requested version"),
         ("float", "double", "0.5", r#"{"v":0.5}"#),
         ("double", "float", "0.5", r#"{"v":0.5}"#),
-        ("double", "float", "0.1", "/v: 0.1 is not a float of 32 bits"),
+        ("double", "float", "0.1", "/v: 0.1 is not a 32-bit float"),
         ("string", "bytes", "\"hi\"", r#"= {"v":"aGk="}"#),
         ("bytes", "string", "\"aGk=\"", r#"= {"v":"hi"}"#),
         (
             "bytes",
             "string",
             "\"//4=\"",
-            "/v: these bytes are not UTF-8, and a string in the version asked for is",
+            "/v: the bytes are not UTF-8, and are a string in the requested version",
         ),
         (
             "string",
             "int32",
             "\"1\"",
-            "/v: M.v is string, which is not read as the int32 of the version asked for",
+            "/v: M.v is string, which cannot be converted to the int32 of the requested version",
         ),
         (
             "int32",
             "double",
             "1",
-            "/v: M.v is int32, which is not read as the double of the version asked for",
+            "/v: M.v is int32, which cannot be converted to the double of the requested version",
         ),
         ("E", "int32", "\"B\"", r#"= {"v":1}"#),
         ("int32", "E", "1", r#"= {"v":"B"}"#),
-        ("int32", "E", "7", "/v: 7 is not a value of the enum E in the version asked for"),
-        ("E", "E", "9", "/v: 9 is not a value of the enum E in the version asked for"),
+        ("int32", "E", "7", "/v: 7 is not a value of the enum E in the requested version"),
+        ("E", "E", "9", "/v: 9 is not a value of the enum E in the requested version"),
         ("int32", "repeated int32", "3", r#"{"v":[3]}"#),
         ("repeated int32", "int32", "[3]", r#"{"v":3}"#),
         ("repeated int32", "int32", "[]", "= {}"),
@@ -328,72 +347,72 @@ fn values_of_other_types_stay_the_same_values() {
             "repeated int32",
             "int32",
             "[3, 4]",
-            "/v: M.v has 2 values here, and one in the version asked for",
+            "/v: M.v has 2 values, and is singular in the requested version",
         ),
         (
             "repeated int64",
             "repeated int32",
             "[\"1\", \"99999999999\"]",
-            "/v/1: 99999999999 is not a value of int32, the type in the version asked for",
+            "/v/1: 99999999999 is not a value of int32, the type in the requested version",
         ),
         (
             "map<string, int64>",
             "map<string, int32>",
             "{\"a/b\": \"99999999999\"}",
-            "/v/a~1b: 99999999999 is not a value of int32, the type in the version asked for",
+            "/v/a~1b: 99999999999 is not a value of int32, the type in the requested version",
         ),
         ("map<int32, string>", "map<int64, string>", "{\"-1\": \"x\"}", r#"= {"v":{"-1":"x"}}"#),
         (
             "map<string, int32>",
             "map<string, E2>",
             "{\"a\": 0}",
-            "/v/a: M.v.value is int32, which is not read as the E2 of the version asked for",
+            "/v/a: M.v.value is int32, which cannot be converted to the E2 of the requested version",
         ),
         (
             "map<string, int32>",
             "repeated E2",
             "{\"a\": 1}",
-            "/v: M.v is map<string, int32>, and repeated E2 in the version asked for",
+            "/v: M.v is map<string, int32>, and repeated E2 in the requested version",
         ),
         (
             "google.protobuf.Timestamp",
             "google.protobuf.Duration",
             "\"1970-01-01T00:00:01Z\"",
-            "/v: a google.protobuf.Timestamp is not converted to a google.protobuf.Duration",
+            "/v: a google.protobuf.Timestamp cannot be converted to a google.protobuf.Duration",
         ),
         ("google.protobuf.Int32Value", "google.protobuf.Int64Value", "5", r#"= {"v":"5"}"#),
     ] {
-        let of = |kind: &str| {
+        let text_of = |kind: &str| {
             format!(
                 "message M {{ {kind} v = 1; }} enum E {{ A = 0; B = 1; }} message E2 {{ string key = 1; }}"
             )
         };
         let payload = format!("{{\"v\": {value}}}");
-        assert_eq!(becomes(&of(was), &of(is), &payload), expected, "{was} {is}");
+        assert_eq!(converted_json(&text_of(from), &text_of(to), &payload), expected, "{from} {to}");
     }
 }
 
 #[test]
-fn choices_defaults_and_what_is_required() {
+fn oneofs_defaults_and_required_fields() {
     let oneof = "message M { oneof o { int32 a = 1; int32 b = 2; } int32 c = 3; }";
-    let apart = "message M { int32 a = 1; oneof o { int32 b = 2; int32 c = 3; } }";
+    let split = "message M { int32 a = 1; oneof o { int32 b = 2; int32 c = 3; } }";
     assert_eq!(
-        becomes(oneof, apart, r#"{"b": 1, "c": 2}"#),
-        ": M.b and M.c are both set, and are one choice, o, in the version asked for"
+        converted_json(oneof, split, r#"{"b": 1, "c": 2}"#),
+        ": M.b and M.c are both set, and share the oneof o in the requested version"
     );
-    assert_eq!(becomes(oneof, apart, r#"{"b": 0}"#), r#"= {"b":0}"#);
-    // Both members are in the bytes; only the last counts, and the reader does not know it.
+    assert_eq!(converted_json(oneof, split, r#"{"b": 0}"#), r#"= {"b":0}"#);
+    // The bytes have both members; only the last counts, and the reader does not declare it.
     let (writer, reader) = (schema(oneof), schema("message M { int32 a = 1; int32 c = 3; }"));
     let converted = writer.convert(&reader, b"\x08\x05\x10\x06\x18\x07").expect("converted");
     assert_eq!(converted.as_deref(), Some(&b"\x18\x07"[..]));
     let old = "message M { optional int32 a = 1 [default = 5]; optional string s = 2; }";
     let new = "message M { optional int64 a = 1 [default = 6]; optional string s = 2 [default = \"x\"]; }";
-    assert_eq!(becomes(old, new, "{}"), r#"{"a":"5","s":""}"#);
-    assert_eq!(becomes(old, new, r#"{"a": 6, "s": "y"}"#), r#"= {"a":"6","s":"y"}"#);
-    assert_eq!(becomes(old, "message M { int32 a = 1; string s = 2; }", "{}"), r#"{"a":5}"#);
+    assert_eq!(converted_json(old, new, "{}"), r#"{"a":"5","s":""}"#);
+    assert_eq!(converted_json(old, new, r#"{"a": 6, "s": "y"}"#), r#"= {"a":"6","s":"y"}"#);
+    assert_eq!(converted_json(old, "message M { int32 a = 1; string s = 2; }", "{}"), r#"{"a":5}"#);
     let required = "message M { optional N n = 1; } message N { required int32 x = 1; }";
     assert_eq!(
-        becomes(
+        converted_json(
             &required.replace("required", "optional").replace("M {", "M { /* default = */"),
             required,
             r#"{"n": {}}"#
@@ -403,18 +422,18 @@ fn choices_defaults_and_what_is_required() {
 }
 
 #[test]
-fn what_the_writer_did_not_declare_and_the_reader_does_is_kept() {
+fn fields_that_only_the_reader_declares_are_kept() {
     let (old, new) =
         (schema("message M { int32 a = 1; }"), schema("message M { int32 a = 1; string b = 2; }"));
     assert_eq!(old.convert(&new, b"\x08\x01\x12\x01x"), Ok(None));
-    let refused = old.convert(&new, b"\x08\x01\x10\x01").expect_err("a varint");
-    assert_eq!(shown(&refused), ": at byte 4: M.b is string, and here is a varint");
+    let rejected = old.convert(&new, b"\x08\x01\x10\x01").expect_err("a varint");
+    assert_eq!(display(&rejected), ": at byte 4: M.b is string, but the payload has a varint");
     assert_eq!(new.convert(&old, b"\x08\x01\x12\x01x"), Ok(Some(b"\x08\x01".to_vec())));
     assert_eq!(new.convert(&old, b"\x08\x01\x1b\x08\x01\x1c"), Ok(Some(b"\x08\x01".to_vec())));
 }
 
 #[test]
-fn several_messages_of_one_field_are_one() {
+fn several_messages_of_one_field_are_merged() {
     let text =
         "message M { required N n = 1; } message N { required int32 x = 1; required int32 y = 2; }";
     let schema = schema(text);
@@ -424,7 +443,7 @@ fn several_messages_of_one_field_are_one() {
         Ok(r#"{"n":{"x":1,"y":2}}"#.to_owned())
     );
     let missing = schema.validate_binary(b"\x0a\x02\x08\x01\x0a\x02\x08\x02").expect_err("no y");
-    assert_eq!(shown(&missing), "/n/y: the required field N.y is missing");
+    assert_eq!(display(&missing), "/n/y: the required field N.y is missing");
     let map =
         self::schema("message M { map<int32, N> by = 1; } message N { required int32 x = 1; }");
     let missing = map.validate_binary(b"\x0a\x02\x08\x07").expect_err("no value");
@@ -432,7 +451,7 @@ fn several_messages_of_one_field_are_one() {
 }
 
 #[test]
-fn messages_with_a_json_of_their_own() {
+fn messages_with_their_own_json_form() {
     let schema = schema(
         "message M { google.protobuf.Timestamp t = 1; google.protobuf.Duration d = 2; google.protobuf.Struct s = 3; \
             google.protobuf.Value v = 4; google.protobuf.Int64Value w = 5; google.protobuf.FieldMask f = 6; \
@@ -444,24 +463,24 @@ fn messages_with_a_json_of_their_own() {
         r#""f":"fooBar,baz","any":{"@type":"type.googleapis.com/google.protobuf.Duration","value":"1s"},"l":[{},[]],"#,
         r#""o":null,"vs":{"k":null}}"#
     );
-    let bytes = schema.encode(full).unwrap_or_else(|it| panic!("{}", shown(&it)));
+    let bytes = schema.encode(full).unwrap_or_else(|violations| panic!("{}", display(&violations)));
     assert_eq!(schema.to_json(&bytes).as_deref(), Ok(full));
     agree_on_json(&schema, &bytes);
     for (json, path, message) in [
         (r#"{"t": "yesterday"}"#, "/t", "is not a time such as"),
         (r#"{"d": 1}"#, "/d", "is not a duration such as"),
         (r#"{"f": "foo_bar"}"#, "/f", "is not a path of a field mask"),
-        (r#"{"any": {"@type": "nope"}}"#, "/any/@type", "is not the address of a message"),
-        (r#"{"any": {"x": 1}}"#, "/any", "says in \"@type\""),
+        (r#"{"any": {"@type": "nope"}}"#, "/any/@type", "is not the type URL of a message"),
+        (r#"{"any": {"x": 1}}"#, "/any", "needs the type of its message in \"@type\""),
         (
             r#"{"any": {"@type": "a/google.protobuf.Duration", "value": "1s", "x": 1}}"#,
             "/any/x",
-            "has its JSON in \"value\"",
+            "has only \"@type\" and \"value\"",
         ),
         (
             r#"{"any": {"@type": "a/google.protobuf.Duration", "seconds": 1}}"#,
             "/any/seconds",
-            "has its JSON in \"value\"",
+            "has only \"@type\" and \"value\"",
         ),
         (
             r#"{"any": {"@type": "a/google.protobuf.Empty", "value": 1}}"#,
@@ -481,7 +500,7 @@ fn messages_with_a_json_of_their_own() {
         assert_eq!(violations[0].path, path, "{json}: {violations:?}");
         assert!(violations[0].message.contains(message), "{json}: {violations:?}");
     }
-    // Every message with a JSON of its own is the member "value" of an Any, and Empty may be.
+    // Messages with their own JSON form are the member "value" of an Any. For Empty it is optional.
     for (name, value) in [
         ("Any", r#"{"@type":"a/google.protobuf.Int32Value","value":7}"#),
         ("Timestamp", r#""1970-01-01T00:00:01Z""#),
@@ -501,22 +520,25 @@ fn messages_with_a_json_of_their_own() {
         ("BytesValue", r#""YQ==""#),
     ] {
         let json = format!(r#"{{"any":{{"@type":"a/google.protobuf.{name}","value":{value}}}}}"#);
-        let bytes = schema.encode(&json).unwrap_or_else(|it| panic!("{json}: {}", shown(&it)));
+        let bytes = schema
+            .encode(&json)
+            .unwrap_or_else(|violations| panic!("{json}: {}", display(&violations)));
         assert_eq!(schema.to_json(&bytes).as_deref(), Ok(json.as_str()));
     }
     let empty = r#"{"any":{"@type":"a/google.protobuf.Empty"}}"#;
     let with_value = r#"{"any":{"@type":"a/google.protobuf.Empty","value":{}}}"#;
-    let bytes = schema.encode(empty).unwrap_or_else(|it| panic!("{}", shown(&it)));
+    let bytes =
+        schema.encode(empty).unwrap_or_else(|violations| panic!("{}", display(&violations)));
     assert_eq!(schema.encode(with_value).as_ref(), Ok(&bytes));
     assert_eq!(schema.to_json(&bytes).as_deref(), Ok(empty));
-    // An Any of a type that nobody knows is passed on, and has no JSON.
+    // An Any of an unknown type is valid, and has no JSON form.
     let unknown = b"\x3a\x05\x0a\x03a/X";
     assert_eq!(schema.validate_binary(unknown), Ok(()));
-    assert!(shown(&schema.to_json(unknown).expect_err("unknown")).contains("\"a/X\""));
+    assert!(display(&schema.to_json(unknown).expect_err("unknown")).contains("\"a/X\""));
 }
 
 #[test]
-fn json_that_is_not_a_payload_is_told_in_full() {
+fn all_violations_of_a_json_payload_are_reported() {
     let schema = schema(
         "message M { int32 i = 1; repeated int64 is = 2; bytes b = 3; float f = 4; map<bool, E> m = 5; \
             oneof o { string x = 6; string y = 7; } int32 snake_case = 8; map<int32, int32> ks = 9; } enum E { A = 0; }",
@@ -526,65 +548,62 @@ fn json_that_is_not_a_payload_is_told_in_full() {
         (r#"{"i": 2147483648}"#, "/i: 2147483648 is not int32"),
         (r#"{"is": [1, "x", 2.0, "3e2"]}"#, "/is/1: \"x\" is not int64"),
         (r#"{"is": 1}"#, "/is: 1 is not an array of repeated int64"),
-        (r#"{"b": "a?"}"#, "/b: \"a?\" is not base64, as bytes are in JSON"),
-        (r#"{"b": "QR=="}"#, "/b: \"QR==\" is not base64, as bytes are in JSON"),
-        (r#"{"b": "_-9"}"#, "/b: \"_-9\" is not base64, as bytes are in JSON"),
+        (r#"{"b": "a?"}"#, "/b: \"a?\" is not base64, the JSON form of bytes"),
+        (r#"{"b": "QR=="}"#, "/b: \"QR==\" is not base64, the JSON form of bytes"),
+        (r#"{"b": "_-9"}"#, "/b: \"_-9\" is not base64, the JSON form of bytes"),
         (r#"{"i": "+1"}"#, "/i: \"+1\" is not int32"),
         (r#"{"f": "+1.5"}"#, "/f: \"+1.5\" is not float"),
-        (r#"{"ks": {"+1": 1}}"#, "/ks/+1: \"+1\" is not a key: keys here are int32"),
+        (r#"{"ks": {"+1": 1}}"#, "/ks/+1: \"+1\" is not a valid key; the keys are int32"),
         (r#"{"f": 1e39}"#, "/f: 1e+39 is not float"),
-        (r#"{"m": {"yes": "A"}}"#, "/m/yes: \"yes\" is not a key: keys here are bool"),
+        (r#"{"m": {"yes": "A"}}"#, "/m/yes: \"yes\" is not a valid key; the keys are bool"),
         (r#"{"m": {"true": "B"}}"#, "/m/true: \"B\" is not a value of the enum E"),
         (r#"{"m": {"true": null}}"#, "/m/true: null is not a value of the enum E"),
-        (r#"{"x": "1", "y": "2"}"#, "/y: \"x\" is set already, and o is one choice"),
+        (r#"{"x": "1", "y": "2"}"#, "/y: \"x\" is already set in the oneof o"),
         (
             r#"{"snakeCase": 1, "snake_case": 2}"#,
-            "/snake_case: this is the same field as \"snakeCase\"",
+            "/snake_case: the same field is already set by \"snakeCase\"",
         ),
         (r#"{"i": "x", "b": 1}"#, "/i: \"x\" is not int32; /b: 1 is not bytes"),
         ("7", ": 7 is not an object of M"),
     ] {
-        assert_eq!(shown(&schema.validate_json(json).expect_err(json)), expected, "{json}");
+        assert_eq!(display(&schema.validate_json(json).expect_err(json)), expected, "{json}");
     }
     let bytes = schema.encode(r#"{"b": "_-8", "f": "Infinity", "i": 1e2, "x": null, "y": "é"}"#);
-    let json = schema.to_json(&bytes.expect("it is one")).expect("its JSON");
+    let json = schema.to_json(&bytes.expect("it is one")).expect("a JSON form");
     assert_eq!(json, r#"{"i":100,"b":"/+8=","f":"Infinity","y":"é"}"#);
 }
 
 #[test]
-fn binary_that_is_not_a_payload_is_refused() {
+fn invalid_binary_payloads_are_rejected() {
     let schema = schema(
         "message M { required int32 i = 1; repeated sint32 is = 2 [packed = true]; optional string s = 3; \
             repeated E e = 4; repeated M m = 5; optional group G = 6 { optional M x = 1; } repeated fixed64 f = 7; } enum E { A = 1; }",
     );
     for (bytes, expected) in [
-        (&b"\x08"[..], ": at byte 1: the payload ends within a number"),
+        (&b"\x08"[..], ": at byte 1: the payload ends inside a number"),
         (
             b"\x08\x01\x0d\x01\x02\x03\x04",
-            ": at byte 7: M.i is int32, and here is a value of 4 bytes",
+            ": at byte 7: M.i is int32, but the payload has a value of 4 bytes",
         ),
-        (b"\x08\x01\x1a\x01\xff", "/s: the string is not UTF-8 behind its byte 0"),
+        (b"\x08\x01\x1a\x01\xff", "/s: the string is not valid UTF-8 from byte 0"),
         (b"\x08\x01\x20\x00", "/e: 0 is not a value of the closed enum E"),
         (b"\x08\x01\x2a\x02\x08\x01\x2a\x00", "/m/1/i: the required field M.i is missing"),
         (b"\x08\x01\x33\x0a\x00\x34", "/g/x/i: the required field M.i is missing"),
-        (b"\x08\x01\x33\x0a\x02\x08\x01", ": at byte 7: the payload ends within a group"),
-        (
-            b"\x08\x01\x34",
-            ": at byte 3: a group with the field number 6 ends here, and it did not begin",
-        ),
+        (b"\x08\x01\x33\x0a\x02\x08\x01", ": at byte 7: the payload ends inside a group"),
+        (b"\x08\x01\x34", ": at byte 3: a group with the field number 6 ends without a start"),
         (
             b"\x08\x01\x3a\x03\x01\x02\x03",
-            ": at byte 7: M.f is a list of 8 bytes each, and here are 3",
+            ": at byte 7: M.f is a list of 8-byte values, but the payload has 3 bytes",
         ),
         (
             b"\x08\x01\x2a\x04\x08\x01\x0a\x09",
-            "/m/0: at byte 8: 9 bytes are wanted here, and 0 are left",
+            "/m/0: at byte 8: 9 bytes are expected, and 0 remain",
         ),
     ] {
         let violations = schema.validate_binary(bytes).expect_err(expected);
-        assert_eq!(shown(&violations), expected, "{bytes:02x?}");
+        assert_eq!(display(&violations), expected, "{bytes:02x?}");
     }
-    // Packed and not packed are read alike.
+    // Packed and unpacked values are equivalent.
     assert_eq!(schema.validate_binary(b"\x08\x01\x10\x03\x12\x02\x01\x02\x20\x01"), Ok(()));
 }
 
@@ -608,9 +627,9 @@ fn hostile_payloads_end_in_time() {
         }
         bytes
     };
-    let many = |piece: &[u8]| {
+    let many = |chunk: &[u8]| {
         let mut bytes = b"\x20\x00".to_vec();
-        bytes.extend(piece.iter().copied().cycle().take((1 << 20) / piece.len() * piece.len()));
+        bytes.extend(chunk.iter().copied().cycle().take((1 << 20) / chunk.len() * chunk.len()));
         bytes
     };
     let mut packed = b"\x20\x00\x3a\x80\x80\x40".to_vec();
@@ -643,7 +662,7 @@ fn hostile_payloads_end_in_time() {
             "unknown",
             format!(
                 "{{{}\"r\":1}}",
-                (0..50_000).map(|it| format!("\"u{it}\":1,")).collect::<String>()
+                (0..50_000).map(|index| format!("\"u{index}\":1,")).collect::<String>()
             ),
         ),
     ] {

@@ -1,7 +1,8 @@
-"""Decodes payloads with Google's own Protobuf, written with one schema and read with another.
+"""Decodes payloads of one schema with another schema, using Google's own Protobuf.
 
-One job per line of standard input, in JSON: the two schemas, as descriptor sets or as texts that protoc compiles, and
-payloads in hex. What was lost or refused goes to standard output, one line each.
+Standard input has one job per line, in JSON: the two schemas, as descriptor sets or as texts that
+protoc compiles, and payloads in hex. Standard output has one answer per line, with the first lost
+or rejected value.
 """
 
 import functools
@@ -17,10 +18,10 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 
 class NotCompiled(Exception):
-    """protoc refuses a text."""
+    """protoc rejects a text."""
 
 
-# The jobs of a pair come one behind the other.
+# The jobs of a pair are consecutive.
 @functools.lru_cache(maxsize=16)
 def compiled(texts):
     from grpc_tools import protoc
@@ -30,7 +31,8 @@ def compiled(texts):
             pathlib.Path(folder, name).write_text(text)
         out = pathlib.Path(folder, "set")
         well_known = pathlib.Path(protoc.__file__).parent / "_proto"
-        arguments = [f"-I{folder}", f"-I{well_known}", "--include_imports", f"--descriptor_set_out={out}"]
+        output = ["--include_imports", f"--descriptor_set_out={out}"]
+        arguments = [f"-I{folder}", f"-I{well_known}", *output]
         if protoc.main(["protoc", *arguments, "main.proto"]) != 0:
             raise NotCompiled
         return out.read_bytes()
@@ -38,7 +40,10 @@ def compiled(texts):
 
 def message_class(schema):
     pool = descriptor_pool.DescriptorPool()
-    descriptors = compiled(tuple(schema["texts"].items())) if "texts" in schema else bytes.fromhex(schema["descriptors"])
+    if "texts" in schema:
+        descriptors = compiled(tuple(schema["texts"].items()))
+    else:
+        descriptors = bytes.fromhex(schema["descriptors"])
     for file in descriptor_pb2.FileDescriptorSet.FromString(descriptors).file:
         pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(schema["name"]))
@@ -49,7 +54,7 @@ def is_map(field):
 
 
 def values(message, field):
-    """A field as a list; entries of a map as pairs in the order of their keys."""
+    """The values of a field as a list; map entries as pairs in key order."""
     value = getattr(message, field.name)
     if is_map(field):
         return [(1, key, value[key]) for key in sorted(value)]
@@ -61,7 +66,7 @@ def values(message, field):
 
 
 def entry(message):
-    """What stands where another schema has an entry of a map."""
+    """Converts a value to a map entry, if the other schema has a map."""
     if not isinstance(message, Message):
         return (1, message, None)
     fields = message.DESCRIPTOR.fields_by_number
@@ -69,23 +74,25 @@ def entry(message):
     return (1, part(1), part(2))
 
 
-def differs(was, now):
-    if isinstance(was, tuple) or isinstance(now, tuple):
-        was = was if isinstance(was, tuple) else entry(was)
-        now = now if isinstance(now, tuple) else entry(now)
-        return differs(was[1], now[1]) or differs(was[2], now[2])
-    if isinstance(was, Message) and isinstance(now, Message):
-        return difference(was, now)
-    if isinstance(was, Message) or isinstance(now, Message):
+def differs(before, after):
+    if isinstance(before, tuple) or isinstance(after, tuple):
+        before = before if isinstance(before, tuple) else entry(before)
+        after = after if isinstance(after, tuple) else entry(after)
+        return differs(before[1], after[1]) or differs(before[2], after[2])
+    if isinstance(before, Message) and isinstance(after, Message):
+        return difference(before, after)
+    if isinstance(before, Message) or isinstance(after, Message):
         return "a message and a value"
     as_bytes = lambda value: value.encode() if isinstance(value, str) else value
-    was, now = as_bytes(was), as_bytes(now)
-    if isinstance(was, bytes) != isinstance(now, bytes) or isinstance(was, float) != isinstance(now, float) or was != now:
-        return f"{was!r} became {now!r}"
+    before, after = as_bytes(before), as_bytes(after)
+    kinds = (bytes, float)
+    differs_in_type = any(isinstance(before, kind) != isinstance(after, kind) for kind in kinds)
+    if differs_in_type or before != after:
+        return f"{before!r} became {after!r}"
     return None
 
 
-def is_nothing(value):
+def is_zero(value):
     return not isinstance(value, (Message, tuple)) and not value
 
 
@@ -94,31 +101,33 @@ def difference(written, read):
         other = read.DESCRIPTOR.fields_by_number.get(number)
         if other is None:
             continue
-        was, now = values(written, field), values(read, other)
+        before, after = values(written, field), values(read, other)
         if is_map(field) != is_map(other):
-            pairs = lambda items: sorted((it if isinstance(it, tuple) else entry(it) for it in items), key=lambda it: str(it[1]))
-            was, now = pairs(was), pairs(now)
-        # A singular field that is absent has its default; a list has nothing.
-        if len(was) != len(now) and len(was) + len(now) == 1 and is_nothing((was + now)[0]):
+            pair = lambda item: item if isinstance(item, tuple) else entry(item)
+            pairs = lambda items: sorted(map(pair, items), key=lambda pair: str(pair[1]))
+            before, after = pairs(before), pairs(after)
+        # An absent singular field has its default; an absent list is empty.
+        both = before + after
+        if len(before) != len(after) and len(both) == 1 and is_zero(both[0]):
             continue
-        if len(was) != len(now):
-            return f"{field.full_name}: {len(was)} values became {len(now)}"
-        for one, another in zip(was, now):
-            why = differs(one, another)
+        if len(before) != len(after):
+            return f"{field.full_name}: {len(before)} values became {len(after)}"
+        for before_value, after_value in zip(before, after):
+            why = differs(before_value, after_value)
             if why:
                 return f"{field.full_name}: {why}"
     return None
 
 
 def check_converted(job, writer, reader):
-    """Payloads as they were written, as they were converted, and as JSON."""
+    """Compares converted payloads and their JSON with the original payloads."""
     for written, converted, text in job.get("converted", []):
         try:
             written = writer.FromString(bytes.fromhex(written))
             read = reader.FromString(bytes.fromhex(converted))
             why = difference(written, read)
             if not why and len(UnknownFieldSet(read)):
-                why = "fields that are not known"
+                why = "unknown fields"
             if not why and json_format.Parse(text, reader()) != read:
                 why = f"{text} is another payload"
         except (DecodeError, json_format.ParseError, ValueError) as error:
@@ -136,7 +145,8 @@ def check(job, writer, reader):
             why = difference(written, reader.FromString(payload))
             if not why and job["json"]:
                 text = json_format.MessageToJson(written, indent=None)
-                why = difference(written, json_format.Parse(text, reader(), ignore_unknown_fields=True))
+                read = json_format.Parse(text, reader(), ignore_unknown_fields=True)
+                why = difference(written, read)
         except (DecodeError, json_format.ParseError, ValueError) as error:
             why = str(error)
         if why:

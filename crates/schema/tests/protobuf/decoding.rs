@@ -1,4 +1,5 @@
-//! Whether what one schema writes means the same to another, as a decoder sees it.
+//! Compares a payload, decoded with the writer's schema, with the same payload decoded with the
+//! reader's.
 
 use prost_reflect::{
     DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor,
@@ -7,21 +8,21 @@ use prost_reflect::{
 
 use super::model::Chance;
 
-/// Whether an enum sets numbers aside that it does not know.
+/// Whether an enum is closed: unknown numbers are kept as unknown fields.
 pub type IsClosed<'a> = &'a dyn Fn(&EnumDescriptor) -> bool;
 
-/// A payload of a message, with what is hard about its types.
+/// A random payload of a message, with boundary values of its types.
 pub fn payload(message: &MessageDescriptor, chance: &mut Chance, depth: usize) -> DynamicMessage {
-    Draw { chance, is_closed: &closed }.payload(message, depth)
+    PayloadGenerator { chance, is_closed: &closed }.payload(message, depth)
 }
 
-/// Draws payloads.
-pub struct Draw<'a> {
+/// Generates random payloads.
+pub struct PayloadGenerator<'a> {
     pub chance: &'a mut Chance,
     pub is_closed: IsClosed<'a>,
 }
 
-impl Draw<'_> {
+impl PayloadGenerator<'_> {
     pub fn payload(&mut self, message: &MessageDescriptor, depth: usize) -> DynamicMessage {
         let mut payload = DynamicMessage::new(message.clone());
         if self.well_known(message, &mut payload, depth) {
@@ -46,7 +47,7 @@ impl Draw<'_> {
         payload
     }
 
-    /// Messages that JSON has no form for unless their fields are within bounds.
+    /// Sets the fields of messages that have a JSON form only for certain values.
     fn well_known(
         &mut self,
         message: &MessageDescriptor,
@@ -68,7 +69,7 @@ impl Draw<'_> {
                 );
             }
             "google.protobuf.FieldMask" => {
-                let paths = ["a_b", "c"].map(|it| Value::String(it.to_owned()));
+                let paths = ["a_b", "c"].map(|path| Value::String(path.to_owned()));
                 set("paths", Value::List(paths[..self.chance.below(3)].to_vec()));
             }
             "google.protobuf.Value" if depth == 0 => {
@@ -112,8 +113,8 @@ impl Draw<'_> {
                 Value::Message(self.payload(message, depth.saturating_sub(1)))
             }
             Kind::Enum(kind) => {
-                let values: Vec<i32> = kind.values().map(|it| it.number()).collect();
-                // A writer of an open enum may pass a number on that it does not know.
+                let values: Vec<i32> = kind.values().map(|value| value.number()).collect();
+                // A writer of an open enum may forward an unknown number.
                 let unknown = !(self.is_closed)(kind)
                     && kind.full_name() != "google.protobuf.NullValue"
                     && self.chance.one_in(10);
@@ -153,7 +154,7 @@ fn scalar(kind: &Kind, chance: &mut Chance) -> Value {
         Kind::Bytes => {
             Value::Bytes((chance.of(&[&b""[..], b"hi", b"\xff\xfe", b"\x08\x01"])).into())
         }
-        Kind::Message(_) | Kind::Enum(_) => unreachable!("it is a scalar"),
+        Kind::Message(_) | Kind::Enum(_) => unreachable!("the kind is a scalar"),
     }
 }
 
@@ -161,30 +162,30 @@ fn closed(kind: &EnumDescriptor) -> bool {
     kind.parent_file().syntax() == Syntax::Proto2
 }
 
-/// What of a message that was written is not there, or is something else, in the message that was read.
+/// The first value of the written message that is missing or different in the read message.
 pub fn difference(written: &DynamicMessage, read: &DynamicMessage) -> Option<String> {
-    Judge { written: &closed, read: &closed }.difference(written, read)
+    MessageComparer { written: &closed, read: &closed }.difference(written, read)
 }
 
-/// Which enums are closed, on both sides.
-pub struct Judge<'a> {
+/// Compares messages, with the closed enums of both sides.
+pub struct MessageComparer<'a> {
     pub written: IsClosed<'a>,
     pub read: IsClosed<'a>,
 }
 
-impl Judge<'_> {
+impl MessageComparer<'_> {
     pub fn difference(&self, written: &DynamicMessage, read: &DynamicMessage) -> Option<String> {
         for field in read.descriptor().fields().filter(FieldDescriptor::is_required) {
             if !read.has_field(&field) {
-                return Some(format!("{} is required and missing", field.full_name()));
+                return Some(format!("the required field {} is missing", field.full_name()));
             }
         }
         let fields = written.descriptor().fields().find_map(|field| {
-            let mut was = values(written, &field, self.written);
-            let mut maps = field.is_map();
-            let mut is = match read.descriptor().get_field(field.number()) {
+            let mut before = values(written, &field, self.written);
+            let mut is_map = field.is_map();
+            let mut after = match read.descriptor().get_field(field.number()) {
                 Some(other) => {
-                    maps |= other.is_map();
+                    is_map |= other.is_map();
                     values(read, &other, self.read)
                 }
                 None => {
@@ -192,85 +193,100 @@ impl Judge<'_> {
                     vec![read.get_extension(&other).into_owned()]
                 }
             };
-            if maps {
-                // The entries of a map come in any order.
-                was.sort_by_cached_key(entry_key);
-                is.sort_by_cached_key(entry_key);
+            if is_map {
+                // Map entries have no order.
+                before.sort_by_cached_key(entry_key);
+                after.sort_by_cached_key(entry_key);
             }
-            self.same_values(&field, &was, &is).map(|why| format!("{}: {why}", field.full_name()))
+            self.values_difference(&field, &before, &after)
+                .map(|why| format!("{}: {why}", field.full_name()))
         });
         fields.or_else(|| {
             written.descriptor().extensions().find_map(|field| {
-                let was = written.get_extension(&field);
-                let is = match read.descriptor().get_extension(field.number()) {
+                let before = written.get_extension(&field);
+                let after = match read.descriptor().get_extension(field.number()) {
                     Some(other) => read.get_extension(&other),
                     None => read.get_field(&read.descriptor().get_field(field.number())?),
                 };
-                let simple = |it: &Value| !matches!(it, Value::List(_) | Value::Map(_));
-                if !simple(&was) || !simple(&is) {
-                    return (simple(&was) != simple(&is) && written.has_extension(&field))
-                        .then(|| format!("{}: another shape", field.full_name()));
+                let is_singular = |value: &Value| !matches!(value, Value::List(_) | Value::Map(_));
+                if !is_singular(&before) || !is_singular(&after) {
+                    return (is_singular(&before) != is_singular(&after)
+                        && written.has_extension(&field))
+                    .then(|| format!("{}: another shape", field.full_name()));
                 }
-                self.same(&was, &is).map(|why| format!("{}: {why}", field.full_name()))
+                self.value_difference(&before, &after)
+                    .map(|why| format!("{}: {why}", field.full_name()))
             })
         })
     }
 
-    fn same_values(&self, field: &FieldDescriptor, was: &[Value], is: &[Value]) -> Option<String> {
-        // One value that is the default and none say the same of a list and of a singular field.
-        let nothing = |values: &[Value]| {
+    fn values_difference(
+        &self,
+        field: &FieldDescriptor,
+        before: &[Value],
+        after: &[Value],
+    ) -> Option<String> {
+        // A single default value and an absent value are equivalent for lists and singular fields.
+        let is_single_default = |values: &[Value]| {
             values.len() == 1 && values[0].is_default(&field.kind()) && !field.is_list()
         };
-        if (is.is_empty() && nothing(was)) || (was.is_empty() && is.len() == 1 && is_zero(&is[0])) {
+        if (after.is_empty() && is_single_default(before))
+            || (before.is_empty() && after.len() == 1 && is_zero(&after[0]))
+        {
             return None;
         }
-        if was.len() != is.len() {
-            return Some(format!("{} values became {}", was.len(), is.len()));
+        if before.len() != after.len() {
+            return Some(format!("{} values became {}", before.len(), after.len()));
         }
-        was.iter().zip(is).find_map(|(was, is)| self.same(was, is))
+        before.iter().zip(after).find_map(|(before, after)| self.value_difference(before, after))
     }
 
-    fn same(&self, was: &Value, is: &Value) -> Option<String> {
-        let equal = match (was, is) {
-            (Value::Message(was), Value::Message(is)) => return self.difference(was, is),
-            (Value::F64(was), Value::F64(is)) => was.to_bits() == is.to_bits(),
-            (Value::F32(was), Value::F32(is)) => was.to_bits() == is.to_bits(),
-            (Value::String(_) | Value::Bytes(_), Value::String(_) | Value::Bytes(_)) => {
-                bytes(was) == bytes(is)
+    fn value_difference(&self, before: &Value, after: &Value) -> Option<String> {
+        let equal = match (before, after) {
+            (Value::Message(before), Value::Message(after)) => {
+                return self.difference(before, after);
             }
-            _ => number(was).is_some() && number(was) == number(is),
+            (Value::F64(before), Value::F64(after)) => before.to_bits() == after.to_bits(),
+            (Value::F32(before), Value::F32(after)) => before.to_bits() == after.to_bits(),
+            (Value::String(_) | Value::Bytes(_), Value::String(_) | Value::Bytes(_)) => {
+                bytes(before) == bytes(after)
+            }
+            _ => number(before).is_some() && number(before) == number(after),
         };
-        (!equal).then(|| format!("{} became {}", shown(was), shown(is)))
+        (!equal).then(|| format!("{} became {}", display(before), display(after)))
     }
 }
 
-/// The key of an entry of a map.
-fn entry_key(it: &Value) -> Option<String> {
-    Some(format!("{:?}", it.as_message()?.get_field_by_number(1)?))
+/// The key of a map entry.
+fn entry_key(entry: &Value) -> Option<String> {
+    Some(display(&entry.as_message()?.get_field_by_number(1)?))
 }
 
-/// A field as a list, of entries where it is a map. A singular field that is absent has its default, unless it is a
-/// message.
+/// The values of a field as a list; for a map, its entries. An absent singular field has its
+/// default, unless it is a message.
 fn values(
     message: &DynamicMessage,
     field: &FieldDescriptor,
     is_closed: IsClosed<'_>,
 ) -> Vec<Value> {
-    let known = |kind: &Kind, it: &Value| known(kind, it, is_closed);
+    let known = |kind: &Kind, value: &Value| known(kind, value, is_closed);
     let value = message.get_field(field).into_owned();
     match value {
-        Value::List(values) => values.into_iter().filter(|it| known(&field.kind(), it)).collect(),
+        Value::List(values) => {
+            values.into_iter().filter(|value| known(&field.kind(), value)).collect()
+        }
         Value::Map(entries) => {
             let Kind::Message(entry) = field.kind() else { return Vec::new() };
-            let of = entry.map_entry_value_field().kind();
-            // With a number that it does not know a closed enum sets the whole entry aside.
-            let entries =
-                entries.into_iter().filter(|(_, it)| known(&of, it)).map(|(key, value)| {
+            let value_kind = entry.map_entry_value_field().kind();
+            // An unknown number of a closed enum makes the map entry an unknown field.
+            let entries = entries.into_iter().filter(|(_, value)| known(&value_kind, value)).map(
+                |(key, value)| {
                     let mut message = DynamicMessage::new(entry.clone());
                     message.set_field(&entry.map_entry_key_field(), key.into());
                     message.set_field(&entry.map_entry_value_field(), value);
                     Value::Message(message)
-                });
+                },
+            );
             entries.collect()
         }
         Value::Message(_) if !message.has_field(field) => Vec::new(),
@@ -279,7 +295,7 @@ fn values(
     }
 }
 
-/// A closed enum sets numbers aside that it does not know.
+/// Whether a value is known: not an unknown number of a closed enum.
 fn known(kind: &Kind, value: &Value, is_closed: IsClosed<'_>) -> bool {
     match (kind, value) {
         (Kind::Enum(kind), Value::EnumNumber(number)) => {
@@ -291,16 +307,21 @@ fn known(kind: &Kind, value: &Value, is_closed: IsClosed<'_>) -> bool {
 
 fn is_zero(value: &Value) -> bool {
     number(value) == Some(0)
-        || matches!(value, Value::String(it) if it.is_empty())
-        || matches!(value, Value::Bytes(it) if it.is_empty())
-        || matches!(value, Value::F64(it) if *it == 0.0)
-        || matches!(value, Value::F32(it) if *it == 0.0)
+        || matches!(value, Value::String(text) if text.is_empty())
+        || matches!(value, Value::Bytes(bytes) if bytes.is_empty())
+        || matches!(value, Value::F64(number) if *number == 0.0)
+        || matches!(value, Value::F32(number) if *number == 0.0)
 }
 
-/// Messages by their name alone: their descriptors lead back to themselves.
-fn shown(value: &Value) -> String {
+/// Formats a value. Messages are formatted as their name, because their descriptors may be
+/// recursive.
+fn display(value: &Value) -> String {
     match value {
         Value::Message(message) => message.descriptor().full_name().to_owned(),
+        Value::List(values) => {
+            format!("[{}]", values.iter().map(display).collect::<Vec<_>>().join(", "))
+        }
+        Value::Map(entries) => format!("a map of {} entries", entries.len()),
         other => format!("{other:?}"),
     }
 }

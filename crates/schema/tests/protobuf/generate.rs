@@ -1,9 +1,8 @@
-//! Random schemas with everything that Protobuf has, as their author writes them, and as a decoder
-//! is given them.
+//! Random schemas with all features of Protobuf, as `.proto` texts and as descriptors for a
+//! decoder.
 //!
-//! A decoder that knows proto2 alone is given a **twin**: the same messages in proto2, in which
-//! every feature is said by what it does. So features are resolved here once more, independently of
-//! the registry.
+//! The decoder supports only proto2, so it gets a **twin**: the same messages in proto2 with every
+//! feature resolved. The resolution is independent of the registry's.
 
 use std::fmt::Write;
 
@@ -20,7 +19,7 @@ pub enum Syntax {
     Edition,
 }
 
-/// The label that is written, where the syntax has it.
+/// The label, which is written if the syntax has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Label {
     Singular,
@@ -37,11 +36,11 @@ pub enum Type {
     Scalar(&'static str),
     Message(usize),
     Enum(usize),
-    /// A message of Protobuf itself.
+    /// A well-known message.
     WellKnown(&'static str),
 }
 
-/// Features that are written. None: what is around decides.
+/// Declared features. `None` is inherited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Features {
     pub implicit: Option<bool>,
@@ -68,9 +67,9 @@ pub struct Message {
     pub name: String,
     pub fields: Vec<Field>,
     pub reserved: Vec<(u32, String)>,
-    /// Declared inside of the message before it.
+    /// Whether it is declared inside the previous message.
     pub nested: bool,
-    /// Numbers that extensions of it have, each an int32.
+    /// Numbers of its extensions, each an int32.
     pub extensions: Vec<u32>,
     pub legacy_json: Option<bool>,
 }
@@ -79,12 +78,12 @@ pub struct Message {
 pub struct Enum {
     pub name: String,
     pub values: Vec<(String, i32)>,
-    /// Declared in another file, of its own syntax.
+    /// Whether it is declared in the imported file, which has its own syntax.
     pub imported: bool,
     pub features: Features,
 }
 
-/// A file and one that it imports. Its first message is the event.
+/// A file with an imported file. The first message is the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
     pub syntax: Syntax,
@@ -94,7 +93,7 @@ pub struct File {
     pub enums: Vec<Enum>,
 }
 
-/// The name that the second file is imported under.
+/// The path of the imported file.
 pub const IMPORTED: &str = "other.proto";
 
 pub const SCALARS: [&str; 15] = [
@@ -114,56 +113,59 @@ pub const WELL_KNOWN: [&str; 10] = [
     "StringValue",
 ];
 
-/// Stands for an Empty in a twin.
-const NOTHING: &str = "Nothing";
+/// Replaces `google.protobuf.Empty` in a twin.
+const EMPTY: &str = "Nothing";
 
-/// How a file is written.
+/// The variant of a file's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum As {
-    Author,
-    /// `raw`: strings that nobody checks are bytes.
+enum Variant {
+    Source,
+    /// With `raw`, strings that are not checked to be UTF-8 are bytes.
     Twin {
         raw: bool,
     },
 }
 
 impl File {
-    /// The file, and the one that it imports.
+    /// The texts of the file and of the imported file.
     pub fn texts(&self) -> (String, String) {
-        (self.main(As::Author), self.other(As::Author))
+        (self.main(Variant::Source), self.other(Variant::Source))
     }
 
-    /// The event as a decoder is given it. None: proto2 has no such schema. `raw`: where strings
-    /// are not checked to be UTF-8 they are bytes, for a text that is none.
+    /// The event for the decoder. `None` if proto2 cannot express it. With `raw`, strings that are
+    /// not checked to be UTF-8 are bytes, so that they can have invalid text.
     pub fn twin(&self, raw: bool) -> Option<MessageDescriptor> {
-        let form = As::Twin { raw };
-        let files = [(IMPORTED, self.other(form)), ("main.proto", self.main(form))];
+        let variant = Variant::Twin { raw };
+        let files = [(IMPORTED, self.other(variant)), ("main.proto", self.main(variant))];
         let resolver = Memory(files.to_vec());
         let mut compiler = protox::Compiler::with_file_resolver(resolver);
         compiler.include_imports(true).open_file("main.proto").ok()?;
         let mut set = compiler.file_descriptor_set();
         for file in &mut set.file {
             if file.name() == "main.proto" {
-                file.message_type.iter_mut().for_each(|it| self.delimit(it));
+                file.message_type.iter_mut().for_each(|message| self.delimit(message));
             }
         }
         let pool = DescriptorPool::decode(set.encode_to_vec().as_slice()).ok()?;
         pool.get_message_by_name(&format!("t.{}", self.messages.first()?.name))
     }
 
-    /// What is delimited is a group.
+    /// Makes groups of delimited fields.
     fn delimit(&self, message: &mut prost_types::DescriptorProto) {
-        use field_descriptor_proto::Type as Linked;
-        let own = self.messages.iter().find(|it| it.name == message.name());
+        use field_descriptor_proto::Type as DescriptorType;
+        let message_model = self.messages.iter().find(|declared| declared.name == message.name());
         for field in &mut message.field {
-            let wanted = own.and_then(|it| {
-                it.fields.iter().find(|it| i32::try_from(it.number) == Ok(field.number()))
+            let declared = message_model.and_then(|declared| {
+                declared
+                    .fields
+                    .iter()
+                    .find(|message_model| i32::try_from(message_model.number) == Ok(field.number()))
             });
-            if wanted.is_some_and(|it| self.is_delimited(it)) {
-                field.set_type(Linked::Group);
+            if declared.is_some_and(|field| self.is_delimited(field)) {
+                field.set_type(DescriptorType::Group);
             }
         }
-        message.nested_type.iter_mut().for_each(|it| self.delimit(it));
+        message.nested_type.iter_mut().for_each(|nested| self.delimit(nested));
     }
 
     fn is_delimited(&self, field: &Field) -> bool {
@@ -174,10 +176,12 @@ impl File {
             && field.features.delimited.or(self.features.delimited).unwrap_or(false)
     }
 
-    /// Whether an enum sets numbers aside that it does not know.
+    /// Whether an enum is closed: unknown numbers are kept as unknown fields.
     pub fn is_closed(&self, kind: &EnumDescriptor) -> bool {
-        self.enums.iter().any(|it| {
-            it.name == kind.name() && kind.parent_file().package_name() == "t" && self.closed(it)
+        self.enums.iter().any(|declared| {
+            declared.name == kind.name()
+                && kind.parent_file().package_name() == "t"
+                && self.closed(declared)
         })
     }
 
@@ -200,7 +204,7 @@ impl File {
         }
     }
 
-    /// Whether text has to be UTF-8.
+    /// Whether text must be UTF-8.
     fn is_checked(&self, field: &Field) -> bool {
         match self.syntax {
             Syntax::Proto2 => false,
@@ -217,57 +221,57 @@ impl File {
         packs && field.label == Label::Repeated
     }
 
-    fn head(syntax: Syntax, form: As) -> String {
-        let syntax = match (form, syntax) {
-            (As::Twin { .. }, _) | (_, Syntax::Proto2) => "syntax = \"proto2\";",
+    fn head(syntax: Syntax, variant: Variant) -> String {
+        let syntax = match (variant, syntax) {
+            (Variant::Twin { .. }, _) | (_, Syntax::Proto2) => "syntax = \"proto2\";",
             (_, Syntax::Proto3) => "syntax = \"proto3\";",
             (_, Syntax::Edition) => "edition = \"2023\";",
         };
         format!("{syntax}\npackage t;\n")
     }
 
-    fn other(&self, form: As) -> String {
-        let mut text = Self::head(self.imported, form);
-        for kind in self.enums.iter().filter(|it| it.imported) {
-            Self::write_enum(kind, self.imported, form, &mut text);
+    fn other(&self, variant: Variant) -> String {
+        let mut text = Self::head(self.imported, variant);
+        for kind in self.enums.iter().filter(|kind| kind.imported) {
+            Self::write_enum(kind, self.imported, variant, &mut text);
         }
         text
     }
 
-    fn main(&self, form: As) -> String {
-        let mut text = Self::head(self.syntax, form);
-        if self.enums.iter().any(|it| it.imported) {
+    fn main(&self, variant: Variant) -> String {
+        let mut text = Self::head(self.syntax, variant);
+        if self.enums.iter().any(|kind| kind.imported) {
             let _ = writeln!(text, "import \"{IMPORTED}\";");
         }
         let names = ["any", "duration", "empty", "field_mask", "struct", "timestamp", "wrappers"];
         for name in names {
-            let used =
-                self.messages.iter().flat_map(|it| &it.fields).any(
+            let is_used =
+                self.messages.iter().flat_map(|message| &message.fields).any(
                     |field| matches!(&field.kind, Type::WellKnown(kind) if file_of(kind) == name),
                 );
-            if used {
+            if is_used {
                 let _ = writeln!(text, "import \"google/protobuf/{name}.proto\";");
             }
         }
-        if form == As::Author && self.syntax == Syntax::Edition {
+        if variant == Variant::Source && self.syntax == Syntax::Edition {
             for (name, value) in self.features.written() {
                 let _ = writeln!(text, "option features.{name} = {value};");
             }
         }
-        if form != As::Author {
-            let _ = writeln!(text, "message {NOTHING} {{}}");
+        if variant != Variant::Source {
+            let _ = writeln!(text, "message {EMPTY} {{}}");
         }
-        for kind in self.enums.iter().filter(|it| !it.imported) {
-            Self::write_enum(kind, self.syntax, form, &mut text);
+        for kind in self.enums.iter().filter(|kind| !kind.imported) {
+            Self::write_enum(kind, self.syntax, variant, &mut text);
         }
         for (at, message) in self.messages.iter().enumerate() {
             if !self.is_nested(at) {
-                self.write_message(at, message, form, &mut text);
+                self.write_message(at, message, variant, &mut text);
             }
         }
-        for message in self.messages.iter().filter(|it| self.extends(it)) {
+        for message in self.messages.iter().filter(|message| self.extends(message)) {
             for number in &message.extensions {
-                let label = if form == As::Author && self.syntax == Syntax::Edition {
+                let label = if variant == Variant::Source && self.syntax == Syntax::Edition {
                     ""
                 } else {
                     "optional "
@@ -292,7 +296,7 @@ impl File {
     }
 
     fn path(&self, message: &Message) -> String {
-        match self.messages.iter().position(|it| it.name == message.name) {
+        match self.messages.iter().position(|declared| declared.name == message.name) {
             Some(at) if self.is_nested(at) => {
                 format!("{}.{}", self.messages[at - 1].name, message.name)
             }
@@ -300,9 +304,11 @@ impl File {
         }
     }
 
-    fn write_enum(kind: &Enum, syntax: Syntax, form: As, text: &mut String) {
+    fn write_enum(kind: &Enum, syntax: Syntax, variant: Variant, text: &mut String) {
         let _ = writeln!(text, "enum {} {{", kind.name);
-        if let (As::Author, Syntax::Edition, Some(closed)) = (form, syntax, kind.features.closed) {
+        if let (Variant::Source, Syntax::Edition, Some(closed)) =
+            (variant, syntax, kind.features.closed)
+        {
             let value = if closed { "CLOSED" } else { "OPEN" };
             let _ = writeln!(text, "  option features.enum_type = {value};");
         }
@@ -312,20 +318,20 @@ impl File {
         text.push_str("}\n");
     }
 
-    fn write_message(&self, at: usize, message: &Message, form: As, text: &mut String) {
+    fn write_message(&self, at: usize, message: &Message, variant: Variant, text: &mut String) {
         let _ = writeln!(text, "message {} {{", message.name);
-        if form == As::Author && self.syntax == Syntax::Edition {
+        if variant == Variant::Source && self.syntax == Syntax::Edition {
             let features = Features { legacy_json: message.legacy_json, ..Features::default() };
             for (name, value) in features.written() {
                 let _ = writeln!(text, "  option features.{name} = {value};");
             }
         }
-        let free = message.reserved.iter().filter(|(number, name)| {
-            message.fields.iter().all(|it| it.number != *number && it.name != *name)
+        let unused = message.reserved.iter().filter(|(number, name)| {
+            message.fields.iter().all(|field| field.number != *number && field.name != *name)
         });
-        for (number, name) in free {
+        for (number, name) in unused {
             let _ = writeln!(text, "  reserved {number};");
-            if !(form == As::Author && self.syntax == Syntax::Edition) {
+            if !(variant == Variant::Source && self.syntax == Syntax::Edition) {
                 let _ = writeln!(text, "  reserved \"{name}\";");
             }
         }
@@ -334,38 +340,40 @@ impl File {
         }
         for oneof in 0..2 {
             let mut members =
-                message.fields.iter().filter(|it| it.label == Label::Oneof(oneof)).peekable();
+                message.fields.iter().filter(|field| field.label == Label::Oneof(oneof)).peekable();
             if members.peek().is_some() {
-                let members: String = members.map(|it| self.line(it, form)).collect();
+                let members: String = members.map(|field| self.line(field, variant)).collect();
                 let _ = writeln!(text, "  oneof choice{oneof} {{\n{members}  }}");
             }
         }
-        for field in message.fields.iter().filter(|it| !matches!(it.label, Label::Oneof(_))) {
-            text.push_str(&self.line(field, form));
+        for field in message.fields.iter().filter(|field| !matches!(field.label, Label::Oneof(_))) {
+            text.push_str(&self.line(field, variant));
         }
         if let Some(inner) = self.messages.get(at + 1).filter(|_| self.is_nested(at + 1)) {
-            self.write_message(at + 1, inner, form, text);
+            self.write_message(at + 1, inner, variant, text);
         }
         text.push_str("}\n");
     }
 
-    fn type_name(&self, field: &Field, form: As) -> String {
+    fn type_name(&self, field: &Field, variant: Variant) -> String {
         match &field.kind {
-            Type::Scalar("string") if form == As::Twin { raw: true } && !self.is_checked(field) => {
+            Type::Scalar("string")
+                if variant == Variant::Twin { raw: true } && !self.is_checked(field) =>
+            {
                 "bytes".to_owned()
             }
             Type::Scalar(name) => (*name).to_owned(),
             Type::Message(at) => self.path(&self.messages[*at]),
             Type::Enum(at) => self.enums[*at].name.clone(),
-            // The decoder refuses what it does not know in an Empty, and only there.
-            Type::WellKnown("Empty") if form != As::Author => NOTHING.to_owned(),
+            // The decoder rejects unknown fields only in an Empty.
+            Type::WellKnown("Empty") if variant != Variant::Source => EMPTY.to_owned(),
             Type::WellKnown(name) => format!("google.protobuf.{name}"),
         }
     }
 
-    fn line(&self, field: &Field, form: As) -> String {
-        let kind = self.type_name(field, form);
-        let twin = form != As::Author;
+    fn line(&self, field: &Field, variant: Variant) -> String {
+        let kind = self.type_name(field, variant);
+        let twin = variant != Variant::Source;
         let labelled = twin || self.syntax == Syntax::Proto2;
         let edition = !twin && self.syntax == Syntax::Edition;
         let required = self.syntax != Syntax::Proto3;
@@ -408,7 +416,7 @@ impl File {
             if field.label == Label::Required {
                 options.push("features.field_presence = LEGACY_REQUIRED".to_owned());
             }
-            let here = Features {
+            let features = Features {
                 implicit: field.features.implicit.filter(|_| plain && scalar),
                 closed: None,
                 packed: field.features.packed.filter(|_| Self::packs(field)),
@@ -419,8 +427,9 @@ impl File {
                     .filter(|_| !scalar && !matches!(field.label, Label::Map(_))),
                 legacy_json: None,
             };
-            options
-                .extend(here.written().map(|(name, value)| format!("features.{name} = {value}")));
+            options.extend(
+                features.written().map(|(name, value)| format!("features.{name} = {value}")),
+            );
         }
         let options =
             if options.is_empty() { String::new() } else { format!(" [{}]", options.join(", ")) };
@@ -454,19 +463,19 @@ impl Features {
         .flatten()
     }
 
-    pub fn random(chance: &mut Chance, often: usize) -> Self {
-        let mut one = || {
-            let set = chance.one_in(often);
+    pub fn random(chance: &mut Chance, odds: usize) -> Self {
+        let mut random_value = || {
+            let set = chance.one_in(odds);
             let value = chance.one_in(2);
             set.then_some(value)
         };
         Self {
-            implicit: one(),
-            closed: one(),
-            packed: one(),
-            utf8: one(),
-            delimited: one(),
-            legacy_json: one(),
+            implicit: random_value(),
+            closed: random_value(),
+            packed: random_value(),
+            utf8: random_value(),
+            delimited: random_value(),
+            legacy_json: random_value(),
         }
     }
 }

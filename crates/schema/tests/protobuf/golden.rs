@@ -1,6 +1,6 @@
-//! Every rule, with an older and a newer schema and what the engine says about them on both surfaces.
+//! Golden cases for every rule: two versions of a schema, and the comparison on both surfaces.
 //!
-//! `TIDINGS_BLESS=1` writes what it says into `expected.json`. Read it before it is committed.
+//! `TIDINGS_BLESS=1` writes the result into `expected.json`. Review it before committing.
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +18,7 @@ use tidings_schema::{
 
 use super::decoding::difference;
 
-/// What semantic versioning makes of a comparison that both directions are asked of.
+/// The required bump, if both directions are required.
 pub fn bump(comparison: &Comparison) -> &'static str {
     let worst = comparison.verdict(Direction::Both);
     match (comparison.change, worst) {
@@ -41,25 +41,28 @@ fn summary(comparison: &Comparison) -> Value {
     let mut rules: Vec<String> = comparison
         .findings
         .iter()
-        .map(|it| {
-            let severity = match it.severity {
+        .map(|finding| {
+            let severity = match finding.severity {
                 Severity::Error => "ERROR",
                 Severity::Warning => "WARNING",
                 Severity::Info => "INFO",
             };
-            let direction = match it.direction {
+            let direction = match finding.direction {
                 Direction::Backward => "BACKWARD",
                 Direction::Forward => "FORWARD",
                 Direction::Both => "BOTH",
             };
-            format!("{severity} {direction} {}", it.rule)
+            format!("{severity} {direction} {}", finding.rule)
         })
         .collect();
     rules.sort();
     rules.dedup();
-    let shown = comparison.findings.iter().filter_map(|it| Some((it, it.counterexample.as_ref()?)));
+    let shown = comparison
+        .findings
+        .iter()
+        .filter_map(|finding| Some((finding, finding.counterexample.as_ref()?)));
     let mut shown: Vec<String> =
-        shown.map(|(it, shown)| format!("{} {}", it.rule, shown.payload)).collect();
+        shown.map(|(finding, shown)| format!("{} {}", finding.rule, shown.payload)).collect();
     shown.sort();
     shown.dedup();
     json!({
@@ -81,13 +84,13 @@ struct Case {
 fn schema(path: &Path, expected: &Map<String, Value>, name: &str) -> Schema {
     let text = fs::read_to_string(path).expect("a case has both texts");
     let mut definition = Definition::text(text);
-    let given =
+    let setting =
         |key: &str| expected.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    definition.message_name = given(name);
-    let parsed = if given("mode") == "file" {
+    definition.message_name = setting(name);
+    let parsed = if setting("mode") == "file" {
         Schema::parse_file(&definition, &[])
     } else {
-        Schema::parse(&given("subject"), &definition, &[])
+        Schema::parse(&setting("subject"), &definition, &[])
     };
     parsed.unwrap_or_else(|invalid| panic!("{}: {invalid}", path.display()))
 }
@@ -95,7 +98,7 @@ fn schema(path: &Path, expected: &Map<String, Value>, name: &str) -> Schema {
 fn cases() -> Vec<Case> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/protobuf");
     let mut cases = Vec::new();
-    for topic in fs::read_dir(&root).expect("there are cases").flatten() {
+    for topic in fs::read_dir(&root).expect("the cases exist").flatten() {
         for case in fs::read_dir(topic.path()).into_iter().flatten().flatten() {
             let folder = case.path();
             let expected = fs::read_to_string(folder.join("expected.json")).unwrap_or_default();
@@ -130,10 +133,10 @@ fn every_case_has_its_verdicts() {
                 let advised = finding.severity != Severity::Error || !finding.suggestion.is_empty();
                 assert!(advised, "no advice: {finding:?}");
             }
-            let found = summary(&comparison);
-            if case.expected.get(name) != Some(&found) {
-                wrong.push(format!("{} {name}: {found}", case.folder.display()));
-                case.expected.insert(name.to_owned(), found);
+            let actual = summary(&comparison);
+            if case.expected.get(name) != Some(&actual) {
+                wrong.push(format!("{} {name}: {actual}", case.folder.display()));
+                case.expected.insert(name.to_owned(), actual);
             }
         }
         if bless {
@@ -144,11 +147,11 @@ fn every_case_has_its_verdicts() {
     assert!(bless || wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Seen from the other side the directions trade places. What a reader of JSON makes of a name that it does not know is
-/// the exception: an added enum value is a warning and a removed one an error, for old data is there already and new
-/// data is not.
+/// Swapping the versions swaps the directions. Unknown names in JSON are an exception: an added
+/// enum value is a warning and a removed one an error, because old data exists already and new data
+/// does not.
 #[test]
-fn seen_from_the_other_side_directions_trade_places() {
+fn swapping_the_versions_swaps_the_directions() {
     let one_sided = [
         "PROTOBUF_ENUM_VALUE_ADDED",
         "PROTOBUF_ENUM_VALUE_REMOVED",
@@ -159,20 +162,18 @@ fn seen_from_the_other_side_directions_trade_places() {
     for case in cases() {
         for (name, surface) in SURFACES {
             let options = Options { surface, ..Options::default() };
-            let (there, back) =
+            let (forth, back) =
                 (case.old.compare(&case.new, options), case.new.compare(&case.old, options));
-            let exempt = there
-                .findings
-                .iter()
-                .chain(&back.findings)
-                .any(|it| it.severity == Severity::Error && one_sided.contains(&it.rule));
-            assert_eq!(there.change, back.change);
-            // A name that only parsers know may come quietly, and is missed when it goes.
+            let exempt = forth.findings.iter().chain(&back.findings).any(|finding| {
+                finding.severity == Severity::Error && one_sided.contains(&finding.rule)
+            });
+            assert_eq!(forth.change, back.change);
+            // Adding an alias is not a finding, because only parsers use it; removing one is.
             let alias = case.folder.to_string_lossy().contains("alias_");
             if !exempt && !alias {
                 for direction in [Direction::Backward, Direction::Forward] {
                     assert_eq!(
-                        there.verdict(direction),
+                        forth.verdict(direction),
                         back.verdict(direction.swapped()),
                         "{} {name} {direction:?}: {:?}",
                         case.folder.display(),
@@ -195,21 +196,21 @@ fn a_schema_is_compatible_with_itself() {
     }
 }
 
-/// What a payload shows to decoders of others, where the one side writes it and the other reads it.
+/// Whether independent decoders show a break for a payload of the writer and this reader.
 fn shows(writer: &MessageDescriptor, reader: &MessageDescriptor, payload: &str) -> bool {
     if payload.starts_with('{') {
         let read = |message: &MessageDescriptor| {
             let mut source = serde_json::Deserializer::from_str(payload);
             DynamicMessage::deserialize(message.clone(), &mut source).ok()
         };
-        // A member may also be read as another field than the one that was written.
-        let numbers = |it: &DynamicMessage| -> BTreeSet<u32> {
-            it.fields().map(|(field, _)| field.number()).collect()
+        // A member may also be read as another field.
+        let numbers = |message: &DynamicMessage| -> BTreeSet<u32> {
+            message.fields().map(|(field, _)| field.number()).collect()
         };
-        let differ = |one: &DynamicMessage, other: &DynamicMessage| {
-            difference(one, other).is_some() || numbers(one) != numbers(other)
+        let differ = |a: &DynamicMessage, b: &DynamicMessage| {
+            difference(a, b).is_some() || numbers(a) != numbers(b)
         };
-        let read_by = |written| read(reader).is_none_or(|it| differ(&written, &it));
+        let read_by = |written| read(reader).is_none_or(|read| differ(&written, &read));
         return read(writer).is_some_and(read_by);
     }
     let bytes = |at| u8::from_str_radix(payload.get(at..at + 2)?, 16).ok();
@@ -219,15 +220,16 @@ fn shows(writer: &MessageDescriptor, reader: &MessageDescriptor, payload: &str) 
         DynamicMessage::decode(message.clone(), bytes.as_slice()).ok()
     };
     let Some(written) = read(writer) else { return false };
-    let differs =
-        |read: Option<DynamicMessage>| read.is_none_or(|it| difference(&written, &it).is_some());
-    // A value of an enum that the reader does not have shows in JSON, where it is written as a name.
-    let json = serde_json::to_value(&written).expect("it has JSON");
+    let differs = |read: Option<DynamicMessage>| {
+        read.is_none_or(|read| difference(&written, &read).is_some())
+    };
+    // An enum value that the reader does not have shows in JSON, which contains its name.
+    let json = serde_json::to_value(&written).expect("it has a JSON form");
     differs(read(reader)) || differs(DynamicMessage::deserialize(reader.clone(), json).ok())
 }
 
 #[test]
-fn counterexamples_show_a_break_to_other_decoders() {
+fn counterexamples_show_a_break_in_independent_decoders() {
     let mut without = BTreeSet::new();
     let mut by_conversion = BTreeSet::new();
     let mut shown = 0;
@@ -236,28 +238,30 @@ fn counterexamples_show_a_break_to_other_decoders() {
         for (_, surface) in SURFACES {
             let options = Options { surface, ..Options::default() };
             let comparison = case.old.compare(&case.new, options);
-            let errors = comparison.findings.iter().filter(|it| it.severity == Severity::Error);
-            for it in errors.filter(|it| it.proven) {
-                let Some(counterexample) = &it.counterexample else {
+            let errors =
+                comparison.findings.iter().filter(|finding| finding.severity == Severity::Error);
+            for finding in errors.filter(|finding| finding.proven) {
+                let Some(counterexample) = &finding.counterexample else {
                     let name = case.folder.file_name().expect("a case has a name");
                     without.insert(name.to_string_lossy().into_owned());
                     continue;
                 };
                 shown += 1;
-                // This decoder accepts UTF-8 alone, and knows no editions.
+                // This decoder accepts only UTF-8 and does not support editions.
                 let edition = |folder: &str| {
                     let text = fs::read_to_string(case.folder.join(folder)).expect("a text");
                     text.starts_with("edition")
                 };
-                if it.rule == "PROTOBUF_FIELD_UTF8_VALIDATION_CHANGED"
+                if finding.rule == "PROTOBUF_FIELD_UTF8_VALIDATION_CHANGED"
                     || edition("previous.proto")
                     || edition("current.proto")
                 {
                     continue;
                 }
-                let courses = [(Direction::Backward, &old, &new), (Direction::Forward, &new, &old)];
-                let shows = courses.into_iter().any(|(direction, writer, reader)| {
-                    it.direction.includes(direction)
+                let directions =
+                    [(Direction::Backward, &old, &new), (Direction::Forward, &new, &old)];
+                let shows = directions.into_iter().any(|(direction, writer, reader)| {
+                    finding.direction.includes(direction)
                         && shows(writer, reader, &counterexample.payload)
                 });
                 if !shows {
@@ -267,13 +271,13 @@ fn counterexamples_show_a_break_to_other_decoders() {
             }
         }
     }
-    assert!(shown > 100, "{shown} payloads");
-    // Only the conversion between the two versions refuses these: other decoders read them alike, so
-    // that they are weak counterexamples.
+    assert!(shown > 100, "{counterexamples} payloads");
+    // Only the conversion between the two versions rejects these payloads. Other decoders read them
+    // equally, so they are weak counterexamples.
     let weak = ["enum_to_uint32", "int32_to_enum"];
     assert_eq!(by_conversion, weak.map(str::to_owned).into());
-    // Names of types and of values show in no payload, and no payload here has an alias in JSON, an
-    // Any, or an extension that no schema declares.
+    // Payloads do not contain type names and value names, and the tried payloads have no alias in
+    // JSON, no Any, and no undeclared extension.
     let known = [
         "alias_removed",
         "any_to_message",

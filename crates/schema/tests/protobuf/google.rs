@@ -1,6 +1,7 @@
-//! Google's own Protobuf as the judge: payloads of a compatible pair decode to the same values there, too.
+//! Checks compatible verdicts with Google's Protobuf for Python: payloads of a compatible pair must
+//! decode to the same values.
 //!
-//! That is its implementation in Python. `TIDINGS_PAIRS` sets how many pairs; a tenth of them goes this way.
+//! A tenth of the `TIDINGS_PAIRS` pairs is checked.
 
 use std::{
     io::Write,
@@ -30,7 +31,7 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub fn side(message: &MessageDescriptor) -> Value {
+pub fn schema_json(message: &MessageDescriptor) -> Value {
     json!({ "descriptors": hex(&message.parent_pool().encode_to_vec()), "name": message.full_name() })
 }
 
@@ -48,8 +49,8 @@ fn jobs(seed: u64, old: &Schema, new: &Schema) -> Vec<(Value, Verdict)> {
                 .collect();
             let job = json!({
                 "name": format!("seed {seed} {surface:?} {direction:?}"),
-                "written": side(writer),
-                "read": side(reader),
+                "written": schema_json(writer),
+                "read": schema_json(reader),
                 "payloads": payloads,
                 "json": surface == Surface::WireJson && !warned(&comparison),
             });
@@ -59,7 +60,7 @@ fn jobs(seed: u64, old: &Schema, new: &Schema) -> Vec<(Value, Verdict)> {
     jobs
 }
 
-/// What Python says about jobs.
+/// Runs jobs in Python and returns its answers.
 fn answers<'j>(python: &Path, jobs: impl Iterator<Item = &'j Value>) -> Vec<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protobuf/decode.py");
     let mut child = Command::new(python)
@@ -73,16 +74,17 @@ fn answers<'j>(python: &Path, jobs: impl Iterator<Item = &'j Value>) -> Vec<Valu
     let mut input = child.stdin.take().expect("it has an input");
     let lines: Vec<String> = jobs.map(|job| format!("{job}\n")).collect();
     let count = lines.len();
-    let writer =
-        std::thread::spawn(move || lines.iter().try_for_each(|it| input.write_all(it.as_bytes())));
+    let writer = std::thread::spawn(move || {
+        lines.iter().try_for_each(|line| input.write_all(line.as_bytes()))
+    });
     let output = child.wait_with_output().expect("Python ends");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
     writer.join().expect("no panic").expect("Python reads all jobs");
-    let text = String::from_utf8(output.stdout).expect("it writes a text");
-    let answers = text.lines().map(|it| serde_json::from_str(it).expect("it writes JSON"));
+    let text = String::from_utf8(output.stdout).expect("it writes UTF-8");
+    let answers = text.lines().map(|line| serde_json::from_str(line).expect("it writes JSON"));
     let answers: Vec<Value> = answers.collect();
-    assert_eq!(answers.len(), count, "{said}");
+    assert_eq!(answers.len(), count, "{errors}");
     answers
 }
 
@@ -104,7 +106,7 @@ fn googles_decoder_agrees_with_every_compatible() {
         match verdict {
             Verdict::Compatible => {
                 compatible += 1;
-                contradictions.extend(why.map(|why| format!("{}: {why}", answer["name"])));
+                contradictions.extend(why.map(|why| format!("{}: {difference}", answer["name"])));
             }
             Verdict::Incompatible | Verdict::Unproven => refuted += usize::from(why.is_some()),
         }
@@ -116,7 +118,7 @@ fn googles_decoder_agrees_with_every_compatible() {
     assert!(contradictions.is_empty(), "{}", contradictions.join("\n"));
 }
 
-/// The texts themselves, compiled by protoc: a twentieth of the pairs of [`soundness`].
+/// The same with texts compiled by protoc, for a twentieth of the pairs of [`soundness`].
 #[test]
 fn googles_compiler_and_decoder_agree_with_every_compatible() {
     let pins = ["protobuf==6.33.1", "grpcio-tools==1.76.0"];
@@ -125,18 +127,18 @@ fn googles_compiler_and_decoder_agree_with_every_compatible() {
     for seed in soundness::seeds(20) {
         all.extend(soundness::jobs(seed));
     }
-    let answers = answers(&python, all.iter().map(|it| &it.job));
+    let answers = answers(&python, all.iter().map(|job| &job.job));
     let (mut agreed, mut skipped, mut contradictions) = (0, 0, Vec::new());
-    for (answer, it) in answers.iter().zip(&all) {
+    for (answer, job) in answers.iter().zip(&all) {
         if answer["skipped"].as_bool() == Some(true) {
             skipped += 1;
-        } else if let (true, Some(why)) = (it.compatible, answer["why"].as_str()) {
-            contradictions.push(format!("{}: {why}", answer["name"]));
+        } else if let (true, Some(why)) = (job.compatible, answer["why"].as_str()) {
+            contradictions.push(format!("{}: {difference}", answer["name"]));
         } else {
             agreed += 1;
         }
     }
-    println!("{agreed} directions agreed on, {skipped} that protoc does not compile");
-    assert!(agreed > skipped, "protoc compiles too few");
+    println!("{agreed} directions confirmed, {skipped} that protoc does not compile");
+    assert!(agreed > skipped, "protoc compiles too few pairs");
     assert!(contradictions.is_empty(), "{}", contradictions.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! What may not come back.
+//! Reuse of numbers and names of earlier versions.
 
 use tidings_schema::{
     definition::Definition,
@@ -12,7 +12,7 @@ fn schema(body: &str) -> Schema {
 }
 
 fn rules(surface: Surface, history: &[&str], new: &str) -> Vec<&'static str> {
-    let history: Vec<Schema> = history.iter().map(|it| schema(it)).collect();
+    let history: Vec<Schema> = history.iter().map(|body| schema(body)).collect();
     let history: Vec<&Schema> = history.iter().collect();
     let findings = ledger(&history, &schema(new), Options { surface, ..Options::default() });
     for finding in &findings {
@@ -21,18 +21,18 @@ fn rules(surface: Surface, history: &[&str], new: &str) -> Vec<&'static str> {
             (Severity::Error, Direction::Both, true)
         );
     }
-    findings.iter().map(|it| it.rule).collect()
+    findings.iter().map(|finding| finding.rule).collect()
 }
 
 const NUMBER: &str = "PROTOBUF_FIELD_NUMBER_REUSED";
 const NAME: &str = "PROTOBUF_FIELD_NAME_REUSED";
 
 #[test]
-fn a_number_or_a_name_does_not_come_back_as_something_else() {
-    // The history, the new version, and what is found on each surface.
+fn numbers_and_names_are_not_reused_with_another_meaning() {
+    // The history, the new version, and the rules on the surfaces WireJson and Wire.
     type Case<'a> = (&'a [&'a str], &'a str, &'a [&'a str], &'a [&'a str]);
     let cases: [Case<'_>; 16] = [
-        // It comes back with another type, or with a type that changed while nobody used it.
+        // The field returns with another type, or with a type that changed while it was unused.
         (
             &[
                 "message L { int32 n = 1; } message K { string s = 1; } L l = 1; K k = 2;",
@@ -45,7 +45,7 @@ fn a_number_or_a_name_does_not_come_back_as_something_else() {
         (
             &["message L { int32 n = 1; } L l = 1;", "message L { string n = 1; }"],
             "message L { string n = 1; } L l = 1;",
-            // The field, and what is in it.
+            // The field, and the field inside it.
             &[NUMBER, NUMBER],
             &[NUMBER, NUMBER],
         ),
@@ -85,7 +85,7 @@ fn a_number_or_a_name_does_not_come_back_as_something_else() {
             &[NUMBER],
             &[NUMBER],
         ),
-        // Renamed and widened in place: the same field all along.
+        // A field that was renamed or widened is the same field.
         (
             &["string a = 1;", "string b = 1 [json_name = \"a\"];"],
             "string b = 1 [json_name = \"a\"];",
@@ -99,7 +99,7 @@ fn a_number_or_a_name_does_not_come_back_as_something_else() {
             &[NAME],
             &[],
         ),
-        // A type is followed through the fields that have it.
+        // A type is identified by the fields that contain it.
         (
             &[
                 "message L { int32 n = 1; int32 o = 2; } L l = 1;",
@@ -127,7 +127,7 @@ fn a_number_or_a_name_does_not_come_back_as_something_else() {
             &[],
             &[],
         ),
-        // What no event reached has no data to be misread.
+        // A type that no event contained has no data.
         (
             &["message U { int32 n = 1; } string a = 1;", "message U {} string a = 1;"],
             "message U { string n = 1; } U u = 2; string a = 1;",

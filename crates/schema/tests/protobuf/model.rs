@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-/// Chance that a seed repeats.
+/// A random generator that repeats its sequence for a seed.
 #[derive(Debug, Clone)]
 pub struct Chance(u64);
 
 impl Chance {
     pub fn new(seed: u64) -> Self {
-        // Small seeds would begin with runs of zeros.
+        // Small seeds would start with runs of zeros.
         let mut chance = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         for _ in 0..4 {
             chance.next();
@@ -78,7 +78,7 @@ pub struct Enum {
     pub values: Vec<(String, i32)>,
 }
 
-/// A file: its first message is the event.
+/// A file. Its first message is the event.
 #[derive(Debug, Clone)]
 pub struct File {
     pub proto2: bool,
@@ -91,8 +91,8 @@ const SCALARS: [&str; 15] = [
     "fixed64", "sfixed32", "sfixed64", "bool", "string", "bytes",
 ];
 
-/// Types that a change of one to another is more likely to be between.
-const KIN: [&[&str]; 4] = [
+/// Groups of types: a changed type is likely to be in the same group.
+const TYPE_GROUPS: [&[&str]; 4] = [
     &["int32", "int64", "uint32", "uint64", "bool", "sint32", "sint64"],
     &["fixed32", "sfixed32", "float"],
     &["fixed64", "sfixed64", "double"],
@@ -104,8 +104,8 @@ impl File {
         let mut file = Self { proto2: chance.one_in(3), messages: Vec::new(), enums: Vec::new() };
         for at in 0..2 {
             let count = 2 + chance.below(3);
-            let values =
-                (0..count).map(|it| (format!("E{at}_V{it}"), i32::try_from(it).expect("small")));
+            let values = (0..count)
+                .map(|index| (format!("E{at}_V{index}"), i32::try_from(index).expect("small")));
             file.enums.push(Enum { name: format!("E{at}"), values: values.collect() });
         }
         for at in 0..3 {
@@ -134,7 +134,7 @@ impl File {
             default: chance.one_in(6).then(|| i32::try_from(chance.below(3)).expect("small")),
             unpacked: chance.one_in(8),
         };
-        field.settle();
+        field.avoid_required_messages();
         field
     }
 
@@ -158,11 +158,11 @@ impl File {
         }
     }
 
-    /// Changes one thing. Some changes come to nothing.
+    /// Makes one random change. Some changes have no effect.
     pub fn change(&mut self, chance: &mut Chance) {
         let at = chance.below(self.messages.len());
         let count = self.messages[at].fields.len();
-        let which = chance.below(count);
+        let field_index = chance.below(count);
         match chance.below(24) {
             0..=2 => {
                 let number = 1 + chance.below(9);
@@ -173,74 +173,77 @@ impl File {
                 if self.messages[at]
                     .fields
                     .iter()
-                    .all(|it| it.number != number && it.name != field.name)
+                    .all(|other| other.number != number && other.name != field.name)
                 {
                     self.messages[at].fields.push(field);
                 }
             }
             3 | 4 if count > 0 => {
-                let field = self.messages[at].fields.remove(which);
+                let field = self.messages[at].fields.remove(field_index);
                 if chance.one_in(2) {
                     self.messages[at].reserved.push((field.number, field.name));
                 }
             }
             5..=9 if count > 0 => {
-                let kind = match &self.messages[at].fields[which].kind {
-                    Type::Scalar(was) if !chance.one_in(4) => {
-                        let kin = KIN.iter().find(|it| it.contains(was)).expect("it has kin");
-                        Type::Scalar(chance.of(kin))
+                let kind = match &self.messages[at].fields[field_index].kind {
+                    Type::Scalar(scalar) if !chance.one_in(4) => {
+                        let group = TYPE_GROUPS
+                            .iter()
+                            .find(|scalars| scalars.contains(scalar))
+                            .expect("every scalar has a group");
+                        Type::Scalar(chance.of(group))
                     }
                     _ => self.kind(chance),
                 };
-                self.messages[at].fields[which].kind = kind;
-                self.messages[at].fields[which].settle();
+                self.messages[at].fields[field_index].kind = kind;
+                self.messages[at].fields[field_index].avoid_required_messages();
             }
             10..=13 if count > 0 => {
                 let label = self.label(chance);
-                self.messages[at].fields[which].label = label;
-                self.messages[at].fields[which].settle();
+                self.messages[at].fields[field_index].label = label;
+                self.messages[at].fields[field_index].avoid_required_messages();
             }
             14 if count > 0 => {
-                let field = &mut self.messages[at].fields[which];
+                let field = &mut self.messages[at].fields[field_index];
                 field.name = format!("name_{}", chance.below(5));
                 if chance.one_in(2) {
                     field.json_name = Some(format!("field{}", field.number));
                 }
             }
             15 if count > 0 => {
-                self.messages[at].fields[which].json_name =
+                self.messages[at].fields[field_index].json_name =
                     Some(format!("json{}", chance.below(4)));
             }
             16 if count > 0 => {
-                self.messages[at].fields[which].default =
+                self.messages[at].fields[field_index].default =
                     chance.one_in(2).then(|| i32::try_from(chance.below(3)).expect("small"));
             }
             17 => self.messages[at].fields.reverse(),
             18 => {
-                let values = &mut chance_enum(self, chance).values;
-                let next = values.iter().map(|it| it.1).max().unwrap_or(0) + 1;
+                let values = &mut random_enum(self, chance).values;
+                let next = values.iter().map(|value| value.1).max().unwrap_or(0) + 1;
                 values.push((format!("E_NEW{next}"), next));
             }
             19 => {
-                let values = &mut chance_enum(self, chance).values;
+                let values = &mut random_enum(self, chance).values;
                 if values.len() > 1 {
                     values.pop();
                 }
             }
             20 => {
                 let number = chance.below(5);
-                let values = &mut chance_enum(self, chance).values;
+                let values = &mut random_enum(self, chance).values;
                 let last = values.len() - 1;
                 values[last].0 = format!("E_OTHER{number}");
             }
             21 => self.messages[at].name = format!("N{}", chance.below(9)),
-            22 if count > 0 => self.messages[at].fields[which].unpacked ^= true,
+            22 if count > 0 => self.messages[at].fields[field_index].unpacked ^= true,
             23 if chance.one_in(3) => self.proto2 ^= true,
             _ => {}
         }
     }
 
-    /// The file as its author writes it.
+    /// The text of the file.
     pub fn text(&self) -> String {
         let mut text = format!(
             "syntax = \"{}\";\npackage t;\n",
@@ -257,17 +260,20 @@ impl File {
         }
         for message in &self.messages {
             let _ = writeln!(text, "message {} {{", message.name);
-            let free = message.reserved.iter().filter(|(number, name)| {
-                message.fields.iter().all(|it| it.number != *number && it.name != *name)
+            let unused = message.reserved.iter().filter(|(number, name)| {
+                message.fields.iter().all(|field| field.number != *number && field.name != *name)
             });
-            for (number, name) in free {
+            for (number, name) in unused {
                 let _ = writeln!(text, "  reserved {number};\n  reserved \"{name}\";");
             }
             for oneof in 0..2 {
-                let mut members =
-                    message.fields.iter().filter(|it| it.label == Label::Oneof(oneof)).peekable();
+                let mut members = message
+                    .fields
+                    .iter()
+                    .filter(|field| field.label == Label::Oneof(oneof))
+                    .peekable();
                 if members.peek().is_some() {
-                    let members: String = members.map(|it| self.line(it)).collect();
+                    let members: String = members.map(|field| self.line(field)).collect();
                     let _ = writeln!(text, "  oneof choice{oneof} {{\n{members}  }}");
                 }
             }
@@ -320,14 +326,15 @@ impl File {
     }
 }
 
-fn chance_enum<'a>(file: &'a mut File, chance: &mut Chance) -> &'a mut Enum {
+fn random_enum<'a>(file: &'a mut File, chance: &mut Chance) -> &'a mut Enum {
     let at = chance.below(file.enums.len());
     &mut file.enums[at]
 }
 
 impl Field {
-    /// Nothing required that leads back to itself: such a message has no payload.
-    fn settle(&mut self) {
+    /// Makes message fields optional if they are required: a recursive required message has no
+    /// payload.
+    fn avoid_required_messages(&mut self) {
         if self.label == Label::Required && matches!(self.kind, Type::Message(_)) {
             self.label = Label::Optional;
         }

@@ -1,6 +1,6 @@
-//! Texts with one change each: we accept those that protoc accepts, and no others.
+//! Texts with one random change: the registry and protoc accept the same texts.
 //!
-//! `TIDINGS_PAIRS` sets how many; a quarter as many go this way.
+//! The number of texts is a quarter of `TIDINGS_PAIRS`.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ const TEXTS: [&str; 6] = [
      string b = 2 [(shape) = { a: \"x\" parts { d: -inf } parts: [{ a: 'y' }] m { key: \"k\" value: 3 } }]; optional bool c = 3 [(shape).a = \"z\"]; }\n",
 ];
 
-/// Words that take the place of another one.
+/// Replacements for words.
 const WORDS: [&str; 76] = [
     "optional",
     "required",
@@ -161,7 +161,7 @@ const NUMBERS: [&str; 24] = [
     "-1",
 ];
 
-/// Options of fields.
+/// Field options.
 const OPTIONS: [&str; 30] = [
     "deprecated = true",
     "packed = true",
@@ -195,7 +195,6 @@ const OPTIONS: [&str; 30] = [
     "(q.dbl) = -inf",
 ];
 
-/// Statements.
 const STATEMENTS: [&str; 36] = [
     "string a = 1;",
     "string added = 90;",
@@ -238,15 +237,15 @@ const STATEMENTS: [&str; 36] = [
 const HEADS: [&str; 4] =
     ["syntax = \"proto2\"", "syntax = \"proto3\"", "edition = \"2023\"", "edition = \"2024\""];
 
-/// The tokens of a text with the bytes that they take.
+/// The byte ranges of the tokens of a text.
 fn tokens(text: &str) -> Vec<(usize, usize)> {
     let bytes = text.as_bytes();
-    let word = |it: u8| it.is_ascii_alphanumeric() || it == b'_' || it == b'.';
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
     let (mut tokens, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
         let start = at;
         match bytes[at] {
-            it if it.is_ascii_whitespace() => {
+            byte if byte.is_ascii_whitespace() => {
                 at += 1;
                 continue;
             }
@@ -257,7 +256,7 @@ fn tokens(text: &str) -> Vec<(usize, usize)> {
                 }
                 at += 1;
             }
-            it if word(it) => {
+            byte if word(byte) => {
                 while at < bytes.len() && word(bytes[at]) {
                     at += 1;
                 }
@@ -274,35 +273,37 @@ fn mutant(chance: &mut Chance) -> String {
     let text = chance.of(&TEXTS);
     let tokens = tokens(text);
     let at = |token: usize| &text[tokens[token].0..tokens[token].1];
-    let of = |is: &dyn Fn(&str) -> bool| -> Vec<usize> {
-        (0..tokens.len()).filter(|it| is(at(*it))).collect()
+    let indices = |accepts: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        (0..tokens.len()).filter(|token| accepts(at(*token))).collect()
     };
-    let numbers = of(&|it| it.starts_with(|it: char| it.is_ascii_digit()));
-    let words = of(&|it| it.starts_with(|it: char| it.is_ascii_alphabetic()));
-    let ends = of(&|it| matches!(it, ";" | "{" | "}"));
-    let instead = |token: usize, with: &str| {
+    let numbers = indices(&|token| token.starts_with(|character: char| character.is_ascii_digit()));
+    let words =
+        indices(&|token| token.starts_with(|character: char| character.is_ascii_alphabetic()));
+    let ends = indices(&|token| matches!(token, ";" | "{" | "}"));
+    let replaced = |token: usize, with: &str| {
         format!("{}{with}{}", &text[..tokens[token].0], &text[tokens[token].1..])
     };
     let after = |token: usize, with: &str| {
         format!("{} {with} {}", &text[..tokens[token].1], &text[tokens[token].1..])
     };
     match chance.below(20) {
-        0..=4 => instead(chance.of(&words), chance.of(&WORDS)),
-        5..=7 => instead(chance.of(&numbers), chance.of(&NUMBERS)),
-        8 => instead(chance.below(tokens.len()), ""),
+        0..=4 => replaced(chance.of(&words), chance.of(&WORDS)),
+        5..=7 => replaced(chance.of(&numbers), chance.of(&NUMBERS)),
+        8 => replaced(chance.below(tokens.len()), ""),
         9..=12 => after(chance.of(&ends), chance.of(&STATEMENTS)),
         13..=15 => {
-            // Before the end of a statement, after the options that it has.
-            let ends: Vec<usize> = of(&|it| it == ";").into_iter().filter(|it| *it > 0).collect();
+            // Adds an option at the end of a statement.
+            let ends: Vec<usize> =
+                indices(&|token| token == ";").into_iter().filter(|index| *index > 0).collect();
             let end = chance.of(&ends);
             let option = chance.of(&OPTIONS);
             match at(end - 1) {
-                "]" => instead(end - 1, &format!(", {option}]")),
-                _ => instead(end, &format!(" [{option}];")),
+                "]" => replaced(end - 1, &format!(", {option}]")),
+                _ => replaced(end, &format!(" [{option}];")),
             }
         }
         16 => {
-            // A statement twice, or none of it.
+            // Repeats or removes a statement.
             let end = chance.below(ends.len() - 1);
             let (from, to) = (tokens[ends[end]].1, tokens[ends[end + 1]].1);
             let statement = &text[from..to];
@@ -310,12 +311,12 @@ fn mutant(chance: &mut Chance) -> String {
             format!("{}{with}{}", &text[..from], &text[to..])
         }
         17 | 18 => {
-            let end = text.find(';').expect("it begins with a statement");
+            let end = text.find(';').expect("it has a statement");
             format!("{}{}", chance.of(&HEADS), &text[end..])
         }
         _ => {
-            let (one, other) = (chance.of(&words), chance.of(&words));
-            instead(one, at(other))
+            let (a, b) = (chance.of(&words), chance.of(&words));
+            replaced(a, at(b))
         }
     }
 }
@@ -330,41 +331,41 @@ fn protoc_agrees_with_every_mutant() {
         })
         .collect();
     let jobs: Vec<&Files> = mutants.iter().collect();
-    let Some(answers) = protoc::ask("texts with one change", &jobs) else { return };
-    let (mut accepted, mut refused) = (0, 0);
-    let (mut false_accepts, mut false_refusals) = (Vec::new(), Vec::new());
-    for (seed, (files, answer)) in (1..).zip(mutants.iter().zip(&answers)) {
+    let Some(results) = protoc::compile("texts with one change", &jobs) else { return };
+    let (mut accepted, mut rejected) = (0, 0);
+    let (mut false_accepts, mut false_rejections) = (Vec::new(), Vec::new());
+    for (seed, (files, result)) in (1..).zip(mutants.iter().zip(&results)) {
         let faults = faults(&definition(files));
-        match (&answer.why, faults.is_empty()) {
+        match (&result.why, faults.is_empty()) {
             (None, true) => accepted += 1,
-            (Some(_), false) => refused += 1,
+            (Some(_), false) => rejected += 1,
             (Some(why), true) => {
                 false_accepts.push(format!("seed {seed}: {why}\n{}", files["m.proto"]));
             }
             (None, false) => {
                 let known = |message: &str| STRICTER.iter().any(|(part, _)| message.contains(part));
-                if faults.iter().all(|it| known(&it.message)) {
-                    refused += 1;
+                if faults.iter().all(|fault| known(&fault.message)) {
+                    rejected += 1;
                 } else {
-                    false_refusals.push(format!("seed {seed}: {faults:?}\n{}", files["m.proto"]));
+                    false_rejections.push(format!("seed {seed}: {faults:?}\n{}", files["m.proto"]));
                 }
             }
         }
     }
     println!(
-        "{count} texts: {accepted} accepted and {refused} refused by both; {} accepted by us alone, {} by protoc alone",
+        "{count} texts: {accepted} accepted and {rejected} rejected by both; {} accepted only by us, {} only by protoc",
         false_accepts.len(),
-        false_refusals.len()
+        false_rejections.len()
     );
     let wrong =
-        [("accepted by us alone", false_accepts), ("accepted by protoc alone", false_refusals)];
-    for (what, texts) in &wrong {
-        println!("{what}:\n{}", texts.join("\n"));
+        [("accepted only by us", false_accepts), ("accepted only by protoc", false_rejections)];
+    for (label, texts) in &wrong {
+        println!("{label}:\n{}", texts.join("\n"));
     }
-    assert!(wrong.iter().all(|(_, texts)| texts.is_empty()), "we and protoc disagree");
+    assert!(wrong.iter().all(|(_, texts)| texts.is_empty()), "the registry and protoc disagree");
 }
 
-/// What we alone refuse, by a part of the message, and why.
+/// Messages of faults that protoc does not report, with the reason.
 const STRICTER: [(&str, &str); 2] = [
     ("message numbers must be between", "a reserved number that no field can have"),
     ("the number", "an extension's number in two files, of which runtimes load one"),

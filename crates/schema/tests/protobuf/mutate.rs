@@ -1,12 +1,12 @@
-//! Random schemas, changes to them, and what of a pair can be left out.
+//! Random schemas, random changes, and reductions of a pair.
 
 use super::{
     generate::{Enum, Features, Field, File, Label, Message, SCALARS, Syntax, Type, WELL_KNOWN},
     model::Chance,
 };
 
-/// Types that a change of one to another is more likely to be between.
-const KIN: [&[&str]; 4] = [
+/// Groups of types: a changed type is likely to be in the same group.
+const TYPE_GROUPS: [&[&str]; 4] = [
     &["int32", "int64", "uint32", "uint64", "bool", "sint32", "sint64"],
     &["fixed32", "sfixed32", "float"],
     &["fixed64", "sfixed64", "double"],
@@ -30,8 +30,8 @@ impl File {
             enums: Vec::new(),
         };
         for at in 0..2 {
-            let values = (0..2 + chance.below(3)).map(|it| (format!("E{at}_V{it}"), it));
-            let values = values.map(|(name, it)| (name, i32::try_from(it).expect("small")));
+            let values = (0..2 + chance.below(3)).map(|index| (format!("E{at}_V{index}"), index));
+            let values = values.map(|(name, number)| (name, i32::try_from(number).expect("small")));
             let features = Features::random(chance, 4);
             let imported = at == 1 && chance.one_in(3);
             let name = format!("E{at}");
@@ -48,7 +48,7 @@ impl File {
             });
         }
         for at in 0..4 {
-            // The last is often empty.
+            // The last message is often empty.
             let count = if at == 3 && chance.one_in(2) { 0 } else { chance.below(5) };
             let from = u32::from(at == 0);
             for number in 1..=from + u32::try_from(count).expect("small") {
@@ -69,7 +69,7 @@ impl File {
             default: chance.one_in(6).then(|| u8::try_from(chance.below(3)).expect("small")),
             features: Features::random(chance, 10),
         };
-        settle(&mut field);
+        avoid_required_messages(&mut field);
         field
     }
 
@@ -82,7 +82,7 @@ impl File {
         }
     }
 
-    /// Changes one thing. Some changes come to nothing.
+    /// Makes one random change. Some changes have no effect.
     pub fn change(&mut self, chance: &mut Chance) {
         match chance.below(10) {
             0..=5 => self.change_field(chance),
@@ -100,16 +100,16 @@ impl File {
         let messages = self.messages.len();
         let fields = &mut self.messages[at].fields;
         let count = fields.len();
-        let which = chance.below(count);
-        let Some(field) = fields.get_mut(which).filter(|_| !chance.one_in(6)) else {
-            if fields.iter().all(|it| it.number != new.number && it.name != new.name) {
+        let field_index = chance.below(count);
+        let Some(field) = fields.get_mut(field_index).filter(|_| !chance.one_in(6)) else {
+            if fields.iter().all(|field| field.number != new.number && field.name != new.name) {
                 fields.push(new);
             }
             return;
         };
         match chance.below(12) {
             0 | 1 => {
-                let field = fields.remove(which);
+                let field = fields.remove(field_index);
                 if chance.one_in(2) {
                     self.messages[at].reserved.push((field.number, field.name));
                 }
@@ -117,9 +117,12 @@ impl File {
             }
             2..=4 => {
                 field.kind = match &field.kind {
-                    Type::Scalar(was) if !chance.one_in(4) => {
-                        let kin = KIN.iter().find(|it| it.contains(was)).expect("it has kin");
-                        Type::Scalar(chance.of(kin))
+                    Type::Scalar(scalar) if !chance.one_in(4) => {
+                        let group = TYPE_GROUPS
+                            .iter()
+                            .find(|scalars| scalars.contains(scalar))
+                            .expect("every scalar has a group");
+                        Type::Scalar(chance.of(group))
                     }
                     Type::Message(_) | Type::WellKnown(_) if !chance.one_in(3) => {
                         if chance.one_in(2) {
@@ -145,13 +148,13 @@ impl File {
             }
             _ => field.features = Features::random(chance, 3),
         }
-        settle(field);
+        avoid_required_messages(field);
     }
 
     fn change_enum(&mut self, chance: &mut Chance) {
         let at = chance.below(self.enums.len());
         let kind = &mut self.enums[at];
-        let next = kind.values.iter().map(|it| it.1).max().unwrap_or(0) + 1;
+        let next = kind.values.iter().map(|value| value.1).max().unwrap_or(0) + 1;
         match chance.below(6) {
             0 => kind.values.push((format!("E{at}_NEW{next}"), next)),
             1 if kind.values.len() > 1 => drop(kind.values.pop()),
@@ -175,7 +178,7 @@ impl File {
             3 => message.legacy_json = chance.one_in(2).then_some(true),
             _ => {
                 let number = 100 + u32::try_from(chance.below(3)).expect("small");
-                match message.extensions.iter().position(|it| *it == number) {
+                match message.extensions.iter().position(|extension| *extension == number) {
                     Some(at) => {
                         message.extensions.remove(at);
                     }
@@ -206,15 +209,15 @@ fn label(chance: &mut Chance) -> Label {
     }
 }
 
-/// Nothing required that leads back to itself: such a message has no payload.
-fn settle(field: &mut Field) {
+/// Makes message fields optional if they are required: a recursive required message has no payload.
+fn avoid_required_messages(field: &mut Field) {
     let message = matches!(field.kind, Type::Message(_) | Type::WellKnown(_));
     if field.label == Label::Required && message {
         field.label = Label::Optional;
     }
 }
 
-/// Pairs that are a step smaller, or a step less apart.
+/// Pairs that are smaller, or differ less.
 pub fn smaller((old, new): &(File, File)) -> Vec<(File, File)> {
     let mut pairs = Vec::new();
     let mut both = |cut: &dyn Fn(&mut File)| {
@@ -228,7 +231,7 @@ pub fn smaller((old, new): &(File, File)) -> Vec<(File, File)> {
     for at in 0..old.messages.len() {
         both(&|file| file.messages[at].fields.clear());
         for number in 1..=10 {
-            both(&|file| file.messages[at].fields.retain(|it| it.number != number));
+            both(&|file| file.messages[at].fields.retain(|field| field.number != number));
         }
         both(&|file| file.messages[at].reserved.clear());
         both(&|file| file.messages[at].extensions.clear());
@@ -238,7 +241,7 @@ pub fn smaller((old, new): &(File, File)) -> Vec<(File, File)> {
     }
     for at in 0..old.enums.len() {
         both(&|file| file.enums[at].values.truncate(1));
-        both(&|file| drop(file.enums[at].values.pop_if(|it| it.1 != 0)));
+        both(&|file| drop(file.enums[at].values.pop_if(|value| value.1 != 0)));
         both(&|file| file.enums[at].features = Features::default());
         both(&|file| file.enums[at].imported = false);
     }
@@ -248,38 +251,40 @@ pub fn smaller((old, new): &(File, File)) -> Vec<(File, File)> {
         both(&|file| file.imported = syntax);
     }
     let fields = |file: &mut File, number: u32, work: &dyn Fn(&mut Field)| {
-        let all = file.messages.iter_mut().flat_map(|it| &mut it.fields);
-        all.filter(|it| it.number == number).for_each(work);
+        let all = file.messages.iter_mut().flat_map(|message| &mut message.fields);
+        all.filter(|field| field.number == number).for_each(work);
     };
     for number in 1..=10 {
-        both(&|file| fields(file, number, &|it| it.features = Features::default()));
-        both(&|file| fields(file, number, &|it| it.default = None));
-        both(&|file| fields(file, number, &|it| it.json_name = None));
-        both(&|file| fields(file, number, &|it| it.label = Label::Singular));
-        both(&|file| fields(file, number, &|it| it.kind = Type::Scalar("int32")));
+        both(&|file| fields(file, number, &|field| field.features = Features::default()));
+        both(&|file| fields(file, number, &|field| field.default = None));
+        both(&|file| fields(file, number, &|field| field.json_name = None));
+        both(&|file| fields(file, number, &|field| field.label = Label::Singular));
+        both(&|file| fields(file, number, &|field| field.kind = Type::Scalar("int32")));
     }
-    // What changed, one thing at a time.
+    // Revert one change at a time.
     for at in 0..old.messages.len() {
-        let mut one = new.clone();
-        one.messages[at] = old.messages[at].clone();
-        pairs.push((old.clone(), one));
+        let mut reverted = new.clone();
+        reverted.messages[at] = old.messages[at].clone();
+        pairs.push((old.clone(), reverted));
         for field in &old.messages[at].fields {
-            let mut one = new.clone();
-            if let Some(it) =
-                one.messages[at].fields.iter_mut().find(|it| it.number == field.number)
+            let mut reverted = new.clone();
+            if let Some(changed) = reverted.messages[at]
+                .fields
+                .iter_mut()
+                .find(|candidate| candidate.number == field.number)
             {
-                *it = field.clone();
-                pairs.push((old.clone(), one));
+                *changed = field.clone();
+                pairs.push((old.clone(), reverted));
             }
         }
     }
     for at in 0..old.enums.len() {
-        let mut one = new.clone();
-        one.enums[at] = old.enums[at].clone();
-        pairs.push((old.clone(), one));
+        let mut reverted = new.clone();
+        reverted.enums[at] = old.enums[at].clone();
+        pairs.push((old.clone(), reverted));
     }
     pairs.push((old.clone(), File { syntax: old.syntax, ..new.clone() }));
     pairs.push((old.clone(), File { features: old.features, ..new.clone() }));
-    pairs.retain(|it| it != &(old.clone(), new.clone()));
+    pairs.retain(|pair| pair != &(old.clone(), new.clone()));
     pairs
 }

@@ -1,6 +1,6 @@
-//! Random pairs of schemas: a verdict that old data is read, or new data, is never contradicted by a payload.
+//! Random pairs of schemas: no payload contradicts a compatible verdict.
 //!
-//! `TIDINGS_PAIRS` sets how many.
+//! `TIDINGS_PAIRS` sets the number of pairs.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ const PAIRS: u32 = 1_500;
 const PAYLOADS: usize = 16;
 
 pub fn pairs() -> u32 {
-    std::env::var("TIDINGS_PAIRS").ok().and_then(|it| it.parse().ok()).unwrap_or(PAIRS)
+    std::env::var("TIDINGS_PAIRS").ok().and_then(|value| value.parse().ok()).unwrap_or(PAIRS)
 }
 
 pub fn run(test: impl Fn(u64)) {
@@ -39,11 +39,11 @@ pub fn run(test: impl Fn(u64)) {
     };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, rng);
-    let done = runner.run(&any::<u64>(), |seed| {
+    let result = runner.run(&any::<u64>(), |seed| {
         test(seed);
         Ok(())
     });
-    if let Err(error) = done {
+    if let Err(error) = result {
         panic!("{error}");
     }
 }
@@ -65,7 +65,7 @@ pub fn pair(seed: u64) -> Option<(File, File)> {
     Some((old, new))
 }
 
-/// What a payload shows of a direction: the first that is refused or means something else.
+/// The first payload that the reader rejects or reads differently.
 fn refutation(
     writer: &MessageDescriptor,
     reader: &MessageDescriptor,
@@ -82,25 +82,27 @@ fn refutation(
         if binary.is_some() || !json {
             return binary;
         }
-        let text = serde_json::to_string(&written).expect("a payload has its JSON");
-        // Names that a reader does not know are its own affair: added and removed fields are compatible.
+        let text = serde_json::to_string(&written).expect("a payload has a JSON form");
+        // Unknown names are ignored, because added and removed fields are compatible.
         let options = DeserializeOptions::new().deny_unknown_fields(false);
         let mut source = serde_json::Deserializer::from_str(&text);
         match DynamicMessage::deserialize_with_options(reader.clone(), &mut source, &options) {
-            Ok(read) => difference(&written, &read).map(|it| format!("{text}: {it}")),
+            Ok(read) => {
+                difference(&written, &read).map(|difference| format!("{text}: {difference}"))
+            }
             Err(error) => Some(format!("{text}: {error}")),
         }
     })
 }
 
-/// What the rules call compatible, with a warning, though a strict parser of JSON refuses it.
+/// Whether a warning covers payloads that a strict JSON parser rejects.
 pub fn warned(comparison: &Comparison) -> bool {
     let known = ["PROTOBUF_ENUM_VALUE_ADDED", "PROTOBUF_BOOL_JSON"];
-    comparison.findings.iter().any(|it| known.contains(&it.rule))
+    comparison.findings.iter().any(|finding| known.contains(&finding.rule))
 }
 
 #[test]
-fn payloads_never_contradict_a_compatible() {
+fn payloads_never_contradict_a_compatible_verdict() {
     let statistics = std::cell::RefCell::new(BTreeMap::<String, (usize, usize)>::new());
     run(|seed| {
         let Some((old_file, new_file)) = pair(seed) else { return };
@@ -132,28 +134,30 @@ fn payloads_never_contradict_a_compatible() {
                 let all = statistics.entry(format!("{surface:?} {verdict:?}")).or_default();
                 all.0 += 1;
                 all.1 += usize::from(refuted.is_none());
-                // With a single reason, that reason is the one that no payload bears out.
+                // With a single error, count the payloads that confirm its rule.
                 let errors: Vec<_> = comparison
                     .findings
                     .iter()
-                    .filter(|it| it.severity == Severity::Error && it.direction.includes(direction))
+                    .filter(|finding| {
+                        finding.severity == Severity::Error && finding.direction.includes(direction)
+                    })
                     .collect();
                 if let [only] = errors.as_slice() {
-                    let one =
-                        statistics.entry(format!("{surface:?} alone: {}", only.rule)).or_default();
-                    one.0 += 1;
-                    one.1 += usize::from(refuted.is_none());
+                    let single =
+                        statistics.entry(format!("{surface:?} only: {}", only.rule)).or_default();
+                    single.0 += 1;
+                    single.1 += usize::from(refuted.is_none());
                 }
             }
         }
     });
-    for (what, (all, unrefuted)) in statistics.into_inner() {
-        println!("{what}: {all}, of which {unrefuted} no payload refutes");
+    for (rule, (all, unrefuted)) in statistics.into_inner() {
+        println!("{rule}: {all}, {unrefuted} without a refutation");
     }
 }
 
 #[test]
-fn a_chain_never_needs_more_than_its_steps() {
+fn a_chain_never_needs_a_larger_bump_than_its_steps() {
     run(|seed| {
         let mut chance = Chance::new(seed);
         let mut files = vec![File::random(&mut chance)];
@@ -167,17 +171,19 @@ fn a_chain_never_needs_more_than_its_steps() {
         let bump = |old: &Schema, new: &Schema, history: &[&Schema]| {
             let options = Options::default();
             let comparison = old.compare(new, options);
-            let reused = tidings_schema::protobuf::ledger(history, new, options);
+            let findings = tidings_schema::protobuf::ledger(history, new, options);
             let broken =
-                comparison.verdict(Direction::Both) != Verdict::Compatible || !reused.is_empty();
+                comparison.verdict(Direction::Both) != Verdict::Compatible || !findings.is_empty();
             if comparison.change != Change::None && broken { 3 } else { comparison.change as usize }
         };
         let (first, second) = (bump(a, b, &[a]), bump(b, c, &[a, b]));
         if first.max(second) < 3 {
             let texts: Vec<String> = files.iter().map(File::text).collect();
-            // That one type was renamed and another took its place look alike, unless each step is seen by itself.
+            // A rename followed by a replacement is recognised only if each step is compared
+            // separately.
             let comparison = a.compare(c, Options::default());
-            let replaced = comparison.findings.iter().any(|it| it.rule.ends_with("_REPLACED"));
+            let replaced =
+                comparison.findings.iter().any(|finding| finding.rule.ends_with("_REPLACED"));
             let direct = bump(a, c, &[a]);
             assert!(
                 direct <= first.max(second) || replaced,
@@ -201,7 +207,7 @@ fn order_and_layout_do_not_change_the_canonical_form() {
             let by = chance.below(message.fields.len());
             message.fields.rotate_left(by);
         }
-        // The zero of an open enum is the first one; what follows has no order.
+        // The first value of an open enum must be zero; the others have no order.
         for kind in &mut shuffled.enums {
             kind.values[1..].reverse();
         }

@@ -1,4 +1,4 @@
-//! What becomes of a definition: its message, its faults, its canonical form.
+//! Parsing of definitions: the event's message, faults, and the canonical form.
 
 use prost::Message;
 use tidings_schema::{
@@ -18,7 +18,7 @@ fn faults(definition: &Definition) -> Vec<String> {
     invalid.faults.iter().map(ToString::to_string).collect()
 }
 
-/// What protoc makes of a text: the same files as descriptors, with their imports.
+/// Compiles a text to a descriptor set with its imports.
 pub fn compiled(text: &str) -> Definition {
     struct Memory(String);
     impl protox::file::FileResolver for Memory {
@@ -40,12 +40,13 @@ pub fn compiled(text: &str) -> Definition {
 }
 
 #[test]
-fn the_message_is_the_one_named_or_the_subjects_or_the_only_one() {
+fn the_message_is_the_named_one_or_that_of_the_subject_or_the_only_one() {
     let two = format!("{P3}message Order {{ message Line {{}} }} message Invoice {{}}");
     let named = |message: &str, subject: &str| {
         let mut definition = Definition::text(&two);
         definition.message_name = message.to_owned();
-        Schema::parse(subject, &definition, &[]).map(|it| it.message_name().map(str::to_owned))
+        Schema::parse(subject, &definition, &[])
+            .map(|schema| schema.message_name().map(str::to_owned))
     };
     assert_eq!(named("shop.Invoice", "shop.Order"), Ok(Some("shop.Invoice".to_owned())));
     assert_eq!(named("shop.Order.Line", ""), Ok(Some("shop.Order.Line".to_owned())));
@@ -54,8 +55,8 @@ fn the_message_is_the_one_named_or_the_subjects_or_the_only_one() {
     assert!(unclear.contains("shop.Order, shop.Invoice"), "{unclear}");
     let typo = named("shop.Ordre", "").expect_err("a typo").to_string();
     assert!(typo.contains("did you mean shop.Order?"), "{typo}");
-    let one = Schema::parse("orders", &Definition::text(format!("{P3}message Order {{}}")), &[]);
-    assert_eq!(one.expect("one message").message_name(), Some("shop.Order"));
+    let single = Schema::parse("orders", &Definition::text(format!("{P3}message Order {{}}")), &[]);
+    assert_eq!(single.expect("one message").message_name(), Some("shop.Order"));
     assert_eq!(
         messages(&Definition::text(&two), &[]),
         Ok(vec!["shop.Order".into(), "shop.Invoice".into()])
@@ -64,23 +65,23 @@ fn the_message_is_the_one_named_or_the_subjects_or_the_only_one() {
 }
 
 #[test]
-fn faults_have_their_places() {
+fn faults_have_locations() {
     let cases = [
         ("message Order {\n  strin id = 1;\n}", "4:3: "),
         ("message Order {\n  string id = 1;\n  string no = 1;\n}", "4:15: "),
         ("message Order {\n  string id 1;\n}", "4:13: "),
         (
             "import \"other.proto\";\nmessage Order {}",
-            "3:1: the import \"other.proto\" is not there",
+            "3:1: the import \"other.proto\" does not exist",
         ),
         ("import \"../other.proto\";\nmessage Order {}", "3:8: "),
         ("import \"/etc/passwd\";\nmessage Order {}", "3:"),
         ("message Order {", "3:16: "),
         ("message Order {\n  string é = 1;\n}", "4:10: "),
     ];
-    for (text, place) in cases {
+    for (text, location) in cases {
         let faults = faults(&Definition::text(format!("{P3}{text}")));
-        assert!(faults[0].starts_with(place), "{text}: {faults:?}");
+        assert!(faults[0].starts_with(location), "{text}: {faults:?}");
     }
     let several =
         faults(&Definition::text(format!("{P3}message Order {{\n  A a = 1;\n  B b = 2;\n}}")));
@@ -96,23 +97,20 @@ fn faults_have_their_places() {
 }
 
 #[test]
-fn files_import_each_other_but_not_in_circles() {
+fn files_import_each_other_without_cycles() {
     let mut definition =
         Definition::text(format!("{P3}import \"a.proto\";\nmessage Order {{ A a = 1; }}"));
     definition.files.insert("a.proto".to_owned(), format!("{P3}message A {{ int32 n = 1; }}"));
     Schema::parse("shop.Order", &definition, &[]).expect("it links");
     definition.files.insert("a.proto".to_owned(), format!("{P3}\nmessage A {{ Nope n = 1; }}"));
-    let faults_of = faults(&definition);
-    assert!(faults_of[0].starts_with("a.proto:4:13: "), "{faults_of:?}");
+    let linker_faults = faults(&definition);
+    assert!(linker_faults[0].starts_with("a.proto:4:13: "), "{linker_faults:?}");
     definition.files.insert("a.proto".to_owned(), format!("{P3}import \"b.proto\";"));
     definition.files.insert("b.proto".to_owned(), format!("{P3}\nimport \"a.proto\";"));
-    let circle = faults(&definition);
-    assert!(
-        circle[0].starts_with("b.proto:4:1: files import each other in a circle"),
-        "{circle:?}"
-    );
+    let cycle = faults(&definition);
+    assert!(cycle[0].starts_with("b.proto:4:1: files import each other in a cycle"), "{cycle:?}");
     definition.files.insert("../c.proto".to_owned(), String::new());
-    assert!(faults(&definition)[0].contains("climbs out"));
+    assert!(faults(&definition)[0].contains("leaves the root"));
 }
 
 #[test]
@@ -142,7 +140,7 @@ fn other_subjects_and_common_types_are_imported() {
 }
 
 #[test]
-fn text_and_descriptors_of_a_schema_are_the_same_schema() {
+fn text_and_descriptors_are_the_same_schema() {
     let texts = [
         format!("{P3}// A comment.\nimport \"google/protobuf/timestamp.proto\";\nmessage Order {{ reserved 9, 10; string order_id = 1; \
              repeated int32 n = 2 [packed = false, deprecated = true]; map<string, Line> lines = 3; oneof o {{ int32 a = 4; Line b = 5; }} \
@@ -157,8 +155,9 @@ fn text_and_descriptors_of_a_schema_are_the_same_schema() {
     for text in texts {
         let written = parse(&text).expect("it parses");
         let set = Schema::parse("shop.Order", &compiled(&text), &[]).expect("it decodes");
-        let show = |it: &Schema| String::from_utf8(it.canonical()).expect("it is a text");
-        assert_eq!(show(&written), show(&set));
+        let canonical_text =
+            |schema: &Schema| String::from_utf8(schema.canonical()).expect("it is a text");
+        assert_eq!(canonical_text(&written), canonical_text(&set));
         assert_eq!(written.compare(&set, Options::default()).change, Change::None);
     }
 }
@@ -169,7 +168,8 @@ fn descriptors_of_an_edition_are_read() {
         int32 r = 2 [features.field_presence = LEGACY_REQUIRED]; repeated int32 n = 3; string s = 4 [features.utf8_validation = NONE]; } message Line { E e = 1; } \
         enum E { option features.enum_type = CLOSED; X = 1; }";
     let written = parse(text).expect("it parses");
-    // As protoc writes it: with the edition, the features and without labels for what is required.
+    // In the form of protoc: with the edition and the features, and without labels for required
+    // fields.
     let rewritten = "syntax = \"proto2\";\npackage shop;\nmessage Order { optional Line a = 1 [features.message_encoding = DELIMITED]; \
         optional int32 r = 2 [features.field_presence = LEGACY_REQUIRED]; repeated int32 n = 3; optional string s = 4 [features.utf8_validation = NONE]; } message Line { optional E e = 1; } \
         enum E { option features.enum_type = CLOSED; X = 1; }";
@@ -185,10 +185,15 @@ fn descriptors_of_an_edition_are_read() {
     }
     let form = Form::DescriptorSet(set.encode_to_vec().into());
     let set = Schema::parse("shop.Order", &Definition { form, ..Definition::text("") }, &[]);
-    let show = |it: &Schema| String::from_utf8(it.canonical()).expect("it is a text");
-    assert_eq!(show(&written), show(&set.expect("it links")));
-    assert!(show(&written).contains("explicit delimited shop.Line"), "{}", show(&written));
-    assert!(show(&written).contains("required int32"), "{}", show(&written));
+    let canonical_text =
+        |schema: &Schema| String::from_utf8(schema.canonical()).expect("it is a text");
+    assert_eq!(canonical_text(&written), canonical_text(&set.expect("it links")));
+    assert!(
+        canonical_text(&written).contains("explicit delimited shop.Line"),
+        "{}",
+        canonical_text(&written)
+    );
+    assert!(canonical_text(&written).contains("required int32"), "{}", canonical_text(&written));
 }
 
 #[test]
@@ -197,8 +202,8 @@ fn findings_point_into_the_new_text() {
     let new =
         parse(&format!("{P3}message Order {{\n  /* é */ int32 id = 1;\n}}")).expect("it parses");
     let comparison = old.compare(&new, Options::default());
-    let place = &comparison.findings[0].place;
-    assert_eq!((place.line, place.column), (4, 11));
+    let location = &comparison.findings[0].location;
+    assert_eq!((location.line, location.column), (4, 11));
 }
 
 #[test]

@@ -1,8 +1,8 @@
-"""Asks protoc which texts it accepts.
+"""Compiles texts with protoc.
 
-One job per line of standard input, in JSON: files by their names, of which m.proto is compiled. One answer per line of
-standard output: what protoc says against it, or null, and the descriptors that it makes, with imports, in hex. Each job has a process of its own, for protoc aborts on some texts
-that it should refuse.
+Standard input has one job per line, in JSON: files by name, of which m.proto is compiled. Standard
+output has one answer per line: the error of protoc, or null, and the descriptor set with imports,
+in hex. Each job runs in its own process, because protoc aborts on some invalid texts.
 """
 
 import json
@@ -36,9 +36,9 @@ def answer(files):
                 compile_in_child(folder, errors.fileno())
             _, status = os.waitpid(child, 0)
             errors.seek(0)
-            said = errors.read().decode("utf-8", "replace").replace(folder + "/", "").strip()
+            error = errors.read().decode("utf-8", "replace").replace(folder + "/", "").strip()
         if status != 0:
-            return {"why": said if os.WIFEXITED(status) else f"protoc aborts: {said}", "set": ""}
+            return {"why": error if os.WIFEXITED(status) else f"protoc aborts: {error}", "set": ""}
         with open(os.path.join(folder, "set"), "rb") as file:
             return {"why": None, "set": file.read().hex()}
 

@@ -1,9 +1,9 @@
-//! Random pairs of schemas, judged a second time: what the registry calls compatible is never
-//! contradicted by a payload that a decoder of others reads, and what it calls incompatible is
-//! counted by rule where no payload bears it out.
+//! Random pairs of schemas with all features: no payload, read by an independent decoder,
+//! contradicts a compatible verdict. Incompatible verdicts without a payload that shows them are
+//! counted by rule.
 //!
-//! `TIDINGS_PAIRS` sets how many, `TIDINGS_SEED` where they begin. A pair that fails is made small
-//! and printed as the texts of a case: put them into a folder below `tests/cases/protobuf`.
+//! `TIDINGS_PAIRS` sets the number of pairs, `TIDINGS_SEED` the first seed. A pair that fails is
+//! reduced and printed as the texts of a case for a folder below `tests/cases/protobuf`.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -17,7 +17,7 @@ use tidings_schema::{
 };
 
 use super::{
-    decoding::{Draw, Judge},
+    decoding::{MessageComparer, PayloadGenerator},
     generate::{File, IMPORTED},
     google::hex,
     model::Chance,
@@ -31,12 +31,12 @@ const PAIRS: u64 = 2_000;
 const PAYLOADS: usize = 24;
 
 fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|it| it.parse().ok()).unwrap_or(default)
+    std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
 pub fn seeds(share: u64) -> impl Iterator<Item = u64> {
     let from = number("TIDINGS_SEED", 1);
-    (0..number("TIDINGS_PAIRS", PAIRS) / share).map(move |it| from.wrapping_add(it))
+    (0..number("TIDINGS_PAIRS", PAIRS) / share).map(move |index| from.wrapping_add(index))
 }
 
 pub fn pair(seed: u64) -> (File, File) {
@@ -54,33 +54,36 @@ pub fn parse(file: &File) -> Option<Schema> {
     let mut definition = Definition::text(main);
     definition.files.insert(IMPORTED.to_owned(), other);
     definition.message_name = format!("t.{}", file.messages[0].name);
-    Schema::parse("", &definition, &[]).ok().filter(|it| it.check().is_empty())
+    Schema::parse("", &definition, &[]).ok().filter(|schema| schema.check().is_empty())
 }
 
-/// One side of a pair: as the registry has it, and as decoders do.
-struct Side<'f> {
+/// One version of a pair, for the registry and for decoders.
+struct Version<'f> {
     file: &'f File,
     schema: Schema,
     message: MessageDescriptor,
-    /// Strings that nobody checks are bytes.
+    /// The message with bytes in place of strings that are not checked to be UTF-8.
     raw: MessageDescriptor,
 }
 
-impl<'f> Side<'f> {
+impl<'f> Version<'f> {
     fn of(file: &'f File) -> Option<Self> {
         let (message, raw) = (file.twin(false)?, file.twin(true)?);
         Some(Self { file, schema: parse(file)?, message, raw })
     }
 }
 
-/// The first payload that is refused or means something else.
-fn refutation(writer: &Side<'_>, reader: &Side<'_>, seed: u64, json: bool) -> Option<String> {
+/// The first payload that the reader rejects or reads differently.
+fn refutation(writer: &Version<'_>, reader: &Version<'_>, seed: u64, json: bool) -> Option<String> {
     let mut chance = Chance::new(seed ^ 0x5eed);
-    let judge =
-        Judge { written: &|it| writer.file.is_closed(it), read: &|it| reader.file.is_closed(it) };
-    let mut draw = Draw { chance: &mut chance, is_closed: &|it| writer.file.is_closed(it) };
+    let judge = MessageComparer {
+        written: &|kind| writer.file.is_closed(kind),
+        read: &|kind| reader.file.is_closed(kind),
+    };
+    let mut generator =
+        PayloadGenerator { chance: &mut chance, is_closed: &|kind| writer.file.is_closed(kind) };
     (0..PAYLOADS).find_map(|_| {
-        let raw = draw.payload(&writer.raw, 2);
+        let raw = generator.payload(&writer.raw, 2);
         let bytes = raw.encode_to_vec();
         match DynamicMessage::decode(reader.raw.clone(), bytes.as_slice()) {
             Ok(read) => {
@@ -93,11 +96,10 @@ fn refutation(writer: &Side<'_>, reader: &Side<'_>, seed: u64, json: bool) -> Op
         if !json {
             return None;
         }
-        let written = draw.payload(&writer.message, 2);
-        // Some have no JSON, such as a Value of nothing.
+        let written = generator.payload(&writer.message, 2);
+        // Some payloads have no JSON form, such as an empty Value.
         let text = serde_json::to_string(&written).ok()?;
-        // Names that a reader does not know are its own affair: added and removed fields are
-        // compatible.
+        // Unknown names are ignored, because added and removed fields are compatible.
         let options = DeserializeOptions::new().deny_unknown_fields(false);
         let mut source = serde_json::Deserializer::from_str(&text);
         match DynamicMessage::deserialize_with_options(
@@ -111,7 +113,7 @@ fn refutation(writer: &Side<'_>, reader: &Side<'_>, seed: u64, json: bool) -> Op
     })
 }
 
-/// What is judged of a pair.
+/// The verdict and the refutation of one surface and direction of a pair.
 struct Judgement {
     surface: Surface,
     direction: Direction,
@@ -125,11 +127,10 @@ impl Judgement {
     }
 
     fn rules(&self) -> Vec<&'static str> {
-        let errors =
-            self.comparison.findings.iter().filter(|it| {
-                it.severity == Severity::Error && it.direction.includes(self.direction)
-            });
-        let mut rules: Vec<_> = errors.map(|it| it.rule).collect();
+        let errors = self.comparison.findings.iter().filter(|finding| {
+            finding.severity == Severity::Error && finding.direction.includes(self.direction)
+        });
+        let mut rules: Vec<_> = errors.map(|finding| finding.rule).collect();
         rules.sort_unstable();
         rules.dedup();
         rules
@@ -137,7 +138,7 @@ impl Judgement {
 }
 
 fn judge(pair: &(File, File), seed: u64) -> Option<Vec<Judgement>> {
-    let (old, new) = (Side::of(&pair.0)?, Side::of(&pair.1)?);
+    let (old, new) = (Version::of(&pair.0)?, Version::of(&pair.1)?);
     let mut all = Vec::new();
     for surface in [Surface::Wire, Surface::WireJson] {
         let options = Options { surface, ..Options::default() };
@@ -154,16 +155,16 @@ fn judge(pair: &(File, File), seed: u64) -> Option<Vec<Judgement>> {
     Some(all)
 }
 
-/// A direction of a pair, as a job of another decoder.
+/// A direction of a pair, as a job for another decoder.
 pub struct Job {
     pub job: serde_json::Value,
     pub compatible: bool,
 }
 
-/// What Google's decoder is asked about a pair.
+/// The jobs of a pair for Google's decoder.
 pub fn jobs(seed: u64) -> Vec<Job> {
     let (old, new) = pair(seed);
-    let (Some(old), Some(new)) = (Side::of(&old), Side::of(&new)) else { return Vec::new() };
+    let (Some(old), Some(new)) = (Version::of(&old), Version::of(&new)) else { return Vec::new() };
     let mut jobs = Vec::new();
     for surface in [Surface::Wire, Surface::WireJson] {
         let options = Options { surface, ..Options::default() };
@@ -172,12 +173,16 @@ pub fn jobs(seed: u64) -> Vec<Job> {
             [(Direction::Backward, &old, &new), (Direction::Forward, &new, &old)]
         {
             let mut chance = Chance::new(seed);
-            let mut draw = Draw { chance: &mut chance, is_closed: &|it| writer.file.is_closed(it) };
-            let payloads: Vec<String> =
-                (0..8).map(|_| hex(&draw.payload(&writer.message, 2).encode_to_vec())).collect();
-            let texts = |side: &Side<'_>| {
-                let (main, other) = side.file.texts();
-                json!({ "texts": { "main.proto": main, IMPORTED: other }, "name": side.message.full_name() })
+            let mut generator = PayloadGenerator {
+                chance: &mut chance,
+                is_closed: &|kind| writer.file.is_closed(kind),
+            };
+            let payloads: Vec<String> = (0..8)
+                .map(|_| hex(&generator.payload(&writer.message, 2).encode_to_vec()))
+                .collect();
+            let texts = |version: &Version<'_>| {
+                let (main, other) = version.file.texts();
+                json!({ "texts": { "main.proto": main, IMPORTED: other }, "name": version.message.full_name() })
             };
             jobs.push(Job {
                 job: json!({
@@ -194,10 +199,12 @@ pub fn jobs(seed: u64) -> Vec<Job> {
     jobs
 }
 
-/// The smallest pair near to one that fails still.
+/// Reduces a failing pair while it still fails.
 fn shrunk(mut pair: (File, File), seed: u64, fails: impl Fn(&Judgement) -> bool) -> (File, File) {
-    let fails = |pair: &(File, File)| judge(pair, seed).is_some_and(|it| it.iter().any(&fails));
-    // Every step takes something away; 200 are more than a pair has.
+    let fails = |pair: &(File, File)| {
+        judge(pair, seed).is_some_and(|judgements| judgements.iter().any(&fails))
+    };
+    // Every step removes a part; no pair has 200 of them.
     for _ in 0..200 {
         match smaller(&pair).into_iter().find(&fails) {
             Some(smaller) => pair = smaller,
@@ -207,22 +214,22 @@ fn shrunk(mut pair: (File, File), seed: u64, fails: impl Fn(&Judgement) -> bool)
     pair
 }
 
-fn printed(pair: &(File, File), seed: u64, fails: impl Fn(&Judgement) -> bool) -> String {
+fn report(pair: &(File, File), seed: u64, fails: impl Fn(&Judgement) -> bool) -> String {
     let mut out = format!("seed {seed}\n");
     for (name, file) in [("previous.proto", &pair.0), ("current.proto", &pair.1)] {
         let (main, other) = file.texts();
         let other = if main.contains(IMPORTED) { other } else { String::new() };
         let _ = write!(out, "--- {name}\n{main}{other}");
     }
-    for it in judge(pair, seed).into_iter().flatten().filter(|it| fails(it)) {
+    for judgement in judge(pair, seed).into_iter().flatten().filter(|judgement| fails(judgement)) {
         let _ = writeln!(
             out,
             "--- {:?} {:?} {:?}: {:?}\n{:#?}",
-            it.surface,
-            it.direction,
-            it.comparison.verdict(it.direction),
-            it.refuted,
-            it.comparison.findings
+            judgement.surface,
+            judgement.direction,
+            judgement.comparison.verdict(judgement.direction),
+            judgement.refuted,
+            judgement.comparison.findings
         );
     }
     out
@@ -236,34 +243,34 @@ fn no_payload_contradicts_a_compatible() {
         let pair = pair(seed);
         let Some(judgements) = judge(&pair, seed) else { continue };
         judged += 1;
-        for it in &judgements {
-            if it.is_unsound() && unsound.len() < 10 {
+        for judgement in &judgements {
+            if judgement.is_unsound() && unsound.len() < 10 {
                 unsound.push(seed);
             }
-            let rules = it.rules();
+            let rules = judgement.rules();
             let key = match rules.as_slice() {
-                [] => format!("{:?} compatible", it.surface),
-                [only] => format!("{:?} {only}", it.surface),
-                _ => format!("{:?} several rules", it.surface),
+                [] => format!("{:?} compatible", judgement.surface),
+                [only] => format!("{:?} {only}", judgement.surface),
+                _ => format!("{:?} several rules", judgement.surface),
             };
-            if !rules.is_empty() && it.refuted.is_none() {
+            if !rules.is_empty() && judgement.refuted.is_none() {
                 examples.entry(key.clone()).or_insert(seed);
             }
             let count = counts.entry(key).or_default();
             count.0 += 1;
-            count.1 += usize::from(it.refuted.is_none());
+            count.1 += usize::from(judgement.refuted.is_none());
         }
     }
     println!("{judged} pairs");
-    for (what, (all, unrefuted)) in &counts {
-        let example = examples.get(what).map(|it| format!(", seed {it}")).unwrap_or_default();
-        println!("{what}: {all}, {unrefuted} without a payload that shows it{example}");
+    for (rules, (all, unrefuted)) in &counts {
+        let example = examples.get(rules).map(|seed| format!(", seed {seed}")).unwrap_or_default();
+        println!("{rules}: {all}, {unrefuted} without a payload that shows it{example}");
     }
     let unsound: Vec<String> = unsound
         .into_iter()
         .map(|seed| {
             let small = shrunk(pair(seed), seed, Judgement::is_unsound);
-            printed(&small, seed, Judgement::is_unsound)
+            report(&small, seed, Judgement::is_unsound)
         })
         .collect();
     assert!(unsound.is_empty(), "{}", unsound.join("\n"));

@@ -12,7 +12,7 @@ use crate::{
     subject::{Settings, Subject},
 };
 
-/// A catalog in the making.
+/// Builds a catalog.
 #[derive(Default)]
 struct Registry(Catalog);
 
@@ -22,7 +22,7 @@ impl Registry {
         subject: &str,
         version: &str,
         definition: Definition,
-        to: &[(&str, &str, &str)],
+        references: &[(&str, &str, &str)],
     ) {
         let name = SubjectName::parse(subject).expect("a name");
         let reference = |(name, subject, version): &(&str, &str, &str)| Reference {
@@ -30,13 +30,13 @@ impl Registry {
             subject: SubjectName::parse(subject).expect("a name"),
             version: version.parse().expect("a version"),
         };
-        let registered = Arc::new(SchemaVersion {
+        let schema = Arc::new(SchemaVersion {
             subject: name.clone(),
             version: version.parse().expect("a version"),
             id: self.0.last_id + 1,
             format: Format::Protobuf,
             definition,
-            references: to.iter().map(reference).collect(),
+            references: references.iter().map(reference).collect(),
             fingerprint: Fingerprint([0; 32]),
             state: State::Active,
             deprecation: String::new(),
@@ -45,7 +45,8 @@ impl Registry {
             bump: None,
             parsed: Arc::default(),
         });
-        let mut it = self.0.subject(&name).map(|it| Subject::clone(it)).unwrap_or(Subject {
+        let existing = self.0.subject(&name).map(|subject| Subject::clone(subject));
+        let mut subject = existing.unwrap_or(Subject {
             name,
             format: Format::Protobuf,
             settings: Settings::default(),
@@ -57,13 +58,19 @@ impl Registry {
             versions: BTreeMap::new(),
             unreadable: BTreeMap::new(),
         });
-        it.versions.insert(registered.version.clone(), Arc::clone(&registered));
-        self.0.put_schema(registered);
-        self.0.put_subject(it);
+        subject.versions.insert(schema.version.clone(), Arc::clone(&schema));
+        self.0.put_schema(schema);
+        self.0.put_subject(subject);
     }
 
-    fn text(&mut self, subject: &str, version: &str, text: &str, to: &[(&str, &str, &str)]) {
-        self.put(subject, version, Definition::text(text), to);
+    fn text(
+        &mut self,
+        subject: &str,
+        version: &str,
+        text: &str,
+        references: &[(&str, &str, &str)],
+    ) {
+        self.put(subject, version, Definition::text(text), references);
     }
 
     fn with_files(&mut self, subject: &str, text: &str, files: &[(&str, &str)]) {
@@ -78,7 +85,7 @@ impl Registry {
         Arc::clone(&subject.expect("a subject").versions[&version.parse().expect("a version")])
     }
 
-    fn set(&self) -> Set {
+    fn set(&self) -> FileSet {
         let set = builder().newest(&self.0).expect("a set");
         assert_links(&set);
         set
@@ -90,8 +97,8 @@ fn builder() -> Builder {
         .expect("the program's own files link")
 }
 
-/// All files of the set in one pool, as a client has them that knows one of each name.
-fn assert_links(set: &Set) -> DescriptorPool {
+/// Links all files of the set in one pool, as a client does that keeps one file of each name.
+fn assert_links(set: &FileSet) -> DescriptorPool {
     let mut pool = DescriptorPool::new();
     let mut names = HashSet::new();
     for (name, linked) in set.linked() {
@@ -101,7 +108,7 @@ fn assert_links(set: &Set) -> DescriptorPool {
         for import in &file.dependency {
             assert!(
                 names.contains(import.as_str()),
-                "{name} imports {import}, which is not before it"
+                "{name} imports {import}, which does not precede it"
             );
         }
         pool.decode_file_descriptor_proto(linked.clone())
@@ -110,24 +117,24 @@ fn assert_links(set: &Set) -> DescriptorPool {
     pool
 }
 
-/// The file that declares a name, as it is served.
+/// Returns the served file that declares a name.
 #[track_caller]
-fn served(set: &Set, name: &str) -> FileDescriptorProto {
+fn served(set: &FileSet, name: &str) -> FileDescriptorProto {
     let files = set
         .declaring(name)
-        .unwrap_or_else(|| panic!("{name} is not there: {:?}", set.why_left_out(name)));
+        .unwrap_or_else(|| panic!("{name} is missing: {:?}", set.omission_reason(name)));
     FileDescriptorProto::decode(files[0].served.clone()).expect("a descriptor")
 }
 
 fn fields(pool: &DescriptorPool, message: &str) -> Vec<String> {
-    let message = pool.get_message_by_name(message).expect("it is there");
-    message.fields().map(|it| it.name().to_owned()).collect()
+    let message = pool.get_message_by_name(message).expect("it exists");
+    message.fields().map(|field| field.name().to_owned()).collect()
 }
 
 const MONEY: &str = "syntax = 'proto3'; package acme; message Money { int64 units = 1; }";
 
 #[test]
-fn files_of_one_name_and_a_shared_message_go_together() {
+fn files_of_one_name_and_a_shared_message_coexist() {
     let mut registry = Registry::default();
     for subject in ["shop.a.A", "shop.b.B"] {
         let (package, message) = subject.rsplit_once('.').expect("a package");
@@ -146,7 +153,7 @@ fn files_of_one_name_and_a_shared_message_go_together() {
 }
 
 #[test]
-fn a_name_belongs_to_the_subject_that_is_called_so() {
+fn a_name_belongs_to_the_subject_of_this_name() {
     let mut registry = Registry::default();
     let newer =
         "syntax = 'proto3'; package acme; message Money { int64 units = 1; int32 nanos = 2; }";
@@ -159,7 +166,7 @@ fn a_name_belongs_to_the_subject_that_is_called_so() {
     assert_eq!(fields(&assert_links(&set), "acme.Money"), ["units", "nanos"]);
     assert_eq!(served(&set, "a.Order").dependency, ["acme.Money/v1.1.0/schema.proto"]);
 
-    // Pinned, it is what the pin says, for whoever uses it.
+    // A pinned version replaces the newest one for all its users.
     let mut builder = builder();
     let pinned = builder.pinned(&registry.0, &[registry.pin("acme.Money", "1.0.0")]);
     assert_eq!(fields(&assert_links(&pinned), "acme.Money"), ["units"]);
@@ -167,7 +174,7 @@ fn a_name_belongs_to_the_subject_that_is_called_so() {
 }
 
 #[test]
-fn a_subject_of_another_name_has_its_event_before_who_copied_it() {
+fn a_subject_of_another_name_owns_its_event_before_copies() {
     let mut registry = Registry::default();
     let newer =
         "syntax = 'proto3'; package acme; message Money { int64 units = 1; int32 nanos = 2; }";
@@ -179,7 +186,7 @@ fn a_subject_of_another_name_has_its_event_before_who_copied_it() {
 }
 
 #[test]
-fn of_a_file_that_is_known_in_part_the_rest_goes_in() {
+fn the_new_declarations_of_a_partly_known_file_are_added() {
     let mut registry = Registry::default();
     let older = "syntax = 'proto3'; package acme; message Money { Currency c = 1; } \
                  enum Currency { CURRENCY_UNSPECIFIED = 0; } message Rate { Money of = 1; }";
@@ -188,15 +195,15 @@ fn of_a_file_that_is_known_in_part_the_rest_goes_in() {
                  message Order { acme.Money total = 1; acme.Currency c = 2; acme.Rate r = 3; }";
     registry.with_files("a.Order", order, &[("m.proto", older)]);
     let set = registry.set();
-    let rest = served(&set, "acme.Rate");
-    assert_eq!(rest.name(), "a.Order/v1.0.0/m.proto");
-    assert_eq!(rest.dependency, ["acme.Money/v1.0.0/schema.proto"]);
-    assert_eq!((rest.message_type.len(), rest.enum_type.len()), (1, 1));
-    assert_eq!(served(&set, "acme.CURRENCY_UNSPECIFIED").name(), rest.name());
+    let remaining = served(&set, "acme.Rate");
+    assert_eq!(remaining.name(), "a.Order/v1.0.0/m.proto");
+    assert_eq!(remaining.dependency, ["acme.Money/v1.0.0/schema.proto"]);
+    assert_eq!((remaining.message_type.len(), remaining.enum_type.len()), (1, 1));
+    assert_eq!(served(&set, "acme.CURRENCY_UNSPECIFIED").name(), remaining.name());
 }
 
 #[test]
-fn what_does_not_link_any_more_is_left_out_alone() {
+fn only_schemas_that_no_longer_link_are_omitted() {
     let mut registry = Registry::default();
     registry.text("acme.Money", "2.0.0", MONEY, &[]);
     let older = "syntax = 'proto3'; package acme; message Money { enum Unit { UNIT_UNSPECIFIED = 0; } Unit unit = 1; }";
@@ -204,14 +211,14 @@ fn what_does_not_link_any_more_is_left_out_alone() {
     registry.with_files("a.Order", order, &[("m.proto", older)]);
     registry.text("b.Other", "1.0.0", "syntax = 'proto3'; package b; message Other {}", &[]);
     let set = registry.set();
-    let why = set.why_left_out("a.Order").expect("a reason");
-    assert!(why.contains("does not link") && why.contains("Money.Unit"), "{why}");
+    let reason = set.omission_reason("a.Order").expect("a reason");
+    assert!(reason.contains("does not link") && reason.contains("Money.Unit"), "{reason}");
     served(&set, "b.Other");
     served(&set, "acme.Money");
 }
 
 #[test]
-fn a_name_of_two_things_is_told() {
+fn a_name_of_two_declarations_is_reported() {
     let mut registry = Registry::default();
     for (subject, name) in [("a.A", "A"), ("a.B", "B")] {
         let text = format!(
@@ -223,14 +230,14 @@ fn a_name_of_two_things_is_told() {
     registry.text("a.A.x.C", "1.0.0", "syntax = 'proto3'; package a.A.x; message C {}", &[]);
     let set = registry.set();
     served(&set, "a.A");
-    let why = set.why_left_out("a.BState").expect("a reason");
-    assert_eq!(why, "a.A/v1.0.0/schema.proto declares a.UNKNOWN, too; rename one of the two");
-    assert!(set.why_left_out("a.B").expect("a reason").contains("does not link"));
-    assert!(set.why_left_out("a.A.x.C").expect("a reason").contains("package"));
+    let reason = set.omission_reason("a.BState").expect("a reason");
+    assert_eq!(reason, "a.A/v1.0.0/schema.proto also declares a.UNKNOWN; rename one of the two");
+    assert!(set.omission_reason("a.B").expect("a reason").contains("does not link"));
+    assert!(set.omission_reason("a.A.x.C").expect("a reason").contains("package"));
 }
 
 #[test]
-fn versions_that_refer_to_each_other_in_a_circle_link() {
+fn versions_that_reference_each_other_in_a_cycle_link() {
     let mut registry = Registry::default();
     let plain =
         |name: &str| format!("syntax = 'proto3'; package c; message {name} {{ int32 a = 1; }}");
@@ -253,8 +260,8 @@ fn versions_that_refer_to_each_other_in_a_circle_link() {
 }
 
 #[test]
-fn custom_options_are_the_bytes_that_were_registered() {
-    // An option that nobody here knows: tag 50123, of bytes that no linker would write so.
+fn custom_options_keep_their_registered_bytes() {
+    // An unknown option: tag 50123, of bytes that no linker would write.
     let option: &[u8] = &[0xda, 0xbc, 0x18, 0x03, 0xff, 0x00, 0x7f];
     let mut message = Vec::new();
     let field: Vec<u8> =
@@ -274,27 +281,27 @@ fn custom_options_are_the_bytes_that_were_registered() {
     let definition = Definition { form, ..Definition::text("") };
     registry.put("p.M", "1.0.0", definition, &[]);
     let set = registry.set();
-    let served = &set.declaring("p.M").expect("it is there")[0].served;
-    assert!(served.windows(option.len()).any(|it| it == option), "{served:02x?}");
+    let served = &set.declaring("p.M").expect("it exists")[0].served;
+    assert!(served.windows(option.len()).any(|bytes| bytes == option), "{served:02x?}");
 }
 
 #[test]
-fn a_file_of_an_edition_says_so() {
+fn a_file_of_an_edition_is_served_as_one() {
     let mut registry = Registry::default();
-    let text = "edition = '2023'; package e;\n/* said */\nmessage M { int32 a = 1; Open o = 2; } enum Open { ZERO = 0; }";
+    let text = "edition = '2023'; package e;\n/* text */\nmessage M { int32 a = 1; Open o = 2; } enum Open { ZERO = 0; }";
     registry.text("e.M", "1.0.0", text, &[]);
     let set = registry.set();
     let file = served(&set, "e.M");
     assert_eq!(file.syntax(), "editions");
-    let bytes = &set.declaring("e.M").expect("it is there")[0].served;
+    let bytes = &set.declaring("e.M").expect("it exists")[0].served;
     assert!(bytes.ends_with(&[0x70, 0xe8, 0x07]), "the edition 1000 in field 14: {bytes:02x?}");
     let comments = file.source_code_info.expect("comments").location;
-    assert_eq!(comments[0].leading_comments(), " said ");
+    assert_eq!(comments[0].leading_comments(), " text ");
 }
 
-/// Names of fields that differ in case alone: the linker accepts them in proto2 only.
+/// The linker accepts names of fields that differ only in case in proto2 only.
 #[test]
-fn a_file_that_is_linked_as_proto2_says_proto3() {
+fn a_file_that_is_linked_as_proto2_is_served_as_proto3() {
     let mut registry = Registry::default();
     let text = "syntax = 'proto3'; package e; message M { int32 foobar = 1; int32 fooBar = 2; }";
     registry.text("e.M", "1.0.0", text, &[]);
@@ -317,7 +324,7 @@ fn no_file_name_leads_out_of_its_folder() {
 }
 
 #[test]
-fn well_known_and_own_types_are_the_programs() {
+fn well_known_and_own_types_come_from_the_program() {
     let mut registry = Registry::default();
     let copied = "syntax = 'proto3'; package google.rpc; message Status { string mine = 9; }";
     let text = "syntax = 'proto3'; package s; import 'google/rpc/status.proto'; import 'google/type/money.proto'; \
@@ -327,22 +334,22 @@ fn well_known_and_own_types_are_the_programs() {
     let set = registry.set();
     let imports =
         ["google/protobuf/any.proto", "google/rpc/status.proto", "google/type/money.proto"];
-    let mut found = served(&set, "s.M").dependency;
-    found.sort();
-    assert_eq!(found, imports);
+    let mut dependencies = served(&set, "s.M").dependency;
+    dependencies.sort();
+    assert_eq!(dependencies, imports);
     assert!(!fields(&assert_links(&set), "google.rpc.Status").contains(&"mine".to_owned()));
 }
 
 #[test]
-fn an_answer_stays_within_what_clients_take() {
-    use super::super::question::{Answer, Question, Sent};
+fn a_response_stays_within_the_limit_of_clients() {
+    use super::super::query::{Query, QueryResult, SentFiles};
     let mut registry = Registry::default();
     let long = format!("/* {} */", "x".repeat(1_000_000));
-    let names: Vec<String> = (0..4).map(|it| format!("b.B{it}")).collect();
+    let names: Vec<String> = (0..4).map(|n| format!("b.B{n}")).collect();
     let mut references = Vec::new();
     let mut imports = String::new();
-    for (at, name) in names.iter().enumerate() {
-        let text = format!("syntax = 'proto3'; package b;\n{long}\nmessage B{at} {{}}");
+    for (n, name) in names.iter().enumerate() {
+        let text = format!("syntax = 'proto3'; package b;\n{long}\nmessage B{n} {{}}");
         registry.text(name, "1.0.0", &text, &[]);
         references.push((name.as_str(), name.as_str(), "1.0.0"));
         imports.push_str(&format!("import '{name}';"));
@@ -352,22 +359,22 @@ fn an_answer_stays_within_what_clients_take() {
     );
     registry.text("a.A", "1.0.0", &text, &references);
     let set = registry.set();
-    let mut sent = Sent::default();
-    let mut ask = |question: Question| match question.answer(&set, &[], &mut sent) {
-        Some(Answer::Files(files)) => files,
+    let mut sent = SentFiles::default();
+    let mut run = |query: Query| match query.run(&set, &[], &mut sent) {
+        Some(QueryResult::Files(files)) => files,
         other => panic!("{other:?}"),
     };
-    let first = ask(Question::Symbol("a.A".into()));
+    let first = run(Query::Symbol("a.A".into()));
     assert_eq!(first.len(), 4, "itself and three of four imports");
     assert!(first.iter().map(Bytes::len).sum::<usize>() < 4 << 20);
-    // The rest is asked for by the name that the import has.
-    let missing = ask(Question::File("b.B3/v1.0.0/schema.proto".into()));
+    // The missing file is requested by the name in the import.
+    let missing = run(Query::File("b.B3/v1.0.0/schema.proto".into()));
     assert_eq!(missing.len(), 1);
-    assert_eq!(ask(Question::Symbol("a.A".into())).len(), 1, "nothing is left to send behind it");
+    assert_eq!(run(Query::Symbol("a.A".into())).len(), 1, "its imports were sent before");
 }
 
 #[test]
-fn a_set_is_made_anew_only_of_what_changed() {
+fn a_new_set_reads_only_changed_schemas() {
     let mut registry = Registry::default();
     for number in 0..50 {
         let text = format!("syntax = 'proto3'; package many; message M{number} {{}}");
@@ -390,10 +397,11 @@ fn a_set_is_made_anew_only_of_what_changed() {
         _ => false,
     };
     assert_eq!(builder.contributions.keys().filter(|id| kept(id)).count(), 49);
-    assert_eq!(builder.contributions.len(), 50, "what is not shown any more is forgotten");
+    assert_eq!(builder.contributions.len(), 50, "schemas that are no longer shown are removed");
 }
 
-/// A file that somebody brings along: a package and two messages, of a few names that others use, too.
+/// A file that a schema contains: a package and two messages, of a few names that other schemas
+/// also use.
 #[derive(Debug, Clone)]
 struct Bundled {
     package: usize,
@@ -409,8 +417,10 @@ impl Bundled {
     fn text(&self) -> String {
         let (first, second) = self.messages;
         let nested = if self.nested { "message N {} N n = 99;" } else { "" };
-        let kind =
-            self.value.map(|it| format!("enum E{first} {{ V{it} = 0; }}")).unwrap_or_default();
+        let kind = self
+            .value
+            .map(|value| format!("enum E{first} {{ V{value} = 0; }}"))
+            .unwrap_or_default();
         format!(
             "syntax = 'proto3'; package {}; message M{first} {{ int32 f{} = 1; {nested} }} \
              message M{second} {{ M{first} other = 1; }} {kind}",
@@ -440,33 +450,36 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn any_set_links_and_every_event_is_there_or_told(
+    fn any_set_links_and_every_event_is_shown_or_has_a_reason(
         subjects in proptest::collection::vec(
             (0..4_usize, 0..4_usize, proptest::collection::vec(bundled(), 0..3)), 1..8)
     ) {
         let mut registry = Registry::default();
         let mut events = Vec::new();
-        for (at, (package, message, files)) in subjects.iter().enumerate() {
+        for (n, (package, message, files)) in subjects.iter().enumerate() {
             let mut imports = String::new();
             let mut uses = String::new();
-            let files: Vec<_> = files.iter().enumerate().map(|(at, file)| {
-                imports.push_str(&format!("import 'f{at}.proto';"));
+            let files: Vec<_> = files.iter().enumerate().map(|(index, file)| {
+                imports.push_str(&format!("import 'f{index}.proto';"));
                 let (package, first) = (PACKAGES[file.package], file.messages.0);
-                uses.push_str(&format!(".{package}.M{first} u{at} = {};", at + 2));
+                uses.push_str(&format!(".{package}.M{first} u{index} = {};", index + 2));
                 if file.nested {
-                    uses.push_str(&format!(".{package}.M{first}.N n{at} = {};", at + 12));
+                    uses.push_str(&format!(".{package}.M{first}.N n{index} = {};", index + 12));
                 }
-                (format!("f{at}.proto"), file.text())
+                (format!("f{index}.proto"), file.text())
             }).collect();
             let package = PACKAGES[*package];
             let text = format!(
                 "syntax = 'proto3'; package {package}; {imports} message M{message} {{ int32 own = 1; {uses} }}");
             let mut definition = Definition::text(&text);
             definition.files = files.into_iter().collect();
-            let subject = if at % 2 == 0 { format!("{package}.M{message}") } else { format!("subject-{at}") };
-            let version = format!("1.{at}.0");
+            let subject = match n % 2 {
+                0 => format!("{package}.M{message}"),
+                _ => format!("subject-{n}"),
+            };
+            let version = format!("1.{n}.0");
             let imports = [];
-            // What is no schema by itself is not registered.
+            // An invalid schema would not be registered.
             if protobuf::files(&definition, &imports).is_ok() {
                 registry.put(&subject, &version, definition, &[]);
                 events.push(format!("{package}.M{message}"));
@@ -476,7 +489,7 @@ proptest! {
         let set = builder.newest(&registry.0).unwrap_or_else(|| builder.base().clone());
         assert_links(&set);
         for event in events {
-            prop_assert!(set.declaring(&event).is_some() || set.why_left_out(&event).is_some(), "{event}");
+            prop_assert!(set.declaring(&event).is_some() || set.omission_reason(&event).is_some(), "{event}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From a publish at its due time to its delivery, at a steady rate.
+//! Latency from the due time of a publish to its delivery, at a steady rate.
 
 use std::{
     sync::{
@@ -26,51 +26,52 @@ use tonic_prost::ProstCodec;
 
 use super::{
     histogram, micros, refused,
-    subscribe::{self, Subscription, Verifier},
+    subscribe::{self, EventStream, Verifier},
     wire,
     workload::Workload,
 };
 
-/// How long a subscriber may wait for the next message while events are due.
+/// How long the delivery of the remaining events may take after the last response.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// Publishes due but not yet begun. More are late, and refused as such rather than piled up.
+/// Due events that are not yet published. If the channel is full, the pacing thread waits, and the
+/// delay counts as latency.
 const DUE_MAX: usize = 4_096;
 
-/// What to publish, and when.
+/// Parameters of a latency measurement.
 #[derive(Clone)]
 pub struct Plan {
-    /// Where to.
+    /// Topic to publish to.
     pub topic: String,
-    /// Events a second, one a request.
+    /// Events per second, one per request.
     pub rate: u64,
-    /// Events in all.
+    /// Total number of events.
     pub events: u64,
-    /// Live subscribers.
+    /// Number of live subscribers.
     pub subscribers: usize,
-    /// Publishes waiting for their answer at any time.
+    /// Maximum number of unacknowledged publishes.
     pub in_flight: usize,
-    /// What an answer has to promise.
+    /// Durability that a response must confirm.
     pub durability: Durability,
     /// Ends the run early.
     pub stop: CancellationToken,
 }
 
-/// What was measured, in microseconds from the time an event was due.
+/// Measured times, in microseconds from the due time of an event.
 pub struct Measured {
-    /// To its answer.
+    /// To its response.
     pub publish: Histogram<u64>,
     /// To its delivery.
     pub delivery: Histogram<u64>,
-    /// Events published.
+    /// Number of published events.
     pub events: u64,
-    /// From the first due time to the last answer.
+    /// From the first due time to the last response.
     pub elapsed: Duration,
 }
 
-/// Publishes at the rate, and times what the subscribers get.
+/// Publishes at the planned rate, and measures the time to each response and to each delivery.
 ///
-/// Time counts from when an event was due, so that a stall is seen by every event that it held up.
+/// Time counts from when an event was due, so that a stall counts for every event that it delays.
 pub async fn measure(
     publisher: &Channel,
     subscribers: &[Channel],
@@ -79,26 +80,26 @@ pub async fn measure(
 ) -> Result<Measured> {
     ensure!(plan.rate > 0 && !subscribers.is_empty(), "an empty plan");
     let base = Instant::now();
-    let due: Arc<[AtomicU64]> = (0..plan.events).map(|_| AtomicU64::new(0)).collect();
+    let due_times: Arc<[AtomicU64]> = (0..plan.events).map(|_| AtomicU64::new(0)).collect();
     let published = Arc::new(AtomicU64::new(u64::MAX));
 
     let mut readers = JoinSet::new();
     let topics = [plan.topic.clone()];
-    for at in 0..plan.subscribers {
-        let channel = &subscribers[at % subscribers.len()];
-        let mut subscription =
-            Subscription::open(channel, subscribe::request(&topics, Edge::Latest)).await?;
+    for index in 0..plan.subscribers {
+        let channel = &subscribers[index % subscribers.len()];
+        let mut stream =
+            EventStream::open(channel, subscribe::request(&topics, Edge::Latest)).await?;
         let mut verifier = Verifier::new(&topics);
-        let (due, published) = (Arc::clone(&due), Arc::clone(&published));
+        let (due_times, published) = (Arc::clone(&due_times), Arc::clone(&published));
         readers.spawn(async move {
             let mut delivery = histogram()?;
             while verifier.events < published.load(Ordering::Acquire) {
-                let next = timeout(Duration::from_millis(200), subscription.next()).await;
+                let next = timeout(Duration::from_millis(200), stream.next()).await;
                 let Ok(message) = next else { continue };
                 let now = base.elapsed();
-                verifier.note(message?, |sequence| {
-                    let at = usize::try_from(sequence).unwrap_or(usize::MAX);
-                    let due = due.get(at).map_or(0, |due| due.load(Ordering::Acquire));
+                verifier.verify(message?, |sequence| {
+                    let index = usize::try_from(sequence).unwrap_or(usize::MAX);
+                    let due = due_times.get(index).map_or(0, |due| due.load(Ordering::Acquire));
                     delivery.saturating_record(micros(now - Duration::from_nanos(due)));
                 })?;
             }
@@ -107,43 +108,43 @@ pub async fn measure(
     }
 
     // A thread, because tokio's timer ticks at 1 ms.
-    let (ticks, mut turns) = mpsc::channel(DUE_MAX);
+    let (due_sender, mut due_events) = mpsc::channel(DUE_MAX);
     let pacer = {
-        let (due, plan) = (Arc::clone(&due), plan.clone());
+        let (due_times, plan) = (Arc::clone(&due_times), plan.clone());
         thread::spawn(move || {
             let start = base.elapsed();
             for sequence in 0..plan.events {
-                let at = start + Duration::from_nanos(sequence * 1_000_000_000 / plan.rate);
-                thread::sleep(at.saturating_sub(base.elapsed()));
-                let nanos = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
-                if let Ok(place) = usize::try_from(sequence) {
-                    due[place].store(nanos, Ordering::Release);
+                let due = start + Duration::from_nanos(sequence * 1_000_000_000 / plan.rate);
+                thread::sleep(due.saturating_sub(base.elapsed()));
+                let nanos = u64::try_from(due.as_nanos()).unwrap_or(u64::MAX);
+                if let Ok(index) = usize::try_from(sequence) {
+                    due_times[index].store(nanos, Ordering::Release);
                 }
-                if plan.stop.is_cancelled() || ticks.blocking_send((sequence, at)).is_err() {
+                if plan.stop.is_cancelled() || due_sender.blocking_send((sequence, due)).is_err() {
                     return;
                 }
             }
         })
     };
 
-    let room = Arc::new(Semaphore::new(plan.in_flight));
+    let permits = Arc::new(Semaphore::new(plan.in_flight));
     let mut publishes = JoinSet::new();
     let mut publish = histogram()?;
     let mut events = 0;
-    let began = Instant::now();
-    while let Some((sequence, at)) = turns.recv().await {
-        let permit = Arc::clone(&room).acquire_owned().await?;
+    let started = Instant::now();
+    while let Some((sequence, due)) = due_events.recv().await {
+        let permit = Arc::clone(&permits).acquire_owned().await?;
         let request =
             wire::publish_request(&workload, &plan.topic, sequence..sequence + 1, plan.durability);
         let mut grpc = Grpc::new(publisher.clone());
         publishes.spawn(async move {
-            grpc.ready().await.context("the connection is gone")?;
+            grpc.ready().await.context("the connection is closed")?;
             let codec = ProstCodec::<Spliced, PublishResponse>::default();
             grpc.unary(Request::new(request), wire::publish_path(), codec)
                 .await
-                .map_err(|status| refused("a publish was refused", &status))?;
+                .map_err(|status| refused("a publish was rejected", &status))?;
             drop(permit);
-            anyhow::Ok(micros(base.elapsed().saturating_sub(at)))
+            anyhow::Ok(micros(base.elapsed().saturating_sub(due)))
         });
         events += 1;
         while let Some(done) = publishes.try_join_next() {
@@ -153,9 +154,9 @@ pub async fn measure(
     while let Some(done) = publishes.join_next().await {
         publish.saturating_record(done??);
     }
-    let elapsed = began.elapsed();
+    let elapsed = started.elapsed();
     published.store(events, Ordering::Release);
-    ensure!(pacer.join().is_ok(), "the pacing thread ended badly");
+    ensure!(pacer.join().is_ok(), "the pacing thread failed");
 
     let mut delivery = histogram()?;
     let collect = async {

@@ -1,4 +1,4 @@
-//! Reads a subscription and checks what comes.
+//! Reads an event stream and verifies its events.
 
 use std::{collections::HashMap, marker::PhantomData};
 
@@ -17,12 +17,12 @@ use super::{
     workload,
 };
 
-/// An open subscription.
-pub struct Subscription {
+/// An open `Subscribe` stream.
+pub struct EventStream {
     messages: Streaming<Bytes>,
 }
 
-/// A request for these topics from an edge on.
+/// A request for these topics, from an edge on.
 pub fn request(topics: &[String], edge: Edge) -> SubscribeRequest {
     let position = Some(Position::Edge(edge.into()));
     SubscribeRequest {
@@ -32,27 +32,27 @@ pub fn request(topics: &[String], edge: Edge) -> SubscribeRequest {
     }
 }
 
-impl Subscription {
-    /// Subscribes, and waits for `SubscribeStarted`.
+impl EventStream {
+    /// Opens a stream, and waits for `SubscribeStarted`.
     pub async fn open(channel: &Channel, request: SubscribeRequest) -> Result<Self> {
-        let mut subscription = Self::open_unread(channel, request).await?;
-        let first = subscription.next().await?;
+        let mut stream = Self::open_unread(channel, request).await?;
+        let first = stream.next().await?;
         ensure!(
             matches!(SubscribeResponse::decode(first)?.message, Some(Message::Started(_))),
             "the first message is not SubscribeStarted"
         );
-        Ok(subscription)
+        Ok(stream)
     }
 
-    /// Subscribes, and reads nothing.
+    /// Opens a stream, and reads nothing.
     pub async fn open_unread(channel: &Channel, request: SubscribeRequest) -> Result<Self> {
         let mut grpc = Grpc::new(channel.clone()).max_decoding_message_size(16 << 20);
-        grpc.ready().await.context("the connection is gone")?;
+        grpc.ready().await.context("the connection is closed")?;
         let codec = RawCodec::<SubscribeRequest>(PhantomData);
         let messages = grpc
             .server_streaming(Request::new(request), wire::subscribe_path(), codec)
             .await
-            .map_err(|status| refused("Subscribe was refused", &status))?
+            .map_err(|status| refused("Subscribe was rejected", &status))?
             .into_inner();
         Ok(Self { messages })
     }
@@ -67,25 +67,25 @@ impl Subscription {
     }
 }
 
-/// Decodes every event and checks all of it: place, order, content.
+/// Decodes and verifies every event: its offset, its order, its content.
 pub struct Verifier {
     topics: HashMap<String, usize>,
-    seen: Vec<Trace>,
-    /// Events seen.
+    sequences: Vec<SequenceHash>,
+    /// Number of events.
     pub events: u64,
-    /// Bytes of the messages they came in.
+    /// Bytes of the messages with these events.
     pub bytes: u64,
-    /// Streams that had caught up and fell behind again.
+    /// How often a stream that had caught up fell behind again.
     pub fell_behind: u64,
     position: Option<u64>,
 }
 
 impl Verifier {
-    /// Over these topics, from their first event.
+    /// A verifier of these topics from their first event.
     pub fn new(topics: &[String]) -> Self {
         Self {
-            topics: topics.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect(),
-            seen: vec![Trace::default(); topics.len()],
+            topics: topics.iter().enumerate().map(|(index, name)| (name.clone(), index)).collect(),
+            sequences: vec![SequenceHash::default(); topics.len()],
             events: 0,
             bytes: 0,
             fell_behind: 0,
@@ -93,26 +93,28 @@ impl Verifier {
         }
     }
 
-    /// Takes a message in; calls with the sequence of every event.
-    pub fn note(&mut self, message: Bytes, mut each: impl FnMut(u64)) -> Result<()> {
+    /// Verifies a message, and calls `each` with the sequence of every event.
+    pub fn verify(&mut self, message: Bytes, mut each: impl FnMut(u64)) -> Result<()> {
         let bytes = message.len() as u64;
         let message = SubscribeResponse::decode(message).context("a message does not decode")?;
         match message.message {
             Some(Message::Batch(batch)) => {
                 self.bytes += bytes;
                 for recorded in batch.events {
-                    let at = self.topics.get(recorded.topic.as_str()).copied();
-                    let at = at.with_context(|| format!("an event of topic {}", recorded.topic))?;
-                    let due = self.seen[at].events;
+                    let index = self.topics.get(recorded.topic.as_str()).copied();
+                    let index = index.with_context(|| {
+                        format!("an event of unexpected topic {}", recorded.topic)
+                    })?;
+                    let expected = self.sequences[index].events;
                     ensure!(
-                        recorded.offset == due,
-                        "{}: offset {} came where {due} was due",
+                        recorded.offset == expected,
+                        "{}: found offset {}, expected {expected}",
                         recorded.topic,
                         recorded.offset
                     );
                     ensure!(
                         self.position.is_none_or(|position| recorded.position > position),
-                        "{}: position {} of offset {} is not behind the one before",
+                        "{}: position {} of offset {} is not after the previous one",
                         recorded.topic,
                         recorded.position,
                         recorded.offset
@@ -121,12 +123,12 @@ impl Verifier {
                     let event = recorded.event.context("a recorded event without its event")?;
                     let sequence = workload::verify(&event)?;
                     each(sequence);
-                    self.seen[at].push(sequence);
+                    self.sequences[index].push(sequence);
                     self.events += 1;
                 }
             }
             Some(Message::FellBehind(_)) => self.fell_behind += 1,
-            Some(Message::Gap(gap)) => bail!("events went missing, by a Gap: {}", gap.detail),
+            Some(Message::Gap(gap)) => bail!("a Gap reports missing events: {}", gap.detail),
             Some(Message::Draining(_)) => bail!("the server is shutting down"),
             Some(
                 Message::Started(_)
@@ -139,41 +141,44 @@ impl Verifier {
         Ok(())
     }
 
-    /// Every acknowledged event was read where it was acknowledged, and nothing beyond.
+    /// Checks that every acknowledged event was read at its offset, and no other event.
     pub fn compare(&self, ledger: &[Vec<Option<u64>>]) -> Result<()> {
-        for (at, (read, acknowledged)) in self.seen.iter().zip(ledger).enumerate() {
-            let mut due = Trace::default();
+        for (index, (read, acknowledged)) in self.sequences.iter().zip(ledger).enumerate() {
+            let mut expected = SequenceHash::default();
             for (offset, sequence) in acknowledged.iter().enumerate() {
                 let sequence = sequence.with_context(|| {
-                    format!("topic {at}: nothing was acknowledged at offset {offset}, and more behind it")
+                    format!(
+                        "topic {index}: no event was acknowledged at offset {offset}, \
+                         but later ones were"
+                    )
                 })?;
-                due.push(sequence);
+                expected.push(sequence);
             }
             ensure!(
-                read.events == due.events,
-                "topic {at}: {} events were acknowledged and {} read",
-                due.events,
+                read.events == expected.events,
+                "topic {index}: {} events were acknowledged and {} read",
+                expected.events,
                 read.events
             );
             ensure!(
-                read.folded == due.folded,
-                "topic {at}: events are not at the offsets where they were acknowledged"
+                read.hash == expected.hash,
+                "topic {index}: events are not at the offsets where they were acknowledged"
             );
         }
         Ok(())
     }
 }
 
-/// Which sequences came, in which order, in the space of two numbers.
+/// A fingerprint of sequences and their order: two numbers instead of a list.
 #[derive(Debug, Clone, Copy, Default)]
-struct Trace {
+struct SequenceHash {
     events: u64,
-    folded: u64,
+    hash: u64,
 }
 
-impl Trace {
+impl SequenceHash {
     fn push(&mut self, sequence: u64) {
         self.events += 1;
-        self.folded = (self.folded.rotate_left(5) ^ sequence).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.hash = (self.hash.rotate_left(5) ^ sequence).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }

@@ -1,4 +1,4 @@
-//! Requests encoded by hand, responses taken as bytes.
+//! Requests encoded by hand; responses received as bytes.
 
 use std::{marker::PhantomData, ops::Range};
 
@@ -14,17 +14,17 @@ use tonic_prost::{ProstCodec, ProstEncoder};
 
 use super::workload::Workload;
 
-/// `EventService.Publish`.
+/// Path of `EventService.Publish`.
 pub fn publish_path() -> PathAndQuery {
     PathAndQuery::from_static("/tidings.events.v1.EventService/Publish")
 }
 
-/// `EventService.PublishStream`.
+/// Path of `EventService.PublishStream`.
 pub fn publish_stream_path() -> PathAndQuery {
     PathAndQuery::from_static("/tidings.events.v1.EventService/PublishStream")
 }
 
-/// `EventService.Subscribe`.
+/// Path of `EventService.Subscribe`.
 pub fn subscribe_path() -> PathAndQuery {
     PathAndQuery::from_static("/tidings.events.v1.EventService/Subscribe")
 }
@@ -84,7 +84,7 @@ fn put_publish(
     buf.extend_from_slice(&[0x20, durability as u8]);
 }
 
-/// Sends a message of type `T`, hands out the answer's bytes.
+/// Sends messages of type `T`, and returns the bytes of the responses.
 pub struct RawCodec<T>(pub PhantomData<T>);
 
 impl<T: prost::Message + Default + Send + 'static> Codec for RawCodec<T> {
@@ -102,7 +102,7 @@ impl<T: prost::Message + Default + Send + 'static> Codec for RawCodec<T> {
     }
 }
 
-/// Takes a message as it is.
+/// Returns the bytes of a message undecoded.
 pub struct RawDecoder;
 
 impl Decoder for RawDecoder {
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_decode_as_what_they_say() {
+    fn requests_decode_to_their_content() {
         let workload = Workload::new(1, 100).unwrap();
         let spliced = publish_stream_request(9, &workload, "t", 5..8, Durability::Synced);
         let request =

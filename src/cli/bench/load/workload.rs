@@ -1,4 +1,4 @@
-//! Events that can be told apart and checked: every payload carries its sequence and a checksum.
+//! Events that can be identified and verified: every payload carries its sequence and a checksum.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::BytesMut;
@@ -6,16 +6,17 @@ use prost::Message as _;
 use tidings::proto::events::v1::{Event, event::Payload};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// The smallest payload that has room for the sequence, the checksum and some text.
+/// The smallest payload with room for the sequence, the checksum and some text.
 pub const PAYLOAD_BYTES_MIN: usize = 80;
 
-/// Far more than RocksDB's blocks and LZ4's window, so that events do not compress against one another.
+/// Far larger than RocksDB's blocks and LZ4's window, so that events do not compress against one
+/// another.
 const POOL_BYTES: usize = 4 << 20;
 
-/// Keys that the events go round.
+/// Number of keys.
 const KEYS: u64 = 1_000;
 
-/// Events of one flow: they share a correlation id.
+/// Events per flow: they share a correlation id.
 const FLOW_EVENTS: u64 = 4;
 
 const ID: &[u8; 12] = b"IIIIIIIIIIII";
@@ -23,18 +24,18 @@ const CORRELATION: &[u8; 12] = b"CCCCCCCCCCCC";
 const CAUSATION: &[u8; 12] = b"AAAAAAAAAAAA";
 const KEY: &[u8; 8] = b"KKKKKKKK";
 const SPAN: &[u8; 12] = b"PPPPPPPPPPPP";
-/// Stands in a payload where an event's sequence goes.
+/// Placeholder of the sequence in a payload.
 pub const SEQUENCE: &[u8; 16] = b"SSSSSSSSSSSSSSSS";
-/// Stands in a payload where the checksum of its text goes.
+/// Placeholder of the text's checksum in a payload.
 pub const CHECKSUM: &[u8; 16] = b"XXXXXXXXXXXXXXXX";
-/// Stands in a payload where its text goes, as often as the text is long.
+/// Placeholder of the text in a payload, as often as the text is long.
 pub const TEXT: u8 = b'T';
 const TEXT_BEGINS: &[u8] = br#"","text":""#;
 const TEXT_ENDS: &[u8] = br#""}"#;
 
-/// Makes the events of one run: an envelope of eleven attributes and a JSON payload.
+/// Generates the events of one run: an envelope of eleven attributes and a JSON payload.
 ///
-/// One event is encoded once; every other differs in places of fixed width.
+/// One event is encoded once; every other differs in fields of fixed width.
 pub struct Workload {
     template: Vec<u8>,
     pool: Vec<u8>,
@@ -50,11 +51,12 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Events of a run that no other run's events are taken for.
+    /// Events that cannot be confused with those of another run.
     pub fn new(run: u32, payload_bytes: usize) -> Result<Self> {
         ensure!(
             payload_bytes >= PAYLOAD_BYTES_MIN,
-            "a payload has at least {PAYLOAD_BYTES_MIN} bytes here, for its sequence and checksum"
+            "{payload_bytes} payload bytes; the minimum is {PAYLOAD_BYTES_MIN}, \
+             for the sequence and the checksum"
         );
         let frame =
             [br#"{"sequence":""#, &SEQUENCE[..], br#"","checksum":""#, CHECKSUM, TEXT_BEGINS];
@@ -64,11 +66,11 @@ impl Workload {
         Self::of(run, "tidings.bench.v1.Measured", "application/json", payload)
     }
 
-    /// Events with a payload of another shape. It has the places that differ: [`SEQUENCE`], [`CHECKSUM`], and a run of
-    /// [`TEXT`].
+    /// Events with a payload of another shape. It has the placeholders [`SEQUENCE`], [`CHECKSUM`],
+    /// and a run of [`TEXT`].
     pub fn of(run: u32, event_type: &str, content_type: &str, payload: Vec<u8>) -> Result<Self> {
         let text_len = payload
-            .chunk_by(|one, other| one == other)
+            .chunk_by(|first, second| first == second)
             .filter(|run| run[0] == TEXT)
             .map(<[u8]>::len)
             .max()
@@ -91,28 +93,28 @@ impl Workload {
         }
         .encode_to_vec();
 
-        let text_at = place(&template, &vec![TEXT; text_len])?;
+        let text_start = position(&template, &vec![TEXT; text_len])?;
         Ok(Self {
-            id: place(&template, ID)?,
-            correlation: place(&template, CORRELATION)?,
-            causation: place(&template, CAUSATION)?,
-            key: place(&template, KEY)?,
-            span: place(&template, SPAN)?,
-            sequence: place(&template, SEQUENCE)?,
-            checksum: place(&template, CHECKSUM)?,
-            text: text_at,
+            id: position(&template, ID)?,
+            correlation: position(&template, CORRELATION)?,
+            causation: position(&template, CAUSATION)?,
+            key: position(&template, KEY)?,
+            span: position(&template, SPAN)?,
+            sequence: position(&template, SEQUENCE)?,
+            checksum: position(&template, CHECKSUM)?,
+            text: text_start,
             text_len,
             template,
             pool: pool(POOL_BYTES.max(2 * text_len)),
         })
     }
 
-    /// Bytes of every encoded event.
+    /// Bytes of each encoded event.
     pub fn event_bytes(&self) -> usize {
         self.template.len()
     }
 
-    /// Puts the event of a sequence, encoded, behind what is there.
+    /// Appends the encoded event of a sequence.
     pub fn put(&self, sequence: u64, buf: &mut BytesMut) {
         let begin = buf.len();
         buf.extend_from_slice(&self.template);
@@ -133,10 +135,10 @@ impl Workload {
     }
 }
 
-/// The sequence of a delivered event, if the event is what was published under it.
+/// The sequence of a delivered event, if its content is the one published under that sequence.
 pub fn verify(event: &Event) -> Result<u64> {
     let Some(Payload::BinaryData(payload)) = &event.payload else {
-        bail!("event {} came back without its payload", event.id);
+        bail!("event {} was returned without its payload", event.id);
     };
     let read = || -> Option<(u64, u64, &[u8])> {
         let rest = payload.strip_prefix(br#"{"sequence":""#)?;
@@ -147,25 +149,25 @@ pub fn verify(event: &Event) -> Result<u64> {
         Some((unhex(sequence)?, unhex(checksum)?, text))
     };
     let (sequence, checksum, text) =
-        read().with_context(|| format!("event {} came back with another payload", event.id))?;
+        read().with_context(|| format!("event {} was returned with another payload", event.id))?;
     ensure!(
         xxh3_64_with_seed(text, sequence) == checksum,
         "event {}: its payload does not have the checksum that was published",
         event.id
     );
     let id = event.id.rsplit('-').next().and_then(|digits| unhex(digits.as_bytes()));
-    ensure!(id == Some(sequence), "event {} came back with the payload of {sequence}", event.id);
+    ensure!(id == Some(sequence), "event {} was returned with the payload of {sequence}", event.id);
     Ok(sequence)
 }
 
-fn place(template: &[u8], marker: &[u8]) -> Result<usize> {
+fn position(template: &[u8], marker: &[u8]) -> Result<usize> {
     template
         .windows(marker.len())
         .position(|window| window == marker)
-        .context("the template lacks a marker")
+        .context("the template lacks a placeholder")
 }
 
-/// Lower-case digits, as many as fit.
+/// Writes lower-case hexadecimal digits, as many as fit.
 fn hex(mut value: u64, out: &mut [u8]) {
     for digit in out.iter_mut().rev() {
         *digit = b"0123456789abcdef"[usize::from((value & 0xf) as u8)];
@@ -177,7 +179,7 @@ fn unhex(digits: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// Words and numbers: it compresses as JSON does, about two to one.
+/// Words and numbers that compress about two to one, as JSON does.
 fn pool(len: usize) -> Vec<u8> {
     const SYLLABLES: [&str; 32] = [
         "an", "ber", "ca", "dor", "el", "fin", "gra", "hu", "in", "jo", "kel", "lu", "mar", "ne",
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_verifies() {
+    fn generated_events_verify() {
         let workload = Workload::new(7, 1024).unwrap();
         for sequence in [0, 1, 999, 123_456_789] {
             let event = Event::decode(event(&workload, sequence)).unwrap();
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_payload_is_noticed() {
+    fn a_changed_payload_is_detected() {
         let workload = Workload::new(7, 200).unwrap();
         let mut bytes = event(&workload, 3);
         bytes[workload.text + 5] ^= 1;

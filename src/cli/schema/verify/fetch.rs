@@ -1,4 +1,4 @@
-//! Everything that a server's registry has, as the changes that led there.
+//! Fetches the content of a server's registry, as the changes that produced it.
 
 use tidings_registry::{
     catalog::{Catalog, replay::History, verify::Verification},
@@ -17,32 +17,32 @@ use super::{
 
 const PAGE_SIZE: i32 = 1_000;
 
-/// Fetches it, and prepares to judge the subjects that begin with a prefix.
+/// Fetches the registry, and prepares to check the subjects with a prefix.
 pub async fn fetch(server: &ServerArgs, prefix: &str) -> anyhow::Result<Verification> {
     let subjects = subjects(server, prefix).await?;
     let mut client = server.registry().await?;
-    let failed = failed("fetch what is registered".to_owned());
+    let failed = failed("fetch the registry".to_owned());
     let request = WatchRegistryRequest { after_revision: 0 };
-    let answer = client.watch_registry(request).await.map_err(&failed)?;
-    let Some(reached) = revision::of(&answer.metadata().clone().into_headers()) else {
-        return Err(Failure::new(format!("{} does not say its revision", server.server))
-            .try_this("a server of this version: is --server a Tidings server?")
+    let response = client.watch_registry(request).await.map_err(&failed)?;
+    let Some(target_revision) = revision::of(&response.metadata().clone().into_headers()) else {
+        return Err(Failure::new(format!("{} does not report its revision", server.server))
+            .with_remedy("use a server of this version: is --server a Tidings server?")
             .into());
     };
-    let mut changes = answer.into_inner();
+    let mut changes = response.into_inner();
     let (mut catalog, mut history) = (Catalog::default(), History::default());
-    let progress = bar("{spinner} fetching, change {human_pos} of {human_len}", reached);
-    while catalog.revision < reached {
+    let progress = bar("{spinner} fetching, change {human_pos} of {human_len}", target_revision);
+    while catalog.revision < target_revision {
         let closed = || Status::unavailable("the server closed the stream");
         let message = changes.message().await;
-        let change = message.and_then(|it| it.ok_or_else(closed)).map_err(&failed)?;
+        let change = message.and_then(|change| change.ok_or_else(closed)).map_err(&failed)?;
         let revision = change.revision;
         progress.set_position(revision);
-        let noted = history.note(&change).and_then(|()| catalog.apply(change));
-        noted.map_err(|fault| unreadable(&format!("change {revision}"), &fault))?;
+        let result = history.record(&change).and_then(|()| catalog.apply(change));
+        result.map_err(|fault| unreadable(&format!("change {revision}"), &fault))?;
     }
     progress.finish_and_clear();
-    // Changes that older programs wrote do not have the settings that a subject began with.
+    // Changes that older programs wrote lack the settings that a subject was created with.
     for subject in subjects {
         catalog.update(subject).map_err(|fault| unreadable("a subject", &fault))?;
     }
@@ -65,7 +65,7 @@ async fn subjects(server: &ServerArgs, prefix: &str) -> anyhow::Result<Vec<v1::S
     }
 }
 
-fn unreadable(what: &str, fault: &str) -> Failure {
-    Failure::new(format!("{what} of the registry cannot be read: {}", printable(fault)))
-        .try_this("a version of tidings at least as new as the server")
+fn unreadable(item: &str, fault: &str) -> Failure {
+    Failure::new(format!("{item} of the registry cannot be read: {}", printable(fault)))
+        .with_remedy("a version of tidings at least as new as the server")
 }

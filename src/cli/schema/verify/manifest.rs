@@ -1,4 +1,4 @@
-//! The schemas of a manifest as if they were registered.
+//! A catalog of a manifest's schemas, as if they were registered.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,12 +14,12 @@ use tidings_schema::version::{self, FIRST, Selector};
 
 use super::super::{
     super::{failure::Failure, printer::printable},
-    manifest::{Manifest, Planned},
+    manifest::{Manifest, PlannedSchema},
     source::Source,
 };
 
 impl Manifest {
-    /// Its schemas, each with its files by the id that it has there. One without a version is the
+    /// The catalog, and the files of each schema by its id there. A schema without a version is the
     /// first of its subject.
     pub fn catalog(self) -> Result<(Catalog, HashMap<u32, Source>), Failure> {
         let mut planned = Vec::with_capacity(self.schemas.len());
@@ -31,8 +31,8 @@ impl Manifest {
             let name = SubjectName::parse(&schema.subject).map_err(Failure::usage)?;
             planned.push((name, version, schema));
         }
-        // Versions of a line are registered in their order.
-        planned.sort_by(|one, other| (&one.0, &one.1).cmp(&(&other.0, &other.1)));
+        // Versions of a subject are registered in order.
+        planned.sort_by(|first, second| (&first.0, &first.1).cmp(&(&second.0, &second.1)));
         let mut catalog = Catalog::default();
         let mut sources = HashMap::new();
         let mut missing = Vec::new();
@@ -40,9 +40,9 @@ impl Manifest {
             let mut references = Vec::with_capacity(schema.references.len());
             for reference in &schema.references {
                 match resolve(reference, &planned) {
-                    Some(found) => references.push(found),
+                    Some(reference) => references.push(reference),
                     None => missing.push(format!(
-                        "{name} refers to {}, which is not in it",
+                        "{name} refers to {}, which is not in the manifest",
                         format!("{} {}", reference.subject, reference.version).trim_end()
                     )),
                 }
@@ -59,9 +59,9 @@ impl Manifest {
         if missing.is_empty() {
             return Ok((catalog, sources));
         }
-        let failure = Failure::usage(format!("{} does not stand alone", printable(&self.name)));
-        let failure = missing.iter().fold(failure, |it, line| it.detail(printable(line)));
-        Err(failure.try_this("tidings schema verify without --manifest, against a registry"))
+        let failure = Failure::usage(format!("{} is not self-contained", printable(&self.name)));
+        let failure = missing.iter().fold(failure, |failure, line| failure.detail(printable(line)));
+        Err(failure.with_remedy("tidings schema verify without --manifest, against a registry"))
     }
 }
 
@@ -69,7 +69,7 @@ fn registered(
     id: u32,
     subject: &SubjectName,
     version: &Version,
-    schema: &Planned,
+    schema: &PlannedSchema,
     references: Vec<Reference>,
 ) -> SchemaVersion {
     SchemaVersion {
@@ -79,7 +79,7 @@ fn registered(
         format: schema.source.format,
         definition: schema.source.definition.clone(),
         references,
-        // Only that it is its own counts here.
+        // It only has to be unique here.
         fingerprint: Fingerprint::of(schema.source.format, &id.to_be_bytes(), &[]),
         state: State::Active,
         deprecation: String::new(),
@@ -90,25 +90,25 @@ fn registered(
     }
 }
 
-/// The newest version in the manifest that a reference means.
+/// The newest version in the manifest that matches a reference.
 fn resolve(
     reference: &v1::Reference,
-    planned: &[(SubjectName, Version, Planned)],
+    planned: &[(SubjectName, Version, PlannedSchema)],
 ) -> Option<Reference> {
     let selector = Selector::parse(&reference.version).ok()?;
-    let means = |version: &Version| match &selector {
+    let matches = |version: &Version| match &selector {
         Selector::Newest => true,
         Selector::Exactly(exactly) => exactly == version,
         Selector::Best(requirement) => requirement.matches(version),
     };
     let mut of_subject = planned.iter().filter(|(name, ..)| name.as_str() == reference.subject);
-    let (subject, version, _) = of_subject.rfind(|(_, version, _)| means(version))?;
+    let (subject, version, _) = of_subject.rfind(|(_, version, _)| matches(version))?;
     let name = reference.name.clone();
     Some(Reference { name, subject: subject.clone(), version: version.clone() })
 }
 
-/// What it says of its subject, where it says something.
-fn settings(schema: &Planned) -> Option<Settings> {
+/// The settings of the subject, if any is specified.
+fn settings(schema: &PlannedSchema) -> Option<Settings> {
     if schema.compatibility.is_none() && schema.content_model.is_none() && schema.surface.is_none()
     {
         return None;

@@ -1,4 +1,4 @@
-//! Enums: their first values, their aliases, and names that generators make alike.
+//! Rules for enums: first values, aliases, and names that collide in generated code.
 
 use std::collections::HashMap;
 
@@ -7,8 +7,13 @@ use prost_types::{EnumDescriptorProto, EnumValueDescriptorProto};
 use super::{Check, Edition, Inherited, Site, Target, options::flag, tag};
 
 impl Check<'_> {
-    pub(super) fn check_enum(&mut self, site: &Site, kind: &EnumDescriptorProto, above: Inherited) {
-        let inherited = self.inherit(above, self.options_at(site));
+    pub(super) fn check_enum(
+        &mut self,
+        site: &Site,
+        kind: &EnumDescriptorProto,
+        parent: Inherited,
+    ) {
+        let inherited = self.inherit(parent, self.options_at(site));
         self.check_options(site, Target::Enum);
         self.check_enum_numbers(site, kind);
         self.check_value_names(site, kind);
@@ -18,32 +23,31 @@ impl Check<'_> {
             && first.number() != 0
         {
             let message = format!(
-                "the first value of the open enum {} is {} = {}; it has to be 0, for that is what is read where a field \
-                 is absent",
+                "the first value of the open enum {} is {} = {}; it must be 0, which is the value of an absent field",
                 site.name,
                 first.name(),
                 first.number()
             );
             self.fault(&site.item(tag::VALUE, 0, first.name()), message);
         }
-        if inherited.styled {
+        if inherited.style_enforced {
             self.check_title_case(site, "enum", kind.name());
         }
         for (at, value) in kind.value.iter().enumerate() {
             let site = site.item(tag::VALUE, at, value.name());
             self.check_options(&site, Target::EnumEntry);
-            if self.inherit(inherited, self.options_at(&site)).styled {
+            if self.inherit(inherited, self.options_at(&site)).style_enforced {
                 self.check_upper_case(&site, value.name());
             }
         }
     }
 
-    /// Generators strip the name of the enum from those of its values, and write the rest in their
-    /// own case.
+    /// Generators strip the enum's name from the names of its values and convert the case of the
+    /// rest.
     fn check_value_names(&mut self, site: &Site, kind: &EnumDescriptorProto) {
         let is_legacy = self
             .options_at(site)
-            .is_some_and(|it| flag(it, "deprecated_legacy_json_field_conflicts"));
+            .is_some_and(|options| flag(options, "deprecated_legacy_json_field_conflicts"));
         if is_legacy && self.edition() == Edition::Proto2 {
             return;
         }
@@ -55,7 +59,8 @@ impl Check<'_> {
                 continue;
             }
             let message = format!(
-                "the values {} and {} of {} have one name without the enum's and in one case; rename one of them",
+                "the values {} and {} of {} have the same name without the enum's name and ignoring case; rename one of \
+                 them",
                 first.name(),
                 value.name(),
                 site.name
@@ -64,15 +69,17 @@ impl Check<'_> {
         }
     }
 
-    /// For texts alone: protoc checks it in its parser, and not in descriptors.
+    /// Only for texts: protoc checks this in its parser, not in descriptors.
     fn check_aliases(&mut self, site: &Site, kind: &EnumDescriptorProto) {
-        let Some(allow) = kind.options.as_ref().and_then(|it| it.allow_alias) else { return };
-        if self.source.is_none_or(|it| it.text.is_none()) {
+        let Some(allow) = kind.options.as_ref().and_then(|options| options.allow_alias) else {
+            return;
+        };
+        if self.source.is_none_or(|source| source.text.is_none()) {
             return;
         }
         if !allow {
             let message = format!(
-                "the option allow_alias = false of {} says what holds anyway; leave it out",
+                "the option allow_alias = false of {} is the default; remove it",
                 site.name
             );
             self.fault(site, message);
@@ -81,9 +88,9 @@ impl Check<'_> {
         let mut numbers: Vec<i32> =
             kind.value.iter().map(EnumValueDescriptorProto::number).collect();
         numbers.sort_unstable();
-        if !numbers.windows(2).any(|it| it[0] == it[1]) {
+        if !numbers.windows(2).any(|pair| pair[0] == pair[1]) {
             let message = format!(
-                "{} allows aliases, and no two of its values have one number; leave allow_alias out",
+                "{} allows aliases, but no two of its values have the same number; remove allow_alias",
                 site.name
             );
             self.fault(site, message);
@@ -91,11 +98,11 @@ impl Check<'_> {
     }
 }
 
-/// The name of a value without that of its enum, whatever the case and the underscores of both. The
-/// whole, where nothing would be left or it begins with something else.
+/// The name of a value without the name of its enum, ignoring case and underscores. Returns the
+/// full name if nothing would be left or the prefix does not match.
 fn without_prefix<'a>(value: &'a str, kind: &str) -> &'a str {
     let mut prefix =
-        kind.bytes().filter(|it| *it != b'_').map(|it| it.to_ascii_lowercase()).peekable();
+        kind.bytes().filter(|byte| *byte != b'_').map(|byte| byte.to_ascii_lowercase()).peekable();
     let mut rest = value;
     while prefix.peek().is_some() {
         let Some(first) = rest.as_bytes().first() else { return value };
@@ -111,7 +118,7 @@ fn without_prefix<'a>(value: &'a str, kind: &str) -> &'a str {
 }
 
 fn pascal_case(name: &str) -> String {
-    let words = name.split('_').filter(|it| !it.is_empty());
+    let words = name.split('_').filter(|word| !word.is_empty());
     let capital = |word: &str| {
         let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
         first.to_ascii_uppercase() + &rest.to_ascii_lowercase()

@@ -1,4 +1,4 @@
-//! Extensions, and what messages declare of theirs.
+//! Rules for extensions and for the extension declarations of messages.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -16,7 +16,7 @@ use super::{
     options::is_set, tag,
 };
 
-/// What files of proto3 may extend.
+/// The messages that proto3 files may extend.
 const OPTIONS: [&str; 10] = [
     "google.protobuf.FileOptions",
     "google.protobuf.MessageOptions",
@@ -35,9 +35,9 @@ const UNVERIFIED: i32 = 1;
 /// `verification = DECLARATION`.
 const DECLARATION: i32 = 0;
 
-/// An extension that a message declares beforehand.
+/// An extension that a message declares for one of its ranges.
 #[derive(Debug)]
-struct Declaration {
+struct ExtensionDeclaration {
     number: i32,
     full_name: Option<String>,
     kind: Option<String>,
@@ -45,30 +45,30 @@ struct Declaration {
     repeated: bool,
 }
 
-/// What a range of extensions declares.
+/// The declarations of an extension range.
 #[derive(Debug)]
 pub(super) struct DeclaredRange {
-    /// Only what is declared may be in it.
+    /// Only declared extensions are allowed.
     verified: bool,
     /// By number.
-    extensions: BTreeMap<i32, Declaration>,
+    extensions: BTreeMap<i32, ExtensionDeclaration>,
 }
 
-/// Who has a number of a message's extensions.
+/// The extension that uses a number of a message.
 #[derive(Debug)]
-pub(super) struct Owner {
+pub(super) struct KnownExtension {
     name: String,
     file: String,
 }
 
-/// The first extension of each number, by the message that it extends.
-pub(super) fn owners(pool: &DescriptorPool) -> HashMap<(String, u32), Owner> {
+/// The first extension of each number, by extended message and number.
+pub(super) fn owners(pool: &DescriptorPool) -> HashMap<(String, u32), KnownExtension> {
     let mut owners = HashMap::new();
     for extension in pool.all_extensions() {
         let extendee = extension.containing_message().full_name().to_owned();
         let name = extension.full_name().to_owned();
         let file = extension.parent_file().name().to_owned();
-        owners.entry((extendee, extension.number())).or_insert(Owner { name, file });
+        owners.entry((extendee, extension.number())).or_insert(KnownExtension { name, file });
     }
     owners
 }
@@ -78,22 +78,19 @@ impl Check<'_> {
         &mut self,
         site: &Site,
         field: &FieldDescriptorProto,
-        above: Inherited,
+        parent: Inherited,
     ) {
-        self.check_field(site, field, None, above);
+        self.check_field(site, field, None, parent);
         let extendee = full_name(field.extendee());
         self.check_visible(site, extendee, "an `extend`");
         if field.label() == Label::Required {
-            let message = format!(
-                "the extension {} is required, which none may be; make it optional",
-                site.name
-            );
+            let message = format!("the extension {} is required; make it optional", site.name);
             self.fault(site, message);
         }
         if self.edition() == Edition::Proto3 && !OPTIONS.contains(&extendee) {
             let message = format!(
-                "the extension {} is of {extendee}; proto3 extends the options of google/protobuf/descriptor.proto \
-                 alone, so use proto2 or an edition",
+                "the extension {} extends {extendee}; proto3 can extend only the options of \
+                 google/protobuf/descriptor.proto, so use proto2 or an edition",
                 site.name
             );
             self.fault(site, message);
@@ -103,52 +100,53 @@ impl Check<'_> {
         let file = message.parent_file();
         if self.is_lite() && !is_lite(file.file_descriptor_proto()) {
             let message = format!(
-                "the extension {} is in a file with optimize_for = LITE_RUNTIME, and {extendee} is not; leave the option \
-                 out",
+                "the extension {} is in a file with optimize_for = LITE_RUNTIME, and {extendee} is not; remove the option",
                 site.name
             );
             self.fault(site, message);
         }
         let proto = message.descriptor_proto();
-        let is_set = proto.options.as_ref().is_some_and(|it| it.message_set_wire_format());
-        if is_set && (field.label() != Label::Optional || field.r#type() != Type::Message) {
+        let is_message_set =
+            proto.options.as_ref().is_some_and(|options| options.message_set_wire_format());
+        if is_message_set && (field.label() != Label::Optional || field.r#type() != Type::Message) {
             let message = format!(
-                "the extension {} is of {extendee}, which has message_set_wire_format and accepts optional messages alone; change its label or its type",
+                "the extension {} extends {extendee}, which has message_set_wire_format and accepts only optional \
+                 messages; change its label or its type",
                 site.name
             );
             self.fault(site, message);
         }
-        let holds = |it: &prost_types::descriptor_proto::ExtensionRange| {
-            (it.start()..it.end()).contains(&field.number())
+        let holds = |range: &prost_types::descriptor_proto::ExtensionRange| {
+            (range.start()..range.end()).contains(&field.number())
         };
-        // What descriptor.proto declares of itself is a list of those that are known, and binds no
-        // others.
+        // The declarations in descriptor.proto list known extensions and do not exclude others.
         if file.name() == DESCRIPTOR {
             return;
         }
         if let Some(at) = proto.extension_range.iter().position(holds) {
-            let path = super::child(message.path(), tag::EXTENSION_RANGE, at);
+            let path = super::child_path(message.path(), tag::EXTENSION_RANGE, at);
             if let Some(range) = self.declared_range(file.name(), &path) {
                 self.check_declared(site, field, extendee, &range);
             }
         }
     }
 
-    /// Whether the number of an extension is its alone, in all files that the definition has.
+    /// Checks that no other extension in the files of the definition has the same number.
     fn check_number(&mut self, site: &Site, field: &FieldDescriptorProto, extendee: &str) {
         let number = u32::try_from(field.number()).unwrap_or(0);
         let owner = self.owners.get(&(extendee.to_owned(), number));
-        if let Some(owner) = owner.filter(|it| it.name != site.name) {
+        if let Some(owner) = owner.filter(|owner| owner.name != site.name) {
             let message = format!(
-                "the number {number} of the extension {} is that of {} in {:?} too; choose another one that {extendee} \
-                 has for extensions",
+                "the number {number} of the extension {} is also that of {} in {:?}; choose another one in the \
+                 extension ranges of {extendee}",
                 site.name, owner.name, owner.file
             );
             self.fault(site, message);
         }
     }
 
-    /// What a range declares. It is read once: as many extensions may be in it as it declares.
+    /// The declarations of a range. They are cached, because a range can contain as many extensions
+    /// as it declares.
     fn declared_range(&mut self, file: &str, path: &[i32]) -> Option<Rc<DeclaredRange>> {
         let key = (file.to_owned(), path.to_vec());
         if let Some(known) = self.ranges.get(&key) {
@@ -167,11 +165,11 @@ impl Check<'_> {
     }
 
     fn is_lite(&self) -> bool {
-        let file = self.source.and_then(|it| self.pool.get_file_by_name(&it.name));
-        file.is_some_and(|it| is_lite(it.file_descriptor_proto()))
+        let file = self.source.and_then(|source| self.pool.get_file_by_name(&source.name));
+        file.is_some_and(|file| is_lite(file.file_descriptor_proto()))
     }
 
-    /// Checks an extension against what its range declares.
+    /// Checks an extension against the declarations of its range.
     fn check_declared(
         &mut self,
         site: &Site,
@@ -199,10 +197,10 @@ impl Check<'_> {
             self.fault(site, message);
             return;
         }
-        let expected = |what: &str, wanted: &str, found: &str| {
+        let mismatch = |attribute: &str, expected: &str, actual: &str| {
             format!(
-                "the extension {} has the {what} {found}, and {extendee} declares {wanted} for the number {number}; use \
-                 what is declared, or another number",
+                "the extension {} has the {attribute} {actual}, and {extendee} declares {expected} for the number \
+                 {number}; use the declared {attribute}, or another number",
                 site.name
             )
         };
@@ -210,25 +208,25 @@ impl Check<'_> {
             Some(name) => format!(".{}", full_name(name)),
             None => scalar_name(field.r#type()).to_owned(),
         };
-        if let Some(wanted) = declared.kind.as_deref().filter(|it| *it != kind) {
-            self.fault(site, expected("type", wanted, &kind));
+        if let Some(expected) = declared.kind.as_deref().filter(|declared| *declared != kind) {
+            self.fault(site, mismatch("type", expected, &kind));
         }
         let name = format!(".{}", site.name);
-        if let Some(wanted) = declared.full_name.as_deref().filter(|it| *it != name) {
-            self.fault(site, expected("name", wanted, &name));
+        if let Some(expected) = declared.full_name.as_deref().filter(|declared| *declared != name) {
+            self.fault(site, mismatch("name", expected, &name));
         }
         let repeated = field.label() == Label::Repeated;
         if declared.repeated != repeated {
-            let word = |repeated| if repeated { "repeated" } else { "optional" };
-            self.fault(site, expected("label", word(declared.repeated), word(repeated)));
+            let label = |repeated| if repeated { "repeated" } else { "optional" };
+            self.fault(site, mismatch("label", label(declared.repeated), label(repeated)));
         }
     }
 
-    /// Checks what a message declares of its extensions.
+    /// Checks the extension declarations of a message.
     pub(super) fn check_declarations(&mut self, site: &Site, message: &DescriptorProto) {
         let mut names = HashSet::new();
         for (at, range) in message.extension_range.iter().enumerate() {
-            let site = site.part(tag::EXTENSION_RANGE, at);
+            let site = site.unnamed_item(tag::EXTENSION_RANGE, at);
             let Some(options) = self.options_at(&site) else { continue };
             let declarations = declarations(options);
             if !declarations.is_empty()
@@ -236,7 +234,7 @@ impl Check<'_> {
                 && verification(options) == Some(UNVERIFIED)
             {
                 let message = format!(
-                    "the range {} to {} of {} is UNVERIFIED, and declares extensions; leave one of the two out",
+                    "the range {} to {} of {} is UNVERIFIED and declares extensions; remove one of the two",
                     range.start(),
                     range.end() - 1,
                     site.name
@@ -247,42 +245,42 @@ impl Check<'_> {
             let mut numbers = HashSet::new();
             for declared in declarations {
                 let number = declared.number;
-                let mut say = |message: String| self.fault(&site, message);
+                let mut report = |message: String| self.fault(&site, message);
                 if !(range.start()..range.end()).contains(&number) {
-                    say(format!(
-                        "the declared extension {number} is not in the range {} to {}; move it to its own",
+                    report(format!(
+                        "the declared extension {number} is not in the range {} to {}; move it to its range",
                         range.start(),
                         range.end() - 1
                     ));
                 }
                 if !numbers.insert(number) {
-                    say(format!(
-                        "the extension {number} is declared twice; leave one of the two out"
+                    report(format!(
+                        "the extension {number} is declared twice; remove one of the two"
                     ));
                 }
                 match (declared.full_name, declared.kind) {
                     (Some(name), Some(kind)) => {
                         if !names.insert(name.clone()) {
-                            say(format!(
-                                "the extension {name:?} is declared twice; leave one of the two out"
+                            report(format!(
+                                "the extension {name:?} is declared twice; remove one of the two"
                             ));
                         }
                         if !is_absolute(&name) {
-                            say(format!(
-                                "the name {name:?} of the declared extension {number} is not a full name with a dot \
-                                 before it, such as \".shop.note\""
+                            report(format!(
+                                "the name {name:?} of the declared extension {number} is not a full name with a \
+                                 leading dot, such as \".shop.note\""
                             ));
                         }
                         if !is_absolute(&kind) && !SCALARS.contains(&kind.as_str()) {
-                            say(format!(
+                            report(format!(
                                 "the type {kind:?} of the declared extension {number} is neither a scalar nor a full \
-                                 name with a dot before it, such as \".shop.Note\""
+                                 name with a leading dot, such as \".shop.Note\""
                             ));
                         }
                     }
                     (None, None) if declared.reserved => {}
-                    _ => say(format!(
-                        "the declared extension {number} has to have both full_name and type, or be reserved"
+                    _ => report(format!(
+                        "the declared extension {number} must have both full_name and type, or be reserved"
                     )),
                 }
             }
@@ -290,7 +288,7 @@ impl Check<'_> {
     }
 }
 
-/// Types that are written without a dot.
+/// Types without a leading dot.
 const SCALARS: [&str; 16] = [
     "double", "float", "int64", "uint64", "int32", "fixed32", "fixed64", "bool", "string", "bytes",
     "uint32", "enum", "sfixed32", "sfixed64", "sint32", "sint64",
@@ -323,18 +321,25 @@ fn verification(options: &DynamicMessage) -> Option<i32> {
     options.get_field_by_name("verification")?.as_enum_number()
 }
 
-fn declarations(options: &DynamicMessage) -> Vec<Declaration> {
+fn declarations(options: &DynamicMessage) -> Vec<ExtensionDeclaration> {
     let declared = options.get_field_by_name("declaration");
     let declared = declared.as_deref().and_then(Value::as_list).unwrap_or_default();
-    let read = |it: &DynamicMessage| {
+    let read = |declaration: &DynamicMessage| {
         let text = |name: &str| {
-            let value = it.has_field_by_name(name).then(|| it.get_field_by_name(name)).flatten()?;
+            let value = declaration
+                .has_field_by_name(name)
+                .then(|| declaration.get_field_by_name(name))
+                .flatten()?;
             value.as_str().map(str::to_owned)
         };
-        let flag =
-            |name: &str| it.get_field_by_name(name).and_then(|it| it.as_bool()).unwrap_or(false);
-        Declaration {
-            number: it.get_field_by_name("number").and_then(|it| it.as_i32()).unwrap_or(0),
+        let flag = |name: &str| {
+            declaration.get_field_by_name(name).and_then(|value| value.as_bool()).unwrap_or(false)
+        };
+        ExtensionDeclaration {
+            number: declaration
+                .get_field_by_name("number")
+                .and_then(|value| value.as_i32())
+                .unwrap_or(0),
             full_name: text("full_name"),
             kind: text("type"),
             reserved: flag("reserved"),
@@ -345,9 +350,9 @@ fn declarations(options: &DynamicMessage) -> Vec<Declaration> {
 }
 
 fn is_absolute(name: &str) -> bool {
-    let is_part = |part: &str| {
-        part.starts_with(|it: char| it.is_ascii_alphabetic() || it == '_')
-            && part.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')
+    let is_identifier = |name: &str| {
+        name.starts_with(|character: char| character.is_ascii_alphabetic() || character == '_')
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
-    name.strip_prefix('.').is_some_and(|it| it.split('.').all(is_part))
+    name.strip_prefix('.').is_some_and(|name| name.split('.').all(is_identifier))
 }

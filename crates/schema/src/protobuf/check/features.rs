@@ -1,9 +1,9 @@
-//! Features: which declarations may set which of them.
+//! Rules for features: which declarations may set which feature.
 
 use prost_reflect::{DynamicMessage, Value};
 use prost_types::field_descriptor_proto::Type;
 
-use super::{Check, Site, fields::Member};
+use super::{Check, Site, fields::FieldContext};
 
 /// The values of `features.field_presence`.
 mod presence {
@@ -15,13 +15,13 @@ mod presence {
 const PACKED: i32 = 1;
 
 impl Check<'_> {
-    /// What holds for the features of any declaration.
+    /// Checks the rules for features on any declaration.
     pub(super) fn check_features(&mut self, site: &Site, options: &DynamicMessage) {
         let Some(features) = features(options) else { return };
         let edition = self.edition();
         if !edition.is_modern() {
             let message = format!(
-                "the features of {} are for editions, and the file is {edition}; leave them out, or begin the file with \
+                "the features of {} require an edition, and the file is {edition}; remove them, or begin the file with \
                  `edition = \"2023\";`",
                 site.name
             );
@@ -32,7 +32,7 @@ impl Check<'_> {
         for (field, value) in features.fields() {
             if value.as_enum_number() == Some(0) {
                 let message = format!(
-                    "the feature {} of {} has no known value; leave it out, or choose another one",
+                    "the feature {} of {} has an unknown value; remove it, or choose another value",
                     field.name(),
                     site.name
                 );
@@ -42,68 +42,72 @@ impl Check<'_> {
     }
 
     pub(super) fn check_file_features(&mut self, site: &Site, options: Option<&DynamicMessage>) {
-        let presence = options.and_then(features).and_then(|it| number(it, "field_presence"));
+        let presence =
+            options.and_then(features).and_then(|features| number(features, "field_presence"));
         if presence == Some(presence::LEGACY_REQUIRED) {
-            let message = "features.field_presence = LEGACY_REQUIRED cannot be the file's; set it at each field";
+            let message = "features.field_presence = LEGACY_REQUIRED is not allowed for a file; set it on each field";
             self.fault_near(site, "field_presence", message.to_owned());
         }
     }
 
-    pub(super) fn check_field_features(&mut self, member: &Member<'_>) {
-        let Member { site, proto, options, entry, .. } = member;
+    pub(super) fn check_field_features(&mut self, member: &FieldContext<'_>) {
+        let FieldContext { site, proto, options, entry, .. } = member;
         if !self.edition().is_modern() {
             return;
         }
         let Some(features) = options.and_then(features) else { return };
         let name = proto.name();
-        let mut say = |message: String| self.fault(site, message);
+        let mut report = |message: String| self.fault(site, message);
         if let Some(value) = number(features, "field_presence") {
             let feature = "features.field_presence";
             if proto.oneof_index.is_some() {
-                say(format!(
-                    "the field {name} is in a oneof, where all have presence; leave {feature} out"
+                report(format!(
+                    "the field {name} is in a oneof, where all fields have presence; remove {feature}"
                 ));
             } else if member.is_repeated() {
-                say(format!(
-                    "the field {name} is repeated and has no presence; leave {feature} out"
+                report(format!(
+                    "the field {name} is repeated and has no presence; remove {feature}"
                 ));
             } else if proto.extendee.is_some() {
-                say(format!(
-                    "the extension {name} always has presence, and is never required; leave {feature} out"
+                report(format!(
+                    "the extension {name} always has presence, and is never required; remove {feature}"
                 ));
             } else if member.is_message() && value == presence::IMPLICIT {
-                say(format!(
-                    "the field {name} is a message, which always has presence; leave {feature} out"
+                report(format!(
+                    "the field {name} is a message, which always has presence; remove {feature}"
                 ));
             }
         }
         if let Some(value) = number(features, "repeated_field_encoding") {
             let feature = "features.repeated_field_encoding";
             if !member.is_repeated() {
-                say(format!("the field {name} is not repeated; leave {feature} out"));
+                report(format!("the field {name} is not repeated; remove {feature}"));
             } else if value == PACKED && !member.is_packable() {
-                say(format!(
-                    "the values of {name} cannot be packed, for they are neither numbers, booleans nor enums; leave \
-                     {feature} out"
+                report(format!(
+                    "the values of {name} cannot be packed, because they are neither numbers, booleans nor enums; \
+                     remove {feature}"
                 ));
             }
         }
         if number(features, "utf8_validation").is_some() {
             let is_string = |kind: Type| kind == Type::String;
-            let of_map = entry.is_some_and(|it| it.field.iter().any(|it| is_string(it.r#type())));
-            if !is_string(proto.r#type()) && !of_map {
-                say(format!("the field {name} is no string; leave features.utf8_validation out"));
+            let is_string_map = entry
+                .is_some_and(|entry| entry.field.iter().any(|field| is_string(field.r#type())));
+            if !is_string(proto.r#type()) && !is_string_map {
+                report(format!(
+                    "the field {name} is not a string; remove features.utf8_validation"
+                ));
             }
         }
         if number(features, "message_encoding").is_some()
             && (!member.is_message() || entry.is_some())
         {
-            say(format!("the field {name} is no message; leave features.message_encoding out"));
+            report(format!("the field {name} is not a message; remove features.message_encoding"));
         }
     }
 }
 
-/// The features that options set.
+/// The features set in options.
 pub(super) fn features(options: &DynamicMessage) -> Option<&DynamicMessage> {
     use std::borrow::Cow;
     if !options.has_field_by_name("features") {

@@ -1,25 +1,25 @@
-//! Names of fields in JSON.
+//! Rules for the JSON names of fields.
 
 use std::collections::HashMap;
 
 use prost_types::{DescriptorProto, FieldDescriptorProto};
 
 use super::{
-    super::amendments::{default_json_name, json_name},
+    super::linker_input::{default_json_name, json_name},
     Check, Site,
     options::flag,
     tag,
 };
 
-/// The name of a field in JSON.
-struct Name {
+struct JsonName {
     text: String,
-    /// Its author chose it: it is not the one that follows from the field's name.
+    /// The name differs from the default that is derived from the field's name.
     custom: bool,
 }
 
 impl Check<'_> {
-    /// Two rounds, as field masks know the names by default alone.
+    /// Checks default names and custom names separately, because field masks use only default
+    /// names.
     pub(super) fn check_json_names(
         &mut self,
         site: &Site,
@@ -27,10 +27,10 @@ impl Check<'_> {
         legacy: bool,
     ) {
         let option = "deprecated_legacy_json_field_conflicts";
-        if self.options_at(site).is_some_and(|it| flag(it, option)) {
+        if self.options_at(site).is_some_and(|options| flag(options, option)) {
             return;
         }
-        let names: Vec<Name> = message
+        let names: Vec<JsonName> = message
             .field
             .iter()
             .enumerate()
@@ -42,24 +42,24 @@ impl Check<'_> {
         for (at, (field, name)) in message.field.iter().zip(&names).enumerate() {
             if name.custom && name.text.starts_with('[') && name.text.ends_with(']') {
                 let message = format!(
-                    "the name {:?} of {} in JSON is in brackets, as those of extensions are; choose another json_name",
+                    "the JSON name {:?} of {} is in brackets, like the names of extensions; choose another json_name",
                     name.text,
                     field.name()
                 );
                 self.fault(&site.item(tag::FIELD, at, field.name()), message);
             }
         }
-        let by_default = message.field.iter().map(|it| default_json_name(it.name()));
-        let by_default = by_default.map(|text| Name { text, custom: false }).collect();
-        self.check_round(site, message, by_default, legacy, false);
-        self.check_round(site, message, names, legacy, true);
+        let default_names = message.field.iter().map(|field| default_json_name(field.name()));
+        let default_names = default_names.map(|text| JsonName { text, custom: false }).collect();
+        self.check_collisions(site, message, default_names, legacy, false);
+        self.check_collisions(site, message, names, legacy, true);
     }
 
-    fn check_round(
+    fn check_collisions(
         &mut self,
         site: &Site,
         message: &DescriptorProto,
-        names: Vec<Name>,
+        names: Vec<JsonName>,
         legacy: bool,
         with_custom: bool,
     ) {
@@ -77,7 +77,7 @@ impl Check<'_> {
             let other =
                 message.field.get(first).map(FieldDescriptorProto::name).unwrap_or_default();
             let message = format!(
-                "the fields {other} and {} of {} have the name {:?} in JSON; rename one of them, or give it another \
+                "the fields {other} and {} of {} have the same JSON name {:?}; rename one of them, or give it another \
                  json_name",
                 field.name(),
                 site.name,
@@ -87,29 +87,27 @@ impl Check<'_> {
         }
     }
 
-    /// The name that a field has by its author, not the one that keeps it apart from others for the
-    /// linker.
-    fn json_name(&self, site: &Site, field: &FieldDescriptorProto) -> Name {
-        let written = self.source.and_then(|it| it.json_names.get(&site.path));
-        let text = written.cloned().unwrap_or_else(|| json_name(field));
+    /// The JSON name in the source, not the unique one that the linker gets.
+    fn json_name(&self, site: &Site, field: &FieldDescriptorProto) -> JsonName {
+        let source_name = self.source.and_then(|source| source.json_names.get(&site.path));
+        let text = source_name.cloned().unwrap_or_else(|| json_name(field));
         let custom = text != default_json_name(field.name());
-        Name { text, custom }
+        JsonName { text, custom }
     }
 
-    /// What holds for the name of any field.
+    /// Checks the rules for the JSON name of any field.
     pub(super) fn check_json_name(&mut self, site: &Site, field: &FieldDescriptorProto) {
         let name = self.json_name(site, field);
         if name.custom && field.extendee.is_some() {
             let message = format!(
-                "the extension {} has the json_name {:?}; extensions are called by their full names in JSON, so leave \
-                 it out",
+                "the extension {} has the json_name {:?}; extensions have their full names in JSON, so remove it",
                 site.name, name.text
             );
             self.fault(site, message);
         }
         if name.text.contains('\0') {
             let message = format!(
-                "the name {:?} of {} in JSON has a character of code 0; choose another json_name",
+                "the JSON name {:?} of {} contains a NUL character; choose another json_name",
                 name.text,
                 field.name()
             );

@@ -1,4 +1,4 @@
-//! Files and messages as a whole.
+//! Rules for file options, packages and oneofs.
 
 use prost_reflect::DynamicMessage;
 use prost_types::{
@@ -8,7 +8,7 @@ use prost_types::{
 
 use super::{Check, Edition, Site, options::is_set, tag};
 
-/// The longest name of a package.
+/// Length limit of a package name.
 const PACKAGE_BYTES_MAX: usize = 511;
 
 impl Check<'_> {
@@ -20,14 +20,14 @@ impl Check<'_> {
         let edition = self.edition();
         let site = Site { path: Vec::new(), name: file.name().to_owned() };
         self.check_file_features(&site, options);
-        let set = |name| options.is_some_and(|it| is_set(it, name));
+        let set = |name| options.is_some_and(|options| is_set(options, name));
         if edition.is_modern() && set("java_string_check_utf8") {
             let message = "the option java_string_check_utf8 does not exist in editions; use \
                            features.(pb.java).utf8_validation";
             self.fault_near(&site, "java_string_check_utf8", message.to_owned());
         }
         if edition >= Edition::E2024 && set("java_multiple_files") {
-            let message = "the option java_multiple_files does not exist in edition 2024, where it always holds; use \
+            let message = "the option java_multiple_files does not exist in edition 2024, where it is always enabled; use \
                            features.(pb.java).nest_in_file_class";
             self.fault_near(&site, "java_multiple_files", message.to_owned());
         }
@@ -42,9 +42,9 @@ impl Check<'_> {
         let lite = is_lite(file);
         for import in &file.dependency {
             let imported = self.pool.get_file_by_name(import);
-            if !lite && imported.is_some_and(|it| is_lite(it.file_descriptor_proto())) {
+            if !lite && imported.is_some_and(|file| is_lite(file.file_descriptor_proto())) {
                 let message = format!(
-                    "the import {import:?} has optimize_for = LITE_RUNTIME, and the file has not; set it in both or in \
+                    "the import {import:?} has optimize_for = LITE_RUNTIME, and the file does not; set it in both or in \
                      neither"
                 );
                 self.fault_near(&site, &format!("\"{import}\""), message);
@@ -54,8 +54,8 @@ impl Check<'_> {
             for (at, service) in file.service.iter().enumerate() {
                 let site = Site { path: Vec::new(), name: file.package().to_owned() };
                 let message = format!(
-                    "the service {} is in a file with optimize_for = LITE_RUNTIME; leave cc_generic_services and \
-                     java_generic_services out",
+                    "the service {} is in a file with optimize_for = LITE_RUNTIME; remove cc_generic_services and \
+                     java_generic_services",
                     service.name()
                 );
                 self.fault(&site.item(tag::FILE_SERVICE, at, service.name()), message);
@@ -63,16 +63,18 @@ impl Check<'_> {
         }
     }
 
-    /// What a parser makes sure of, and a descriptor set may break.
+    /// Checks the oneof rules that a parser guarantees and a descriptor set may violate.
     pub(super) fn check_oneofs(&mut self, site: &Site, message: &DescriptorProto) {
-        let index = |it: &FieldDescriptorProto| usize::try_from(it.oneof_index?).ok();
+        let index = |field: &FieldDescriptorProto| usize::try_from(field.oneof_index?).ok();
         let mut members: Vec<Vec<usize>> = vec![Vec::new(); message.oneof_decl.len()];
         for (at, field) in message.field.iter().enumerate() {
-            let Some(members) = index(field).and_then(|it| members.get_mut(it)) else { continue };
+            let Some(members) = index(field).and_then(|index| members.get_mut(index)) else {
+                continue;
+            };
             members.push(at);
             if field.label() != Label::Optional {
                 let message = format!(
-                    "the field {} is in a oneof and has another label than LABEL_OPTIONAL; leave the label out",
+                    "the field {} is in a oneof and has another label than LABEL_OPTIONAL; remove the label",
                     field.name()
                 );
                 self.fault(&site.item(tag::FIELD, at, field.name()), message);
@@ -86,9 +88,9 @@ impl Check<'_> {
         for (at, (oneof, members)) in message.oneof_decl.iter().zip(&members).enumerate() {
             let site = site.item(tag::ONEOF, at, oneof.name());
             if members.is_empty() {
-                self.fault(&site, format!("the oneof {} has no field; give it one", site.name));
+                self.fault(&site, format!("the oneof {} has no fields; add one", site.name));
             }
-            if members.windows(2).any(|it| it[0] + 1 != it[1]) {
+            if members.windows(2).any(|pair| pair[0] + 1 != pair[1]) {
                 let message = format!(
                     "the fields of the oneof {} are not consecutive; put other fields before or after them",
                     site.name
@@ -97,7 +99,7 @@ impl Check<'_> {
             }
             if !is_synthetic(members) && seen_synthetic {
                 let message = format!(
-                    "the oneof {} follows a synthetic one, which `optional` makes; put those last",
+                    "the oneof {} follows a synthetic oneof of an `optional` field; move synthetic oneofs to the end",
                     site.name
                 );
                 self.fault(&site, message);
@@ -108,5 +110,5 @@ impl Check<'_> {
 }
 
 pub(super) fn is_lite(file: &FileDescriptorProto) -> bool {
-    file.options.as_ref().is_some_and(|it| it.optimize_for() == OptimizeMode::LiteRuntime)
+    file.options.as_ref().is_some_and(|options| options.optimize_for() == OptimizeMode::LiteRuntime)
 }

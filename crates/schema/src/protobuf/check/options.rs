@@ -1,5 +1,4 @@
-//! Options: what they are for, from which edition to which they exist, and what their messages have
-//! to have.
+//! Rules for options: targets, supported editions, and required fields of option messages.
 
 use std::{borrow::Cow, sync::LazyLock};
 
@@ -13,7 +12,8 @@ use super::{
     Check, Site,
 };
 
-/// What options may be of: `google.protobuf.FieldOptions.OptionTargetType`.
+/// The kind of declaration that an option is set on:
+/// `google.protobuf.FieldOptions.OptionTargetType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     File = 1,
@@ -30,20 +30,20 @@ pub(super) enum Target {
 /// Where an option may be set.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Support {
-    /// Of [`Target`]. Empty: everywhere.
+    /// Numbers of [`Target`]. Empty if every target is allowed.
     targets: Vec<i32>,
-    /// From this edition on.
+    /// The first edition with the option.
     introduced: Option<i32>,
-    /// No longer from this edition on.
+    /// The first edition without the option.
     removed: Option<i32>,
 }
 
-/// Those of the options that come with Protobuf itself.
+/// The options of Protobuf's own options.
 static STANDARD: LazyLock<DeclaredOptions> =
     LazyLock::new(|| DeclaredOptions::of(well_known::meta().files()));
 
-/// An option or a part of one, as it was declared.
-struct Declared {
+/// The declaration of an option or of a part of one.
+struct DeclaredOption {
     name: String,
     file: FileDescriptor,
     path: Vec<i32>,
@@ -54,29 +54,29 @@ impl Check<'_> {
     pub(super) fn check_options(&mut self, site: &Site, target: Target) {
         let Some(options) = self.options_at(site) else { return };
         self.check_features(site, options);
-        // Options of the author's own are known to the linked files alone.
+        // Only the linked files declare custom options.
         let known = if self.pool.get_file_by_name(DESCRIPTOR).is_some() {
             self.pool.get_message_by_name(options.descriptor().full_name())
         } else {
             None
         };
-        let interpreted = known.map(|it| {
-            DynamicMessage::decode(it, prost::Message::encode_to_vec(options).as_slice())
+        let interpreted = known.map(|descriptor| {
+            DynamicMessage::decode(descriptor, prost::Message::encode_to_vec(options).as_slice())
         });
         match interpreted {
             Some(Ok(interpreted)) => self.check_set(site, target, &interpreted, ""),
-            // A set holds whatever its maker put in; what does not decode is not looked into.
+            // A descriptor set may contain any bytes; options that do not decode are not checked.
             Some(Err(_)) | None => self.check_set(site, target, options, ""),
         }
     }
 
-    // As deep as options nest: texts have 64 levels, and what decodes 100.
-    fn check_set(&mut self, site: &Site, target: Target, options: &DynamicMessage, above: &str) {
+    // The recursion is as deep as options nest: 64 levels in texts, 100 in decoded messages.
+    fn check_set(&mut self, site: &Site, target: Target, options: &DynamicMessage, prefix: &str) {
         let fields = options.fields().map(|(field, value)| {
             let name = field.name().to_owned();
             let kind = field.kind();
             (
-                Declared {
+                DeclaredOption {
                     name,
                     file: field.parent_message().parent_file(),
                     path: field.path().to_vec(),
@@ -88,21 +88,25 @@ impl Check<'_> {
         let extensions = options.extensions().map(|(field, value)| {
             let name = format!("({})", field.full_name());
             let kind = field.kind();
-            (Declared { name, file: field.parent_file(), path: field.path().to_vec() }, kind, value)
+            (
+                DeclaredOption { name, file: field.parent_file(), path: field.path().to_vec() },
+                kind,
+                value,
+            )
         });
         let set: Vec<_> = fields.chain(extensions).collect();
         for (option, kind, value) in set {
-            let name = if above.is_empty() {
+            let name = if prefix.is_empty() {
                 option.name.clone()
             } else {
-                format!("{above}.{}", option.name)
+                format!("{prefix}.{}", option.name)
             };
             let support = self.support(&option);
             self.check_support(site, target, &name, &support);
-            let is_feature = above == "features";
-            if is_feature && self.source.is_some_and(|it| it.name == option.file.name()) {
+            let is_feature = prefix == "features";
+            if is_feature && self.source.is_some_and(|source| source.name == option.file.name()) {
                 let message = format!(
-                    "the feature {name} of {} is declared in the same file; declare it in another one, and import that",
+                    "the feature {name} of {} is declared in the same file; declare it in another file, and import it",
                     site.name
                 );
                 self.fault(site, message);
@@ -129,7 +133,7 @@ impl Check<'_> {
         for field in options.descriptor().fields() {
             if field.is_required() && !options.has_field(&field) {
                 let message = format!(
-                    "the option {above} of {} lacks {}, which is required; set it, as in {above}.{} = ...",
+                    "the option {prefix} of {} lacks the required field {}; set it, as in {prefix}.{} = ...",
                     site.name,
                     field.full_name(),
                     field.name()
@@ -141,46 +145,47 @@ impl Check<'_> {
 
     fn check_support(&mut self, site: &Site, target: Target, name: &str, support: &Support) {
         let edition = self.edition();
-        let last = name.split(" =").next().and_then(|it| it.rsplit('.').next()).unwrap_or_default();
+        let last =
+            name.split(" =").next().and_then(|name| name.rsplit('.').next()).unwrap_or_default();
         let last = last.trim_matches(['(', ')']);
         if !support.targets.is_empty() && !support.targets.contains(&(target as i32)) {
             let message = format!(
-                "the option {name} is not for {}, as it stands at {}; leave it out",
-                target.in_words(),
+                "the option {name} is not allowed on {}, but is set on {}; remove it",
+                target.plural(),
                 site.name
             );
             self.fault_near(site, last, message);
         }
-        if support.introduced.is_some_and(|it| edition.number() < it) {
+        if support.introduced.is_some_and(|introduced| edition.number() < introduced) {
             let message = format!(
-                "the option {name} of {} does not exist in {edition} yet; leave it out",
+                "the option {name} of {} does not exist yet in {edition}; remove it",
                 site.name
             );
             self.fault_near(site, last, message);
         }
-        if support.removed.is_some_and(|it| edition.number() >= it) {
+        if support.removed.is_some_and(|removed| edition.number() >= removed) {
             let message = format!(
-                "the option {name} of {} does not exist in {edition} any more; leave it out",
+                "the option {name} of {} no longer exists in {edition}; remove it",
                 site.name
             );
             self.fault_near(site, last, message);
         }
     }
 
-    /// A value may have come later than its option.
+    /// Checks an enum value of an option, which may be newer than the option.
     fn check_value(&mut self, site: &Site, target: Target, name: &str, kind: &Kind, number: i32) {
         let Kind::Enum(kind) = kind else { return };
         let values = &kind.enum_descriptor_proto().value;
-        let Some(at) = values.iter().position(|it| it.number() == number) else { return };
+        let Some(at) = values.iter().position(|value| value.number() == number) else { return };
         let mut path = kind.path().to_vec();
         path.extend([super::tag::VALUE, i32::try_from(at).unwrap_or(i32::MAX)]);
-        let value = values.get(at).map(|it| it.name().to_owned()).unwrap_or_default();
-        let option = Declared { name: value.clone(), file: kind.parent_file(), path };
+        let value = values.get(at).map(|value| value.name().to_owned()).unwrap_or_default();
+        let option = DeclaredOption { name: value.clone(), file: kind.parent_file(), path };
         let support = Support { targets: Vec::new(), ..self.support(&option) };
         self.check_support(site, target, &format!("{name} = {value}"), &support);
     }
 
-    fn support(&mut self, option: &Declared) -> Support {
+    fn support(&mut self, option: &DeclaredOption) -> Support {
         let key = format!("{}:{:?}", option.file.name(), option.path);
         if let Some(known) = self.supports.get(&key) {
             return known.clone();
@@ -202,7 +207,7 @@ impl Support {
             _ => None,
         };
         let edition = |name: &str| {
-            let lifetime = lifetime.filter(|it| it.has_field_by_name(name))?;
+            let lifetime = lifetime.filter(|lifetime| lifetime.has_field_by_name(name))?;
             lifetime.get_field_by_name(name)?.as_enum_number()
         };
         Self {
@@ -214,15 +219,15 @@ impl Support {
 }
 
 impl Target {
-    fn in_words(self) -> &'static str {
+    fn plural(self) -> &'static str {
         match self {
             Self::File => "files",
-            Self::ExtensionRange => "ranges of extensions",
+            Self::ExtensionRange => "extension ranges",
             Self::Message => "messages",
             Self::Field => "fields",
             Self::Oneof => "oneofs",
             Self::Enum => "enums",
-            Self::EnumEntry => "values of enums",
+            Self::EnumEntry => "enum values",
             Self::Service => "services",
             Self::Method => "methods",
         }
@@ -231,7 +236,7 @@ impl Target {
 
 /// Whether an option is set to true.
 pub(super) fn flag(options: &DynamicMessage, name: &str) -> bool {
-    options.get_field_by_name(name).and_then(|it| it.as_bool()).unwrap_or(false)
+    options.get_field_by_name(name).and_then(|value| value.as_bool()).unwrap_or(false)
 }
 
 /// Whether an option is set, to whatever value.

@@ -1,4 +1,4 @@
-//! Reserved numbers and names, and ranges of extensions.
+//! Rules for reserved numbers and names, and for extension ranges.
 
 use std::collections::HashSet;
 
@@ -6,10 +6,10 @@ use prost_types::{DescriptorProto, EnumDescriptorProto};
 
 use super::{Check, Edition, Site, tag};
 
-/// The largest number of a field.
+/// The largest field number.
 const NUMBER_MAX: i64 = (1 << 29) - 1;
 
-/// A range that an author wrote: both ends belong to it.
+/// A range in the source. Both ends are included.
 struct Range {
     start: i64,
     end: i64,
@@ -22,30 +22,31 @@ impl Check<'_> {
         let mut ranges = Vec::new();
         for (at, range) in message.reserved_range.iter().enumerate() {
             let (start, end) = (i64::from(range.start()), i64::from(range.end()) - 1);
-            let site = site.part(tag::RESERVED_RANGE, at);
+            let site = site.unnamed_item(tag::RESERVED_RANGE, at);
             ranges.push(Range { start, end, kind: "reserved", site });
         }
-        let is_set = message.options.as_ref().is_some_and(|it| it.message_set_wire_format());
-        if is_set && self.edition() == Edition::Proto3 {
+        let is_message_set =
+            message.options.as_ref().is_some_and(|options| options.message_set_wire_format());
+        if is_message_set && self.edition() == Edition::Proto3 {
             let message = format!(
-                "the message {} has message_set_wire_format, which proto3 does not have; leave it out",
+                "the message {} has message_set_wire_format, which proto3 does not support; remove it",
                 site.name
             );
             self.fault(site, message);
         }
         for (at, range) in message.extension_range.iter().enumerate() {
             let (start, end) = (i64::from(range.start()), i64::from(range.end()) - 1);
-            let site = site.part(tag::EXTENSION_RANGE, at);
+            let site = site.unnamed_item(tag::EXTENSION_RANGE, at);
             if self.edition() == Edition::Proto3 {
                 let message = format!(
-                    "the message {} has extensions, which proto3 does not have; use proto2 or an edition",
+                    "the message {} has extensions, which proto3 does not support; use proto2 or an edition",
                     site.name
                 );
                 self.fault(&site, message);
             }
-            if end > NUMBER_MAX && !is_set {
+            if end > NUMBER_MAX && !is_message_set {
                 let message = format!(
-                    "the extensions {start} to {end} go beyond the largest number, {NUMBER_MAX}; end them there, or \
+                    "the extensions {start} to {end} exceed the largest number, {NUMBER_MAX}; end the range there, or \
                      write `max`"
                 );
                 self.fault(&site, message);
@@ -54,7 +55,8 @@ impl Check<'_> {
         }
         self.check_ranges(ranges);
         let names = message.field.iter().enumerate();
-        let names = names.map(|(at, it)| (it.name(), site.item(tag::FIELD, at, it.name())));
+        let names =
+            names.map(|(at, field)| (field.name(), site.item(tag::FIELD, at, field.name())));
         self.check_reserved_names(
             site,
             "field",
@@ -68,11 +70,12 @@ impl Check<'_> {
             start: i64::from(range.start()),
             end: i64::from(range.end()),
             kind: "reserved",
-            site: site.part(tag::VALUE_RESERVED_RANGE, at),
+            site: site.unnamed_item(tag::VALUE_RESERVED_RANGE, at),
         });
         self.check_ranges(ranges.collect());
         let names = kind.value.iter().enumerate();
-        let names = names.map(|(at, it)| (it.name(), site.item(tag::VALUE, at, it.name())));
+        let names =
+            names.map(|(at, value)| (value.name(), site.item(tag::VALUE, at, value.name())));
         self.check_reserved_names(
             site,
             "value",
@@ -86,57 +89,57 @@ impl Check<'_> {
             if range.start > range.end {
                 let (start, end) = (range.start, range.end);
                 let message = format!(
-                    "the range {start} to {end} ends before it begins; write {end} to {start}"
+                    "the range {start} to {end} ends before it starts; write {end} to {start}"
                 );
                 self.fault(&range.site, message);
             }
         }
-        ranges.retain(|it| it.start <= it.end);
-        ranges.sort_by_key(|it| (it.start, it.end));
-        // In that order each has to be compared with the one that reaches furthest so far.
-        let mut furthest: Option<&Range> = None;
-        let mut meeting = Vec::new();
+        ranges.retain(|range| range.start <= range.end);
+        ranges.sort_by_key(|range| (range.start, range.end));
+        // In this order, each range needs to be compared only with the one with the largest end so
+        // far.
+        let mut last: Option<&Range> = None;
+        let mut overlapping = Vec::new();
         for range in &ranges {
-            if let Some(before) = furthest.filter(|it| it.end >= range.start) {
-                meeting.push((range, before));
+            if let Some(before) = last.filter(|last| last.end >= range.start) {
+                overlapping.push((range, before));
             }
-            if furthest.is_none_or(|it| it.end < range.end) {
-                furthest = Some(range);
+            if last.is_none_or(|last| last.end < range.end) {
+                last = Some(range);
             }
         }
-        for (range, before) in meeting {
-            // The one that stands later in the text is at fault.
-            let (one, other) =
+        for (range, before) in overlapping {
+            // The range that is later in the text is reported.
+            let (later, earlier) =
                 if range.site.path > before.site.path { (range, before) } else { (before, range) };
             let message = format!(
-                "`{}` and `{}` have numbers in common; each belongs to one range at most, so cut one of the two",
-                described(one),
-                described(other)
+                "`{}` and `{}` have numbers in common; a number can be in only one range, so shorten one of the two",
+                describe(later),
+                describe(earlier)
             );
-            self.fault(&one.site, message);
+            self.fault(&later.site, message);
         }
     }
 
     fn check_reserved_names(
         &mut self,
         owner: &Site,
-        what: &str,
+        item: &str,
         (tag, reserved): (i32, &[String]),
         used: Vec<(&str, Site)>,
     ) {
         let mut names = HashSet::with_capacity(reserved.len());
         for (at, name) in reserved.iter().enumerate() {
             if !names.insert(name.as_str()) {
-                let message =
-                    format!("the name {name:?} is reserved twice; leave one of the two out");
-                self.fault(&owner.part(tag, at), message);
+                let message = format!("the name {name:?} is reserved twice; remove one of the two");
+                self.fault(&owner.unnamed_item(tag, at), message);
             }
         }
         for (name, site) in used {
             if names.contains(name) {
                 let message = format!(
-                    "the {what} {name:?} has a name that {} reserves; rename the {what}, or remove the name from \
-                     the reserved ones",
+                    "the {item} {name:?} has a name that {} reserves; rename the {item}, or remove the name from \
+                     the reserved names",
                     owner.name
                 );
                 self.fault(&site, message);
@@ -145,7 +148,7 @@ impl Check<'_> {
     }
 }
 
-fn described(range: &Range) -> String {
+fn describe(range: &Range) -> String {
     let Range { start, end, kind, .. } = range;
     if start == end { format!("{kind} {start}") } else { format!("{kind} {start} to {end}") }
 }

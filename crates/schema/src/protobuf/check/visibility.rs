@@ -1,9 +1,9 @@
-//! Which types of edition 2024 other files may use.
+//! Rules for the visibility of types in edition 2024.
 
 use prost_types::DescriptorProto;
 
 use super::{
-    super::{rewritten::Visibility, source::Source},
+    super::{parse::ParsedFile, parser_input::Visibility},
     Check, Edition, Site,
     features::{features, number},
     full_name,
@@ -34,7 +34,7 @@ impl Check<'_> {
         }
         if source.option_imports.contains(file) {
             let message = format!(
-                "the type {name} of {user} is in {file:?}, which is imported for its options alone; import it without \
+                "the type {name} of {user} is in {file:?}, which is imported only for its options; import it without \
                  `option`"
             );
             self.fault(site, message);
@@ -43,13 +43,13 @@ impl Check<'_> {
         let Some(other) = self.by_name.get(file).copied() else { return };
         if !self.is_exported(other, &path) {
             let message = format!(
-                "the type {name} of {user} is local to {file:?}; write `export` before it there, or use another type"
+                "the type {name} of {user} is local to {file:?}; export it there, or use another type"
             );
             self.fault(site, message);
         }
     }
 
-    fn is_exported(&self, source: &Source, path: &[i32]) -> bool {
+    fn is_exported(&self, source: &ParsedFile, path: &[i32]) -> bool {
         if source.edition < Edition::E2024 {
             return true;
         }
@@ -59,7 +59,7 @@ impl Check<'_> {
             None => {}
         }
         if source.text.is_none() {
-            // Descriptors do not say what holds where a type says nothing.
+            // Descriptors do not contain the default visibility.
             return true;
         }
         match self.default_visibility(source) {
@@ -69,27 +69,30 @@ impl Check<'_> {
         }
     }
 
-    fn default_visibility(&self, source: &Source) -> i32 {
+    fn default_visibility(&self, source: &ParsedFile) -> i32 {
         let options = self.declared.get(&source.name, &[]);
-        let set = options.and_then(features).and_then(|it| number(it, "default_symbol_visibility"));
+        let set = options
+            .and_then(features)
+            .and_then(|features| number(features, "default_symbol_visibility"));
         set.unwrap_or(default::EXPORT_TOP_LEVEL)
     }
 
-    /// With STRICT, no message inside of another is exported.
+    /// With STRICT, nested messages must not be exported.
     pub(super) fn check_nested_visibility(&mut self, site: &Site) {
         let Some(source) = self.source else { return };
         let exported = source.visibility.get(&site.path) == Some(&Visibility::Export);
         if exported && site.path.len() > 2 && self.default_visibility(source) == default::STRICT {
             let message = format!(
-                "the message {} is inside of another one, and exported; with default_symbol_visibility = STRICT, move it \
-                 to the top of a file",
+                "the message {} is nested and exported; with default_symbol_visibility = STRICT, move it to the top level \
+                 of a file",
                 site.name
             );
             self.fault(site, message);
         }
     }
 
-    /// Nor is an enum, unless all that is around it is there to hold enums.
+    /// With STRICT, nested enums must not be exported, unless the enclosing message is only a
+    /// namespace.
     pub(super) fn check_nested_enum_visibility(
         &mut self,
         site: &Site,
@@ -107,8 +110,8 @@ impl Check<'_> {
             && matches!(message.reserved_range.as_slice(), [all] if all.start() == 1);
         if !is_namespace {
             let message = format!(
-                "the enum {} is inside of a message, and exported; with default_symbol_visibility = STRICT, move it to \
-                 the top of a file, or into a local message with `reserved 1 to max`",
+                "the enum {} is nested and exported; with default_symbol_visibility = STRICT, move it to the top level of a \
+                 file, or into a local message with `reserved 1 to max`",
                 site.name
             );
             self.fault(site, message);

@@ -1,22 +1,22 @@
-//! One field, then and now.
+//! Compares two versions of a field.
 
 use crate::finding::Direction;
 
 use super::{
     super::{
-        report::Note,
-        types::{Cardinality, Field, Kind, Message, Types},
-        wire::{self, Scalar, UNKNOWN},
+        findings::FindingBuilder,
+        scalar::{self, Scalar, UNKNOWN_FIELD},
+        types::{Cardinality, Field, Kind, Message, Types, field_label, json_form},
     },
-    Walk, directions,
-    messages::json_form,
-    whom,
+    Comparer, consequence, directions,
 };
 
-const ADD_ANOTHER: &str = "Leave this field as it is and add another one, under a number and a name that were never used.";
+const ADD_ANOTHER: &str =
+    "Keep this field and add another one, with a number and a name that no version has used.";
 
-impl<'a> Walk<'a> {
-    /// Compares two fields of the same number. `in_map`: the key or the value of a map, whose names nobody chose.
+impl<'a> Comparer<'a> {
+    /// Compares two fields with the same number. `in_map` is set for the key and the value of a
+    /// map, which have no names of their own.
     pub(super) fn compare_fields(&mut self, old: &'a Field, new: &'a Field, in_map: bool) {
         if !in_map {
             self.compare_names(old, new);
@@ -29,12 +29,12 @@ impl<'a> Walk<'a> {
             && old.cardinality == Cardinality::Repeated
             && new.cardinality == Cardinality::Repeated
         {
-            self.report.add(
+            self.findings.add(
                 self.about("PROTOBUF_FIELD_PACKING_CHANGED", None, old, new)
                     .values(packing(old), packing(new))
-                    .says(format!(
-                        "{} was {} and is {}; every parser reads both, and the bytes differ.",
-                        described(old),
+                    .message(format!(
+                        "{} changed from {} to {}; every parser reads both, and the bytes differ.",
+                        field_label(old),
                         packing(old),
                         packing(new)
                     )),
@@ -47,31 +47,31 @@ impl<'a> Walk<'a> {
             return;
         }
         if old.json_name == new.json_name {
-            self.report.add(
+            self.findings.add(
                 self.about("PROTOBUF_FIELD_RENAMED", None, old, new)
                     .values(&old.name, &new.name)
-                    .says(format!(
-                        "{} is called \"{}\" now; its name in JSON is still \"{}\", so only source code notices.",
-                        described(old), new.name, new.json_name
+                    .message(format!(
+                        "{} has the new name \"{}\"; its JSON name is still \"{}\", so only source code is affected.",
+                        field_label(old), new.name, new.json_name
                     )),
             );
             return;
         }
-        let direction = self.json().then_some(Direction::Both);
-        let whom = if self.json() {
-            "JSON under the one name is refused, or read as if the field were absent, by readers that know the other"
+        let direction = self.includes_json().then_some(Direction::Both);
+        let consequence = if self.includes_json() {
+            "readers that know one name reject JSON with the other, or read the field as absent"
         } else {
-            "the binary form carries no names, so this subject's readers do not notice"
+            "the binary form contains no names, so the readers of this subject are not affected"
         };
-        self.report.add(
+        self.findings.add(
             self.about("PROTOBUF_FIELD_JSON_NAME_CHANGED", direction, old, new)
                 .values(&old.json_name, &new.json_name)
-                .says(format!(
-                    "Field {} (\"{}\", now \"{}\") is called \"{}\" instead of \"{}\" in JSON: {whom}.",
+                .message(format!(
+                    "Field {} (\"{}\", now \"{}\") has the JSON name \"{}\" instead of \"{}\": {consequence}.",
                     new.number, old.name, new.name, new.json_name, old.json_name
                 ))
-                .advises(if self.json() {
-                    format!("Keep the name in JSON: [json_name = \"{}\"].", old.json_name)
+                .suggestion(if self.includes_json() {
+                    format!("Keep the JSON name: [json_name = \"{}\"].", old.json_name)
                 } else {
                     String::new()
                 }),
@@ -82,76 +82,83 @@ impl<'a> Walk<'a> {
         use Cardinality::{Explicit, Implicit, Map, Repeated, Required};
         let (from, to) = (old.cardinality, new.cardinality);
         if from != Required && to == Required {
-            self.report.add(
+            self.findings.add(
                 self.about("PROTOBUF_REQUIRED_ADDED", Some(Direction::Backward), old, new)
                     .values(from.name(), to.name())
-                    .says(format!(
-                        "{} became required: new readers refuse old data in which it is absent.",
-                        described(old)
+                    .message(format!(
+                        "{} became required: new readers reject old data in which it is absent.",
+                        field_label(old)
                     ))
-                    .advises("Leave it optional, and check in the application that it is set."),
+                    .suggestion("Keep it optional, and check in the application that it is set."),
             );
         }
         if from == Required && to != Required {
-            self.report.add(
+            self.findings.add(
                 self.about("PROTOBUF_REQUIRED_REMOVED", Some(Direction::Forward), old, new)
                     .values(from.name(), to.name())
-                    .says(format!(
-                        "{} is no longer required: readers that run now refuse new data in which it is absent.",
-                        described(old)
+                    .message(format!(
+                        "{} is no longer required: running readers reject new data in which it is absent.",
+                        field_label(old)
                     ))
-                    .advises("Keep it required for this major version."),
+                    .suggestion("Keep it required for this major version."),
             );
         }
         let (backward, forward) = match (from, to) {
             (Implicit, Explicit) | (Explicit, Implicit) => {
                 if old.kind.message().is_none() {
-                    self.note_presence(old, new);
+                    self.report_presence_change(old, new);
                 }
                 return;
             }
             (Implicit | Explicit | Required, Implicit | Explicit | Required)
             | (Repeated, Repeated)
             | (Map, Map) => return,
-            (Implicit | Explicit | Required, Repeated | Map) => (None, Some(many(new))),
-            (Repeated | Map, Implicit | Explicit | Required) => (Some(many(old)), None),
-            (Repeated, Map) => (Some("of entries with the same key only the last is kept"), None),
-            (Map, Repeated) => (None, Some("of entries with the same key only the last is kept")),
+            (Implicit | Explicit | Required, Repeated | Map) => {
+                (None, Some(repeated_misreading(new)))
+            }
+            (Repeated | Map, Implicit | Explicit | Required) => {
+                (Some(repeated_misreading(old)), None)
+            }
+            (Repeated, Map) => {
+                (Some("only the last of several entries with the same key is kept"), None)
+            }
+            (Map, Repeated) => {
+                (None, Some("only the last of several entries with the same key is kept"))
+            }
         };
         let (mut backward, mut forward) = (backward, forward);
-        if self.json() {
-            let json =
-                "JSON has another shape here (a value, an array or an object) and is refused";
+        if self.includes_json() {
+            let json = "JSON with another shape (a value, an array or an object) is rejected";
             backward = backward.or(Some(json));
             forward = forward.or(Some(json));
         }
         let direction = directions(backward.is_some(), forward.is_some());
-        self.report.add(
+        self.findings.add(
             self.about("PROTOBUF_FIELD_CARDINALITY_CHANGED", direction, old, new)
                 .values(self.old.type_name(old), self.new.type_name(new))
-                .says(format!(
+                .message(format!(
                     "{} changed from {} to {}: {}.",
-                    described(old),
+                    field_label(old),
                     from.name(),
                     to.name(),
-                    whom(backward, forward)
+                    consequence(backward, forward)
                 ))
-                .advises(ADD_ANOTHER),
+                .suggestion(ADD_ANOTHER),
         );
     }
 
-    fn note_presence(&mut self, old: &Field, new: &Field) {
-        let kept = if new.cardinality == Cardinality::Explicit {
-            "new readers see a 0, false or \"\" that an old writer left out as absent"
+    fn report_presence_change(&mut self, old: &Field, new: &Field) {
+        let effect = if new.cardinality == Cardinality::Explicit {
+            "new readers read 0, false or \"\", which old writers omit, as absent"
         } else {
-            "new readers cannot tell a value that is absent from 0, false or \"\""
+            "new readers cannot distinguish an absent value from 0, false or \"\""
         };
-        self.report.add(
+        self.findings.add(
             self.about("PROTOBUF_FIELD_PRESENCE_CHANGED", None, old, new)
                 .values(old.cardinality.name(), new.cardinality.name())
-                .says(format!(
-                    "{} changed from {} to {}: every value is read as it was written, but {kept}.",
-                    described(old),
+                .message(format!(
+                    "{} changed from {} to {}: every value is read unchanged, but {effect}.",
+                    field_label(old),
                     presence(old),
                     presence(new)
                 )),
@@ -171,33 +178,34 @@ impl<'a> Walk<'a> {
             (Kind::Scalar(from), Kind::Scalar(to)) if from == to => return,
             _ => {}
         }
-        let mut backward = self.kind_harm((old.kind, self.old), (new.kind, self.new));
-        let mut forward = self.kind_harm((new.kind, self.new), (old.kind, self.old));
-        if self.json() && backward.is_none() && forward.is_none() {
-            // An enum and an integer, with the same bytes.
-            let json = "JSON has the value's name on the one side and a number on the other";
+        let mut backward = self.kind_misreading((old.kind, self.old), (new.kind, self.new));
+        let mut forward = self.kind_misreading((new.kind, self.new), (old.kind, self.old));
+        if self.includes_json() && backward.is_none() && forward.is_none() {
+            // An enum and an integer have the same bytes.
+            let json =
+                "JSON of one version contains the name of the value, and of the other a number";
             (backward, forward) = (Some(json), Some(json));
         }
         let direction = directions(backward.is_some(), forward.is_some());
-        let (was, is) = (self.old.type_name(old), self.new.type_name(new));
-        self.report.add(
+        let (before, after) = (self.old.type_name(old), self.new.type_name(new));
+        self.findings.add(
             self.about("PROTOBUF_FIELD_TYPE_CHANGED", direction, old, new)
-                .says(format!(
-                    "{} changed its type from {was} to {is}: {}.",
-                    described(old),
-                    whom(backward, forward)
+                .message(format!(
+                    "{} changed its type from {before} to {after}: {}.",
+                    field_label(old),
+                    consequence(backward, forward)
                 ))
-                .values(was, is)
-                .advises(if direction.is_some() { ADD_ANOTHER } else { "" }),
+                .values(before, after)
+                .suggestion(if direction.is_some() { ADD_ANOTHER } else { "" }),
         );
-        self.note_bool(old, new);
+        self.report_bool_json(old, new);
     }
 
-    /// The rules go by the binary form here, in which true is 1.
-    fn note_bool(&mut self, old: &Field, new: &Field) {
+    /// The rules for the binary form allow this change, because `true` is encoded as 1.
+    fn report_bool_json(&mut self, old: &Field, new: &Field) {
         let boolean = |kind| kind == Kind::Scalar(Scalar::Bool);
         let integer = |kind| match kind {
-            Kind::Scalar(scalar) => wire::harm(Scalar::Bool, scalar).is_none(),
+            Kind::Scalar(scalar) => scalar::misreading(Scalar::Bool, scalar).is_none(),
             Kind::Enum(_) | Kind::Message(_) | Kind::Group(_) => false,
         };
         let direction = match (boolean(old.kind), boolean(new.kind)) {
@@ -205,57 +213,62 @@ impl<'a> Walk<'a> {
             (false, true) if integer(old.kind) => Direction::Forward,
             _ => return,
         };
-        if self.json() {
-            self.report.add(
-                Note::warning("PROTOBUF_BOOL_JSON", direction)
-                    .at(&old.full_name, &new.full_name)
-                    .place(&new.place)
+        if self.includes_json() {
+            self.findings.add(
+                FindingBuilder::warning("PROTOBUF_BOOL_JSON", direction)
+                    .paths(&old.full_name, &new.full_name)
+                    .location(&new.location)
                     .values(self.old.kind_name(old.kind), self.new.kind_name(new.kind))
-                    .says(format!(
-                        "{} is a bool on the one side and an integer on the other: binary data is read as 1 or 0, but \
-                         JSON that was kept as text says true or false, which parsers of integers refuse.",
-                        described(old)
+                    .message(format!(
+                        "{} is a bool in one version and an integer in the other: binary data is read as 1 or 0, but \
+                         stored JSON text contains true or false, which parsers of integers reject.",
+                        field_label(old)
                     )),
             );
         }
     }
 
-    /// What goes wrong where bytes or JSON of the one kind are read as the other. Not for two messages or two enums.
-    fn kind_harm(
+    /// How bytes or JSON of one kind are misread as the other. Not for two messages or two enums.
+    fn kind_misreading(
         &self,
         (written, writers): (Kind, &Types),
         (read, readers): (Kind, &Types),
     ) -> Option<&'static str> {
         if written.layout() != read.layout() {
-            return Some(UNKNOWN);
+            return Some(UNKNOWN_FIELD);
         }
-        let json = self
-            .json()
-            .then_some("JSON has the value's name on the one side and no name on the other");
+        let json = self.includes_json().then_some(
+            "JSON of one version contains the name of the value, and of the other no name",
+        );
         match (written, read) {
-            (Kind::Scalar(written), Kind::Scalar(read)) => wire::harm(written, read)
-                .or_else(|| wire::json_harm(written, read).filter(|_| self.json())),
-            (Kind::Enum(index), Kind::Scalar(read)) => wire::harm(Scalar::Int32, read)
+            (Kind::Scalar(written), Kind::Scalar(read)) => scalar::misreading(written, read)
+                .or_else(|| {
+                    scalar::json_misreading(written, read).filter(|_| self.includes_json())
+                }),
+            (Kind::Enum(index), Kind::Scalar(read)) => scalar::misreading(Scalar::Int32, read)
                 .filter(|_| {
                     let kind = writers.enumeration(index);
-                    // Writers of a closed enum write its values alone.
-                    !kind.is_some_and(|it| {
-                        it.closed && it.values.keys().all(|number| wire::kept(*number, read))
+                    // Writers of a closed enum write only its values.
+                    !kind.is_some_and(|kind| {
+                        kind.closed
+                            && kind.values.keys().all(|number| scalar::preserves(*number, read))
                     })
                 })
                 .or(json),
             (Kind::Scalar(written), Kind::Enum(index)) => {
-                wire::harm(written, Scalar::Int32).or(json).or_else(|| {
+                scalar::misreading(written, Scalar::Int32).or(json).or_else(|| {
                     let kind = readers.enumeration(index)?;
                     let known = |number| kind.values.contains_key(&number);
                     let all = written == Scalar::Bool && known(0) && known(1);
                     (kind.closed && !all).then_some(
-                        "numbers that the closed enum does not know are set aside as unknown fields",
+                        "numbers that the closed enum does not have are kept as unknown fields",
                     )
                 })
             }
             // A message and a string or bytes.
-            _ => Some("the bytes of a message and text or raw bytes are taken for each other"),
+            _ => Some(
+                "the bytes of a message are read as text or raw bytes, or text or raw bytes as a message",
+            ),
         }
     }
 
@@ -264,59 +277,59 @@ impl<'a> Walk<'a> {
         let maps = [old.cardinality, new.cardinality] == [Cardinality::Map; 2];
         if a.name != b.name && !maps {
             self.compare_type_names(old, new, from, to);
-            let (was, is) = (json_form(&a.name), json_form(&b.name));
-            if !same_form(a, b) && self.json() {
+            let (before, after) = (json_form(&a.name), json_form(&b.name));
+            if !same_form(a, b) && self.includes_json() {
                 let form = |form: Option<&'static str>| form.unwrap_or("an object of its fields");
                 let rule = "PROTOBUF_FIELD_JSON_FORM_CHANGED";
-                self.report.add(
+                self.findings.add(
                     self.about(rule, Some(Direction::Both), old, new)
-                        .values(form(was), form(is))
-                        .says(format!(
-                            "{} changed its type from {} to {}, whose JSON is {} instead of {}: readers of the one \
-                             refuse the other.",
-                            described(old),
+                        .values(form(before), form(after))
+                        .message(format!(
+                            "{} changed its type from {} to {}, whose JSON is {} instead of {}: readers of one version \
+                             reject the other.",
+                            field_label(old),
                             a.name,
                             b.name,
-                            form(is),
-                            form(was)
+                            form(after),
+                            form(before)
                         ))
-                        .advises(ADD_ANOTHER),
+                        .suggestion(ADD_ANOTHER),
                 );
             }
         }
-        self.meet(from, to);
+        self.enqueue(from, to);
     }
 
     fn compare_defaults(&mut self, old: &Field, new: &Field) {
-        // Where the layouts differ nothing of the one is read by the other, and that is said already.
+        // With different layouts no value is read, which is reported already.
         if old.kind.layout() != new.kind.layout() {
             return;
         }
         let numeric = |kind| !matches!(kind, Kind::Scalar(Scalar::String | Scalar::Bytes));
-        let (was, is) = match (&old.default, &new.default) {
-            (Some(was), Some(is)) if numeric(old.kind) == numeric(new.kind) => {
-                (was.as_str(), is.as_str())
+        let (before, after) = match (&old.default, &new.default) {
+            (Some(before), Some(after)) if numeric(old.kind) == numeric(new.kind) => {
+                (before.as_str(), after.as_str())
             }
-            // What a list reads as nothing was a value of its own.
-            (Some(was), None) if self.old.means_something(old) => (was.as_str(), "nothing"),
-            (None, Some(is)) if self.new.means_something(new) => ("nothing", is.as_str()),
+            // A repeated field that is absent is empty, not the default.
+            (Some(before), None) if self.old.has_custom_default(old) => (before.as_str(), "none"),
+            (None, Some(after)) if self.new.has_custom_default(new) => ("none", after.as_str()),
             _ => return,
         };
-        // A writer never leaves out what it requires.
-        let leaves_out = |field: &Field| field.cardinality != Cardinality::Required;
-        let direction = directions(leaves_out(old), leaves_out(new));
-        if was == is || direction.is_none() {
+        // A writer never omits a required field.
+        let may_omit = |field: &Field| field.cardinality != Cardinality::Required;
+        let direction = directions(may_omit(old), may_omit(new));
+        if before == after || direction.is_none() {
             return;
         }
-        self.report.add(
+        self.findings.add(
             self.about("PROTOBUF_FIELD_DEFAULT_CHANGED", direction, old, new)
-                .values(was, is)
-                .says(format!(
-                    "{} has the default {is} instead of {was}: where a writer left it out, readers of the other \
-                     version read a value that the writer did not mean.",
-                    described(old)
+                .values(before, after)
+                .message(format!(
+                    "{} has the default {after} instead of {before}: if a writer omits it, readers of the other version \
+                     read another value.",
+                    field_label(old)
                 ))
-                .advises("Keep the default, and let writers set the new value."),
+                .suggestion("Keep the default, and let writers set the new value."),
         );
     }
 
@@ -325,64 +338,60 @@ impl<'a> Walk<'a> {
         if old.kind != string || new.kind != string || old.utf8 == new.utf8 {
             return;
         }
-        // Text that is checked where it is written is read by all.
-        let (direction, was, is, hurt) = if new.utf8 {
-            let hurt = "old data may have text that is no UTF-8, which new readers refuse";
-            (Direction::Backward, "not checked", "checked", hurt)
+        // All readers accept text that its writer checked.
+        let (direction, before, after, effect) = if new.utf8 {
+            let effect = "old data may contain text that is not UTF-8, which new readers reject";
+            (Direction::Backward, "not checked", "checked", effect)
         } else {
-            let hurt = "new data may have text that is no UTF-8, which readers that run now refuse";
-            (Direction::Forward, "checked", "not checked", hurt)
+            let effect =
+                "new data may contain text that is not UTF-8, which running readers reject";
+            (Direction::Forward, "checked", "not checked", effect)
         };
-        self.report.add(
+        self.findings.add(
             self.about("PROTOBUF_FIELD_UTF8_VALIDATION_CHANGED", Some(direction), old, new)
-                .values(was, is)
-                .says(format!("{} is {is} to be UTF-8 and was {was}: {hurt}.", described(old)))
-                .advises("Keep the syntax or the feature utf8_validation as it was."),
+                .values(before, after)
+                .message(format!(
+                    "{} is {after} to be UTF-8 instead of {before}: {effect}.",
+                    field_label(old)
+                ))
+                .suggestion("Keep the syntax or the feature utf8_validation of the old version."),
         );
     }
 
-    /// A finding about a field. Without a direction that breaks it is an information.
+    /// A finding about a field: an error if `breaks` is set, otherwise an information.
     pub(super) fn about(
         &self,
         rule: &'static str,
         breaks: Option<Direction>,
         old: &Field,
         new: &Field,
-    ) -> Note {
-        let note = match breaks {
-            Some(direction) => Note::error(rule, direction),
-            None => Note::info(rule, Direction::Both),
+    ) -> FindingBuilder {
+        let finding = match breaks {
+            Some(direction) => FindingBuilder::error(rule, direction),
+            None => FindingBuilder::info(rule, Direction::Both),
         };
-        note.at(&old.full_name, &new.full_name).place(&new.place)
+        finding.paths(&old.full_name, &new.full_name).location(&new.location)
     }
 }
 
-/// Whether two messages look alike in JSON. One without fields is `{}`, which is a Struct with
-/// nothing in it. (Of an Any some parsers require an "@type".)
-fn same_form(one: &Message, other: &Message) -> bool {
-    let (was, is) = (json_form(&one.name), json_form(&other.name));
-    let holds_nothing = |it: &Message| it.fields.is_empty() && json_form(&it.name).is_none();
-    let is_struct = |it: &Message| it.name == "google.protobuf.Struct";
-    was == is || holds_nothing(one) && is_struct(other) || holds_nothing(other) && is_struct(one)
+/// Whether two messages have the same JSON form. A message without fields is `{}`, like an empty
+/// Struct. (An Any is different: some parsers require "@type".)
+fn same_form(old: &Message, new: &Message) -> bool {
+    let (before, after) = (json_form(&old.name), json_form(&new.name));
+    let is_empty_object =
+        |message: &Message| message.fields.is_empty() && json_form(&message.name).is_none();
+    let is_struct = |message: &Message| message.name == "google.protobuf.Struct";
+    before == after
+        || is_empty_object(old) && is_struct(new)
+        || is_empty_object(new) && is_struct(old)
 }
 
-/// How a sentence begins.
-pub(super) fn described(field: &Field) -> String {
-    if field.extension {
-        return format!("Extension {} ({})", field.number, field.full_name);
-    }
-    let owner = field.full_name.rsplit_once('.').map_or("", |(owner, _)| owner);
-    format!("Field {} (\"{}\") of {owner}", field.number, field.name)
-}
-
-fn many(field: &Field) -> &'static str {
+fn repeated_misreading(field: &Field) -> &'static str {
     match field.kind {
         Kind::Message(_) | Kind::Group(_) => "several messages are merged into one",
-        Kind::Enum(_) if field.packed => {
-            "packed numbers are not understood, or only the last is read"
-        }
-        Kind::Scalar(scalar) if scalar.packs() && field.packed => {
-            "packed numbers are not understood, or only the last is read"
+        Kind::Enum(_) if field.packed => "packed numbers are not decoded, or only the last is read",
+        Kind::Scalar(scalar) if scalar.is_packable() && field.packed => {
+            "packed numbers are not decoded, or only the last is read"
         }
         Kind::Scalar(_) | Kind::Enum(_) => "only the last value is read",
     }

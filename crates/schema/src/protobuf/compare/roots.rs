@@ -1,33 +1,33 @@
-//! Which types a comparison begins with.
+//! The roots of a comparison.
 
 use std::collections::HashSet;
 
 use crate::finding::Direction;
 
 use super::{
-    super::{report::Note, types::Types},
-    Walk, last,
+    super::{findings::FindingBuilder, types::Types},
+    Comparer, simple_name,
 };
 
-/// Where the types of a schema begin.
+/// The types of a schema that a comparison starts from.
 #[derive(Debug)]
 pub(in super::super) enum Roots {
-    /// The event's message. `addressed`: the subject is its full name.
+    /// The event's message. `addressed` is set if the subject is its full name.
     Event { message: usize, addressed: bool },
     /// All messages and enums that a file declares.
     File { package: String, messages: Vec<usize>, enums: Vec<usize> },
 }
 
-impl Walk<'_> {
-    /// Queues the pairs that the comparison begins with, and judges what is called otherwise or gone.
-    pub(in super::super) fn begin(&mut self, old: &Roots, new: &Roots) {
+impl Comparer<'_> {
+    /// Queues the pairs of roots, and reports renamed and removed roots.
+    pub(in super::super) fn enqueue_roots(&mut self, old: &Roots, new: &Roots) {
         match (old, new) {
             (
-                Roots::Event { message: from, addressed: was },
-                Roots::Event { message: to, addressed: is },
+                Roots::Event { message: from, addressed: before },
+                Roots::Event { message: to, addressed: after },
             ) => {
-                self.compare_roots(*from, *to, *was || *is);
-                self.meet(*from, *to);
+                self.compare_roots(*from, *to, *before || *after);
+                self.enqueue(*from, *to);
             }
             _ => self.compare_files(old, new),
         }
@@ -38,60 +38,59 @@ impl Walk<'_> {
         if a.name == b.name {
             return;
         }
-        self.stand((from, to), None);
-        let rule = if last(&a.name) == last(&b.name) {
+        self.set_context((from, to), None);
+        let rule = if simple_name(&a.name) == simple_name(&b.name) {
             "PROTOBUF_PACKAGE_CHANGED"
         } else {
             "PROTOBUF_MESSAGE_RENAMED"
         };
-        if self.replaced(from, to) {
-            self.report.add(
-                Note::error("PROTOBUF_MESSAGE_REPLACED", Direction::Both)
-                    .at(&a.name, &b.name)
-                    .place(&b.place)
+        if self.is_replaced(from, to) {
+            self.findings.add(
+                FindingBuilder::error("PROTOBUF_MESSAGE_REPLACED", Direction::Both)
+                    .paths(&a.name, &b.name)
+                    .location(&b.location)
                     .values(&a.name, &b.name)
-                    .says(format!(
-                        "The event's message is {} instead of {} and has other fields: what the one holds is set aside \
-                         by readers of the other.",
+                    .message(format!(
+                        "The event's message is {} instead of {} and has other fields: readers of one version keep the \
+                         fields of the other as unknown fields.",
                         b.name, a.name
                     ))
-                    .advises("Register it under another subject."),
+                    .suggestion("Register it under another subject."),
             );
             return;
         }
-        let note = if addressed {
-            Note::error(rule, Direction::Both)
-                .advises("Keep the name, or register it under another subject.")
+        let finding = if addressed {
+            FindingBuilder::error(rule, Direction::Both)
+                .suggestion("Keep the name, or register it under another subject.")
         } else {
-            Note::warning(rule, Direction::Both)
+            FindingBuilder::warning(rule, Direction::Both)
         };
-        let hurt = if addressed {
-            "the subject names it, and who looks for the message by that name does not find it"
+        let effect = if addressed {
+            "the subject contains its name, and a lookup of the message by that name fails"
         } else {
-            "the bytes are the same, but type URLs of google.protobuf.Any and generated code are not"
+            "the bytes are the same, but type URLs of google.protobuf.Any and generated code differ"
         };
-        self.report.add(
-            note.at(&a.name, &b.name)
-                .place(&b.place)
-                .values(&a.name, &b.name)
-                .says(format!("The event's message is {} instead of {}: {hurt}.", b.name, a.name)),
+        self.findings.add(
+            finding.paths(&a.name, &b.name).location(&b.location).values(&a.name, &b.name).message(
+                format!("The event's message is {} instead of {}: {effect}.", b.name, a.name),
+            ),
         );
     }
 
     fn compare_files(&mut self, old: &Roots, new: &Roots) {
-        let (old_package, old_messages, old_enums) = old.parts(self.old);
-        let (new_package, new_messages, new_enums) = new.parts(self.new);
-        let moved = old_package != new_package;
-        if moved {
-            self.report.add(
-                Note::error("PROTOBUF_PACKAGE_CHANGED", Direction::Both)
-                    .at(&old_package, &new_package)
+        let (old_package, old_messages, old_enums) = old.contents(self.old);
+        let (new_package, new_messages, new_enums) = new.contents(self.new);
+        let package_changed = old_package != new_package;
+        if package_changed {
+            self.findings.add(
+                FindingBuilder::error("PROTOBUF_PACKAGE_CHANGED", Direction::Both)
+                    .paths(&old_package, &new_package)
                     .values(&old_package, &new_package)
-                    .says(format!(
+                    .message(format!(
                         "The package is \"{new_package}\" instead of \"{old_package}\": the types of the file have other \
-                         full names, and who looks for one by its name does not find it."
+                         full names, and a lookup of a type by its old name fails."
                     ))
-                    .advises("Keep the package, or put the types into a new file."),
+                    .suggestion("Keep the package, or put the types into a new file."),
             );
         }
         let renamed = |name: &str| -> String {
@@ -99,77 +98,73 @@ impl Walk<'_> {
                 name
             } else {
                 name.strip_prefix(old_package.as_str())
-                    .and_then(|it| it.strip_prefix('.'))
+                    .and_then(|name| name.strip_prefix('.'))
                     .unwrap_or(name)
             };
             if new_package.is_empty() { local.to_owned() } else { format!("{new_package}.{local}") }
         };
-        let there: HashSet<usize> = new_messages.iter().copied().collect();
+        let present: HashSet<usize> = new_messages.iter().copied().collect();
         let mut removed = Vec::new();
-        let mut kept = HashSet::new();
+        let mut matched = HashSet::new();
         for from in &old_messages {
             let Some(message) = self.old.message(*from) else { continue };
-            let name = if moved { renamed(&message.name) } else { message.name.clone() };
-            match self.new.message_index(&name).filter(|it| there.contains(it)) {
+            let name = if package_changed { renamed(&message.name) } else { message.name.clone() };
+            match self.new.message_index(&name).filter(|index| present.contains(index)) {
                 Some(to) => {
-                    kept.insert(to);
-                    self.meet(*from, to);
+                    matched.insert(to);
+                    self.enqueue(*from, to);
                 }
                 None => removed.push(*from),
             }
         }
-        for to in new_messages.iter().filter(|it| !kept.contains(it)) {
+        for to in new_messages.iter().filter(|index| !matched.contains(index)) {
             let Some(message) = self.new.message(*to) else { continue };
-            self.report.add(
-                Note::info("PROTOBUF_MESSAGE_ADDED", Direction::Both)
-                    .at("", &message.name)
-                    .place(&message.place)
+            self.findings.add(
+                FindingBuilder::info("PROTOBUF_MESSAGE_ADDED", Direction::Both)
+                    .paths("", &message.name)
+                    .location(&message.location)
                     .values("", &message.name)
-                    .says(format!(
-                        "The message {} was added to the file: nobody reads or writes it yet.",
+                    .message(format!(
+                        "The message {} was added to the file: it has no readers and no writers yet.",
                         message.name
                     )),
             );
         }
-        let parts = self.parts_of_others(&old_messages, &removed);
+        let nested_types = self.referenced_by_kept(&old_messages, &removed);
         for from in removed {
             let Some(message) = self.old.message(from) else { continue };
-            // What is declared in another message is no event by itself.
+            // A message that is declared in another one is not an event.
             let nested = message
                 .name
                 .strip_prefix(old_package.as_str())
-                .is_some_and(|it| it.trim_start_matches('.').contains('.'));
-            let part = nested || parts.contains(&from);
-            let note = if part {
-                Note::warning("PROTOBUF_MESSAGE_REMOVED", Direction::Both)
+                .is_some_and(|name| name.trim_start_matches('.').contains('.'));
+            let is_nested = nested || nested_types.contains(&from);
+            let finding = if is_nested {
+                FindingBuilder::warning("PROTOBUF_MESSAGE_REMOVED", Direction::Both)
             } else {
-                Note::error("PROTOBUF_MESSAGE_REMOVED", Direction::Both).advises(
-                    "Keep the message; a file may hold messages that nobody writes any more.",
-                )
+                FindingBuilder::error("PROTOBUF_MESSAGE_REMOVED", Direction::Both)
+                    .suggestion("Keep the message; a file may contain messages without writers.")
             };
-            let hurt = if part {
-                "it was a part of other messages, and those that hold it are compared by themselves"
+            let effect = if is_nested {
+                "other messages contained it, and they are compared separately"
             } else {
-                "its readers and its writers have no type any more"
+                "its readers and writers no longer have a type"
             };
-            self.report.add(
-                note.at(&message.name, "").values(&message.name, "").says(format!(
-                    "The message {} was removed from the file: {hurt}.",
-                    message.name
-                )),
-            );
+            self.findings.add(finding.paths(&message.name, "").values(&message.name, "").message(
+                format!("The message {} was removed from the file: {effect}.", message.name),
+            ));
         }
         for from in old_enums {
             let Some(kind) = self.old.enumeration(from) else { continue };
-            let name = if moved { renamed(&kind.name) } else { kind.name.clone() };
-            match self.new.enum_index(&name).filter(|it| new_enums.contains(it)) {
+            let name = if package_changed { renamed(&kind.name) } else { kind.name.clone() };
+            match self.new.enum_index(&name).filter(|index| new_enums.contains(index)) {
                 Some(to) => self.compare_enums(from, to),
-                None => self.report.add(
-                    Note::warning("PROTOBUF_ENUM_REMOVED", Direction::Both)
-                        .at(&kind.name, "")
+                None => self.findings.add(
+                    FindingBuilder::warning("PROTOBUF_ENUM_REMOVED", Direction::Both)
+                        .paths(&kind.name, "")
                         .values(&kind.name, "")
-                        .says(format!(
-                            "The enum {} was removed from the file: messages that used it are compared by themselves.",
+                        .message(format!(
+                            "The enum {} was removed from the file: the messages that used it are compared separately.",
                             kind.name
                         )),
                 ),
@@ -177,33 +172,34 @@ impl Walk<'_> {
         }
     }
 
-    /// Of removed messages those that are parts of messages that stay.
-    fn parts_of_others(&self, all: &[usize], removed: &[usize]) -> HashSet<usize> {
-        let gone: HashSet<usize> = removed.iter().copied().collect();
-        let mut parts = HashSet::new();
-        let mut queue: Vec<usize> = all.iter().copied().filter(|it| !gone.contains(it)).collect();
+    /// The removed messages that remaining messages refer to.
+    fn referenced_by_kept(&self, all: &[usize], removed: &[usize]) -> HashSet<usize> {
+        let removed_set: HashSet<usize> = removed.iter().copied().collect();
+        let mut nested_types = HashSet::new();
+        let mut queue: Vec<usize> =
+            all.iter().copied().filter(|index| !removed_set.contains(index)).collect();
         let mut seen: HashSet<usize> = queue.iter().copied().collect();
         while let Some(index) = queue.pop() {
             let Some(message) = self.old.message(index) else { continue };
-            for part in message.fields.values().filter_map(|field| field.kind.message()) {
-                if seen.insert(part) {
-                    if gone.contains(&part) {
-                        parts.insert(part);
+            for nested_type in message.fields.values().filter_map(|field| field.kind.message()) {
+                if seen.insert(nested_type) {
+                    if removed_set.contains(&nested_type) {
+                        nested_types.insert(nested_type);
                     }
-                    queue.push(part);
+                    queue.push(nested_type);
                 }
             }
         }
-        parts
+        nested_types
     }
 }
 
 impl Roots {
-    /// Package, messages and enums, however it begins.
-    fn parts(&self, types: &Types) -> (String, Vec<usize>, Vec<usize>) {
+    /// The package, messages and enums.
+    fn contents(&self, types: &Types) -> (String, Vec<usize>, Vec<usize>) {
         match self {
             Self::Event { message, .. } => {
-                let name = types.message(*message).map_or("", |it| it.name.as_str());
+                let name = types.message(*message).map_or("", |message| message.name.as_str());
                 let package = name.rsplit_once('.').map_or("", |(package, _)| package);
                 (package.to_owned(), vec![*message], Vec::new())
             }
@@ -213,7 +209,8 @@ impl Roots {
         }
     }
 
-    /// Of a file the types that another one begins with, too. None: it is no file, or has no others.
+    /// The roots of a file that `other` also has. `None` if this is not a file or has no other
+    /// roots.
     pub(in super::super) fn shared(
         &self,
         types: &Types,
@@ -223,22 +220,22 @@ impl Roots {
         let Self::File { package, messages, enums } = self else { return None };
         let message = |index: &usize| {
             let name = &types.message(*index)?.name;
-            of_other.message_index(name).filter(|it| other.messages().contains(it))
+            of_other.message_index(name).filter(|index| other.messages().contains(index))
         };
         let kind = |index: &usize| {
             let name = &types.enumeration(*index)?.name;
-            of_other.enum_index(name).filter(|it| other.enums().contains(it))
+            of_other.enum_index(name).filter(|index| other.enums().contains(index))
         };
         let shared = Self::File {
             package: package.clone(),
-            messages: messages.iter().copied().filter(|it| message(it).is_some()).collect(),
-            enums: enums.iter().copied().filter(|it| kind(it).is_some()).collect(),
+            messages: messages.iter().copied().filter(|index| message(index).is_some()).collect(),
+            enums: enums.iter().copied().filter(|index| kind(index).is_some()).collect(),
         };
         let all = shared.messages().len() == messages.len() && shared.enums().len() == enums.len();
         (!all).then_some(shared)
     }
 
-    /// The messages that it begins with.
+    /// The root messages.
     pub(in super::super) fn messages(&self) -> &[usize] {
         match self {
             Self::Event { message, .. } => std::slice::from_ref(message),
@@ -246,7 +243,7 @@ impl Roots {
         }
     }
 
-    /// The enums that it begins with.
+    /// The root enums.
     pub(in super::super) fn enums(&self) -> &[usize] {
         match self {
             Self::Event { .. } => &[],

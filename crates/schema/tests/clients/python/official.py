@@ -1,11 +1,12 @@
 """Resolves pairs of schemas and their payloads with Avro's own library.
 
-Answers lines of {"writer": schema, "reader": schema, "payloads": [hex], "converted": [hex or null]} with what is read of
-each payload: "value" is the converted payload where that is read as the same value, else the value itself; "error" is why
-it could not be read. "repairs" names what the library's reader lacks, of all that the payload needed.
+Each request is a line of {"writer": schema, "reader": schema, "payloads": [hex], "converted":
+[hex or null]}. The response has an entry for each payload: "value" is the converted payload if the
+library reads the same value from it, else the value itself; "error" is the reason if the library
+rejects the payload; "repairs" names the missing features of the library that the payload needed.
 
-The reader is the library's. Where it is known not to do what the specification asks of a reader, and Java's does, a
-method is overridden, and says so each time that it is needed.
+The reader is the library's. Methods that are known to violate the specification, unlike those of
+Java, are overridden, and each use of an override is recorded.
 """
 
 import io
@@ -28,14 +29,14 @@ def short(schema):
     return schema.fullname.rpartition(".")[2]
 
 
-def aliases(of, space=""):
-    """The aliases of a type as full names; those of a field as they are."""
-    found = of.props.get("aliases") or []
-    return [it if "." in it or not space else f"{space}.{it}" for it in found]
+def aliases(schema, namespace=""):
+    """The aliases of a type as full names, or those of a field as they are."""
+    names = schema.props.get("aliases") or []
+    return [alias if "." in alias or not namespace else f"{namespace}.{alias}" for alias in names]
 
 
 class Reader(avro.io.DatumReader):
-    """The library's, with unions that say their branch."""
+    """The library's reader, with the branch name in values of unions."""
 
     def __init__(self, writer, reader):
         super().__init__(writer, reader)
@@ -50,31 +51,32 @@ class Reader(avro.io.DatumReader):
             return name(branch), self.read_data(writer, branch, decoder)
         if reader.match(writer):
             return super().read_data(writer, reader, decoder)
-        how = self.repaired(writer, reader)
-        if how is None:
+        repair = self.repair(writer, reader)
+        if repair is None:
             raise SchemaResolutionException("Schemas do not match.", writer, reader)
-        self.repairs.add(how)
+        self.repairs.add(repair)
         if writer.type in TEXTS:
             return decoder.read_utf8() if reader.type == "string" else decoder.read_bytes()
         return getattr(self, f"read_{writer.type}")(writer, reader, decoder)
 
     def branch(self, writer, union):
-        """The same type where there is one, as all libraries but this one have it; else the first that takes it."""
-        same = [it for it in union.schemas if name(it) == name(writer)]
-        same = same or [it for it in union.schemas if self.repaired(writer, it) == "an alias of a type"]
-        takes = [it for it in union.schemas if it.match(writer)]
-        repaired = [it for it in union.schemas if self.repaired(writer, it)]
+        """The branch of the same type, as in other libraries, else the first that accepts it."""
+        branches = union.schemas
+        same = [branch for branch in branches if name(branch) == name(writer)]
+        same = same or [branch for branch in branches if self.repair(writer, branch) == "an alias of a type"]
+        accepting = [branch for branch in branches if branch.match(writer)]
+        repaired = [branch for branch in branches if self.repair(writer, branch)]
         if same:
-            if takes and same[0] is not takes[0]:
-                self.repairs.add("a branch of the very type, behind one that takes it")
+            if accepting and same[0] is not accepting[0]:
+                self.repairs.add("a branch of the same type after one that accepts it")
             return same[0]
-        found = [it for it in union.schemas if it in takes or it in repaired]
-        if not found:
+        matching = [branch for branch in branches if branch in accepting or branch in repaired]
+        if not matching:
             raise SchemaResolutionException("Schemas do not match.", writer, union)
-        return found[0]
+        return matching[0]
 
-    def repaired(self, writer, reader):
-        """What would have to be repaired for a type to take another one; None where the specification has it so."""
+    def repair(self, writer, reader):
+        """The missing feature that a match needs, or None if the specification rejects it."""
         if writer.type != reader.type:
             both = writer.type in TEXTS and reader.type in TEXTS
             return "a promotion between bytes and string" if both else None
@@ -104,17 +106,17 @@ class Reader(avro.io.DatumReader):
         renamed = {}
         for field in reader.fields:
             if field.name not in written:
-                renamed.update({it: field for it in aliases(field) if it in written})
+                renamed.update({alias: field for alias in aliases(field) if alias in written})
         if not renamed:
             return super().read_record(writer, reader, decoder)
         self.repairs.add("an alias of a field")
         record = {}
         for field in writer.fields:
-            into = renamed.get(field.name) or reader.fields_dict.get(field.name)
-            if into is None:
+            target = renamed.get(field.name) or reader.fields_dict.get(field.name)
+            if target is None:
                 self.skip_data(field.type, decoder)
             else:
-                record[into.name] = self.read_data(field.type, into.type, decoder)
+                record[target.name] = self.read_data(field.type, target.type, decoder)
         for field in reader.fields:
             if field.name not in record:
                 if not field.has_default:
@@ -130,7 +132,7 @@ class Reader(avro.io.DatumReader):
                 except Exception:
                     self.repairs.add("a default of a later branch")
         if schema.type in ("float", "double") and type(value) is int:
-            self.repairs.add("a whole number as the default of a floating one")
+            self.repairs.add("an integer default of a floating-point type")
             return float(value)
         if schema.type in ("bytes", "fixed") and isinstance(value, str):
             if not value.isascii():
@@ -151,14 +153,14 @@ class Reader(avro.io.DatumReader):
                 raise ValueError(value)
             record = {}
             for field in schema.fields:
-                given = value[field.name] if field.name in value else field.default
-                record[field.name] = self._read_default_value(field.type, given)
+                default = value[field.name] if field.name in value else field.default
+                record[field.name] = self._read_default_value(field.type, default)
             return record
         return super()._read_default_value(schema, value)
 
 
 class Plain(avro.io.DatumReader):
-    """Reads what was written with the very schema; unions say the branch that was written."""
+    """Reads payloads of one schema, with the branch name in values of unions."""
 
     def read_union(self, writer, reader, decoder):
         branch = writer.schemas[decoder.read_long()]
@@ -169,54 +171,54 @@ def decoder(data):
     return avro.io.BinaryDecoder(io.BytesIO(data))
 
 
-def whole(reader, data):
-    """A value, and that nothing is left behind it."""
+def read_all(reader, data):
+    """Reads a value, and checks that no bytes remain."""
     source = decoder(data)
     value = reader.read(source)
-    left = len(data) - source.reader.tell()
-    if left:
-        raise ValueError(f"{left} bytes are left")
+    remaining = len(data) - source.reader.tell()
+    if remaining:
+        raise ValueError(f"{remaining} bytes remain")
     return value
 
 
-def same(one, other):
-    if isinstance(one, (float, int)) and isinstance(other, float) and not isinstance(one, bool):
-        return close(float(one), other)
-    if type(one) is not type(other):
+def same(left, right):
+    if isinstance(left, (float, int)) and isinstance(right, float) and not isinstance(left, bool):
+        return close(float(left), right)
+    if type(left) is not type(right):
         return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[it], other[it]) for it in one)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, (list, tuple)):
+        return len(left) == len(right) and all(map(same, left, right))
+    return left == right
 
 
 def parse(schema):
     return avro.schema.parse(json.dumps(plain(schema)))
 
 
-def answer(question):
+def respond(request):
     try:
-        writer, reader = (parse(question[side]) for side in ("writer", "reader"))
-    except Exception as refused:
-        return {"refused": repr(refused)}
-    answers = []
-    for payload, converted in zip(question["payloads"], question["converted"]):
+        writer, reader = (parse(request[side]) for side in ("writer", "reader"))
+    except Exception as error:
+        return {"refused": repr(error)}
+    results = []
+    for payload, converted in zip(request["payloads"], request["converted"]):
         resolving = Reader(writer, reader)
         try:
-            value = whole(resolving, bytes.fromhex(payload))
-        except (Exception, RecursionError) as thrown:
-            answers.append({"error": str(thrown).partition("\n")[0]})
+            value = read_all(resolving, bytes.fromhex(payload))
+        except (Exception, RecursionError) as error:
+            results.append({"error": str(error).partition("\n")[0]})
             continue
         result = repr(value)
         if converted is not None:
             try:
-                ours = whole(Plain(reader, reader), bytes.fromhex(converted))
+                ours = read_all(Plain(reader, reader), bytes.fromhex(converted))
                 result = converted if same(value, ours) else f"{value!r}, not {ours!r}"
-            except Exception as thrown:
-                result = f"what we converted is not read: {thrown!r}"
-        answers.append({"value": result, "repairs": sorted(resolving.repairs)})
-    return {"read": answers}
+            except Exception as error:
+                result = f"the converted payload is rejected: {error!r}"
+        results.append({"value": result, "repairs": sorted(resolving.repairs)})
+    return {"read": results}
 
 
-serve(answer)
+serve(respond)

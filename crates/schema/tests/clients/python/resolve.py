@@ -1,8 +1,9 @@
 """Resolves pairs of schemas and their payloads with fastavro.
 
-Answers lines of {"writer": schema, "reader": schema, "payloads": [hex], "converted": [hex or null]} with, for each
-payload, what the library reads: "value" is the converted payload where that is read as the same value, else the value
-itself; "error" is why it could not be read. Logical types are taken out first: what lies beneath is compared.
+Each request is a line of {"writer": schema, "reader": schema, "payloads": [hex], "converted":
+[hex or null]}. The response has an entry for each payload: "value" is the converted payload if the
+library reads the same value from it, else the value itself; "error" is the reason if the library
+rejects the payload. Logical types are removed: the underlying types are compared.
 """
 
 import copy
@@ -22,50 +23,50 @@ def read(data, writer, reader):
     return value, rest.read()
 
 
-def same(one, other):
-    """Whether two values are one, but for what defaults look like: it takes them from the schema as they are, bytes as
-    text, whole numbers in place of floating ones, records without the names that branches have and without fields that
-    have defaults of their own."""
-    if isinstance(one, tuple) != isinstance(other, tuple):
-        one, other = (it[1] if isinstance(it, tuple) else it for it in (one, other))
-    if isinstance(one, dict):
-        return isinstance(other, dict) and all(it in other and same(one[it], other[it]) for it in one)
-    if isinstance(one, (list, tuple)):
-        return isinstance(other, type(one)) and len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, bytes) and isinstance(other, str):
-        return one.decode("latin-1") == other
-    if isinstance(one, str) and isinstance(other, bytes):
-        return same(other, one)
-    if isinstance(one, float) and isinstance(other, float):
-        return close(one, other)
-    return isinstance(one, bool) == isinstance(other, bool) and one == other
+def same(left, right):
+    """Whether two values are equal, except for the form of defaults. The library copies defaults from
+    the schema: bytes as text, integers in place of floating-point numbers, and records without the
+    names of union branches and without fields that have defaults."""
+    if isinstance(left, tuple) != isinstance(right, tuple):
+        left, right = (value[1] if isinstance(value, tuple) else value for value in (left, right))
+    if isinstance(left, dict):
+        return isinstance(right, dict) and all(key in right and same(left[key], right[key]) for key in left)
+    if isinstance(left, (list, tuple)):
+        return isinstance(right, type(left)) and len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, bytes) and isinstance(right, str):
+        return left.decode("latin-1") == right
+    if isinstance(left, str) and isinstance(right, bytes):
+        return same(right, left)
+    if isinstance(left, float) and isinstance(right, float):
+        return close(left, right)
+    return isinstance(left, bool) == isinstance(right, bool) and left == right
 
 
-def answer(question):
+def respond(request):
     try:
-        writer, reader = (parse(plain(question[side])) for side in ("writer", "reader"))
-    except Exception as refused:
-        return {"refused": repr(refused)}
-    answers = []
-    for payload, converted in zip(question["payloads"], question["converted"]):
+        writer, reader = (parse(plain(request[side])) for side in ("writer", "reader"))
+    except Exception as error:
+        return {"refused": repr(error)}
+    results = []
+    for payload, converted in zip(request["payloads"], request["converted"]):
         try:
             value, rest = read(bytes.fromhex(payload), writer, reader)
             if rest:
-                answers.append({"error": f"{len(rest)} bytes are left"})
+                results.append({"error": f"{len(rest)} bytes remain"})
                 continue
-        except (Exception, RecursionError) as thrown:
-            answers.append({"error": repr(thrown)})
+        except (Exception, RecursionError) as error:
+            results.append({"error": repr(error)})
             continue
         if converted is None:
-            answers.append({"value": repr(value)})
+            results.append({"value": repr(value)})
             continue
         try:
             ours, _ = read(bytes.fromhex(converted), reader, None)
-        except Exception as thrown:
-            answers.append({"value": f"what we converted is not read: {thrown!r}"})
+        except Exception as error:
+            results.append({"value": f"the converted payload is rejected: {error!r}"})
             continue
-        answers.append({"value": converted if same(value, ours) else f"{value!r}, not {ours!r}"})
-    return {"read": answers}
+        results.append({"value": converted if same(value, ours) else f"{value!r}, not {ours!r}"})
+    return {"read": results}
 
 
-serve(answer)
+serve(respond)

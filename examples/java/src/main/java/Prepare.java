@@ -25,7 +25,7 @@ public class Prepare {
     var text = "{\"type\": \"object\", \"properties\": {\"total\": {\"type\": \"number\"}}, \"required\": [\"total\"]}";
     var draft = SchemaDraft.newBuilder().setSubject("OrderPlaced").setFormat(SchemaFormat.SCHEMA_FORMAT_JSON)
         .setDefinition(Definition.newBuilder().setText(text));
-    // Registered again, it has the version that it has.
+    // Registering the same schema again returns its version.
     Schema schema = SchemaRegistryServiceGrpc.newBlockingStub(channel)
         .registerSchema(RegisterSchemaRequest.newBuilder().setSchema(draft).build()).getSchema();
     System.out.println(schema.getSubject() + " " + schema.getVersion());

@@ -17,7 +17,7 @@ public class Publish {
     var channel = Grpc.newChannelBuilder(address, InsecureChannelCredentials.create()).build();
     var events = EventServiceGrpc.newBlockingStub(channel);
     for (var payload : new String[] {"{\"total\": 12.5}", "{\"total\": \"many\"}"}) {
-      // The same id and source again are the same event: a publish may be repeated until it is answered.
+      // The same id and source is the same event: repeat a publish until it has a response.
       var event = Event.newBuilder().setId(UUID.randomUUID().toString()).setSource("/shop").setType("OrderPlaced")
           .setTextData(payload);
       var request = PublishRequest.newBuilder().setTopic("orders").addEvents(event).build();
@@ -27,7 +27,7 @@ public class Publish {
             "recorded at offset " + result.getOffset() + ", with schema version " + result.getSchemaVersion());
       } catch (StatusRuntimeException refused) {
         var details = StatusProto.fromThrowable(refused).getDetailsList();
-        if (details.isEmpty()) throw refused; // Nothing of the server's: it was not reached, or not in time.
+        if (details.isEmpty()) throw refused; // Not from the server: it was not reached, or not in time.
         for (var detail : details) {
           if (detail.is(ErrorInfo.class)) {
             System.out.println("refused: " + detail.unpack(ErrorInfo.class).getReason());

@@ -17,10 +17,10 @@ public class Subscribe {
     var address = arguments.length > 0 ? arguments[0] : "localhost:7171";
     var channel = Grpc.newChannelBuilder(address, InsecureChannelCredentials.create()).build();
     var kept = Path.of("cursor");
-    // Behind what was seen before; the first time, from the beginning.
+    // After the kept cursor; the first time, from the earliest event.
     var start = StartPosition.newBuilder().setEdge(Edge.EDGE_EARLIEST);
     if (Files.exists(kept)) start.setCursor(Files.readString(kept));
-    // Payloads come in the newest 1.x, whichever version wrote them.
+    // Payloads are delivered in the newest 1.x, from any version they were written in.
     var accept = AcceptedSchema.newBuilder().setType("OrderPlaced").setVersion("^1.0");
     var request = SubscribeRequest.newBuilder().addTopics("orders").setStart(start)
         .setSchema(SchemaSelection.newBuilder().addAccept(accept)).setConsumer("billing").build();
@@ -32,7 +32,7 @@ public class Subscribe {
             + " " + it.getEvent().getTextData());
       }
       if (message.hasCaughtUp()) System.out.println("caught up");
-      // Every message has a cursor. It is kept when what came before it is dealt with.
+      // Every message has a cursor. Keep it after the events before it are processed.
       var next = Files.writeString(Path.of("cursor.new"), cursor(message));
       Files.move(next, kept, StandardCopyOption.ATOMIC_MOVE);
     }

@@ -19,13 +19,16 @@ import org.apache.avro.io.DecoderFactory;
 import org.apache.avro.io.EncoderFactory;
 
 /**
- * Answers lines of {"writer": schema, "reader": schema, "payloads": [hex]} with whether the library calls the
- * schemas compatible, and every payload as the reader would write it again, or why it could not be read.
+ * Resolves pairs of schemas and their payloads with Avro's library for Java.
+ *
+ * <p>Each request is a line of {"writer": schema, "reader": schema, "payloads": [hex]}. The response
+ * says whether the library reports the schemas as compatible, and has an entry for each payload:
+ * the payload converted to the reader's schema, or the reason if the library rejects it.
  */
 public final class Resolve {
   private static final ObjectMapper JSON = new ObjectMapper();
 
-  public static void main(String[] none) throws Exception {
+  public static void main(String[] args) throws Exception {
     BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
     for (String line = lines.readLine(); line != null; line = lines.readLine()) {
@@ -34,61 +37,64 @@ public final class Resolve {
   }
 
   private static ObjectNode resolve(JsonNode pair) {
-    ObjectNode answer = JSON.createObjectNode();
+    ObjectNode response = JSON.createObjectNode();
     Schema writer;
     Schema reader;
     try {
       writer = new Schema.Parser().parse(pair.get("writer").toString());
       reader = new Schema.Parser().parse(pair.get("reader").toString());
-    } catch (Exception refused) {
-      return answer.put("refused", refused.toString());
+    } catch (Exception error) {
+      return response.put("refused", error.toString());
     }
     try {
-      SchemaCompatibility.SchemaPairCompatibility found =
+      SchemaCompatibility.SchemaPairCompatibility compatibility =
           SchemaCompatibility.checkReaderWriterCompatibility(reader, writer);
-      answer.put("compatible", found.getType().name());
-      ArrayNode reasons = answer.putArray("reasons");
-      found.getResult().getIncompatibilities().forEach(it -> reasons.add(it.getType().name()));
-    } catch (Exception thrown) {
-      answer.put("compatible", "THROWN").putArray("reasons").add(thrown.toString());
+      response.put("compatible", compatibility.getType().name());
+      ArrayNode reasons = response.putArray("reasons");
+      compatibility
+          .getResult()
+          .getIncompatibilities()
+          .forEach(incompatibility -> reasons.add(incompatibility.getType().name()));
+    } catch (Exception error) {
+      response.put("compatible", "THROWN").putArray("reasons").add(error.toString());
     }
-    ArrayNode read = answer.putArray("read");
+    ArrayNode results = response.putArray("read");
     for (JsonNode payload : pair.get("payloads")) {
-      read.add(convert(writer, reader, bytes(payload.asText())));
+      results.add(convert(writer, reader, bytes(payload.asText())));
     }
-    return answer;
+    return response;
   }
 
   private static ObjectNode convert(Schema writer, Schema reader, byte[] payload) {
-    ObjectNode answer = JSON.createObjectNode();
+    ObjectNode response = JSON.createObjectNode();
     try {
       BinaryDecoder decoder = DecoderFactory.get().binaryDecoder(payload, null);
       Object value = new GenericDatumReader<Object>(writer, reader).read(null, decoder);
       if (!decoder.isEnd()) {
-        return answer.put("error", "bytes are left");
+        return response.put("error", "bytes remain");
       }
       ByteArrayOutputStream out = new ByteArrayOutputStream();
       BinaryEncoder encoder = EncoderFactory.get().binaryEncoder(out, null);
       new GenericDatumWriter<Object>(reader).write(value, encoder);
       encoder.flush();
-      return answer.put("value", hex(out.toByteArray()));
-    } catch (Exception | StackOverflowError thrown) {
-      return answer.put("error", thrown.toString());
+      return response.put("value", hex(out.toByteArray()));
+    } catch (Exception | StackOverflowError error) {
+      return response.put("error", error.toString());
     }
   }
 
   private static byte[] bytes(String hex) {
     byte[] bytes = new byte[hex.length() / 2];
-    for (int at = 0; at < bytes.length; at++) {
-      bytes[at] = (byte) Integer.parseInt(hex.substring(2 * at, 2 * at + 2), 16);
+    for (int index = 0; index < bytes.length; index++) {
+      bytes[index] = (byte) Integer.parseInt(hex.substring(2 * index, 2 * index + 2), 16);
     }
     return bytes;
   }
 
   private static String hex(byte[] bytes) {
     StringBuilder hex = new StringBuilder();
-    for (byte it : bytes) {
-      hex.append(String.format("%02x", it));
+    for (byte value : bytes) {
+      hex.append(String.format("%02x", value));
     }
     return hex.toString();
   }
