@@ -13,7 +13,10 @@ use prost::{
     DecodeError, Message,
     encoding::{DecodeContext, WireType},
 };
-use tidings_registry::codec::{self, Contract, footprint::Footprints};
+use tidings_wire::{
+    codec::{self, Contract},
+    footprint::Footprints,
+};
 
 pub use self::code::code_name;
 

@@ -46,7 +46,7 @@ pub struct Store {
     db: DB,
     directory: directory::Directory,
     #[expect(dead_code, reason = "held for as long as the store is open")]
-    lock: directory::Lock,
+    lock: tidings_disk::lock::DirectoryLock,
     server: ServerId,
     catalog: topics::Catalog,
     watermark: watch::Sender<Position>,

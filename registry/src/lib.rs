@@ -18,8 +18,7 @@
 //! - [`schemas`]: access to registered schemas for a server that uses a registry; [`mirror`]: the
 //!   copy of a remote registry; [`remote`]: forwards calls to it; [`client`]: the clients.
 //! - [`reflection`]: gRPC server reflection over all registered Protobuf schemas.
-//! - [`convert`]: between these values and the messages of the contract; [`codec`]: between the
-//!   messages and their bytes.
+//! - [`convert`]: between these values and the messages of the contract.
 //! - [`processor`]: checks for the instructions that RocksDB is compiled for.
 //!
 //! Comparison, validation and conversion of schemas are in `tidings-schema`.
@@ -27,7 +26,6 @@
 pub mod accepted;
 pub mod catalog;
 pub mod client;
-pub mod codec;
 pub mod consumer;
 pub mod convert;
 pub mod error;

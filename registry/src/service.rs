@@ -2,7 +2,6 @@
 
 mod consumers;
 mod decode;
-pub mod pages;
 pub(crate) mod report;
 pub mod revision;
 pub(crate) mod status;
@@ -39,6 +38,7 @@ use tidings_schema::{
     finding::{ContentModel, Surface},
     version,
 };
+use tidings_wire::pages;
 
 /// The largest request in bytes: a deployment of many schemas.
 const REQUEST_BYTES_MAX: usize = 16 << 20;

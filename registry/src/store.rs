@@ -19,20 +19,24 @@
 mod changes;
 mod consumers;
 mod durable_mark;
-pub mod logfile;
 mod meta;
 mod schemas;
 mod subjects;
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, WriteBatch, WriteOptions};
 use serde::Serialize;
+
+use tidings_disk::{
+    lock::{DirectoryLock, LockError},
+    log_file,
+};
 
 use self::durable_mark::DurableMark;
 use crate::{
@@ -75,7 +79,7 @@ impl Family {
 pub struct Store {
     db: DB,
     durable_mark: Mutex<DurableMark>,
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
 /// A row that a start cannot read, and leaves out.
@@ -99,16 +103,14 @@ impl Store {
         let io =
             |doing| move |error: std::io::Error| OpenError::Io { doing, detail: error.to_string() };
         fs::create_dir_all(directory).map_err(io("cannot create the registry's directory"))?;
-        let lock = File::create(directory.join("LOCK")).map_err(io("cannot open LOCK"))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(OpenError::Locked(directory.display().to_string()));
-            }
-            Err(fs::TryLockError::Error(error)) => {
-                return Err(io("cannot lock the directory")(error));
-            }
-        }
+        let lock =
+            DirectoryLock::acquire(directory, "tidings-registry").map_err(|error| match error {
+                LockError::Held(_) => OpenError::Locked(directory.display().to_string()),
+                LockError::Io { operation: "lock", source } => {
+                    io("cannot lock the directory")(source)
+                }
+                LockError::Io { source, .. } => io("cannot open LOCK")(source),
+            })?;
         let mark = DurableMark::open(directory).map_err(|error| match error.kind() {
             std::io::ErrorKind::InvalidData => OpenError::Corrupt(error.to_string()),
             _ => io("cannot open the file witness")(error),
@@ -116,7 +118,7 @@ impl Store {
         let acknowledged = mark.as_ref().map_or(0, |(_, revision)| *revision);
         let database = directory.join("db");
         if database.exists() {
-            let damage = logfile::damage(&database);
+            let damage = log_file::damage(&database);
             let damage = damage.map_err(io("cannot check the logs of the database"))?;
             damage.map_or(Ok(()), |detail| Err(OpenError::Corrupt(detail)))?;
         }

@@ -1,6 +1,5 @@
 //! The handlers of `TopicService`.
 
-use tidings_registry::service::pages::fill;
 use tonic::{Request, Response, Status};
 
 use super::{decode, pages, status, topic};
@@ -100,7 +99,7 @@ impl TopicService for Topics {
         let (size, after, pattern) =
             faults.finish(|| Some((size?, after?, pattern?))).map_err(invalid)?;
         let views = self.broker.list_topics(pattern.as_ref(), after.as_deref(), size + 1).await;
-        let (topics, has_more) = fill(size, views.iter().map(topic::encode));
+        let (topics, has_more) = pages::fill(size, views.iter().map(topic::encode));
         let last: Option<&proto::Topic> = topics.last().filter(|_| has_more);
         let next_page_token = last.map(|last| pages::token(&last.name)).unwrap_or_default();
         Ok(Response::new(proto::ListTopicsResponse { topics, next_page_token }))

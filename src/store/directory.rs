@@ -1,12 +1,13 @@
 //! The data directory and our own files in it: `LOCK`, `FORMAT` and `clean`.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Seek as _, Write as _},
+    fs::{self, File},
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
+use tidings_disk::lock::{DirectoryLock, LockError};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{OpenError, StorageError};
@@ -16,10 +17,6 @@ use crate::model::{cursor::ServerId, numbers::Position};
 const MAJOR: u32 = 1;
 /// Features that a reader must support in addition to the format: none yet.
 const FEATURES: [&str; 0] = [];
-
-/// The lock on the directory, released when it is dropped.
-#[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "dropping it releases the lock")] File);
 
 /// The content of `FORMAT`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,42 +47,18 @@ impl Directory {
     ///
     /// # Errors
     /// Returns an error if another process holds the lock, or if the file system fails.
-    pub fn lock(path: &Path) -> Result<(Self, Lock), OpenError> {
+    pub fn lock(path: &Path) -> Result<(Self, DirectoryLock), OpenError> {
         fs::create_dir_all(path)
             .map_err(io_error(format!("cannot create the data directory {}", path.display())))?;
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path.join("LOCK"))
-            .map_err(io_error(format!("cannot open {}", path.join("LOCK").display())))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // The holder is only for the message. If it cannot be read, the directory is locked
-                // all the same.
-                let _ = file.read_to_string(&mut holder);
-                return Err(OpenError::Locked {
-                    directory: path.display().to_string(),
-                    holder: if holder.trim().is_empty() {
-                        "another process".into()
-                    } else {
-                        holder.trim().into()
-                    },
-                });
+        let lock = DirectoryLock::acquire(path, "tidings").map_err(|error| match error {
+            LockError::Held(holder) => {
+                OpenError::Locked { directory: path.display().to_string(), holder }
             }
-            Err(fs::TryLockError::Error(error)) => {
-                return Err(io_error("cannot lock the data directory")(error));
+            LockError::Io { operation, source } => {
+                io_error(format!("cannot {operation} {}", path.join("LOCK").display()))(source)
             }
-        }
-        let holder_line = format!("tidings, process {}", std::process::id());
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(holder_line.as_bytes()))
-            .map_err(io_error("cannot write LOCK"))?;
-        Ok((Self(path.into()), Lock(file)))
+        })?;
+        Ok((Self(path.into()), lock))
     }
 
     /// The path of the directory.

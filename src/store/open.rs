@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc, time::Instant};
 
 use rocksdb::{DB, DBRecoveryMode, IteratorMode};
-use tidings_registry::store::logfile;
+use tidings_disk::log_file;
 use tokio::sync::watch;
 
 use super::{
@@ -100,7 +100,7 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Writer, OpenError> {
 fn assemble(
     db: DB,
     directory: Directory,
-    lock: super::directory::Lock,
+    lock: tidings_disk::lock::DirectoryLock,
     server: ServerId,
     loaded: Loaded,
     trims: Arc<TrimPoints>,
@@ -169,7 +169,7 @@ fn preflight(
     tuning: &Tuning,
     trims: &Arc<TrimPoints>,
 ) -> Result<Position, OpenError> {
-    match logfile::damage(&directory.database()) {
+    match log_file::damage(&directory.database()) {
         Ok(None) => {}
         Ok(Some(detail)) => return Err(OpenError::Corrupt { detail }),
         Err(error) => {

@@ -395,7 +395,7 @@ async fn what_is_not_well_formed_is_told_with_all_its_faults() {
         (asks("", &[]), "INVALID_REQUEST", "requirements"),
         (record(asks("", &[("a", "^1")])), "INVALID_NAME", "consumer"),
         (record(asks("a b", &[("a", "^1")])), "INVALID_NAME", "consumer"),
-        (record(asks(&long, &[("a", "^1")])), "INVALID_NAME", "at most 255"),
+        (record(asks(&long, &[("a", "^1")])), "INVALID_NAME", "the limit is 255"),
         (
             asks("", &[("a", "one"), ("", "^1"), ("b", "")]),
             "INVALID_VERSION",

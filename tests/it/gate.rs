@@ -444,7 +444,7 @@ async fn what_is_recorded_stays_a_duplicate(pair: Pair) {
 /// What is known goes on while the registry is away; what is not is refused, and never passes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registry_that_is_away_is_told() {
-    let mut pair = Pair::there().await;
+    let mut pair = Pair::remote().await;
     pair.register(draft("order", SchemaFormat::Json, JSON_ORDER)).await;
     pair.topic("orders", SchemaEnforcement::IfRegistered).await;
     pair.topic("off", SchemaEnforcement::Off).await;

@@ -292,7 +292,7 @@ async fn grpcurl_explores_what_is_registered(pair: Pair) {
         assert!(described.contains(part), "no {part} in\n{described}");
     }
     let service = said(&[], &["describe", "tidings.events.v1.EventService.Publish"]);
-    assert!(service.contains("// Appends one batch to one topic"), "{service}");
+    assert!(service.contains("// Appends a batch to a topic"), "{service}");
     assert!(!said(&[], &["list"]).contains("shop"));
 
     // By reflection alone, and refused before it is sent where it is misspelled.
@@ -549,7 +549,7 @@ async fn a_header_pins_versions(pair: Pair) {
     };
     for (pins, part) in [
         ("acme.Money=1.2", "registered: 1.1.0, 1.0.0"),
-        ("acme.Money=^1", "is not a version such as 1.4.0"),
+        ("acme.Money=^1", "is neither a version such as 1.4.0"),
         ("acme.Money", "instead of a subject with a version"),
         ("acme.Mony=1.0", "acme.Money"),
         ("web.Click=1.0", "which is in Avro"),
@@ -618,7 +618,7 @@ async fn without_a_registry_there_is_what_the_server_serves() {
 /// A registry that is away is not one that knows nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_registry_is_away_what_is_known_is_shown() {
-    let mut pair = Pair::there().await;
+    let mut pair = Pair::remote().await;
     register_orders(&pair).await;
     let mut stream = Conversation::open(pair.server.channel()).await;
     stream.symbol("shop.orders.v1.OrderPlaced").await;

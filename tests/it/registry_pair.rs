@@ -18,11 +18,11 @@ pub struct Pair {
 }
 
 impl Pair {
-    pub async fn here() -> Self {
+    pub async fn embedded() -> Self {
         Self { server: Server::start(Options::default()).await, registry: None }
     }
 
-    pub async fn there() -> Self {
+    pub async fn remote() -> Self {
         let registry = Server::start(Options::default()).await;
         let address = format!("http://{}", registry.address());
         let server = Server::start(Options::args(["--registry", &address])).await;
@@ -74,13 +74,13 @@ macro_rules! both {
             use crate::registry_pair::Pair;
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn here() {
-                super::$name(Pair::here().await).await;
+            async fn embedded() {
+                super::$name(Pair::embedded().await).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn there() {
-                super::$name(Pair::there().await).await;
+            async fn remote() {
+                super::$name(Pair::remote().await).await;
             }
         })*
     };

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use semver::VersionReq;
 use tonic::{Request, Response, Status};
 
-use super::{Service, decode::Faults, pages, status};
+use super::{Service, decode::Faults, status};
 use crate::{
     accepted::ACCEPTED_MAX,
     consumer::{
@@ -18,6 +18,7 @@ use crate::{
     subject::SubjectName,
 };
 use tidings_schema::version;
+use tidings_wire::pages;
 
 /// Limits the refused versions in a response; the newest are listed.
 const REFUSED_LISTED_MAX: usize = 100;
@@ -192,5 +193,5 @@ fn decode_page_entry(text: &str) -> Result<(ConsumerName, RequirementKey), Strin
         let origin = Origin::from_proto(origin.into()).ok()??;
         Some((consumer, (subject, version_req, origin)))
     };
-    entry().ok_or_else(|| "is not a token of a page".into())
+    entry().ok_or_else(|| "is not a token of this server: send next_page_token unchanged".into())
 }

@@ -72,12 +72,6 @@ impl StatusBuilder {
     }
 }
 
-/// The status of a request that does not decode, or would use too much memory.
-pub fn undecodable(reason: &str) -> Status {
-    let message = format!("the request {reason}");
-    StatusBuilder::new(Code::InvalidArgument, Reason::InvalidRequest, message).status()
-}
-
 /// The status of a request with invalid fields, each with its fault.
 pub fn invalid(reason: Reason, faults: &[(String, String)]) -> Status {
     let messages = faults.iter().map(|(field, message)| format!("{field} {message}"));

@@ -157,7 +157,7 @@ fn compatible_data_converts_to_the_reader() {
                         // A default is a value of its type, but not always of its logical type.
                         let valid = to.validate_binary(bytes);
                         let is_logical = |violations: &[Violation]| {
-                            violations.iter().all(|violations| {
+                            violations.iter().all(|violation| {
                                 violation.message.contains("uuid")
                                     || violation.message.contains("digits")
                             })

@@ -259,7 +259,7 @@ impl MessageComparer<'_> {
 
 /// The key of a map entry.
 fn entry_key(entry: &Value) -> Option<String> {
-    Some(display(&entry.as_message()?.get_field_by_number(1)?))
+    Some(display(&*entry.as_message()?.get_field_by_number(1)?))
 }
 
 /// The values of a field as a list; for a map, its entries. An absent singular field has its

@@ -271,7 +271,7 @@ fn counterexamples_show_a_break_in_independent_decoders() {
             }
         }
     }
-    assert!(shown > 100, "{counterexamples} payloads");
+    assert!(shown > 100, "{shown} payloads");
     // Only the conversion between the two versions rejects these payloads. Other decoders read them
     // equally, so they are weak counterexamples.
     let weak = ["enum_to_uint32", "int32_to_enum"];

@@ -106,7 +106,7 @@ fn googles_decoder_agrees_with_every_compatible() {
         match verdict {
             Verdict::Compatible => {
                 compatible += 1;
-                contradictions.extend(why.map(|why| format!("{}: {difference}", answer["name"])));
+                contradictions.extend(why.map(|why| format!("{}: {why}", answer["name"])));
             }
             Verdict::Incompatible | Verdict::Unproven => refuted += usize::from(why.is_some()),
         }
@@ -133,7 +133,7 @@ fn googles_compiler_and_decoder_agree_with_every_compatible() {
         if answer["skipped"].as_bool() == Some(true) {
             skipped += 1;
         } else if let (true, Some(why)) = (job.compatible, answer["why"].as_str()) {
-            contradictions.push(format!("{}: {difference}", answer["name"]));
+            contradictions.push(format!("{}: {why}", answer["name"]));
         } else {
             agreed += 1;
         }

@@ -1,18 +1,16 @@
 //! Decodes requests and encodes responses in Protobuf. Rejects requests that are not valid
 //! Protobuf, and small requests that would decode into too much memory.
 
-pub mod footprint;
-
-use std::marker::PhantomData;
+use std::{collections::HashMap, marker::PhantomData};
 
 use prost::{Message, Name, bytes::Buf as _};
 use tonic::{
-    Status,
+    Code, Status,
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
+use tonic_types::{ErrorDetails, StatusExt as _};
 
-use self::footprint::Footprints;
-use crate::service::status;
+use crate::footprint::Footprints;
 
 /// Bytes of responses that are collected before they go to the transport. A stream whose reader has
 /// stalled holds at least as many: with tonic's own 32 KiB, 1,000 such streams used 106 KiB each.
@@ -86,11 +84,18 @@ impl<U: Message + Name + Default, C: Contract> Decoder for RequestDecoder<U, C> 
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         let checked = C::footprints().check(&U::full_name(), bytes.chunk());
-        checked.map_err(|error| status::undecodable(&error.to_string()))?;
+        checked.map_err(|error| undecodable(&error.to_string()))?;
         U::decode(bytes).map(Some).map_err(|error| {
-            status::undecodable(&format!(
+            undecodable(&format!(
                 "does not decode: {error}; text has to be UTF-8, and messages nest 100 deep at most"
             ))
         })
     }
+}
+
+/// The status of a request that does not decode: the one status that is made before a service is called.
+fn undecodable(fault: &str) -> Status {
+    let details = ErrorDetails::with_error_info("INVALID_REQUEST", "tidings", HashMap::new());
+    let message = format!("the request {fault}");
+    Status::with_error_details(Code::InvalidArgument, message, details)
 }

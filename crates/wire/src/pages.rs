@@ -19,9 +19,7 @@ pub fn size(requested: i32) -> Result<usize, String> {
     match usize::try_from(requested) {
         Ok(0) => Ok(SIZE),
         Ok(size) => Ok(size.min(SIZE_MAX)),
-        Err(_) => Err(format!(
-            "is {requested}; from 1 to {SIZE_MAX} are allowed, and 0 stands for {SIZE}"
-        )),
+        Err(_) => Err(format!("is {requested}; the range is 0, which means {SIZE}, to {SIZE_MAX}")),
     }
 }
 
@@ -36,7 +34,7 @@ pub fn after(token: &str) -> Result<Option<String>, String> {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok();
     match bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
         Some(entry) => Ok(Some(entry)),
-        None => Err("is not a token of a page".into()),
+        None => Err("is not a token of this server: send next_page_token unchanged".into()),
     }
 }
 
