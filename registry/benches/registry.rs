@@ -19,10 +19,10 @@ use tidings_registry::{
         ConsumerName, ConsumerUpdate,
         table::{CONSUMERS_MAX, ConsumerTable},
     },
+    name::SubjectName,
     proto::v1::{GetSchemaRequest, ListSubjectsRequest, SubjectVersion, get_schema_request::By},
     registry::Registry,
     service::Service,
-    subject::SubjectName,
 };
 use tidings_schema::{
     definition::Definition,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use semver::VersionReq;
 
-use crate::subject::SubjectName;
+use crate::name::SubjectName;
 use tidings_schema::version;
 
 /// Limits the entries.

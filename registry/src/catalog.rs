@@ -15,8 +15,9 @@ use semver::Version;
 
 use crate::{
     error::{NotFound, Unreadable},
+    name::SubjectName,
     schema::{Reference, SchemaVersion},
-    subject::{Subject, SubjectName},
+    subject::Subject,
 };
 use tidings_schema::{
     definition::{DEFINITION_BYTES_MAX, Import, InvalidSchema},

@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 use jiff::{SignedDuration, Timestamp};
 use semver::{Version, VersionReq};
 
-use crate::subject::{SubjectName, check_name};
+use crate::name::{SubjectName, check_name};
 
 /// How long a stream counts as open after the last update from its server. Servers repeat updates
 /// every minute, so two may be lost.
@@ -99,4 +99,29 @@ pub enum ConsumerUpdate {
     Open,
     /// The last stream with these requirements ended.
     Ended,
+}
+
+/// The number of consumers, or of requirements of a consumer, exceeds its limit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TooMany {
+    /// There are too many consumers.
+    #[error(
+        "this would be consumer {count}; the limit is {limit}; forget consumers that no longer exist"
+    )]
+    Consumers {
+        /// The number with the new ones.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The consumer has too many requirements.
+    #[error("consumer \"{consumer}\" would have {count} requirements; the limit is {limit}")]
+    Requirements {
+        /// The consumer.
+        consumer: String,
+        /// The number with the new ones.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
 }

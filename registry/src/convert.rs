@@ -12,10 +12,10 @@ use crate::{
     consumer::{Origin, Requirement},
     error::Refusal,
     impact::{AffectedConsumer, Impact},
+    name::SubjectName,
     proto::v1,
     schema::{Fingerprint, Reference, SchemaVersion, State},
-    service::report::shorten,
-    subject::{Subject, SubjectName},
+    subject::Subject,
 };
 use tidings_schema::{
     definition::{Definition, Form, SourceLocation},
@@ -27,6 +27,7 @@ use tidings_schema::{
     level::Level,
     report::{Report, ReportedFinding},
 };
+use tidings_wire::text::shorten;
 
 /// Conversion of an enum of the contract.
 pub trait FromProto: Sized {

@@ -2,7 +2,10 @@
 
 use semver::Version;
 
-use crate::impact::{Affected, Impact};
+use crate::{
+    consumer::TooMany,
+    impact::{Affected, Impact},
+};
 use tidings_schema::definition::Fault;
 use tidings_schema::report::Report;
 
@@ -180,31 +183,6 @@ fn affected_message(affected: &Affected) -> String {
         "consumer \"{}\", which needs {} of \"{}\", would be left behind: {}{more}",
         requirement.consumer, requirement.version_req, requirement.subject, first.reason
     )
-}
-
-/// The number of consumers, or of requirements of a consumer, exceeds its limit.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TooMany {
-    /// There are too many consumers.
-    #[error(
-        "this would be consumer {count}; the limit is {limit}; forget consumers that no longer exist"
-    )]
-    Consumers {
-        /// The number with the new ones.
-        count: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// The consumer has too many requirements.
-    #[error("consumer \"{consumer}\" would have {count} requirements; the limit is {limit}")]
-    Requirements {
-        /// The consumer.
-        consumer: String,
-        /// The number with the new ones.
-        count: usize,
-        /// The limit.
-        limit: usize,
-    },
 }
 
 /// The reason why an update of a consumer is not recorded.

@@ -9,8 +9,8 @@
 //!                └-> store
 //! ```
 //!
-//! - [`subject`], [`schema`]: subjects, and registered versions of their schemas; [`catalog`]: a
-//!   snapshot of the registry at one revision, and plans of registrations.
+//! - [`name`], [`subject`], [`schema`]: subjects, and registered versions of their schemas;
+//!   [`catalog`]: all of them at one revision, and what becomes of a draft.
 //! - [`negotiation`]: selects the version that a reader is delivered; [`accepted`]: the versions
 //!   that the reader of a stream accepts.
 //! - [`consumer`]: the requirements of consumers; [`impact`]: the consumers that a change affects.
@@ -31,6 +31,7 @@ pub mod convert;
 pub mod error;
 pub mod impact;
 pub mod mirror;
+pub mod name;
 pub mod negotiation;
 pub mod processor;
 pub mod proto;

@@ -17,9 +17,9 @@ use tonic::{Code, Status, Streaming, metadata::MetadataMap};
 use crate::{
     catalog::Catalog,
     client::Client,
+    name::SubjectName,
     proto::v1::{GetSubjectRequest, WatchRegistryRequest, WatchRegistryResponse},
     service::revision,
-    subject::SubjectName,
 };
 
 /// How long the registry has to respond to a lookup that a publisher waits for.

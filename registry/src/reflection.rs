@@ -34,8 +34,7 @@ use self::{
     set::FileSet,
 };
 use crate::{
-    catalog::Catalog, schema::SchemaVersion, schemas::Schemas, service::internal,
-    subject::SubjectName,
+    catalog::Catalog, name::SubjectName, schema::SchemaVersion, schemas::Schemas, service::internal,
 };
 
 /// The largest query in bytes: a name, and a host that is not used.

@@ -20,10 +20,11 @@ use crate::{
     convert::timestamp,
     error::{Damaged, OpenError, Refusal, StorageError, WriteError},
     impact::Affected,
+    name::SubjectName,
     proto::v1::{self, watch_registry_response::Change},
     schema::{SchemaVersion, State},
     store::{Commit, Quarantined, Store},
-    subject::{Settings, Subject, SubjectName},
+    subject::{Settings, Subject},
 };
 use tidings_schema::version::Selector;
 

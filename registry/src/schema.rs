@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use semver::Version;
 use sha2::{Digest as _, Sha256};
 
-use crate::subject::SubjectName;
+use crate::name::SubjectName;
 use tidings_schema::{
     definition::{Definition, InvalidSchema},
     schema::{Format, Schema},

@@ -10,10 +10,11 @@ use crate::{
     catalog::Catalog,
     client::{self, Client},
     mirror::{Mirror, RegistryUnavailable},
+    name::SubjectName,
     registry::Registry,
     schema::SchemaVersion,
     service::Service,
-    subject::{Subject, SubjectName},
+    subject::Subject,
 };
 
 /// The registered schemas, of an embedded or a remote registry.

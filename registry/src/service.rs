@@ -16,11 +16,7 @@ use tonic::{Request, Response, Status};
 
 pub use self::status::unreachable;
 pub(crate) use self::status::{internal, invalid};
-use self::{
-    decode::Faults,
-    report::{fit, shorten},
-    revision::AtRevision,
-};
+use self::{decode::Faults, report::fit, revision::AtRevision};
 use crate::{
     catalog::plan::{Decision, Draft, Planned},
     convert::summary,
@@ -39,6 +35,7 @@ use tidings_schema::{
     version,
 };
 use tidings_wire::pages;
+use tidings_wire::text::shorten;
 
 /// The largest request in bytes: a deployment of many schemas.
 const REQUEST_BYTES_MAX: usize = 16 << 20;
@@ -357,7 +354,7 @@ impl SchemaRegistryService for Service {
         let mut faults = Faults::default();
         let size = faults.take(Reason::InvalidRequest, "page_size", pages::size(request.page_size));
         let after = pages::after(&request.page_token).and_then(|entry| {
-            entry.map(|entry| crate::subject::SubjectName::parse(&entry)).transpose()
+            entry.map(|entry| crate::name::SubjectName::parse(&entry)).transpose()
         });
         let after = faults.take(Reason::InvalidRequest, "page_token", after);
         let (size, after) = faults.finish(size.zip(after))?;

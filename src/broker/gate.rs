@@ -7,9 +7,10 @@ use std::{collections::HashMap, sync::Arc};
 use tidings_registry::{
     catalog::Catalog,
     mirror::RegistryUnavailable,
+    name::SubjectName,
     schema::{SchemaVersion, State},
     schemas::Schemas,
-    subject::{Subject, SubjectName},
+    subject::Subject,
 };
 use tidings_schema::{
     definition::Violation,

@@ -11,10 +11,11 @@ use semver::VersionReq;
 use tidings_registry::{
     accepted::Accepted,
     catalog::Catalog,
+    name::SubjectName,
     negotiation::{Undeliverable, alternatives, best, convertible},
     schema::{SchemaVersion, State},
     schemas::Schemas,
-    subject::{Subject, SubjectName},
+    subject::Subject,
 };
 use tokio::sync::watch;
 

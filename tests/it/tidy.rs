@@ -1,6 +1,7 @@
 //! The house keeps its own rules. What a failure says: where, what, and why that is a rule here.
 
 mod documents;
+mod workspace;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

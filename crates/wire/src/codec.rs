@@ -93,7 +93,7 @@ impl<U: Message + Name + Default, C: Contract> Decoder for RequestDecoder<U, C> 
     }
 }
 
-/// The status of a request that does not decode: the one status that is made before a service is called.
+/// The status of a request that does not decode. It is made before a service is called.
 fn undecodable(fault: &str) -> Status {
     let details = ErrorDetails::with_error_info("INVALID_REQUEST", "tidings", HashMap::new());
     let message = format!("the request {fault}");

@@ -14,8 +14,9 @@ use crate::{
     consumer::table::ConsumerTable,
     error::{Refusal, Unreadable},
     impact::Impact,
+    name::SubjectName,
     schema::{Fingerprint, Reference, SchemaVersion, State},
-    subject::{Settings, Subject, SubjectName},
+    subject::{Settings, Subject},
 };
 use tidings_schema::{
     definition::{DEFINITION_BYTES_MAX, Definition, SourceLocation},

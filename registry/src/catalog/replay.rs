@@ -8,9 +8,10 @@ use std::{
 
 use super::Catalog;
 use crate::{
+    name::SubjectName,
     proto::v1::{self, WatchRegistryResponse, watch_registry_response::Change},
     schema::SchemaVersion,
-    subject::{Settings, Subject, SubjectName},
+    subject::{Settings, Subject},
 };
 use tidings_schema::finding::{ContentModel, Surface};
 use tidings_schema::level::Level;

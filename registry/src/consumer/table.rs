@@ -9,8 +9,8 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use semver::{Version, VersionReq};
 
-use super::{ConsumerName, ConsumerUpdate, LEASE, Origin, Requirement};
-use crate::{error::TooMany, subject::SubjectName};
+use super::{ConsumerName, ConsumerUpdate, LEASE, Origin, Requirement, TooMany};
+use crate::name::SubjectName;
 
 /// Limits the consumers.
 pub const CONSUMERS_MAX: usize = 10_000;

@@ -17,7 +17,7 @@ use super::{
     file::{File, Kind, with_comments, with_import},
     set::{FileSet, LinkCache, catch_panic},
 };
-use crate::{catalog::Catalog, schema::SchemaVersion, subject::SubjectName};
+use crate::{catalog::Catalog, name::SubjectName, schema::SchemaVersion};
 use tidings_schema::{
     definition::{Definition, Form, Import},
     protobuf,

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use tonic::{Status, metadata::MetadataMap};
 
 use crate::{
+    name::SubjectName,
     proto::v1::ErrorReason as Reason,
     schema::SchemaVersion,
     schemas::Schemas,
     service::{invalid, unreachable},
-    subject::SubjectName,
 };
 use tidings_schema::{schema::Format, version::Selector};
 

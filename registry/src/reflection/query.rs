@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tonic::Code;
 
 use super::set::{FileSet, LinkedFile};
-use crate::{catalog::Catalog, subject::SubjectName};
+use crate::{catalog::Catalog, name::SubjectName};
 use tidings_schema::schema::Format;
 
 /// Bytes of files in one response. With the query that it repeats, a response stays within the 4

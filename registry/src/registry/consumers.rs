@@ -13,9 +13,9 @@ use crate::{
         table::{ConsumerTable, RequirementKey},
     },
     error::{RecordError, StorageError},
+    name::SubjectName,
     negotiation::Negotiation,
     schema::SchemaVersion,
-    subject::SubjectName,
 };
 
 /// The outcome of the negotiation of one requirement.

@@ -13,9 +13,9 @@ use crate::{
         table::{RequirementKey, requirement_key},
     },
     convert::summary,
+    name::SubjectName,
     proto::v1::{self, ErrorReason as Reason},
     registry::consumers::NegotiatedVersion,
-    subject::SubjectName,
 };
 use tidings_schema::version;
 use tidings_wire::pages;

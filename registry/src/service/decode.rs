@@ -6,8 +6,9 @@ use tonic::Status;
 use super::status;
 use crate::{
     catalog::plan::{Draft, DraftReference},
+    name::SubjectName,
     proto::v1::{self, ErrorReason as Reason},
-    subject::{SubjectName, label_faults},
+    subject::label_faults,
 };
 use tidings_schema::level::Level;
 use tidings_schema::{

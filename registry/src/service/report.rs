@@ -1,11 +1,10 @@
 //! Cuts reports to the size of the message that they are sent in.
 
 use prost::Message;
+use tidings_wire::text::shorten;
 
 use crate::proto::v1::{AffectedConsumer, CompatibilityReport, Finding};
 
-/// Characters of a shortened text.
-pub const TEXT_CHARS_MAX: usize = 400;
 /// The largest fragment of a payload, with its pointer, that is kept when space is short: several
 /// have to fit into the 2,400 bytes of status details.
 const FRAGMENT_BYTES_MAX: usize = 200;
@@ -87,14 +86,6 @@ fn count_fitting(sizes: &[usize], space: usize) -> usize {
         Some(*sum)
     });
     sums.take_while(|sum| *sum <= space).count()
-}
-
-/// Shortens a long text.
-pub fn shorten(text: &str) -> String {
-    match text.char_indices().nth(TEXT_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into(),
-    }
 }
 
 #[cfg(test)]

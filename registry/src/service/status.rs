@@ -11,9 +11,12 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
-use super::report::{TEXT_CHARS_MAX, fit, shorten};
+use tidings_wire::text::{TEXT_CHARS_MAX, shorten};
+
+use super::report::fit;
 use crate::{
-    error::{Damaged, NotFound, RecordError, Refusal, StorageError, TooMany, WriteError},
+    consumer::TooMany,
+    error::{Damaged, NotFound, RecordError, Refusal, StorageError, WriteError},
     impact::Affected,
     proto::v1::{self, ErrorReason as Reason},
 };

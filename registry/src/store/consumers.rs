@@ -9,8 +9,8 @@ use super::{Family, Quarantined, family};
 use crate::{
     consumer::{ConsumerName, Origin, Requirement, table::ConsumerTable},
     convert::FromProto as _,
+    name::SubjectName,
     proto::v1,
-    subject::SubjectName,
 };
 
 /// `name, subject (length: u16 BE each) | origin: u8 | requirement`. The lengths separate names of

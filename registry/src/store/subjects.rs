@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::json;
 use crate::{
     convert::FromProto as _,
+    name::SubjectName,
     proto::v1,
-    subject::{Settings, Subject, SubjectName},
+    subject::{Settings, Subject},
 };
 use tidings_schema::{
     finding::{ContentModel, Surface},

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use semver::VersionReq;
 use tidings_registry::{
     consumer::{ConsumerName, ConsumerUpdate},
+    name::SubjectName,
     registry::Registry,
-    subject::SubjectName,
 };
 
 use crate::quarantined::register;

@@ -13,8 +13,8 @@ use std::{
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tidings_registry::{
-    error::OpenError, proto::v1::WatchRegistryResponse, registry::Registry, schema::State,
-    subject::SubjectName,
+    error::OpenError, name::SubjectName, proto::v1::WatchRegistryResponse, registry::Registry,
+    schema::State,
 };
 
 use crate::quarantined::{draft, register};

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use tidings_registry::{
     catalog::plan::{Decision, Draft, DraftReference},
     error::Refusal,
+    name::SubjectName,
     registry::Registry,
-    subject::SubjectName,
 };
 use tidings_schema::version::Selector;
 

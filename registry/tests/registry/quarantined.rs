@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use rocksdb::{DB, Options};
-use tidings_registry::{catalog::plan::Draft, registry::Registry, subject::SubjectName};
+use tidings_registry::{catalog::plan::Draft, name::SubjectName, registry::Registry};
 use tidings_schema::{definition::Definition, schema::Format, version::Selector};
 
 pub fn draft(subject: &str, schema: &str) -> Draft {

@@ -11,9 +11,9 @@ use semver::Version;
 use tidings_registry::{
     catalog::{plan::Draft, replay::History, verify::Verification},
     error::Refusal,
+    name::SubjectName,
     proto::v1::{self, definition::Form, watch_registry_response::Change},
     registry::Registry,
-    subject::SubjectName,
 };
 use tidings_schema::finding::{Direction, Verdict};
 use tidings_schema::level::Level;

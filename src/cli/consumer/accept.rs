@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tidings_registry::{proto::v1::VersionRequirement, subject::SubjectName};
+use tidings_registry::{name::SubjectName, proto::v1::VersionRequirement};
 use tidings_schema::{
     definition::{Fault, SourceLocation},
     version,

@@ -7,8 +7,8 @@ use std::{
 
 use clap::ValueEnum;
 use tidings_registry::{
+    name::SubjectName,
     proto::v1::{Reference, SchemaDraft},
-    subject::SubjectName,
 };
 use tidings_schema::{
     definition::{Fault, SourceLocation},

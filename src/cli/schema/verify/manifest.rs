@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use semver::Version;
 use tidings_registry::{
     catalog::Catalog,
+    name::SubjectName,
     proto::v1,
     schema::{Fingerprint, Reference, SchemaVersion, State},
-    subject::{Settings, Subject, SubjectName},
+    subject::{Settings, Subject},
 };
 use tidings_schema::version::{self, FIRST, Selector};
 
