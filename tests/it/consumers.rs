@@ -402,7 +402,7 @@ async fn what_is_not_well_formed_is_told_with_all_its_faults() {
             "requirements[1].subject",
         ),
         (asks("", &[("a", "^1"), ("a", "^2")]), "INVALID_REQUEST", "requirements[1].subject"),
-        (asks("", &many), "INVALID_REQUEST", "101 entries, at most 100"),
+        (asks("", &many), "INVALID_REQUEST", "101 entries; the limit is 100"),
         (
             NegotiateVersionsRequest { ended: true, ..asks("", &[("a", "^1")]) },
             "INVALID_REQUEST",

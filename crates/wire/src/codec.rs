@@ -10,7 +10,7 @@ use tonic::{
 };
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::footprint::Footprints;
+use crate::{footprint::Footprints, text::shorten};
 
 /// Bytes of responses that are collected before they go to the transport. A stream whose reader has
 /// stalled holds at least as many: with tonic's own 32 KiB, 1,000 such streams used 106 KiB each.
@@ -96,6 +96,6 @@ impl<U: Message + Name + Default, C: Contract> Decoder for RequestDecoder<U, C> 
 /// The status of a request that does not decode. It is made before a service is called.
 fn undecodable(fault: &str) -> Status {
     let details = ErrorDetails::with_error_info("INVALID_REQUEST", "tidings", HashMap::new());
-    let message = format!("the request {fault}");
+    let message = shorten(&format!("the request {fault}"));
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
