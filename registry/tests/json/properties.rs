@@ -91,7 +91,8 @@ impl<'a> Declared<'a> {
         let listing = if self.wide { &schemas } else { &asserted };
         let listed = listing.iter().any(|it| {
             let list = it.get("enum").and_then(Value::as_array);
-            list.is_some_and(|list| list.contains(payload)) || it.get("const") == Some(payload)
+            let mut values = list.into_iter().flatten().chain(it.get("const"));
+            values.any(|value| equal(value, payload))
         });
         if listed {
             return true;
@@ -264,6 +265,23 @@ impl fmt::Display for Contradiction {
             "seed {seed}, {model:?}, {direction:?}: COMPATIBLE, refuted by {payload}\n  previous.json {old}\n  \
              current.json {new}"
         )
+    }
+}
+
+/// Equality of JSON Schema, to which `1` and `1.0` are one number.
+fn equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| equal(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .all(|(name, value)| other.get(name).is_some_and(|other| equal(value, other)))
+        }
+        _ => one == other,
     }
 }
 
