@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    branch::{Atom, Branch, Lit, Piece},
+    branch::{Atom, Branch, Lit, Piece, Side},
     model::Values,
     number::value_key,
     solve::{Outcome, Solver, size},
@@ -49,7 +49,42 @@ impl Solver<'_> {
         lengths.max().unwrap_or(0)
     }
 
+    /// An item. What a `contains` of the writer names may be in any item, also in those that are not of it, and their
+    /// own facts do not tell: that there is none is believed only if none has undeclared properties either.
     fn item(&mut self, branch: &Branch, index: usize, more: &[Piece], depth: usize) -> Outcome {
+        let outcome = self.declared_item(branch, index, more, depth);
+        if !outcome.is_none() || !self.contains_names(branch) {
+            return outcome;
+        }
+        let pinned = branch.items.iter().filter(|(at, _)| *at == index);
+        let pieces: Vec<_> = pinned.map(|(_, piece)| piece).chain(more).cloned().collect();
+        let lits = self.item_lits(branch, index);
+        self.undeclared(&lits, &pieces, depth)
+    }
+
+    /// None where there is no value of these even with properties that nobody declares; otherwise not known.
+    fn undeclared(&mut self, lits: &[Lit], pieces: &[Piece], depth: usize) -> Outcome {
+        let mut loose = Branch::of(self.sides, lits).with(self.sides, pieces);
+        loose.fresh = true;
+        if self.branch(loose, depth + 1).is_none() { Outcome::None } else { Outcome::Unknown }
+    }
+
+    /// Whether the writer names properties of items in a `contains`, and undeclared ones are seen as absent.
+    fn contains_names(&self, branch: &Branch) -> bool {
+        !self.strict
+            && branch.arrays.iter().any(|lit| {
+                let arrays = &self.sides.node(*lit).arrays;
+                lit.side == Side::Writer && arrays.as_ref().is_some_and(|it| it.contains.is_some())
+            })
+    }
+
+    fn declared_item(
+        &mut self,
+        branch: &Branch,
+        index: usize,
+        more: &[Piece],
+        depth: usize,
+    ) -> Outcome {
         let lits = self.item_lits(branch, index);
         let pinned = branch.items.iter().filter(|(at, _)| *at == index);
         let pieces: Vec<_> = pinned.map(|(_, piece)| piece).chain(more).cloned().collect();
@@ -136,6 +171,8 @@ impl Solver<'_> {
                     let mut lits = self.item_lits(branch, index);
                     lits.extend([*many, few.negated()]);
                     self.lits(&lits, depth + 1).is_none()
+                        && (!self.contains_names(branch)
+                            || self.undeclared(&lits, &[], depth).is_none())
                 });
                 if included {
                     return true;

@@ -246,7 +246,7 @@ impl Judge<'_> {
 
 /// The key of an entry of a map.
 fn entry_key(it: &Value) -> Option<String> {
-    Some(format!("{:?}", it.as_message()?.get_field_by_number(1)?))
+    Some(shown(&*it.as_message()?.get_field_by_number(1)?))
 }
 
 /// A field as a list, of entries where it is a map. A singular field that is absent has its default, unless it is a
@@ -301,6 +301,10 @@ fn is_zero(value: &Value) -> bool {
 fn shown(value: &Value) -> String {
     match value {
         Value::Message(message) => message.descriptor().full_name().to_owned(),
+        Value::List(values) => {
+            format!("[{}]", values.iter().map(shown).collect::<Vec<_>>().join(", "))
+        }
+        Value::Map(entries) => format!("a map of {}", entries.len()),
         other => format!("{other:?}"),
     }
 }
