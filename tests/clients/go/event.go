@@ -8,7 +8,7 @@ import (
 	cloudevents "github.com/cloudevents/sdk-go/v2"
 )
 
-// The event that tests/it/clients.rs expects.
+// The event that tests/it/languages/clients.rs expects.
 func sdkEvent() (cloudevents.Event, error) {
 	event := cloudevents.NewEvent()
 	event.SetID("go-1")

@@ -1,0 +1,9 @@
+//! Crashes, power cuts, damaged files, abusive clients, drain.
+
+pub mod abuse;
+pub mod checker;
+pub mod corruption;
+pub mod drain;
+pub mod kill_loop;
+pub mod power_cut;
+pub mod torture;

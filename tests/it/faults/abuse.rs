@@ -1,0 +1,421 @@
+//! Clients that never read, that disappear, that send garbage, that come by the thousand. Nobody else notices.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tidings::proto::events::v1::{
+    PublishRequest, PublishStreamRequest, SubscribeRequest, subscribe_response::Message,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinSet,
+};
+use tokio_stream::StreamExt as _;
+
+use crate::support::harness::{
+    Options, PATIENCE, Rng, Server, Subscription, connect, earliest, endpoint, event, events_over,
+    eventually, ids, large_events, latest, offsets, subscribe_to, within,
+};
+
+/// Many connections need many descriptors, here and in the server, which inherits the bound.
+fn allow_many_descriptors() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+}
+
+/// A subscription over a connection that takes hardly anything before it is read.
+async fn narrow(server: &Server, request: SubscribeRequest) -> Subscription {
+    let endpoint = endpoint(server.address())
+        .initial_stream_window_size(65_535)
+        .initial_connection_window_size(65_535);
+    let mut client = events_over(endpoint.connect().await.unwrap());
+    Subscription::open(&mut client, request).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_reads_disturbs_nobody_and_gets_everything_in_the_end() {
+    const EVENTS: u64 = 4_000;
+    let server = Server::start(Options::args(["--tail-bytes", "8MiB"])).await;
+    server.create("busy").await;
+    let mut stalled = Vec::new();
+    for _ in 0..5 {
+        stalled.push(narrow(&server, subscribe_to(["busy"], earliest())).await);
+    }
+    let mut healthy = server.subscribe(subscribe_to(["busy"], earliest())).await;
+    let healthy = tokio::spawn(async move { healthy.take(4_000).await });
+    // 80 MB, ten times what the tail holds.
+    let begun = Instant::now();
+    for batch in 0..EVENTS / 40 {
+        let events = large_events(&format!("batch-{batch}"), 40, 20_000);
+        server.publish("busy", events).await.unwrap();
+    }
+    let seen = within(PATIENCE, "the healthy subscriber", healthy).await.unwrap();
+    assert_eq!(offsets(&seen), (0..EVENTS).collect::<Vec<_>>());
+    eprintln!("the healthy subscriber had 80 MB after {:?}", begun.elapsed());
+
+    for mut subscription in stalled {
+        let (mut next, mut caught_up, mut fell_behind) = (0, 0, 0);
+        while next < EVENTS || caught_up < 1 + fell_behind {
+            match subscription.expect().await {
+                Message::Batch(batch) => {
+                    for event in batch.events {
+                        assert_eq!(event.offset, next);
+                        next += 1;
+                    }
+                }
+                Message::CaughtUp(_) => caught_up += 1,
+                Message::FellBehind(_) => fell_behind += 1,
+                Message::Heartbeat(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((next, caught_up), (EVENTS, 1 + fell_behind));
+    }
+    server.assert_calm();
+}
+
+fn resident_kib(server: &Server) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find(|it| it.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// The figure: 64 KiB for each of 1,000 stalled subscribers to events of 1 KiB.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_stalled_subscribers_cost_little_memory() {
+    const STALLED: u64 = 1_000;
+    let server = Server::start(Options::default()).await;
+    server.create("stalled").await;
+    for batch in 0..20 {
+        let events = large_events(&format!("batch-{batch}"), 1_000, 1_024);
+        server.publish("stalled", events).await.unwrap();
+    }
+    // Caches are warm before, so that they are nobody's cost.
+    let mut warm = server.subscribe(subscribe_to(["stalled"], earliest())).await;
+    assert_eq!(warm.catch_up().await.len(), 20_000);
+    let before = resident_kib(&server);
+    let mut stalled = Vec::new();
+    for _ in 0..10 {
+        let endpoint = endpoint(server.address()).initial_stream_window_size(65_535);
+        let channel = endpoint.connect().await.unwrap();
+        for _ in 0..STALLED / 10 {
+            let request = subscribe_to(["stalled"], earliest());
+            let mut client = events_over(channel.clone());
+            stalled.push(Subscription::open(&mut client, request).await.unwrap());
+        }
+    }
+    // Grown as far as it does: no more than a little within a second.
+    let mut last = 0;
+    let after = eventually(PATIENCE, "steady memory", async || {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = resident_kib(&server);
+        let steady = now.abs_diff(last) < 1_024;
+        last = now;
+        steady.then_some(now)
+    })
+    .await;
+    let each = after.saturating_sub(before) / STALLED;
+    eprintln!("{before} KiB before, {after} KiB with {STALLED} stalled: {each} KiB each");
+    assert!(each <= 64, "{each} KiB for each stalled subscriber");
+    drop(stalled);
+}
+
+fn descriptors(server: &Server) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_disappear_leave_nothing_behind() {
+    let server = Server::start(Options::default()).await;
+    server.create("left").await;
+    server.publish("left", large_events("e", 30, 100_000)).await.unwrap();
+    let before = descriptors(&server);
+    for round in 0..30 {
+        let mut following = narrow(&server, subscribe_to(["left"], latest())).await;
+        let behind = narrow(&server, subscribe_to(["left"], earliest())).await;
+        let mut client = events_over(connect(server.address()).await);
+        let requests = (0..100).map(move |n| PublishStreamRequest {
+            sequence: n,
+            publish: Some(PublishRequest {
+                topic: "left".into(),
+                events: vec![event(format!("{round}-{n}"))],
+                ..PublishRequest::default()
+            }),
+        });
+        let requests = tokio_stream::iter(requests);
+        let outcomes = client.publish_stream(requests).await.unwrap();
+        within(PATIENCE, "an event", following.next()).await.unwrap();
+        // Reset, not closed: what is under way is lost to the client.
+        drop((following, behind, outcomes, client));
+        let raw = TcpStream::connect(server.address()).await.unwrap();
+        raw.set_zero_linger().unwrap();
+    }
+    eventually(PATIENCE, "the connections are gone", async || {
+        (descriptors(&server) <= before + 5).then_some(())
+    })
+    .await;
+    let mut subscription = server.subscribe(subscribe_to(["left"], earliest())).await;
+    let events = subscription.catch_up().await;
+    assert_eq!(offsets(&events), (0..events.len() as u64).collect::<Vec<_>>());
+    let mut unique = ids(&events);
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(unique.len(), events.len(), "an event is there twice");
+    server.assert_calm();
+}
+
+/// A gRPC frame.
+fn frame(compression: u8, length: u32, body: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::new();
+    bytes.put_u8(compression);
+    bytes.put_u32(length);
+    bytes.put_slice(body);
+    bytes.freeze()
+}
+
+fn honest(body: &[u8]) -> Bytes {
+    frame(0, u32::try_from(body.len()).unwrap(), body)
+}
+
+/// Sends a request over raw HTTP/2; the gRPC status, where the answer had one.
+async fn raw_call(server: &Server, path: &str, content_type: &str, body: Bytes) -> Option<i32> {
+    let socket = TcpStream::connect(server.address()).await.unwrap();
+    let (client, connection) = h2::client::handshake(socket).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut client = client.ready().await.unwrap();
+    let request = http::Request::post(format!("http://{}{path}", server.address()))
+        .header("content-type", content_type)
+        .header("te", "trailers")
+        .body(())
+        .unwrap();
+    let (answer, mut stream) = client.send_request(request, false).unwrap();
+    // An answer may come, and the stream be closed, before all of it is sent.
+    stream.send_data(body, true).ok();
+    let answer = match within(PATIENCE, "an answer", answer).await {
+        Ok(answer) => answer,
+        Err(_) => return None,
+    };
+    let status =
+        |headers: &http::HeaderMap| headers.get("grpc-status")?.to_str().ok()?.parse().ok();
+    let in_headers = status(answer.headers());
+    let mut body = answer.into_body();
+    while let Some(Ok(data)) = within(PATIENCE, "the body", body.data()).await {
+        body.flow_control().release_capacity(data.len()).unwrap();
+    }
+    let trailers = within(PATIENCE, "the trailers", body.trailers()).await.ok().flatten();
+    connection.abort();
+    in_headers.or_else(|| trailers.as_ref().and_then(status))
+}
+
+const METHODS: [&str; 14] = [
+    "/tidings.events.v1.EventService/Publish",
+    "/tidings.events.v1.EventService/PublishStream",
+    "/tidings.events.v1.EventService/Subscribe",
+    "/tidings.events.v1.EventService/Read",
+    "/tidings.events.v1.EventService/GetEvent",
+    "/tidings.events.v1.TopicService/CreateTopic",
+    "/tidings.events.v1.TopicService/GetTopic",
+    "/tidings.events.v1.TopicService/ListTopics",
+    "/tidings.events.v1.TopicService/UpdateTopic",
+    "/tidings.events.v1.TopicService/DeleteTopic",
+    "/tidings.events.v1.TopicService/TrimTopic",
+    "/tidings.registry.v1.SchemaRegistryService/RegisterSchema",
+    "/tidings.registry.v1.SchemaRegistryService/ApplySchemas",
+    "/tidings.registry.v1.SchemaRegistryService/ListConsumers",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_is_refused_and_nothing_panics() {
+    let mut rng = Rng::seeded("garbage");
+    let server = Server::start(Options::default()).await;
+    server.create("clean").await;
+    let before = resident_kib(&server);
+    let grpc = "application/grpc";
+
+    // A hundred and more messages inside one another: Any inside a payload inside ...
+    let mut nested = Vec::new();
+    for _ in 0..2_000 {
+        let mut outer = vec![0x12];
+        prost::encoding::encode_varint(nested.len() as u64, &mut outer);
+        outer.extend_from_slice(&nested);
+        nested = outer;
+    }
+    let bodies = |rng: &mut Rng| {
+        let random: Vec<u8> = (0..200).map(|_| rng.next().to_le_bytes()[0]).collect();
+        vec![
+            ("random bytes", honest(&random), false),
+            ("a length beyond the end", honest(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f]), true),
+            ("a wrong wire type", honest(&[0x0d, 1, 2, 3, 4]), true),
+            ("a varint without end", honest(&[0xff; 20]), true),
+            ("tag 0", honest(&[0x00, 0x01]), true),
+            ("not UTF-8", honest(&[0x0a, 0x02, 0xff, 0xfe]), false),
+            ("nested messages", honest(&nested), false),
+            ("a frame that says more than it has", frame(0, 1_000, b"short"), true),
+            ("a frame of 4 GiB", frame(0, u32::MAX, b"short"), true),
+            ("a frame of 17 MiB", frame(0, 17 << 20, b"short"), true),
+            ("compression that there is not", frame(2, 5, b"short"), true),
+            ("compressed, with no encoding named", frame(1, 5, b"short"), true),
+            ("half a frame header", Bytes::from_static(&[0, 0]), true),
+        ]
+    };
+    for method in METHODS {
+        for (what, body, is_error) in bodies(&mut rng) {
+            // Random bytes may be a message: what counts then is that there is an answer at all.
+            let listens = method.ends_with("Subscribe") && !is_error;
+            if listens && what == "random bytes" {
+                continue;
+            }
+            let call = raw_call(&server, method, grpc, body);
+            let status = within(PATIENCE, what, call).await;
+            if is_error {
+                assert!(status.is_some_and(|it| it != 0), "{method}: {what}: {status:?}");
+                // 12 would be UNIMPLEMENTED's; 2, UNKNOWN, is nobody's answer.
+                assert_ne!(status, Some(2), "{method}: {what}: UNKNOWN");
+                if what == "a varint without end" {
+                    assert_eq!(
+                        status,
+                        Some(3),
+                        "{method}: what does not decode is the client's fault"
+                    );
+                }
+            }
+        }
+    }
+    for path in ["/", "/nothing", "/tidings.events.v1.EventService/Nothing", "/../../etc/passwd"] {
+        let status = raw_call(&server, path, grpc, honest(b"")).await;
+        assert_eq!(status, Some(12), "{path}");
+    }
+
+    // Not HTTP/2 at all.
+    for _ in 0..20 {
+        let mut socket = TcpStream::connect(server.address()).await.unwrap();
+        let bytes: Vec<u8> = (0..500).map(|_| rng.next().to_le_bytes()[0]).collect();
+        let bytes = if rng.chance(30) { b"GET / HTTP/1.1\r\n\r\n".to_vec() } else { bytes };
+        socket.write_all(&bytes).await.ok();
+        // A connection over HTTP/1 is kept for the next request, unless its client is gone.
+        socket.shutdown().await.ok();
+        let mut answer = Vec::new();
+        within(PATIENCE, "the connection is closed", socket.read_to_end(&mut answer)).await.ok();
+    }
+
+    server.assert_calm();
+    server.publish("clean", [event("after all that")]).await.unwrap();
+    let grown = resident_kib(&server).saturating_sub(before);
+    assert!(grown < 64 << 10, "{grown} KiB more");
+}
+
+/// Most that the memory of the process was, since it was asked last.
+fn peak_kib(server: &Server) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find(|it| it.starts_with("VmHWM:")).unwrap();
+    let peak = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    fs::write(format!("/proc/{}/clear_refs", server.pid()), "5").unwrap();
+    peak
+}
+
+/// An empty message is two bytes, and hundreds once it is decoded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn few_bytes_that_would_be_many_are_not_decoded() {
+    let server = Server::start(Options::default()).await;
+    server.create("bombed").await;
+    let within_field = |tag: u8, inner: Vec<u8>| {
+        let mut outer = vec![tag << 3 | 2];
+        prost::encoding::encode_varint(inner.len() as u64, &mut outer);
+        outer.extend(inner);
+        outer
+    };
+    let empties = |tag: u8| [tag << 3 | 2, 0].repeat(15 << 19);
+    let events = "/tidings.events.v1.EventService";
+    let bombs = [
+        ("Publish", empties(2)),
+        // Event.data, Value.list_value, ListValue.values
+        ("Publish", within_field(2, within_field(9, within_field(6, empties(1))))),
+        ("PublishStream", within_field(2, empties(2))),
+        ("Subscribe", within_field(5, empties(1))),
+        ("Subscribe", empties(3)),
+        ("Read", empties(6)),
+    ];
+    let bombs = bombs.map(|(method, body)| (format!("{events}/{method}"), body));
+    let registry = "/tidings.registry.v1.SchemaRegistryService";
+    let drafts = [
+        (format!("{registry}/ApplySchemas"), empties(1)),
+        (format!("{registry}/RegisterSchema"), within_field(1, empties(4))),
+    ];
+    for (method, body) in bombs.into_iter().chain(drafts) {
+        let before = resident_kib(&server);
+        peak_kib(&server);
+        let status = raw_call(&server, &method, "application/grpc", honest(&body)).await;
+        assert_eq!(status, Some(3), "{method}");
+        let taken = peak_kib(&server).saturating_sub(before);
+        eprintln!("{method}: {taken} KiB");
+        // The request itself is 15 MiB, and is held in buffers that grow by doubling.
+        assert!(taken < 64 << 10, "{method}: {taken} KiB");
+    }
+    server.assert_calm();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_connections_are_all_served() {
+    const CONNECTIONS: usize = 1_000;
+    allow_many_descriptors();
+    let server = Server::start(Options::default()).await;
+    server.create("popular").await;
+    let mut readers = JoinSet::new();
+    let address = server.address();
+    for _ in 0..CONNECTIONS {
+        let request = subscribe_to(["popular"], earliest());
+        readers.spawn(async move {
+            let mut client = events_over(connect(address).await);
+            let mut subscription = Subscription::open(&mut client, request).await.unwrap();
+            ids(&subscription.take(2).await) == ["a", "b"]
+        });
+    }
+    server.publish("popular", [event("a")]).await.unwrap();
+    eventually(PATIENCE, "a thousand connections", async || {
+        (descriptors(&server) > CONNECTIONS).then_some(())
+    })
+    .await;
+    server.publish("popular", [event("b")]).await.unwrap();
+    let seen = within(PATIENCE, "all of them", readers.join_all()).await;
+    assert!(seen.into_iter().all(|it| it));
+    server.assert_calm();
+}
+
+/// PublishStream without ever taking an outcome: the server holds the client back, not the events in its memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_that_takes_no_answers_is_held_back() {
+    let server = Server::start(Options::default()).await;
+    server.create("pushed").await;
+    let before = resident_kib(&server);
+    let mut client = events_over(connect(server.address()).await);
+    let large = bytes::Bytes::from(vec![b'x'; 500_000]);
+    let requests = tokio_stream::iter(0..2_000_u64).map(move |n| {
+        let payload = tidings::proto::events::v1::event::Payload::BinaryData(large.clone());
+        let event = tidings::proto::events::v1::Event {
+            payload: Some(payload),
+            ..event(format!("pushed-{n}"))
+        };
+        let publish = PublishRequest {
+            topic: "nobody-made-this".into(),
+            events: vec![event],
+            ..PublishRequest::default()
+        };
+        PublishStreamRequest { sequence: n, publish: Some(publish) }
+    });
+    let outcomes = client.publish_stream(requests).await.unwrap();
+    let mut worst = 0;
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        worst = worst.max(resident_kib(&server).saturating_sub(before));
+        server.publish("pushed", [event(format!("meanwhile-{worst}"))]).await.unwrap();
+    }
+    eprintln!("{worst} KiB more while outcomes wait");
+    assert!(worst < 256 << 10, "{worst} KiB more while outcomes wait");
+    drop(outcomes);
+    server.assert_calm();
+}

@@ -1,0 +1,3 @@
+//! Rules over the sources and documents.
+
+pub mod tidy;
