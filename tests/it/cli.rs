@@ -1,4 +1,4 @@
-//! The command line, and the tour that documents it.
+//! The command line, and the tour of the documentation.
 
 pub mod commands;
 pub mod schema;

@@ -1,4 +1,4 @@
-//! Crashes, power cuts, damaged files, abusive clients, drain.
+//! Crashes, power cuts, corrupt files, abusive clients, drain.
 
 pub mod abuse;
 pub mod checker;

@@ -1,3 +1,3 @@
-//! Rules over the sources and documents.
+//! Rules for the sources and documents.
 
 pub mod tidy;

@@ -1,4 +1,4 @@
-//! HTTP: requests, the port that serves both, gRPC-Web.
+//! HTTP requests, the port shared by gRPC and HTTP, and gRPC-Web.
 
 pub mod grpc_web;
 pub mod port;

@@ -1,5 +1,5 @@
-//! The real server over real sockets. One binary, so that RocksDB is linked once.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Tests of the real server over real sockets. One binary, so that RocksDB is linked once.
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod cli;
 mod events;

@@ -1,4 +1,4 @@
-// Reads the example's page as somebody who opens it, presses its button, and comes back.
+// Opens the example's page, presses its button, and opens the page again.
 //
 //     browse.js ADDRESS PORT README
 import { readFileSync } from "node:fs";
@@ -7,12 +7,12 @@ import { setTimeout } from "node:timers/promises";
 import { Chromium } from "./chromium.js";
 
 const [address, port, readme] = argv.slice(2);
-// The longest that the page may take for anything.
+// The timeout of every wait.
 const PATIENCE_MS = 30_000;
 const url = `http://localhost:${port}/?tidings=${encodeURIComponent(`http://${address}`)}`;
 const promised = /```text\n([^]*?)```/.exec(readFileSync(readme, "utf8"))[1].trim().split("\n");
 
-/** The lines of the page, when there are so many. */
+/** Waits until the page has `count` lines, and returns its lines. */
 async function lines(page, count) {
   const until = Date.now() + PATIENCE_MS;
   for (;;) {
@@ -24,7 +24,7 @@ async function lines(page, count) {
   }
 }
 
-// In any order: the event may be there before its publisher is told.
+// In any order: the page may show the event before the response to its publisher.
 function same(seen, expected) {
   const sorted = (it) => JSON.stringify([...it].sort());
   if (sorted(seen) !== sorted(expected))
@@ -34,7 +34,7 @@ function same(seen, expected) {
 const chromium = new Chromium();
 const press = 'document.querySelector("#publish").click()';
 
-/** When somebody serves the page. */
+/** Waits until the page is served. */
 async function served() {
   const until = Date.now() + PATIENCE_MS;
   while (!(await fetch(url).catch(() => {}))?.ok) {

@@ -12,7 +12,7 @@ export class Chromium {
     this.profile = mkdtempSync(join(tmpdir(), "tidings-chromium-"));
     const flags = [
       "--headless",
-      // As root there is no sandbox; the pages are ours.
+      // There is no sandbox as root; the pages are trusted.
       "--no-sandbox",
       "--disable-gpu",
       "--disable-dev-shm-usage",
@@ -22,16 +22,16 @@ export class Chromium {
       `--user-data-dir=${this.profile}`,
       "about:blank",
     ];
-    // A process group of its own, so that all of Chromium's processes can be ended.
+    // A separate process group, so that all processes of Chromium can be killed.
     const stdio = ["ignore", "ignore", "pipe", "pipe", "pipe"];
     this.process = spawn("chromium", flags, { stdio, detached: true });
-    /** What it said, for those who have to find out why it failed. */
+    /** Chromium's log, to find the cause of a failure. */
     this.log = "";
     this.process.stderr.setEncoding("utf8").on("data", (text) => {
       // A machine without a desktop has no D-Bus.
       this.log += text.replace(/^.*dbus.*\n/gm, "");
     });
-    /** Settles when it is gone, or did not start. */
+    /** Settles when Chromium has ended, or did not start. */
     this.ended = new Promise((resolve) => {
       this.process.once("exit", resolve);
       this.process.once("error", (error) => {
@@ -64,7 +64,7 @@ export class Chromium {
     return new Promise((resolve, reject) => this.#answers.set(id, { resolve, reject }));
   }
 
-  /** Opens a page: the function that evaluates an expression in it. */
+  /** Opens a page. Returns a function that evaluates an expression in it. */
   async open(url) {
     const { targetId } = await this.#send("Target.createTarget", { url: "about:blank" });
     const { sessionId } = await this.#send("Target.attachToTarget", { targetId, flatten: true });
@@ -83,7 +83,7 @@ export class Chromium {
     try {
       process.kill(-this.process.pid, "SIGKILL");
     } catch {
-      // It did not start, or is gone.
+      // Chromium did not start, or has ended.
     }
     await this.ended;
     rmSync(this.profile, { recursive: true, force: true, maxRetries: 5 });

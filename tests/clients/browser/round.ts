@@ -1,5 +1,6 @@
-// A client of Tidings in a page: stubs of protoc-gen-es, and Connect's transport for gRPC-Web. run.js serves it from another
-// origin than the server's and opens it. Tells run.js of each thing that it saw.
+// A client of Tidings in a page, with stubs of protoc-gen-es and Connect's transport for gRPC-Web.
+// run.js serves the page from another origin than the server's, and opens it. The page reports each
+// completed step to run.js.
 import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { anyPack, anyUnpack, ValueSchema } from "@bufbuild/protobuf/wkt";
@@ -27,7 +28,7 @@ import { ErrorReasonSchema as RegistryReasons } from "./stubs/tidings/registry/v
 import { SchemaFormat } from "./stubs/tidings/registry/v1/schema_pb";
 import { SchemaRegistryService } from "./stubs/tidings/registry/v1/schema_registry_service_pb";
 
-/** The fields of a message, before it is one. */
+/** The initial fields of a message. */
 type Init<D extends DescMessage> = Extract<MessageInitShape<D>, { $typeName?: never }>;
 type PublishInit = Init<typeof PublishRequestSchema>;
 type EventInit = NonNullable<PublishInit["events"]>[number];
@@ -37,7 +38,7 @@ const TOPIC = "clients.browser";
 const ORDER = "clients.browser.OrderPlaced";
 const PAYMENT = "clients.v1.PaymentAuthorized";
 const EARLIEST = { position: { case: "edge", value: Edge.EARLIEST } } as const;
-// The longest that anything may take.
+// The timeout of every wait.
 const PATIENCE_MS = 30_000;
 
 const baseUrl = new URLSearchParams(location.search).get("tidings") ?? "http://localhost:7171";
@@ -55,7 +56,7 @@ function equal<T>(what: string, seen: T, expected: T) {
     throw new Error(`${what}: expected ${show(expected)}, saw ${show(seen)}`);
 }
 
-/** What a refused call says: code, text, and the details of the types that are asked for. */
+/** The error of a refused call: code, text, and the details of the given types. */
 class Refusal {
   constructor(readonly error: ConnectError) {}
 
@@ -97,7 +98,7 @@ async function publish(batch: EventInit[], rest: PublishInit = {}) {
   return (await events.publish({ topic: TOPIC, events: batch, ...rest }, options)).results;
 }
 
-/** A subscription, message by message. */
+/** A subscription that is read message by message. */
 class Subscription {
   private readonly abort = new AbortController();
   private readonly messages;
@@ -120,7 +121,7 @@ class Subscription {
     return message.value.events;
   }
 
-  /** The events up to caughtUp. */
+  /** The events before caughtUp. */
   async catchUp(): Promise<RecordedEvent[]> {
     equal("first message", (await this.next()).case, "started");
     const events: RecordedEvent[] = [];
@@ -132,7 +133,7 @@ class Subscription {
     }
   }
 
-  /** Cancels it, and waits until it is. */
+  /** Cancels the stream, and waits until it has ended. */
   async cancel() {
     this.abort.abort();
     try {
@@ -275,7 +276,7 @@ async function negotiate() {
   await Promise.all([older.catchUp(), newer.catchUp()]);
   const registered = await register(PAYMENT, SchemaFormat.PROTOBUF, "payment_1.1.proto");
   equal("version", registered.schema?.version, "1.1.0");
-  // JSON by hand; it is recorded in the encoding of the schema.
+  // A JSON payload, which is recorded in the encoding of the schema.
   const value = '{"order": "o-9", "cents": 900, "card": "visa"}';
   await publish([
     {
@@ -288,13 +289,13 @@ async function negotiate() {
     },
   ]);
 
-  // The reader of 1.0 is handed 1.0.0: nothing in the bytes that it would not know.
+  // The reader of 1.0 receives 1.0.0: the bytes have no fields that are unknown to it.
   const [converted] = await older.batch();
   equal("written, delivered, converted", resolution(converted), ["1.1.0", "1.0.0", true]);
   const expected = create(PaymentAuthorizedSchema, { order: "o-9", cents: 900n });
   equal("payload", fromBinary(PaymentAuthorizedSchema, bytesOf(converted)), expected);
 
-  // The reader of any 1.x is told that it comes in 1.1.0 from now on.
+  // The reader of 1.x is notified that events have version 1.1.0 from now on.
   const changed = await newer.next();
   equal("message", changed.case, "schemaChanged");
   equal("version", changed.case === "schemaChanged" && changed.value.schema?.version, "1.1.0");
@@ -363,7 +364,8 @@ async function publishOverHttp() {
 
 async function eventSource() {
   const everything = ids(await recorded());
-  // It ends with what is recorded now. An EventSource then connects again, with the id that it had last.
+  // The response ends after the events that are recorded now. An EventSource then reconnects with
+  // the last received id.
   const source = new EventSource(`${eventsUrl}?from=earliest&until=end`);
   const seen: string[] = [];
   let ends = 0;
@@ -406,7 +408,7 @@ const STEPS: [string, () => Promise<void>][] = [
   ["an EventSource that loses its connection goes on: no event twice, none missing", eventSource],
 ];
 
-/** Says it to run.js. */
+/** Reports to run.js. */
 const tell = (path: string, text: string) => fetch(path, { method: "POST", body: text });
 
 for (const [name, step] of STEPS) {

@@ -1,9 +1,9 @@
-// Serves the page of round.ts at PORT, opens it in Chromium, and prints what it says.
+// Serves the page of round.ts at PORT, opens it in Chromium, and prints its output.
 //
 //     run.js ADDRESS PORT BUNDLE SCHEMAS
 //
-// The page comes from http://127.0.0.1:PORT, an origin that the server has to list. From http://localhost:PORT, which it does
-// not list, nothing may be read.
+// The page's origin is http://127.0.0.1:PORT, which the server has to list. The server does not
+// list http://localhost:PORT, so a page from there must not be able to read responses.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { basename, join } from "node:path";
@@ -11,7 +11,7 @@ import { argv, exit, stderr, stdout } from "node:process";
 import { Chromium } from "./chromium.js";
 
 const [address, port, bundle, schemas] = argv.slice(2);
-// The longest that the whole round may take.
+// The timeout of the complete round.
 const PATIENCE_MS = 180_000;
 
 let done;
@@ -39,7 +39,7 @@ await new Promise((resolve, reject) => server.on("error", reject).listen(port, r
 const chromium = new Chromium();
 
 async function round() {
-  // A call like those of the round, from an origin that is not listed.
+  // A call as in the round, from an origin that is not listed.
   const elsewhere = await chromium.open(`http://localhost:${port}/blank`);
   const seen = await elsewhere(`fetch("http://${address}/tidings.events.v1.TopicService/ListTopics", {
     method: "POST", headers: { "content-type": "application/grpc-web+proto", "x-grpc-web": "1" }, body: new Uint8Array(5),

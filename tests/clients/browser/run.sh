@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The whole round in Chromium against the server at ADDRESS, from a page at http://127.0.0.1:PORT, and the example, from
-# http://localhost:EXAMPLE_PORT. The server has to list both origins. Stubs come from proto/ by protoc-gen-es; the page is
-# type-checked by tsc and bundled by esbuild.
+# Runs the complete round in Chromium against the server at ADDRESS, from a page at
+# http://127.0.0.1:PORT, and the example from http://localhost:EXAMPLE_PORT. The server has to list
+# both origins. protoc-gen-es generates stubs from proto/; tsc checks the page, esbuild bundles it.
 set -euo pipefail
 
 address=${1:?"address of a server?"}
@@ -27,6 +27,6 @@ cp "$here/../schemas/payment.proto" "$work/payload"
 )
 node "$work/run.js" "$address" "$port" "$work/bundle.js" "$here/../schemas"
 
-# The example, as its README says; what npm installs is in npm's own cache.
+# Runs the commands of the example's README; npm installs packages from its cache.
 npm_config_prefer_offline=true "$here/../example.py" "$root/examples/browser" "$address" "$example_port" \
   node "$here/browse.js" "$address" "$example_port" "$root/examples/browser/README.md"

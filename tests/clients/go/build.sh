@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Generates the Go stubs and builds the client to the path given, by way of a folder of the cache whose name changes with what
-# it is made of: the sources stay as they are, and who comes second finds what the first one built.
+# Generates the Go stubs and builds the client at the given path. The build runs in a cache folder
+# whose name has a checksum of the sources: the source folder does not change, and later runs reuse
+# the build.
 set -euo pipefail
 
 out=${1:?"where to?"}

@@ -1,8 +1,8 @@
-// A client of Tidings with nothing but generated stubs and the CloudEvents SDK. tests/it runs it.
+// A client of Tidings with only generated stubs and the CloudEvents SDK. tests/it runs it.
 //
 //	client event FILE             writes one event in the CloudEvents Protobuf format
-//	client walk ADDRESS           creates, publishes, subscribes and resumes; prints a line for each thing that it saw
-//	client round ADDRESS PROTO    does everything that a client does; PROTO is the definition of its payload
+//	client walk ADDRESS           creates, publishes, subscribes, resumes; prints a line per step
+//	client round ADDRESS PROTO    runs every operation; PROTO is the definition of the payload
 package main
 
 import (

@@ -31,7 +31,7 @@ const (
 	noteSchema = `{"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "stars": {"type": "integer"}}}`
 )
 
-// What the steps find out, one for the next.
+// State that one step passes to the next.
 type round struct {
 	topics    events.TopicServiceClient
 	events    events.EventServiceClient
@@ -41,7 +41,7 @@ type round struct {
 	recorded  []*events.RecordedEvent
 }
 
-// Everything that a client does, once.
+// Runs every operation of a client once.
 func goRound(ctx context.Context, address, orderProto string) error {
 	order, err := os.ReadFile(orderProto)
 	if err != nil {
@@ -223,7 +223,7 @@ func (it *round) condition(ctx context.Context) error {
 	)
 }
 
-// The payload is refused, at these places.
+// The payload is refused with violations at these fields.
 func (it *round) refusedAt(ctx context.Context, request *events.PublishRequest, places ...string) error {
 	_, err := it.events.Publish(ctx, request)
 	refusal := refusalOf(err)
@@ -262,7 +262,7 @@ func earliest() *events.StartPosition {
 	return &events.StartPosition{Position: &events.StartPosition_Edge{Edge: events.Edge_EDGE_EARLIEST}}
 }
 
-// Takes events until there are so many.
+// Reads events until there are `count`.
 func receive(stream grpc.ServerStreamingClient[events.SubscribeResponse], count int) ([]*events.RecordedEvent, error) {
 	var received []*events.RecordedEvent
 	for len(received) < count {
@@ -347,7 +347,7 @@ func (it *round) readAny(ctx context.Context) error {
 	return equal("payload", order.String(), firstOrder.String())
 }
 
-// Cancelled and opened again behind each of the events, the stream gives exactly the rest.
+// A stream that resumes after any of the events delivers exactly the rest.
 func (it *round) resume(ctx context.Context) error {
 	for n, event := range it.recorded {
 		ctx, cancel := context.WithCancel(ctx)
@@ -393,7 +393,7 @@ func (it *round) negotiate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The producer moves on.
+	// The producer changes to version 1.1.0.
 	newer := strings.Replace(it.order, "int64 total = 2;", "int64 total = 2; string currency = 3;", 1)
 	if err := it.register(ctx, orderType, schemas.SchemaFormat_SCHEMA_FORMAT_PROTOBUF, newer, "1.1.0"); err != nil {
 		return err
@@ -481,7 +481,7 @@ func (it *round) deadline(ctx context.Context) error {
 	return equal("code", status.Code(err), codes.DeadlineExceeded)
 }
 
-// A status with its details, by the language's means.
+// A status with its details.
 type refusal struct {
 	code         codes.Code
 	info         *errdetails.ErrorInfo

@@ -121,7 +121,7 @@ func (it client) conflict(ctx context.Context) error {
 	return refused(err, codes.AlreadyExists, events.ErrorReason_ERROR_REASON_EVENT_ID_CONFLICT)
 }
 
-// Every event's cursor gives exactly the rest.
+// A read after the cursor of any event delivers exactly the rest.
 func (it client) resume(ctx context.Context) error {
 	edge := &events.StartPosition_Edge{Edge: events.Edge_EDGE_EARLIEST}
 	all, err := it.catchUp(ctx, &events.StartPosition{Position: edge})
@@ -147,7 +147,7 @@ func (it client) resume(ctx context.Context) error {
 	return nil
 }
 
-// What a subscription delivers until it has caught up.
+// The events that a subscription delivers before it has caught up.
 func (it client) catchUp(ctx context.Context, start *events.StartPosition) ([]*events.RecordedEvent, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -168,7 +168,7 @@ func (it client) catchUp(ctx context.Context, start *events.StartPosition) ([]*e
 	}
 }
 
-// Published as the SDK's bytes, read in the view of CloudEvents, the SDK finds the same event.
+// Publishes the bytes of the SDK and reads the CloudEvents form: the SDK decodes the same event.
 func (it client) sdkRoundTrip(ctx context.Context) error {
 	sent, err := sdkEvent()
 	if err != nil {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole round with grpcurl and jq, from nothing but reflection. Prints a line for each thing that it saw; where it saw
-# something else it says what was expected, and fails.
+# Runs the complete round with grpcurl and jq, with only reflection. Prints a line for each step. At
+# an unexpected result, prints the expected one and fails.
 #
 #   tests/clients/grpcurl/round.sh path/to/grpcurl host:port
 set -euo pipefail
@@ -9,7 +9,7 @@ grpcurl=${1:?"where is grpcurl?"}
 address=${2:?"where does the server listen?"}
 order=$(cat "$(dirname "$0")/../proto/shop/orders/v1/order.proto")
 
-readonly PATIENCE=20 # seconds that anything may take
+readonly PATIENCE=20 # timeout of every wait in seconds
 readonly TOPIC=clients.grpcurl
 readonly NOTE=shop.orders.NoteTaken ORDER=shop.orders.v1.OrderPlaced
 readonly NOTE_SCHEMA='{"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "stars": {"type": "integer"}}}'
@@ -26,13 +26,13 @@ fail() {
 
 ok() { echo "ok: $step"; }
 
-# Calls a method with the JSON on stdin; prints the answer.
+# Calls a method with the JSON on stdin; prints the response.
 call() { # method
   "$grpcurl" -plaintext -max-time "$PATIENCE" -d @ "$address" "$1" 2>"$folder/error" ||
     fail "$1 was refused: $(cat "$folder/error")"
 }
 
-# Calls a method that has to be refused. -format-error prints the status as JSON, details included.
+# Calls a method that must be refused. -format-error prints the status as JSON, details included.
 refused() { # method
   if "$grpcurl" -plaintext -max-time "$PATIENCE" -format-error -d @ "$address" "$1" >"$folder/answer" 2>"$folder/status"; then
     fail "$1 was not refused: $(cat "$folder/answer")"
@@ -40,8 +40,8 @@ refused() { # method
   cat "$folder/status"
 }
 
-# Asks for a fact about the JSON on stdin.
-expect() { # what, expected, jq expression
+# Checks the result of a jq expression on the JSON on stdin.
+expect() { # name, expected, jq expression
   local found
   found=$(jq -cS "$3" | tr '\n' ' ' | sed 's/ $//') || fail "$1: no JSON"
   [ "$found" = "$2" ] || fail "$1: expected $2, found $found"
@@ -66,7 +66,7 @@ register() { # subject, format, text
     '{schema: {subject: $subject, format: $format, definition: {text: $text}}}' | call "$REGISTRY/RegisterSchema"
 }
 
-# Opens a subscription, whose messages `message` takes one by one.
+# Opens a subscription; `message` reads its messages one by one.
 subscribe() { # request
   exec 3< <({
     "$grpcurl" -plaintext -max-time "$PATIENCE" -d "$1" "$address" "$EVENTS/Subscribe" | jq -c --unbuffered .
@@ -75,7 +75,7 @@ subscribe() { # request
 
 unsubscribe() { exec 3<&-; }
 
-message() { # what comes next
+message() { # expected kind
   local line
   read -r -t "$PATIENCE" -u 3 line || fail "no $1: the stream ended or was silent: $(cat "$folder/stream")"
   jq -e --arg kind "$1" 'has($kind)' >/dev/null <<<"$line" || fail "expected $1, found $line"
@@ -107,7 +107,7 @@ step="a batch is published"
 first=$(batch "$(note n-1 '{"text": "ready"}')" "$(order o-1 '{"number": "1", "total": "9007199254740993"}')" \
   "$(note n-2 '{"text": "set", "stars": 3}')")
 call "$EVENTS/Publish" <<<"$first" >"$folder/published"
-# Fields that are 0 are not printed: the first event's offset is.
+# Fields with the value 0 are not printed, such as the first event's offset.
 expect offsets '[0,1,2]' '[.results[] | .offset // "0" | tonumber]' <"$folder/published"
 expect 'key versions' '["1","1","2"]' '[.results[].keyVersion]' <"$folder/published"
 expect 'schema versions' '["1.0.0","1.0.0","1.0.0"]' '[.results[].schemaVersion]' <"$folder/published"
@@ -167,7 +167,7 @@ while [ "$(wc -l <"$folder/events")" -lt 3 ]; do
   jq -c '.events[]' "$folder/batch" >>"$folder/events"
 done
 expect ids '"n-1" "o-1" "n-2"' .event.id <"$folder/events"
-# An integer that a double cannot hold is a text, and keeps its value.
+# An integer that a double cannot represent is a string, and keeps its value.
 expect payloads '{"text":"ready"} {"number":"1","total":"9007199254740993"} {"stars":3,"text":"set"}' \
   .event.data <"$folder/events"
 message caughtUp >/dev/null
@@ -187,7 +187,7 @@ jq -nc --arg topic "$TOPIC" --arg type "type.googleapis.com/$ORDER" '{topic: $to
 jq -nc --arg topic "$TOPIC" '{topic: $topic, offset: 1, view: "EVENT_VIEW_ANY"}' | call "$EVENTS/GetEvent" |
   expect payload '{"@type":"type.googleapis.com/shop.orders.v1.OrderPlaced","number":"1","total":"9007199254740993"}' \
     .event.event.protoData
-# One that is registered while the stream is open comes as JSON on that stream.
+# A type that is registered while the stream is open is JSON on that stream.
 echo '{"topic": {"name": "clients.grpcurl.parcels"}}' | call "$TOPICS/CreateTopic" >/dev/null
 subscribe '{"topics": ["clients.grpcurl.parcels"], "view": "EVENT_VIEW_ANY"}'
 message started >/dev/null

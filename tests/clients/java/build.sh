@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Generates the Java stubs and builds the clients into a folder of the cache whose name changes with what they are made of:
-# the sources stay as they are, and who comes second finds what the first one built. Prints the class path.
+# Generates the Java stubs and builds the clients in a cache folder whose name has a checksum of the
+# sources: the source folder does not change, and later runs reuse the build. Prints the class path.
 set -euo pipefail
 
 cd "$(dirname "$0")"
@@ -19,7 +19,7 @@ build() { # further arguments of Maven
 
 if [ ! -d "$folder" ]; then
   rm -rf "$folder.new"
-  # Without a network where everything was fetched before.
+  # Uses no network if all dependencies are in the local repository.
   build --offline >/dev/null 2>&1 || build >&2
   mv "$folder.new" "$folder"
 fi

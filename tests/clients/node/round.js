@@ -1,4 +1,4 @@
-// A client of Tidings with nothing but @grpc/grpc-js and @grpc/proto-loader. Prints a line for each thing that it saw.
+// A client of Tidings with only @grpc/grpc-js and @grpc/proto-loader. Prints a line for each step.
 //
 //     round.js ADDRESS PROTO SCHEMAS
 import { deepStrictEqual } from "node:assert";
@@ -13,7 +13,7 @@ const TOPIC = "clients.node";
 const ORDER = "clients.node.OrderPlaced";
 const PAYMENT = "clients.v1.PaymentAuthorized";
 const EARLIEST = { edge: "EDGE_EARLIEST" };
-// The longest that anything may take.
+// The timeout of every wait.
 const PATIENCE_MS = 30_000;
 
 const definition = loader.loadSync(
@@ -26,12 +26,13 @@ const definition = loader.loadSync(
     "google/rpc/status.proto",
     "payment.proto",
   ],
-  // `json` shows an Any of a loaded type as the message, with `@type`, and takes it so. Integers of 64 bits are strings.
+  // With `json`, an Any of a loaded type is the message with `@type`, in both directions. Integers
+  // of 64 bits are strings.
   { includeDirs: [proto, schemas], longs: String, enums: String, defaults: true, oneofs: true, json: true },
 );
 const { tidings } = grpc.loadPackageDefinition(definition);
 
-// Nothing is set: messages up to 4 MiB are what grpc-js takes by default.
+// Default options: grpc-js accepts messages of up to 4 MiB.
 const open = (service) => new service(address, grpc.credentials.createInsecure());
 const topics = open(tidings.events.v1.TopicService);
 const events = open(tidings.events.v1.EventService);
@@ -51,7 +52,7 @@ function equal(what, seen, expected) {
   }
 }
 
-/** What a call was refused with: its details by the names of their types. */
+/** The error of a refused call, with its details by type name. */
 async function refused(answer, code, reason) {
   let error;
   try {
@@ -84,14 +85,14 @@ async function publish(batch, options) {
   return (await call(events, "publish", { topic: TOPIC, events: batch, ...options })).results;
 }
 
-/** A subscription, message by message. */
+/** A subscription that is read message by message. */
 class Subscription {
   constructor(request, milliseconds = PATIENCE_MS) {
     this.call = events.subscribe({ topics: [TOPIC], ...request }, { deadline: Date.now() + milliseconds });
     this.messages = this.call[Symbol.asyncIterator]();
   }
 
-  /** The kind of the next message, and what it says. */
+  /** The kind of the next message, and its content. */
   async next() {
     const { done, value } = await this.messages.next();
     if (done) throw new Error("the stream ended without a status");
@@ -104,7 +105,7 @@ class Subscription {
     return message;
   }
 
-  /** The events up to caughtUp. */
+  /** The events before caughtUp. */
   async catchUp() {
     await this.expect("started");
     const events = [];
@@ -116,7 +117,7 @@ class Subscription {
     }
   }
 
-  /** Cancels it, and waits until it is. */
+  /** Cancels the stream, and waits until it has ended. */
   async cancel() {
     this.call.cancel();
     try {
@@ -254,7 +255,7 @@ async function negotiate() {
   await Promise.all([older.catchUp(), newer.catchUp()]);
   const registered = await register(PAYMENT, "SCHEMA_FORMAT_PROTOBUF", "payment_1.1.proto");
   equal("version", registered.schema.version, "1.1.0");
-  // JSON by hand; it is recorded in the encoding of the schema.
+  // A JSON payload, which is recorded in the encoding of the schema.
   await publish([
     {
       id: "payment-4",
@@ -266,13 +267,13 @@ async function negotiate() {
     },
   ]);
 
-  // The reader of 1.0 is handed 1.0.0: nothing in the bytes that it would not know.
+  // The reader of 1.0 receives 1.0.0: the bytes have no fields that are unknown to it.
   const [converted] = (await older.expect("batch")).events;
   equal("written, delivered, converted", resolution(converted), ["1.1.0", "1.0.0", true]);
   const expected = definition[PAYMENT].serialize({ order: "o-9", cents: 900 });
   equal("payload", converted.event.binaryData, expected);
 
-  // The reader of any 1.x is told that it comes in 1.1.0 from now on.
+  // The reader of 1.x is notified that events have version 1.1.0 from now on.
   const changed = await newer.expect("schemaChanged");
   equal("version", changed.schema.version, "1.1.0");
   const [written] = (await newer.expect("batch")).events;
@@ -305,7 +306,7 @@ async function deadline() {
   equal("took less than 20 s", hrtime.bigint() - begun < 20_000_000_000n, true);
 }
 
-/** 12 MB, to a client that takes 4 MiB a message. */
+/** Sends 12 MB to a client with a limit of 4 MiB for each message. */
 async function largeEvents() {
   const topic = `${TOPIC}.large`;
   await call(topics, "createTopic", { topic: { name: topic } });
@@ -348,5 +349,5 @@ for (const [name, step] of STEPS) {
   console.log(`ok: ${name}`);
 }
 console.log(`all ${STEPS.length} steps`);
-// Idle connections would keep the process.
+// Idle connections would keep the process running.
 exit(0);

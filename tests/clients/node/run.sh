@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole round in Node.js against the server at ADDRESS, with the contract as @grpc/proto-loader reads it.
+# Runs the complete round in Node.js against the server at ADDRESS. @grpc/proto-loader loads proto/.
 set -euo pipefail
 
 address=${1:?"address of a server?"}
@@ -13,5 +13,5 @@ cp "$here/round.js" "$here/package.json" "$work"
 ln -s "$modules" "$work/node_modules"
 node "$work/round.js" "$address" "$root/proto" "$here/../schemas"
 
-# The example, as its README says; what npm installs is in npm's own cache.
+# Runs the commands of the example's README; npm installs packages from its cache.
 npm_config_prefer_offline=true "$here/../example.py" "$root/examples/node" "$address"

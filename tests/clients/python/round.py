@@ -1,4 +1,4 @@
-"""A client of Tidings with nothing but generated stubs, grpcio and grpcio-status. Prints a line for each thing that it saw.
+"""A client of Tidings with only generated stubs, grpcio and grpcio-status. Prints a line per step.
 
     round.py ADDRESS
 """
@@ -28,7 +28,7 @@ ORDER = "clients.python.OrderPlaced"
 PAYMENT = "clients.v1.PaymentAuthorized"
 SCHEMAS = pathlib.Path(__file__).parent.parent / "schemas"
 EARLIEST = StartPosition(edge=event_service_pb2.EDGE_EARLIEST)
-# The longest that anything may take.
+# The timeout of every wait.
 PATIENCE_SECONDS = 30
 
 
@@ -42,7 +42,7 @@ def equal(what, seen, expected):
 
 
 class Refusal:
-    """What a refused call says: code, text, and the details that came in grpc-status-details-bin."""
+    """The error of a refused call: code, text, and the details in grpc-status-details-bin."""
 
     def __init__(self, call):
         try:
@@ -76,7 +76,7 @@ class Refusal:
 
 class Client:
     def __init__(self, address):
-        # Nothing is set: messages up to 4 MiB are what grpcio takes by default.
+        # Default options: grpcio accepts messages of up to 4 MiB.
         channel = grpc.insecure_channel(address)
         self.topics = topic_service_pb2_grpc.TopicServiceStub(channel)
         self.events = event_service_pb2_grpc.EventServiceStub(channel)
@@ -99,7 +99,7 @@ class Client:
         return self.events.Subscribe(request, timeout=seconds)
 
     def catch_up(self, start, **options):
-        """The events up to caughtUp, and the stream, which goes on."""
+        """Returns the events before caughtUp, and the stream, which stays open."""
         stream = self.subscribe(start, **options)
         equal("first message", next(stream).WhichOneof("message"), "started")
         events = []
@@ -268,20 +268,20 @@ def negotiate(client):
         PAYMENT, schema_pb2.SCHEMA_FORMAT_PROTOBUF, "payment_1.1.proto"
     )
     equal("version", registered.schema.version, "1.1.0")
-    # JSON by hand; it is recorded in the encoding of the schema.
+    # A JSON payload, which is recorded in the encoding of the schema.
     event = event_pb2.Event(
         id="payment-4", source="https://shop.example/python", type=PAYMENT, schemaversion="1.1.0"
     )
     event.data.struct_value.update({"order": "o-9", "cents": 900, "card": "visa"})
     client.publish(event)
 
-    # The reader of 1.0 is handed 1.0.0: nothing in the bytes that it would not know.
+    # The reader of 1.0 receives 1.0.0: the bytes have no fields that are unknown to it.
     (converted,) = next(older).batch.events
     equal("written, delivered, converted", resolution(converted), ("1.1.0", "1.0.0", True))
     expected = PaymentAuthorized(order="o-9", cents=900)
     equal("payload", converted.event.binary_data, expected.SerializeToString())
 
-    # The reader of any 1.x is told that it comes in 1.1.0 from now on.
+    # The reader of 1.x is notified that events have version 1.1.0 from now on.
     changed = next(newer)
     equal("message", changed.WhichOneof("message"), "schema_changed")
     equal("version", changed.schema_changed.schema.version, "1.1.0")
@@ -320,7 +320,7 @@ def deadline(client):
 
 
 def large_events(client):
-    """12 MB, to a client that takes 4 MiB a message."""
+    """Sends 12 MB to a client with a limit of 4 MiB for each message."""
     topic = f"{TOPIC}.large"
     client.topics.CreateTopic(
         topic_service_pb2.CreateTopicRequest(topic=topic_service_pb2.Topic(name=topic))
@@ -341,7 +341,7 @@ def large_events(client):
 
 
 def invalid_times(client):
-    """A topic with times out of range, recorded by a version that accepted them: all of it prints."""
+    """Events with times out of range, which an earlier version accepted, can be printed."""
     for view in event_pb2.EventView.values():
         request = event_service_pb2.ReadRequest(topics=[UNCHECKED], view=view)
         printed = [json_format.MessageToDict(page) for page in client.events.Read(request)]

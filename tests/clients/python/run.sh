@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The whole round in Python against the server at ADDRESS: stubs from proto/ by grpcio-tools, then round.py.
+# Runs the complete round in Python against the server at ADDRESS: grpcio-tools generates stubs from
+# proto/, then round.py runs.
 set -euo pipefail
 
 address=${1:?"address of a server?"}
@@ -15,6 +16,6 @@ mapfile -t protos < <(cd "$root/proto" && find tidings -name '*.proto' | sort)
 
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$stubs" "$python" "$here/round.py" "$address"
 
-# The example, as its README says; what pip installs is there already.
+# Runs the commands of the example's README; pip finds its packages installed.
 PIP_NO_INDEX=1 PIP_FIND_LINKS=$("$root/scripts/tool.sh" wheels) PIP_DISABLE_PIP_VERSION_CHECK=1 \
   "$python" "$here/../example.py" "$root/examples/python" "$address"

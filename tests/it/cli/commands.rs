@@ -1,4 +1,5 @@
-//! The commands of a client as people and scripts use them: output, exit codes, interrupts, lost connections.
+//! The client commands as people and scripts use them: output, exit codes, interrupts, lost
+//! connections.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -22,7 +23,7 @@ fn tidings(server: &Server) -> Command {
     command
 }
 
-/// Without a server, and without what a developer has set.
+/// A command without a server and without the developer's settings.
 fn bare() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDINGS_")) {
@@ -38,7 +39,7 @@ fn run(command: &mut Command, args: &[&str]) -> (i32, String, String) {
     (status.code().expect("ended by a signal"), text(stdout), text(stderr))
 }
 
-/// What a command prints that has to go well.
+/// Runs a command that must succeed, and returns its output.
 #[track_caller]
 pub fn prints(server: &Server, args: &[&str]) -> String {
     let (code, stdout, stderr) = run(&mut tidings(server), args);
@@ -51,7 +52,7 @@ pub fn json_lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A command that runs until it is told to stop.
+/// A command that runs until it is interrupted.
 struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -81,7 +82,7 @@ impl Running {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGINT).unwrap();
     }
 
-    /// Its exit code, and what it has not said yet.
+    /// Waits for the exit code, and returns it with the remaining output.
     fn end(mut self) -> (Option<i32>, String, String) {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.stdout.read_to_string(&mut stdout).unwrap();
@@ -92,19 +93,19 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Fails only where it has ended.
+        // Fails only if the process has already ended.
         self.child.kill().ok();
     }
 }
 
-/// A server that comes back at the same address.
+/// A server that restarts at the same address.
 async fn at_a_fixed_address() -> Server {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     Server::start(Options::args(["--listen", &free])).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn publish_says_what_became_of_every_event() {
+async fn publish_reports_the_result_of_every_event() {
     let server = Server::start(Options::default()).await;
     prints(&server, &["topic", "create", "orders"]);
 
@@ -116,8 +117,10 @@ async fn publish_says_what_became_of_every_event() {
 
     let args = ["publish", "orders", "--key", "k", "--type", "T", "-o", "json", "1", "2"];
     let results = json_lines(&prints(&server, &args));
-    let shown: Vec<_> =
-        results.iter().map(|it| (it["offset"].as_u64(), it["key_version"].as_u64())).collect();
+    let shown: Vec<_> = results
+        .iter()
+        .map(|result| (result["offset"].as_u64(), result["key_version"].as_u64()))
+        .collect();
     assert_eq!(shown, [(Some(2), Some(1)), (Some(3), Some(2))]);
     assert_eq!(results[0]["durability"], "synced");
 
@@ -127,7 +130,7 @@ async fn publish_says_what_became_of_every_event() {
     let last = recorded[3].event.as_ref().unwrap();
     assert_eq!((last.r#type.as_str(), last.source.as_str()), ("T", "tidings-cli"));
 
-    // What is read as documents is published as the same events.
+    // Documents that were read are published as the same events.
     prints(&server, &["topic", "create", "copy"]);
     let documents = prints(&server, &["read", "orders", "-o", "cloudevents"]);
     let mut copy = Running::start(tidings(&server).stdin(Stdio::piped()), &["publish", "copy"]);
@@ -137,7 +140,7 @@ async fn publish_says_what_became_of_every_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn payloads_that_are_no_json_are_copied_to_the_byte() {
+async fn payloads_that_are_not_json_are_copied_byte_for_byte() {
     let server = Server::start(Options::default()).await;
     let texts =
         ["{\"a\":", "", "hello", "\u{feff}{}", "{\"a\": [1.10, 1e400]}", "\"\"", "a\nb\u{0}"];
@@ -145,18 +148,18 @@ async fn payloads_that_are_no_json_are_copied_to_the_byte() {
     let bytes =
         [b"{".to_vec(), b"\xff\x00".to_vec()].map(|bytes| Payload::BinaryData(bytes.into()));
     let payloads = texts.into_iter().chain(bytes).enumerate();
-    let events = payloads.flat_map(|(at, payload)| {
+    let events = payloads.flat_map(|(index, payload)| {
         ["", "application/json", "text/plain"].map(|datacontenttype| Event {
             payload: Some(payload.clone()),
             datacontenttype: datacontenttype.into(),
-            ..event(format!("{at} {datacontenttype}"))
+            ..event(format!("{index} {datacontenttype}"))
         })
     });
     server.create("orders").await;
     server.publish("orders", events).await.unwrap();
     let contents = async |topic: &str| -> Vec<Vec<u8>> {
         let (recorded, _) = server.read(read_from([topic], earliest())).await.unwrap();
-        let payloads = recorded.into_iter().map(|it| it.event.unwrap().payload.unwrap());
+        let payloads = recorded.into_iter().map(|event| event.event.unwrap().payload.unwrap());
         payloads
             .map(|payload| match payload {
                 Payload::TextData(text) => text.into_bytes(),
@@ -176,16 +179,16 @@ async fn payloads_that_are_no_json_are_copied_to_the_byte() {
         assert_eq!(code, Some(0), "{stderr}");
         assert_eq!(contents(topic).await, written, "{topic}");
     }
-    // A real JSON string is one all the same, and broken JSON is bytes.
-    // One line at a time: no `Value` holds the 1e400 of another.
-    let data = |at: usize| json_lines(lines.text().lines().nth(at).unwrap())[0].clone();
+    // A JSON string stays a JSON string, and broken JSON becomes bytes. Each line is parsed alone:
+    // a `Value` cannot hold the 1e400 of another line.
+    let data = |index: usize| json_lines(lines.text().lines().nth(index).unwrap())[0].clone();
     assert_eq!((&data(16)["data"], &data(16)["data_base64"]), (&"".into(), &Value::Null));
     assert_eq!((&data(1)["data"], &data(1)["data_base64"]), (&Value::Null, &"eyJhIjo=".into()));
     assert_eq!((&data(4)["data"], &data(4)["data_base64"]), (&Value::Null, &"".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn times_reach_to_the_end_of_year_9999() {
+async fn times_are_accepted_up_to_the_end_of_year_9999() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
     let end = "9999-12-31T23:59:59.999999999Z";
@@ -211,7 +214,7 @@ async fn times_reach_to_the_end_of_year_9999() {
         assert_eq!(code, 1);
         assert!(stderr.contains(message), "{message:?} is not in\n{stderr}");
     }
-    // People write less in flags.
+    // Flags also accept shorter forms.
     assert_eq!(prints(&server, &["read", "orders", "--until", "20200131T1200Z"]), "");
     let (code, _, stderr) =
         run(&mut tidings(&server), &["read", "orders", "--from", "0000-12-31T23:59:59Z"]);
@@ -220,7 +223,7 @@ async fn times_reach_to_the_end_of_year_9999() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_line_stops_what_follows_unless_told_to_go_on() {
+async fn a_bad_line_stops_publishing_unless_keep_going_is_set() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
     server.create("picky").await;
@@ -229,7 +232,7 @@ async fn a_bad_line_stops_what_follows_unless_told_to_go_on() {
     let (code, _, stderr) =
         run(&mut tidings(&server), &["publish", "orders", "1", "{", "3", "{\"specversion\":7}"]);
     assert_eq!(code, 1);
-    for told in [
+    for message in [
         "0 events published to orders",
         "error: 2 lines are not valid events",
         "\n  argument 2: not JSON: ",
@@ -237,7 +240,7 @@ async fn a_bad_line_stops_what_follows_unless_told_to_go_on() {
         "\n  argument 4: id: is missing",
         "\ntry: --keep-going",
     ] {
-        assert!(stderr.contains(told), "{told:?} is not in\n{stderr}");
+        assert!(stderr.contains(message), "{message:?} is not in\n{stderr}");
     }
 
     let args = ["publish", "orders", "--keep-going", "1", "{", "3"];
@@ -245,7 +248,7 @@ async fn a_bad_line_stops_what_follows_unless_told_to_go_on() {
     assert_eq!(code, 1);
     assert!(stderr.contains("2 events published to orders, last offset 1"), "{stderr}");
 
-    // A batch is refused as a whole; going on finds the events at fault.
+    // A batch is refused as a whole; with --keep-going the invalid events are isolated.
     let document = |id: &str, kind: &str| {
         format!(r#"{{"specversion":"1.0","id":"{id}","source":"s","type":"{kind}"}}"#)
     };
@@ -260,7 +263,7 @@ async fn a_bad_line_stops_what_follows_unless_told_to_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_end_with_what_to_try_and_codes_tell_usage_from_failure() {
+async fn errors_end_with_a_remedy_and_exit_codes_separate_usage_from_failure() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
     prints(&server, &["publish", "orders", "--key", "k", "1"]);
@@ -295,7 +298,7 @@ async fn errors_end_with_what_to_try_and_codes_tell_usage_from_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_subscriber_says_how_to_go_on() {
+async fn an_interrupted_subscriber_prints_how_to_resume() {
     let server = Server::start(Options::default()).await;
     server.create("shop.orders").await;
     server.publish("shop.orders", (0..5).map(|n| event(n.to_string()))).await.unwrap();
@@ -322,7 +325,7 @@ async fn an_interrupted_subscriber_says_how_to_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn subscribers_and_publishers_outlive_a_server() {
+async fn subscribers_and_publishers_survive_a_server_restart() {
     let server = at_a_fixed_address().await;
     server.create("orders").await;
     let args = ["subscribe", "orders", "--from", "earliest", "--format", "{offset} {data}"];
@@ -358,7 +361,7 @@ async fn subscribers_and_publishers_outlive_a_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_go_on_stop_and_turn_around_as_told() {
+async fn reads_are_followed_limited_and_reversed() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
     server.publish("orders", (0..2_000).map(|n| event(n.to_string()))).await.unwrap();
@@ -370,7 +373,7 @@ async fn streams_go_on_stop_and_turn_around_as_told() {
     assert_eq!(ids(&["subscribe", "orders", "--from", "-2", "--exit-at-end"]), "1998\n1999\n");
     assert_eq!(ids(&["subscribe", "orders", "--from", "earliest", "-n", "1"]), "0\n");
 
-    // Following goes on where reading ended.
+    // Following continues where reading ended.
     let args = ["read", "orders", "--from", "-1", "--follow", "-n", "3", "--format", "{id}"];
     let mut follower = Running::start(&mut tidings(&server), &args);
     assert_eq!(follower.line(), "1999");
@@ -378,15 +381,15 @@ async fn streams_go_on_stop_and_turn_around_as_told() {
     let (code, rest, stderr) = follower.end();
     assert_eq!((code, rest.as_str()), (Some(0), "a\nb\n"), "{stderr}");
 
-    // A reader that has seen enough is no failure, and nothing to talk about.
+    // A reader that closes the pipe causes no failure and no message.
     let mut reader = Running::start(&mut tidings(&server), &["read", "orders"]);
     reader.line();
     let Running { child, stdout, stderr } = &mut reader;
     drop(std::mem::replace(stdout, BufReader::new(empty_output())));
-    let mut said = String::new();
-    stderr.read_to_string(&mut said).unwrap();
+    let mut messages = String::new();
+    stderr.read_to_string(&mut messages).unwrap();
     let ended = child.wait().unwrap().code();
-    assert_eq!((ended, said.as_str()), (Some(0), ""));
+    assert_eq!((ended, messages.as_str()), (Some(0), ""));
 }
 
 fn empty_output() -> ChildStdout {
@@ -397,12 +400,12 @@ fn empty_output() -> ChildStdout {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn topics_are_made_changed_trimmed_and_deleted() {
+async fn topics_are_created_updated_trimmed_and_deleted() {
     let server = Server::start(Options::default()).await;
     let args =
         ["topic", "create", "logs", "--max-age", "7d", "--label", "team=a", "--label", "x=1"];
-    let made = &json_lines(&prints(&server, &args))[0];
-    assert_eq!(made["retention"]["max_age"], "7days");
+    let created = &json_lines(&prints(&server, &args))[0];
+    assert_eq!(created["retention"]["max_age"], "7days");
     let args = [
         "topic",
         "update",
@@ -414,19 +417,19 @@ async fn topics_are_made_changed_trimmed_and_deleted() {
         "--remove-label",
         "x",
     ];
-    let changed = &json_lines(&prints(&server, &args))[0];
-    assert_eq!(changed["retention"].to_string(), "{\"max_events\":9}");
-    assert_eq!(changed["labels"].to_string(), "{\"team\":\"a\"}");
-    let etag = made["etag"].as_str().unwrap();
+    let updated = &json_lines(&prints(&server, &args))[0];
+    assert_eq!(updated["retention"].to_string(), "{\"max_events\":9}");
+    assert_eq!(updated["labels"].to_string(), "{\"team\":\"a\"}");
+    let etag = created["etag"].as_str().unwrap();
     let args = ["topic", "update", "logs", "--description", "late", "--etag", etag];
     let (code, _, stderr) = run(&mut tidings(&server), &args);
     assert!(code == 1 && stderr.contains("(ETAG_MISMATCH)"), "{stderr}");
 
     prints(&server, &["publish", "logs", "1", "2", "3", "4"]);
     let trim = ["topic", "trim", "logs", "--before", "-1"];
-    let would = &json_lines(&prints(&server, &[&trim[..], &["--dry-run"]].concat()))[0];
+    let preview = &json_lines(&prints(&server, &[&trim[..], &["--dry-run"]].concat()))[0];
     assert_eq!(
-        (would["events_removed"].as_u64(), would["dry_run"].as_bool()),
+        (preview["events_removed"].as_u64(), preview["dry_run"].as_bool()),
         (Some(3), Some(true))
     );
     assert_eq!(prints(&server, &["read", "logs", "--format", "{data}"]), "1\n2\n3\n4\n");
@@ -447,7 +450,7 @@ async fn topics_are_made_changed_trimmed_and_deleted() {
 }
 
 #[test]
-fn config_says_where_values_come_from_and_refuses_what_it_does_not_know() {
+fn config_shows_the_origin_of_values_and_refuses_unknown_settings() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("tidings.toml");
     std::fs::write(&file, "tail-bytes = \"32MiB\"\nwal-bytes = \"16MiB\"\n").unwrap();
@@ -489,13 +492,16 @@ fn config_says_where_values_come_from_and_refuses_what_it_does_not_know() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_in_use_is_an_exit_code_of_its_own() {
+async fn a_directory_in_use_has_its_own_exit_code() {
     let server = Server::start(Options::default()).await;
     let data_dir = server.data_dir().to_str().unwrap();
     let args =
         ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--data-dir", data_dir];
     let (code, _, stderr) = run(&mut bare(), &args);
     assert_eq!(code, 6, "{stderr}");
-    assert!(stderr.contains(&server.pid().to_string()), "who holds it?\n{stderr}");
+    assert!(
+        stderr.contains(&server.pid().to_string()),
+        "the message lacks the pid of the other server\n{stderr}"
+    );
     assert!(stderr.contains("try: stop the other server"), "{stderr}");
 }

@@ -1,5 +1,5 @@
-//! `tidings schema` as people and pipelines meet it: what it prints and what it ends with. The whole text is in
-//! `schema_cli.golden`; `TIDINGS_BLESS=1` writes it anew.
+//! `tidings schema` as people and pipelines use it: its output and its exit codes. The expected
+//! output is in `cli/schema/*.golden`; `TIDINGS_BLESS=1` rewrites these files.
 
 mod canned;
 mod files;
@@ -21,23 +21,23 @@ use tempfile::TempDir;
 use self::{canned::Canned, files::FILES};
 use crate::support::harness::{Options, Server};
 
-/// Commands of `tidings schema` without it, and of `tidings consumer` with it.
-fn of(args: &str) -> String {
+/// The arguments of a command: `schema` is added unless they begin with `consumer`.
+fn full_arguments(args: &str) -> String {
     match args.split_whitespace().next() {
         Some("consumer") => args.to_owned(),
         Some(_) | None => format!("schema {args}"),
     }
 }
 
-/// A directory with the files of the tests, and commands that run in it.
-struct Place {
+/// A directory with the test files, and the commands that run in it.
+struct Workspace {
     dir: TempDir,
-    /// Of the registry; none where nothing listens.
+    /// The URL of the registry, or [`UNREACHABLE`].
     server: String,
-    told: String,
+    transcript: String,
 }
 
-impl Place {
+impl Workspace {
     fn new(server: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for (path, text) in FILES {
@@ -45,13 +45,13 @@ impl Place {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        Self { dir, server: server.to_owned(), told: String::new() }
+        Self { dir, server: server.to_owned(), transcript: String::new() }
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         for (name, _) in env::vars() {
-            if ["TIDINGS_", "GITHUB_", "CLICOLOR"].iter().any(|own| name.starts_with(own)) {
+            if ["TIDINGS_", "GITHUB_", "CLICOLOR"].iter().any(|prefix| name.starts_with(prefix)) {
                 command.env_remove(name);
             }
         }
@@ -63,66 +63,70 @@ impl Place {
         command
     }
 
-    /// Runs a command with this on its standard input.
+    /// Runs a command with the given standard input.
     fn run(&self, command: &mut Command, args: &str, input: &str) -> (i32, String, String) {
         let mut child = command
-            .args(of(args).split_whitespace())
+            .args(full_arguments(args).split_whitespace())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // One that is refused before it reads is gone already.
+        // A command that fails before it reads has already exited.
         child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
         let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (status.code().expect("ended by a signal"), text(stdout), text(stderr))
     }
 
-    /// Runs a command, and adds what it says to what is told.
+    /// Runs a command, and appends its output to the transcript.
     #[track_caller]
-    fn tell(&mut self, args: &str, code: i32) -> String {
-        self.tell_with(args, "", code)
+    fn record(&mut self, args: &str, code: i32) -> String {
+        self.record_with_input(args, "", code)
     }
 
     #[track_caller]
-    fn tell_with(&mut self, args: &str, input: &str, code: i32) -> String {
+    fn record_with_input(&mut self, args: &str, input: &str, code: i32) -> String {
         let (found, stdout, stderr) = self.run(&mut self.command(), args, input);
         assert_eq!(found, code, "tidings schema {args}\n{stdout}{stderr}");
         let pipe = if input.is_empty() { "" } else { "... | " };
-        writeln!(self.told, "# {pipe}tidings {}\n{stdout}", of(args)).unwrap();
+        writeln!(self.transcript, "# {pipe}tidings {}\n{stdout}", full_arguments(args)).unwrap();
         if !stderr.is_empty() {
-            writeln!(self.told, "on stderr:\n{stderr}").unwrap();
+            writeln!(self.transcript, "on stderr:\n{stderr}").unwrap();
         }
-        writeln!(self.told, "exit code {found}\n").unwrap();
+        writeln!(self.transcript, "exit code {found}\n").unwrap();
         stdout
     }
 
-    /// Compares everything that was told with what is written down.
+    /// Compares the transcript with the golden file.
     #[track_caller]
-    fn finish(self, golden: &str) {
-        let told = self.told.replace(&self.server, "http://registry.example");
-        let told = told.replace(self.dir.path().to_str().unwrap(), "/place");
+    fn assert_golden(self, golden: &str) {
+        let transcript = self.transcript.replace(&self.server, "http://registry.example");
+        let transcript = transcript.replace(self.dir.path().to_str().unwrap(), "/place");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cli/schema").join(golden);
         if env::var_os("TIDINGS_BLESS").is_some() {
-            fs::write(&path, &told).unwrap();
+            fs::write(&path, &transcript).unwrap();
         }
         let expected = fs::read_to_string(&path).unwrap_or_default();
         let rows = |text: &str| -> Vec<String> { text.split("\n# ").map(String::from).collect() };
-        for (row, expected) in rows(&told).iter().zip(&rows(&expected)) {
-            assert_eq!(row, expected, "if it is meant: TIDINGS_BLESS=1");
+        for (row, expected) in rows(&transcript).iter().zip(&rows(&expected)) {
+            assert_eq!(row, expected, "if this is intended, run with TIDINGS_BLESS=1");
         }
-        assert_eq!(told.len(), expected.len(), "if it is meant: TIDINGS_BLESS=1");
+        assert_eq!(
+            transcript.len(),
+            expected.len(),
+            "if this is intended, run with TIDINGS_BLESS=1"
+        );
     }
 }
 
-/// Nothing listens there.
-const NOWHERE: &str = "http://127.0.0.1:1";
+/// A URL where nothing listens.
+const UNREACHABLE: &str = "http://127.0.0.1:1";
 
 #[test]
-fn help_teaches_somebody_who_never_saw_a_registry() {
-    let mut place = Place::new(NOWHERE);
-    place.tell("--help", 0);
+fn help_explains_the_registry_to_newcomers() {
+    let mut workspace = Workspace::new(UNREACHABLE);
+    workspace.record("--help", 0);
     for command in [
         "diff",
         "check",
@@ -146,209 +150,212 @@ fn help_teaches_somebody_who_never_saw_a_registry() {
         "consumer list",
         "consumer forget",
     ] {
-        place.tell(&format!("{command} --help"), 0);
+        workspace.record(&format!("{command} --help"), 0);
     }
-    place.finish("help.golden");
+    workspace.assert_golden("help.golden");
 }
 
 #[test]
-fn a_diff_says_what_breaks_whom_and_what_to_do_instead() {
-    let mut place = Place::new(NOWHERE);
+fn a_diff_reports_breaks_affected_sides_and_remedies() {
+    let mut workspace = Workspace::new(UNREACHABLE);
     for output in ["text", "json", "junit", "github", "gitlab"] {
-        place.tell(&format!("diff order/v1.proto order/v2.proto -o {output}"), 100);
+        workspace.record(&format!("diff order/v1.proto order/v2.proto -o {output}"), 100);
     }
-    place.tell("diff order/v1.json order/v2.json", 100);
-    // Of a payload that is long, the part that counts.
-    place.tell("diff order/long.json order/shorter.json", 100);
-    place.tell("diff order/long.json order/shorter.json -o json", 100);
-    place.tell("diff order/long.json order/shorter.json -o junit", 100);
-    place.tell("diff order/v1.avsc order/v2.avsc", 100);
-    place.tell("diff order/v1.proto order/v1.proto", 0);
-    place.tell("diff order/v1.proto order/v1.proto -o junit", 0);
-    place.tell("diff order/v1.proto order/comments.proto", 0);
-    place.tell("diff order/v1.proto order/added.proto", 0);
-    // The direction that nobody asks for does not decide.
-    place.tell("diff order/v1.avsc order/promoted.avsc", 100);
-    place.tell("diff --compatibility backward order/v1.avsc order/promoted.avsc", 0);
-    place.tell("diff --compatibility forward order/v1.avsc order/promoted.avsc", 100);
-    place.tell("diff --compatibility none order/v1.proto order/v2.proto -o github", 0);
+    workspace.record("diff order/v1.json order/v2.json", 100);
+    // Of a long payload only the relevant fragment is shown.
+    workspace.record("diff order/long.json order/shorter.json", 100);
+    workspace.record("diff order/long.json order/shorter.json -o json", 100);
+    workspace.record("diff order/long.json order/shorter.json -o junit", 100);
+    workspace.record("diff order/v1.avsc order/v2.avsc", 100);
+    workspace.record("diff order/v1.proto order/v1.proto", 0);
+    workspace.record("diff order/v1.proto order/v1.proto -o junit", 0);
+    workspace.record("diff order/v1.proto order/comments.proto", 0);
+    workspace.record("diff order/v1.proto order/added.proto", 0);
+    // Only the requested direction decides.
+    workspace.record("diff order/v1.avsc order/promoted.avsc", 100);
+    workspace.record("diff --compatibility backward order/v1.avsc order/promoted.avsc", 0);
+    workspace.record("diff --compatibility forward order/v1.avsc order/promoted.avsc", 100);
+    workspace.record("diff --compatibility none order/v1.proto order/v2.proto -o github", 0);
     // Names are not on the wire.
-    place.tell("diff order/v1.proto order/renamed.proto", 100);
-    place.tell("diff --surface wire order/v1.proto order/renamed.proto", 0);
-    place.tell("diff order/v1.json order/optional.json", 0);
-    place.tell("diff --content-model strict order/v1.json order/optional.json", 100);
-    // Imports come with the file; one of them is where it breaks.
-    place.tell("diff shop/v1/order.proto shop/v2/order.proto", 100);
-    place.tell("diff -I deep deep/a/b/one.proto deep/a/b/two.proto", 0);
-    // A file of several messages, and one of them.
-    place.tell("diff order/several.proto order/several_less.proto", 100);
-    place.tell("diff --message shop.Kept order/several.proto order/several_less.proto", 0);
-    let v1 = fs::read_to_string(place.dir.path().join("order/v1.proto")).unwrap();
-    place.tell_with("diff - order/added.proto", &v1, 0);
-    place.finish("diff.golden");
+    workspace.record("diff order/v1.proto order/renamed.proto", 100);
+    workspace.record("diff --surface wire order/v1.proto order/renamed.proto", 0);
+    workspace.record("diff order/v1.json order/optional.json", 0);
+    workspace.record("diff --content-model strict order/v1.json order/optional.json", 100);
+    // Imports are loaded with the file; the break is in an import.
+    workspace.record("diff shop/v1/order.proto shop/v2/order.proto", 100);
+    workspace.record("diff -I deep deep/a/b/one.proto deep/a/b/two.proto", 0);
+    // A file with several messages, then one of its messages.
+    workspace.record("diff order/several.proto order/several_less.proto", 100);
+    workspace.record("diff --message shop.Kept order/several.proto order/several_less.proto", 0);
+    let v1 = fs::read_to_string(workspace.dir.path().join("order/v1.proto")).unwrap();
+    workspace.record_with_input("diff - order/added.proto", &v1, 0);
+    workspace.assert_golden("diff.golden");
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused_with_its_place() {
-    let mut place = Place::new(NOWHERE);
-    place.tell("diff order/v1.proto", 2);
-    place.tell("diff - -", 2);
-    place.tell("diff order/v1.proto order/v1.json", 2);
-    place.tell("diff order/README order/v1.json", 2);
-    place.tell("diff order/v1.proto order/v2.proto --compatibility ful", 2);
-    place.tell("diff order/v1.proto order/v2.proto -I nowhere", 1);
-    place.tell("diff order/v1.proto nothing.proto", 1);
-    place.tell("diff order order/v1.json --format json", 1);
-    place.tell("diff order/v1.proto order/v2.proto --message shop.OrderPlacd", 1);
-    place.tell("diff order/v1.proto bad/unknown_type.proto", 1);
-    place.tell("diff order/v1.proto bad/unknown_type.proto -o github", 1);
-    place.tell("diff order/v1.proto bad/unknown_type.proto -o junit", 1);
-    place.tell("diff order/v1.proto bad/unknown_type.proto -o json", 1);
-    place.tell("diff order/v1.proto bad/syntax.proto", 1);
-    place.tell("diff order/v1.proto bad/climbs.proto", 1);
-    place.tell("diff order/v1.proto bad/imports_bad.proto", 1);
-    place.tell("diff deep/a/b/one.proto deep/a/b/two.proto", 1);
-    place.tell("diff order/v1.json bad/syntax.json", 1);
-    place.tell("diff order/v1.json bad/keyword.json", 1);
-    place.tell("diff order/v1.json bad/remote.json", 1);
-    place.tell("diff order/v1.avsc bad/default.avsc", 1);
-    fs::write(place.dir.path().join("bad/bytes.proto"), b"syntax = \"proto3\";\xff\xfe").unwrap();
-    place.tell("diff order/v1.proto bad/bytes.proto", 1);
-    fs::write(place.dir.path().join("bad/large.json"), " ".repeat((1 << 20) + 1)).unwrap();
-    place.tell("diff order/v1.json bad/large.json", 1);
-    place.finish("refused.golden");
+fn invalid_schemas_are_refused_with_their_location() {
+    let mut workspace = Workspace::new(UNREACHABLE);
+    workspace.record("diff order/v1.proto", 2);
+    workspace.record("diff - -", 2);
+    workspace.record("diff order/v1.proto order/v1.json", 2);
+    workspace.record("diff order/README order/v1.json", 2);
+    workspace.record("diff order/v1.proto order/v2.proto --compatibility ful", 2);
+    workspace.record("diff order/v1.proto order/v2.proto -I nowhere", 1);
+    workspace.record("diff order/v1.proto nothing.proto", 1);
+    workspace.record("diff order order/v1.json --format json", 1);
+    workspace.record("diff order/v1.proto order/v2.proto --message shop.OrderPlacd", 1);
+    workspace.record("diff order/v1.proto bad/unknown_type.proto", 1);
+    workspace.record("diff order/v1.proto bad/unknown_type.proto -o github", 1);
+    workspace.record("diff order/v1.proto bad/unknown_type.proto -o junit", 1);
+    workspace.record("diff order/v1.proto bad/unknown_type.proto -o json", 1);
+    workspace.record("diff order/v1.proto bad/syntax.proto", 1);
+    workspace.record("diff order/v1.proto bad/climbs.proto", 1);
+    workspace.record("diff order/v1.proto bad/imports_bad.proto", 1);
+    workspace.record("diff deep/a/b/one.proto deep/a/b/two.proto", 1);
+    workspace.record("diff order/v1.json bad/syntax.json", 1);
+    workspace.record("diff order/v1.json bad/keyword.json", 1);
+    workspace.record("diff order/v1.json bad/remote.json", 1);
+    workspace.record("diff order/v1.avsc bad/default.avsc", 1);
+    fs::write(workspace.dir.path().join("bad/bytes.proto"), b"syntax = \"proto3\";\xff\xfe")
+        .unwrap();
+    workspace.record("diff order/v1.proto bad/bytes.proto", 1);
+    fs::write(workspace.dir.path().join("bad/large.json"), " ".repeat((1 << 20) + 1)).unwrap();
+    workspace.record("diff order/v1.json bad/large.json", 1);
+    workspace.assert_golden("refused.golden");
 }
 
 #[test]
-fn a_manifest_says_everything_that_is_wrong_with_it_at_once() {
-    let mut place = Place::new(NOWHERE);
-    place.tell("plan", 1);
+fn every_error_of_a_manifest_is_reported_at_once() {
+    let mut workspace = Workspace::new(UNREACHABLE);
+    workspace.record("plan", 1);
     for manifest in [
         "keys", "names", "values", "paths", "files", "twice", "no_list", "not_yaml", "alias",
         "empty",
     ] {
-        place.tell(&format!("plan manifests/{manifest}.yaml"), 2);
+        workspace.record(&format!("plan manifests/{manifest}.yaml"), 2);
     }
-    place.tell("plan manifests/good.yaml", 1);
-    place.finish("manifest.golden");
+    workspace.record("plan manifests/good.yaml", 1);
+    workspace.assert_golden("manifest.golden");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_command_tells_what_the_registry_answers() {
+async fn every_command_prints_the_response_of_the_registry() {
     let canned = Canned::start().await;
-    let mut place = Place::new(&canned.url());
+    let mut workspace = Workspace::new(&canned.url());
     let order = "shop.OrderPlaced order/v2.proto";
     for output in ["text", "json", "junit", "github", "gitlab"] {
-        place.tell(&format!("check {order} -o {output}"), 100);
+        workspace.record(&format!("check {order} -o {output}"), 100);
     }
-    place.tell("check shop.OrderPaid order/v1.proto", 0);
-    place.tell("check shop.New order/v1.proto", 0);
-    place.tell("check shop.Invalid bad/unknown_type.proto", 1);
-    place.tell("check shop.Invalid bad/unknown_type.proto -o gitlab", 1);
-    place.tell(&format!("register {order}"), 100);
-    place.tell(&format!("register {order} -o json"), 100);
-    place.tell("register shop.OrderPaid order/v1.proto", 0);
-    place.tell("register shop.OrderPaid order/v1.proto -o json", 0);
-    place.tell("register shop.Known order/v1.proto", 0);
-    place.tell("register shop.Known order/v1.proto --reference a=b@1.0.0 --reference nonsense", 2);
+    workspace.record("check shop.OrderPaid order/v1.proto", 0);
+    workspace.record("check shop.New order/v1.proto", 0);
+    workspace.record("check shop.Invalid bad/unknown_type.proto", 1);
+    workspace.record("check shop.Invalid bad/unknown_type.proto -o gitlab", 1);
+    workspace.record(&format!("register {order}"), 100);
+    workspace.record(&format!("register {order} -o json"), 100);
+    workspace.record("register shop.OrderPaid order/v1.proto", 0);
+    workspace.record("register shop.OrderPaid order/v1.proto -o json", 0);
+    workspace.record("register shop.Known order/v1.proto", 0);
+    workspace
+        .record("register shop.Known order/v1.proto --reference a=b@1.0.0 --reference nonsense", 2);
     for output in ["text", "json", "junit", "github", "gitlab"] {
-        place.tell(&format!("plan manifests/good.yaml -o {output}"), 0);
-        place.tell(&format!("plan manifests/refused.yaml -o {output}"), 100);
+        workspace.record(&format!("plan manifests/good.yaml -o {output}"), 0);
+        workspace.record(&format!("plan manifests/refused.yaml -o {output}"), 100);
     }
-    place.tell("apply manifests/refused.yaml", 100);
-    place.tell("apply manifests/good.yaml", 0);
-    place.tell("apply manifests/good.yaml --expected-revision 7", 1);
+    workspace.record("apply manifests/refused.yaml", 100);
+    workspace.record("apply manifests/good.yaml", 0);
+    workspace.record("apply manifests/good.yaml --expected-revision 7", 1);
     for output in ["text", "json", "junit", "github", "gitlab"] {
-        place.tell(&format!("diff --subject shop.OrderPlaced 1.0.0 1.2.0 -o {output}"), 100);
+        workspace.record(&format!("diff --subject shop.OrderPlaced 1.0.0 1.2.0 -o {output}"), 100);
     }
-    place.tell("diff --subject shop.OrderPlaced 1.2.0 ^1", 0);
-    place.tell("diff --subject shop.OrderPlaced 0.9.0 ^1", 1);
-    place.tell("diff --subject shop.OrderPlaced 1.0.0 1.2.0 --compatibility none", 2);
-    place.tell("get shop.OrderPlaced", 0);
-    place.tell("get shop.OrderPlaced 1.0.0 -o json", 0);
-    place.tell("get --id 404", 1);
-    place.tell("get", 2);
-    place.tell("list", 0);
-    place.tell("list -o table", 0);
-    place.tell("list nothing. -o table", 0);
-    place.tell("versions shop.OrderPlaced -o table", 0);
-    place.tell("versions shop.OrderPlaced", 0);
-    place.tell("deprecate shop.OrderPlaced 1.0.0 --because old -o table", 0);
-    place.tell("retire shop.OrderPlaced 1.0.0", 1);
-    place.tell("update shop.OrderPlaced", 2);
-    place.tell("update shop.OrderPlaced --compatibility backward -o table", 0);
-    place.tell("delete shop.OrderPlaced", 2);
-    place.tell("delete shop.OrderPlaced --yes", 0);
-    place.tell_with("validate shop.OrderPlaced -", "{}", 0);
-    place.tell_with("validate shop.OrderPlaced 1.0.0 - -o text", "[]", 100);
-    place.tell("validate shop.OrderPlaced order/v1.json -o json", 100);
-    place.finish("server.golden");
+    workspace.record("diff --subject shop.OrderPlaced 1.2.0 ^1", 0);
+    workspace.record("diff --subject shop.OrderPlaced 0.9.0 ^1", 1);
+    workspace.record("diff --subject shop.OrderPlaced 1.0.0 1.2.0 --compatibility none", 2);
+    workspace.record("get shop.OrderPlaced", 0);
+    workspace.record("get shop.OrderPlaced 1.0.0 -o json", 0);
+    workspace.record("get --id 404", 1);
+    workspace.record("get", 2);
+    workspace.record("list", 0);
+    workspace.record("list -o table", 0);
+    workspace.record("list nothing. -o table", 0);
+    workspace.record("versions shop.OrderPlaced -o table", 0);
+    workspace.record("versions shop.OrderPlaced", 0);
+    workspace.record("deprecate shop.OrderPlaced 1.0.0 --because old -o table", 0);
+    workspace.record("retire shop.OrderPlaced 1.0.0", 1);
+    workspace.record("update shop.OrderPlaced", 2);
+    workspace.record("update shop.OrderPlaced --compatibility backward -o table", 0);
+    workspace.record("delete shop.OrderPlaced", 2);
+    workspace.record("delete shop.OrderPlaced --yes", 0);
+    workspace.record_with_input("validate shop.OrderPlaced -", "{}", 0);
+    workspace.record_with_input("validate shop.OrderPlaced 1.0.0 - -o text", "[]", 100);
+    workspace.record("validate shop.OrderPlaced order/v1.json -o json", 100);
+    workspace.assert_golden("server.golden");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn consumers_are_told_of_wherever_a_change_would_leave_them_behind() {
+async fn affected_consumers_are_reported_for_every_change() {
     let canned = Canned::start().await;
-    let mut place = Place::new(&canned.url());
+    let mut workspace = Workspace::new(&canned.url());
     for output in ["text", "json", "junit", "github", "gitlab"] {
-        place.tell(&format!("check shop.Behind order/v2.proto -o {output}"), 100);
+        workspace.record(&format!("check shop.Behind order/v2.proto -o {output}"), 100);
     }
-    place.tell("register shop.Behind order/v2.proto", 100);
-    place.tell("register shop.Behind order/v2.proto --force", 2);
-    place.tell("register shop.Behind order/v2.proto --reason gone", 2);
-    place.tell("register shop.Behind order/v2.proto --force --reason gone", 0);
+    workspace.record("register shop.Behind order/v2.proto", 100);
+    workspace.record("register shop.Behind order/v2.proto --force", 2);
+    workspace.record("register shop.Behind order/v2.proto --reason gone", 2);
+    workspace.record("register shop.Behind order/v2.proto --force --reason gone", 0);
     for output in ["text", "json", "junit", "github", "gitlab"] {
-        place.tell(&format!("plan manifests/behind.yaml -o {output}"), 100);
+        workspace.record(&format!("plan manifests/behind.yaml -o {output}"), 100);
     }
-    place.tell("plan manifests/behind.yaml --force", 0);
-    place.tell("apply manifests/behind.yaml", 100);
-    place.tell("apply manifests/behind.yaml --force --reason gone", 0);
-    place.tell("retire shop.OrderPlaced 1.2.0", 100);
-    place.tell("retire shop.OrderPlaced 1.2.0 --force --reason gone -o table", 0);
+    workspace.record("plan manifests/behind.yaml --force", 0);
+    workspace.record("apply manifests/behind.yaml", 100);
+    workspace.record("apply manifests/behind.yaml --force --reason gone", 0);
+    workspace.record("retire shop.OrderPlaced 1.2.0", 100);
+    workspace.record("retire shop.OrderPlaced 1.2.0 --force --reason gone -o table", 0);
 
-    place.tell("consumer list -o table", 0);
-    place.tell("consumer list search", 0);
-    place.tell("consumer list --subject nothing -o table", 0);
+    workspace.record("consumer list -o table", 0);
+    workspace.record("consumer list search", 0);
+    workspace.record("consumer list --subject nothing -o table", 0);
     let accepts = "--accept shop.OrderPlaced=^1.2 --accept shop.Old=*";
-    place.tell(&format!("consumer declare billing {accepts} -o table"), 0);
-    place.tell(&format!("consumer declare billing {accepts}"), 0);
-    place.tell("consumer declare billing -f accept/good.yaml -o table", 0);
-    place.tell("consumer declare billing -f accept/good.yaml --accept shop.OrderPlaced=^2", 2);
-    place.tell("consumer declare billing -f accept/bad.yaml", 2);
-    place.tell("consumer declare billing -f accept/none.yaml", 1);
-    place.tell("consumer declare billing --accept shop.*=^1", 2);
-    place.tell("consumer declare billing", 2);
-    place.tell("consumer declare one.too.many --accept shop.Old=^1", 1);
-    place.tell("consumer forget nobody", 1);
-    place.tell("consumer forget billing", 0);
-    place.tell(&format!("can-i-use {accepts}"), 0);
-    place.tell(&format!("can-i-use {accepts} -o json"), 0);
-    place.tell("can-i-use --consumer billing", 0);
-    place.tell("can-i-use --consumer nobody", 1);
-    place.tell("can-i-use -f accept/good.yaml --accept shop.Nowhere=^1", 100);
-    place.tell("can-i-use --accept shop.OrderPlaced=^9", 100);
-    place.tell("can-i-use", 2);
-    place.finish("consumers.golden");
+    workspace.record(&format!("consumer declare billing {accepts} -o table"), 0);
+    workspace.record(&format!("consumer declare billing {accepts}"), 0);
+    workspace.record("consumer declare billing -f accept/good.yaml -o table", 0);
+    workspace
+        .record("consumer declare billing -f accept/good.yaml --accept shop.OrderPlaced=^2", 2);
+    workspace.record("consumer declare billing -f accept/bad.yaml", 2);
+    workspace.record("consumer declare billing -f accept/none.yaml", 1);
+    workspace.record("consumer declare billing --accept shop.*=^1", 2);
+    workspace.record("consumer declare billing", 2);
+    workspace.record("consumer declare one.too.many --accept shop.Old=^1", 1);
+    workspace.record("consumer forget nobody", 1);
+    workspace.record("consumer forget billing", 0);
+    workspace.record(&format!("can-i-use {accepts}"), 0);
+    workspace.record(&format!("can-i-use {accepts} -o json"), 0);
+    workspace.record("can-i-use --consumer billing", 0);
+    workspace.record("can-i-use --consumer nobody", 1);
+    workspace.record("can-i-use -f accept/good.yaml --accept shop.Nowhere=^1", 100);
+    workspace.record("can-i-use --accept shop.OrderPlaced=^9", 100);
+    workspace.record("can-i-use", 2);
+    workspace.assert_golden("consumers.golden");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_that_is_stale_is_not_applied() {
+async fn a_stale_plan_is_not_applied() {
     let canned = Canned::start().await;
-    let place = Place::new(&canned.url());
-    let run = |args: &str| place.run(&mut place.command(), args, "");
+    let workspace = Workspace::new(&canned.url());
+    let run = |args: &str| workspace.run(&mut workspace.command(), args, "");
     let (code, plan, _) = run("plan manifests/good.yaml -o json");
     assert_eq!(code, 0);
-    let path = place.dir.path().join("plan.json");
+    let path = workspace.dir.path().join("plan.json");
     fs::write(&path, &plan).unwrap();
     let (code, _, stderr) = run("apply manifests/good.yaml --plan plan.json");
     assert_eq!(code, 0, "{stderr}");
 
-    // Somebody registered something since.
+    // The registry has changed since the plan.
     fs::write(&path, plan.replace("\"revision\":\"41\"", "\"revision\":\"40\"")).unwrap();
     let (code, _, stderr) = run("apply manifests/good.yaml --plan plan.json");
     assert!(code == 1 && stderr.contains("(REVISION_MOVED)"), "{stderr}");
     assert!(stderr.contains("try: tidings schema plan again"), "{stderr}");
 
-    // The files changed since.
+    // The files have changed since the plan.
     fs::write(&path, plan.replace("\"version\":\"1.3.0\"", "\"version\":\"1.2.9\"")).unwrap();
     let (code, _, stderr) = run("apply manifests/good.yaml --plan plan.json");
     assert!(code == 1 && stderr.contains("is not up to date: shop."), "{stderr}");
@@ -359,10 +366,10 @@ async fn a_plan_that_is_stale_is_not_applied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_that_is_interrupted_says_how_to_go_on() {
+async fn an_interrupted_watch_prints_how_to_resume() {
     let canned = Canned::start().await;
-    let place = Place::new(&canned.url());
-    let mut command = place.command();
+    let workspace = Workspace::new(&canned.url());
+    let mut command = workspace.command();
     command.args(["schema", "watch", "--after", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
@@ -384,12 +391,13 @@ async fn a_watch_that_is_interrupted_says_how_to_go_on() {
 
 #[test]
 fn github_gets_a_table_in_the_steps_summary() {
-    let place = Place::new(NOWHERE);
-    let summary = place.dir.path().join("summary.md");
+    let workspace = Workspace::new(UNREACHABLE);
+    let summary = workspace.dir.path().join("summary.md");
     fs::write(&summary, "before\n").unwrap();
-    let mut command = place.command();
+    let mut command = workspace.command();
     command.env("GITHUB_STEP_SUMMARY", &summary);
-    let (code, _, _) = place.run(&mut command, "diff order/v1.proto order/v2.proto -o github", "");
+    let (code, _, _) =
+        workspace.run(&mut command, "diff order/v1.proto order/v2.proto -o github", "");
     assert_eq!(code, 100);
     let text = fs::read_to_string(&summary).unwrap();
     assert!(text.starts_with("before\n### Schemas\n"), "{text}");
@@ -397,14 +405,18 @@ fn github_gets_a_table_in_the_steps_summary() {
     assert!(text.contains("PROTOBUF&#95;FIELD&#95;TYPE&#95;CHANGED"), "{text}");
 }
 
-/// A judge runs it over thousands of pairs.
+/// Some callers run the command over thousands of pairs.
 #[test]
-fn a_small_pair_takes_no_time() {
-    let place = Place::new(NOWHERE);
+fn a_small_diff_takes_less_than_200_ms() {
+    let workspace = Workspace::new(UNREACHABLE);
     let fastest = (0..10)
         .map(|_| {
             let begun = Instant::now();
-            place.run(&mut place.command(), "diff order/v1.proto order/v2.proto -o json", "");
+            workspace.run(
+                &mut workspace.command(),
+                "diff order/v1.proto order/v2.proto -o json",
+                "",
+            );
             begun.elapsed()
         })
         .min();
@@ -412,27 +424,27 @@ fn a_small_pair_takes_no_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_lives_in_the_registry_of_the_server() {
+async fn the_commands_work_with_the_registry_of_a_server() {
     let server = Server::start(Options::default()).await;
-    let place = Place::new(&format!("http://{}", server.address()));
+    let workspace = Workspace::new(&format!("http://{}", server.address()));
     let run = |args: &str, code: i32| {
-        let (found, stdout, stderr) = place.run(&mut place.command(), args, "");
+        let (found, stdout, stderr) = workspace.run(&mut workspace.command(), args, "");
         assert_eq!(found, code, "tidings schema {args}\n{stdout}{stderr}");
         (stdout, stderr)
     };
-    let said = run("register shop.OrderPlaced order/v1.proto", 0).0;
-    assert!(said.contains("registered shop.OrderPlaced 1.0.0, id 1"), "{said}");
-    let said = run("check shop.OrderPlaced order/v2.proto", 100).0;
-    assert!(said.contains("7 |   string total = 2;\n    |   ^^^^^^"), "{said}");
-    assert!(said.contains("against: 1.0.0"), "{said}");
-    let (said, failed) = run("register shop.OrderPlaced order/v2.proto", 100);
-    assert!(said.contains("MAJOR, needs 2.0.0"), "{said}");
-    assert!(failed.contains("--version 2.0.0"), "{failed}");
-    let failed = run("register shop.OrderPlaced bad/unknown_type.proto", 1).1;
-    assert!(failed.contains("bad/unknown_type.proto:4:2"), "{failed}");
+    let stdout = run("register shop.OrderPlaced order/v1.proto", 0).0;
+    assert!(stdout.contains("registered shop.OrderPlaced 1.0.0, id 1"), "{stdout}");
+    let stdout = run("check shop.OrderPlaced order/v2.proto", 100).0;
+    assert!(stdout.contains("7 |   string total = 2;\n    |   ^^^^^^"), "{stdout}");
+    assert!(stdout.contains("against: 1.0.0"), "{stdout}");
+    let (stdout, stderr) = run("register shop.OrderPlaced order/v2.proto", 100);
+    assert!(stdout.contains("MAJOR, needs 2.0.0"), "{stdout}");
+    assert!(stderr.contains("--version 2.0.0"), "{stderr}");
+    let stderr = run("register shop.OrderPlaced bad/unknown_type.proto", 1).1;
+    assert!(stderr.contains("bad/unknown_type.proto:4:2"), "{stderr}");
     assert_eq!(run("get shop.OrderPlaced ^1", 0).0, files::ORDER);
 
-    // A plan of three subjects, of which one refers to another; then the same again, which changes nothing.
+    // A plan of three subjects, one of which refers to another; a second plan changes nothing.
     let plan = run("plan live/tidings.yaml", 0).0;
     assert!(plan.contains("  ~ shop.OrderPlaced  1.1.0"), "{plan}");
     assert!(plan.contains("2 new, 1 changed"), "{plan}");
@@ -444,72 +456,76 @@ async fn a_schema_lives_in_the_registry_of_the_server() {
         (&subject["owner"], &subject["latestVersion"]),
         (&"checkout".into(), &"1.1.0".into())
     );
-    // One of several is at fault.
-    let failed = run("plan live/bad.yaml", 1).1;
-    assert!(failed.contains("live/bad.proto:3:3\n      |\n    3 |   sting id = 1;"), "{failed}");
+    // One of several schemas is invalid.
+    let stderr = run("plan live/bad.yaml", 1).1;
+    assert!(stderr.contains("live/bad.proto:3:3\n      |\n    3 |   sting id = 1;"), "{stderr}");
     assert!(run("delete shop.Money --yes", 1).1.contains("(STILL_REFERENCED)"));
-    // Two versions, with the line of the newer one.
-    let said = run("diff --subject shop.OrderPlaced 1.0.0 ^1", 0).0;
-    assert!(said.contains("shop.OrderPlaced 1.0.0 -> shop.OrderPlaced 1.1.0: "), "{said}");
-    assert!(said.contains("8 |   int64 placed_at = 4;"), "{said}");
-    let said = run("diff --subject shop.OrderPlaced 1.1.0 1.0.0 --output json", 0).0;
-    assert!(said.contains("PROTOBUF_FIELD_REMOVED"), "{said}");
-    let (told, _) = run("retire shop.OrderPlaced 1.0.0", 0);
-    assert!(told.contains("VERSION_STATE_RETIRED"), "{told}");
+    // Compares two versions, with the line of the newer version.
+    let stdout = run("diff --subject shop.OrderPlaced 1.0.0 ^1", 0).0;
+    assert!(stdout.contains("shop.OrderPlaced 1.0.0 -> shop.OrderPlaced 1.1.0: "), "{stdout}");
+    assert!(stdout.contains("8 |   int64 placed_at = 4;"), "{stdout}");
+    let stdout = run("diff --subject shop.OrderPlaced 1.1.0 1.0.0 --output json", 0).0;
+    assert!(stdout.contains("PROTOBUF_FIELD_REMOVED"), "{stdout}");
+    let (stdout, _) = run("retire shop.OrderPlaced 1.0.0", 0);
+    assert!(stdout.contains("VERSION_STATE_RETIRED"), "{stdout}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_consumer_is_declared_and_not_left_behind_unasked() {
+async fn changes_that_affect_a_declared_consumer_need_force() {
     let server = Server::start(Options::default()).await;
-    let place = Place::new(&format!("http://{}", server.address()));
+    let workspace = Workspace::new(&format!("http://{}", server.address()));
     let run = |args: &str, code: i32| {
         let args: Vec<&str> = args.split(' ').collect();
-        let Output { status, stdout, stderr } = place.command().args(&args).output().unwrap();
+        let Output { status, stdout, stderr } = workspace.command().args(&args).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let (stdout, stderr) = (text(stdout), text(stderr));
         assert_eq!(status.code(), Some(code), "tidings {args:?}\n{stdout}{stderr}");
         (stdout, stderr)
     };
     run("schema register shop.OrderPlaced order/v1.proto", 0);
-    let (said, note) = run("consumer declare billing --accept shop.OrderPlaced=>=1 -o table", 0);
-    assert!(said.contains("1.0.0") && note.is_empty(), "{said}{note}");
-    let told = run("consumer list --subject shop.OrderPlaced -o table", 0).0;
-    assert!(told.contains("billing") && told.contains("declared"), "{told}");
-    let told = run("schema can-i-use --consumer billing", 0).0;
-    assert!(told.starts_with("shop.OrderPlaced >=1 (declared): delivered in 1.0.0"), "{told}");
+    let (stdout, stderr) =
+        run("consumer declare billing --accept shop.OrderPlaced=>=1 -o table", 0);
+    assert!(stdout.contains("1.0.0") && stderr.is_empty(), "{stdout}{stderr}");
+    let stdout = run("consumer list --subject shop.OrderPlaced -o table", 0).0;
+    assert!(stdout.contains("billing") && stdout.contains("declared"), "{stdout}");
+    let stdout = run("schema can-i-use --consumer billing", 0).0;
+    assert!(stdout.starts_with("shop.OrderPlaced >=1 (declared): delivered in 1.0.0"), "{stdout}");
 
     let breaking = "shop.OrderPlaced order/v2.proto --version 2.0.0";
-    let (told, failed) = run(&format!("schema check {breaking}"), 100);
-    assert!(told.contains("error[CONSUMERS_LEFT_BEHIND]: consumer billing"), "{told}");
-    assert!(told.contains("warning[PROTOBUF_FIELD_TYPE_CHANGED]"), "its line begins: {told}");
-    assert!(failed.contains("try: update these consumers first"), "{failed}");
+    let (stdout, stderr) = run(&format!("schema check {breaking}"), 100);
+    assert!(stdout.contains("error[CONSUMERS_LEFT_BEHIND]: consumer billing"), "{stdout}");
+    assert!(
+        stdout.contains("warning[PROTOBUF_FIELD_TYPE_CHANGED]"),
+        "a new major version turns the error into a warning: {stdout}"
+    );
+    assert!(stderr.contains("try: update these consumers first"), "{stderr}");
     run(&format!("schema register {breaking}"), 100);
-    let done = run(&format!("schema register {breaking} --force --reason billing-is-gone"), 0).0;
-    assert!(done.contains("registered shop.OrderPlaced 2.0.0, id 2"), "{done}");
-    let told = run("schema can-i-use --accept shop.OrderPlaced=^1", 0).0;
-    assert!(told.contains("refused: 2.0.0: another major version"), "{told}");
+    let stdout = run(&format!("schema register {breaking} --force --reason billing-is-gone"), 0).0;
+    assert!(stdout.contains("registered shop.OrderPlaced 2.0.0, id 2"), "{stdout}");
+    let stdout = run("schema can-i-use --accept shop.OrderPlaced=^1", 0).0;
+    assert!(stdout.contains("refused: 2.0.0: another major version"), "{stdout}");
 
     run("consumer declare billing --accept shop.OrderPlaced=^1", 0);
-    let failed = run("schema retire shop.OrderPlaced 1.0.0", 100).1;
-    assert!(failed.contains("the remaining versions satisfy ^2.0"), "{failed}");
-    assert!(failed.contains("(CONSUMERS_LEFT_BEHIND)"), "{failed}");
+    let stderr = run("schema retire shop.OrderPlaced 1.0.0", 100).1;
+    assert!(stderr.contains("the remaining versions satisfy ^2.0"), "{stderr}");
+    assert!(stderr.contains("(CONSUMERS_LEFT_BEHIND)"), "{stderr}");
     run("schema retire shop.OrderPlaced 1.0.0 --force --reason billing-is-gone", 0);
-    let failed = run("schema can-i-use --consumer billing", 100).1;
-    assert!(failed.contains("nothing satisfies shop.OrderPlaced in ^1"), "{failed}");
+    let stderr = run("schema can-i-use --consumer billing", 100).1;
+    assert!(stderr.contains("nothing satisfies shop.OrderPlaced in ^1"), "{stderr}");
     run("consumer forget billing", 0);
     assert!(run("consumer list", 0).0.is_empty());
     run("schema delete shop.OrderPlaced --yes", 0);
 
-    // All of it is to be read later, with the reasons.
-    let mut command = place.command();
+    // The history shows each change with its reason.
+    let mut command = workspace.command();
     command.args(["schema", "watch", "-o", "text"]).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
-    let told: Vec<String> = lines.take(4).map(Result::unwrap).collect();
+    let changes: Vec<String> = lines.take(4).map(Result::unwrap).collect();
     child.kill().unwrap();
     child.wait().unwrap();
     let forced = "; forced, \"billing-is-gone\", which left billing behind";
-    let is_forced: Vec<bool> = told.iter().map(|it| it.ends_with(forced)).collect();
-    assert_eq!(is_forced, [false, true, true, false], "{told:#?}");
+    let is_forced: Vec<bool> = changes.iter().map(|change| change.ends_with(forced)).collect();
+    assert_eq!(is_forced, [false, true, true, false], "{changes:#?}");
     server.assert_calm();
 }

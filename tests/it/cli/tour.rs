@@ -19,13 +19,12 @@ use crate::support::{
     toolchain::toolchain,
 };
 
-/// The file that the tour is in.
 const TOUR: &str = "docs/TOUR.md";
 const HEADING: &str = "Five minutes in grpcurl";
 const ADDRESS: &str = "localhost:7171";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_tour_prints_what_it_says() {
+async fn the_tour_prints_what_its_document_shows() {
     if !toolchain("the tour", ["go", "bash"]) {
         return;
     }
@@ -35,8 +34,8 @@ async fn the_tour_prints_what_it_says() {
     let server = Server::start(Options::default()).await;
 
     let address = server.address().to_string();
-    let found = walk(&written, |command| {
-        typed(&command.replace(ADDRESS, &address), &grpcurl).replace(&address, ADDRESS)
+    let found = replay(&written, |command| {
+        run_in_bash(&command.replace(ADDRESS, &address), &grpcurl).replace(&address, ADDRESS)
     });
     if env::var_os("TIDINGS_BLESS").is_some() {
         fs::write(&path, found).unwrap();
@@ -47,7 +46,7 @@ async fn the_tour_prints_what_it_says() {
     let from = |text: &str| text.lines().skip(line).take(20).collect::<Vec<_>>().join("\n");
     assert!(
         written == found,
-        "{}:{}: the tour says\n{}\n\nand the server\n{}\n\nTIDINGS_BLESS=1 writes it anew",
+        "{}:{}: the document has\n{}\n\nand the run printed\n{}\n\nTIDINGS_BLESS=1 rewrites it",
         path.display(),
         line + 1,
         from(&written),
@@ -55,10 +54,10 @@ async fn the_tour_prints_what_it_says() {
     );
 }
 
-/// The text with what the commands of its tour print now.
-fn walk(written: &str, mut run: impl FnMut(&str) -> String) -> String {
-    let (before, tour, behind) = section(written);
-    let mut names = Names::of(tour);
+/// Returns the document with the current output of the tour's commands.
+fn replay(written: &str, mut run: impl FnMut(&str) -> String) -> String {
+    let (before, tour, after) = section(written);
+    let mut values = RunValues::of(tour);
     let mut found = before.to_owned();
     let mut lines = tour.lines();
     while let Some(line) = lines.next() {
@@ -72,23 +71,23 @@ fn walk(written: &str, mut run: impl FnMut(&str) -> String) -> String {
                 found.push_str("```\n");
                 break;
             }
-            // What does not belong to a command is what one printed when the file was written.
+            // Other lines are the output from when the file was written.
             let Some(first) = line.strip_prefix("$ ") else { continue };
             let mut command = first.to_owned();
-            while goes_on(&command) {
+            while continues(&command) {
                 command.push('\n');
                 command.push_str(lines.next().expect("the tour's last command has no end"));
             }
-            let printed = run(&names.as_in_this_run(&command));
-            found.push_str(&format!("$ {command}\n{}", names.as_written(&printed)));
+            let printed = run(&values.as_in_this_run(&command));
+            found.push_str(&format!("$ {command}\n{}", values.as_written(&printed)));
         }
     }
-    found + behind
+    found + after
 }
 
-/// What stands before the tour, the tour, and what stands behind it.
+/// The text before the tour, the tour, and the text after it.
 fn section(text: &str) -> (&str, &str, &str) {
-    let marks = |line: &str| line.chars().take_while(|&it| it == '#').count();
+    let marks = |line: &str| line.chars().take_while(|&mark| mark == '#').count();
     let (mut start, mut level) = (None, 0);
     let (mut at, mut fenced) = (0, false);
     for line in text.split_inclusive('\n') {
@@ -98,7 +97,7 @@ fn section(text: &str) -> (&str, &str, &str) {
             (1.., None) if line.trim_matches(['#', ' ', '\n']) == HEADING => {
                 (start, level) = (Some(at), marks(line));
             }
-            (behind @ 1.., Some(start)) if behind <= level => {
+            (next @ 1.., Some(start)) if next <= level => {
                 return (&text[..start], &text[start..at], &text[at..]);
             }
             _ => {}
@@ -109,13 +108,13 @@ fn section(text: &str) -> (&str, &str, &str) {
     (&text[..start], &text[start..], "")
 }
 
-/// A quote or a line is open.
-fn goes_on(command: &str) -> bool {
+/// Whether a quote is open or the line ends with a backslash.
+fn continues(command: &str) -> bool {
     command.matches('\'').count() % 2 == 1 || command.ends_with('\\')
 }
 
-/// What bash prints to the terminal for a command, the errors with it.
-fn typed(command: &str, grpcurl: &Path) -> String {
+/// Runs a command in bash, and returns its output and errors.
+fn run_in_bash(command: &str, grpcurl: &Path) -> String {
     let mut path = vec![grpcurl.parent().expect("a tool is in a folder").to_owned()];
     path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
     let output = Command::new("bash")
@@ -133,21 +132,22 @@ fn typed(command: &str, grpcurl: &Path) -> String {
     ended.unwrap_or(printed)
 }
 
-/// What is another one in each run: cursors and times, as the file has them and as the run has them, in order of appearance.
-struct Names {
+/// The values that differ in each run: the cursors and the times of the file and of the run, each
+/// in order of appearance.
+struct RunValues {
     written: [Vec<String>; 2],
     found: [Vec<String>; 2],
 }
 
-impl Names {
+impl RunValues {
     const KINDS: [fn(&str) -> bool; 2] = [is_cursor, is_time];
 
     fn of(written: &str) -> Self {
-        let mut names = Self { written: Default::default(), found: Default::default() };
+        let mut values = Self { written: Default::default(), found: Default::default() };
         for token in tokens(written) {
-            remember(&mut names.written, token);
+            remember(&mut values.written, token);
         }
-        names
+        values
     }
 
     fn as_in_this_run(&self, command: &str) -> String {
@@ -162,40 +162,40 @@ impl Names {
     }
 }
 
-fn remember(names: &mut [Vec<String>; 2], token: &str) {
-    for (known, is_one) in names.iter_mut().zip(Names::KINDS) {
-        if is_one(token) && !known.iter().any(|it| it == token) {
+fn remember(values: &mut [Vec<String>; 2], token: &str) {
+    for (known, matches_kind) in values.iter_mut().zip(RunValues::KINDS) {
+        if matches_kind(token) && !known.iter().any(|value| value == token) {
             known.push(token.into());
         }
     }
 }
 
-/// The text with each of these names as those have it. Those that have none keep it.
-fn replaced(text: &str, these: &[Vec<String>; 2], those: &[Vec<String>; 2]) -> String {
+/// Replaces each value of `old` by the value at the same index of `new`, if there is one.
+fn replaced(text: &str, old: &[Vec<String>; 2], new: &[Vec<String>; 2]) -> String {
     let mut replaced = String::with_capacity(text.len());
     let mut rest = text;
     for token in tokens(text) {
-        let at = rest.find(token).expect("a token is a part of the text");
-        let other = these.iter().zip(those).find_map(|(these, those)| {
-            those.get(these.iter().position(|it| it == token)?).map(String::as_str)
+        let start = rest.find(token).expect("a token is a part of the text");
+        let other = old.iter().zip(new).find_map(|(old, new)| {
+            new.get(old.iter().position(|value| value == token)?).map(String::as_str)
         });
-        replaced.push_str(&rest[..at]);
+        replaced.push_str(&rest[..start]);
         replaced.push_str(other.unwrap_or(token));
-        rest = &rest[at + token.len()..];
+        rest = &rest[start + token.len()..];
     }
     replaced + rest
 }
 
-/// What stands between quotes.
+/// The text between quotes.
 fn tokens(text: &str) -> impl Iterator<Item = &str> {
-    text.split(['"', '\n']).filter(|it| !it.is_empty())
+    text.split(['"', '\n']).filter(|token| !token.is_empty())
 }
 
 /// Version 1 of a cursor: 29 bytes or more in URL-safe base64, the first of which is the version.
 fn is_cursor(token: &str) -> bool {
     token.len() >= 39
         && token.starts_with("AQ")
-        && token.chars().all(|it| it.is_ascii_alphanumeric() || matches!(it, '-' | '_'))
+        && token.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
 /// `2026-11-02T09:14:03.120Z`
@@ -207,7 +207,7 @@ fn is_time(token: &str) -> bool {
 }
 
 #[test]
-fn a_tour_is_walked_below_its_heading() {
+fn only_the_commands_below_the_heading_are_run() {
     let cursors =
         ["AQDbeYa72t9DdwAAAAAAAAACAAAAAAAAAAJ2fc9g", "AQDbeYa72t9DdwAAAAAAAAADAAAAAAAAAAJ2fc9g"];
     let text = |cursor: &str| {
@@ -216,11 +216,18 @@ fn a_tour_is_walked_below_its_heading() {
              \"{cursor}\"\n$ two \"{cursor}\" \\\n  end\n```\n### Within\n## Behind\n```console\n$ not run\nold\n```\n"
         )
     };
-    let mut typed = Vec::new();
+    let mut commands = Vec::new();
     let mut run = |command: &str| {
-        typed.push(command.to_owned());
-        if typed.len() == 1 { format!("\"{}\"\n", cursors[1]) } else { String::new() }
+        commands.push(command.to_owned());
+        if commands.len() == 1 { format!("\"{}\"\n", cursors[1]) } else { String::new() }
     };
-    assert_eq!(walk(&text(cursors[0]), &mut run), text(cursors[0]), "names are the file's");
-    assert_eq!(typed, ["one '\n  more'".to_owned(), format!("two \"{}\" \\\n  end", cursors[1])]);
+    assert_eq!(
+        replay(&text(cursors[0]), &mut run),
+        text(cursors[0]),
+        "the values stay those of the file"
+    );
+    assert_eq!(
+        commands,
+        ["one '\n  more'".to_owned(), format!("two \"{}\" \\\n  end", cursors[1])]
+    );
 }

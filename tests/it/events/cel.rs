@@ -1,4 +1,5 @@
-//! Filters in CEL, over attributes and payloads. Every test runs with the registry in the server and elsewhere.
+//! CEL filters over attributes and payloads. Every test runs with an embedded and with a remote
+//! registry.
 
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,8 @@ use crate::support::{
 
 both! {
     subscriptions_and_reads_are_filtered
-    payloads_of_all_formats_are_seen
-    hostile_expressions_end_soon
+    payloads_of_all_formats_are_filtered
+    hostile_expressions_do_not_stall_other_streams
     times_of_payloads_reach_from_year_1_to_year_9999
 }
 
@@ -37,7 +38,7 @@ fn read(filters: Vec<Filter>) -> ReadRequest {
     ReadRequest { filters, ..read_from(["orders"], earliest()) }
 }
 
-async fn found(pair: &Pair, filter: Filter) -> Vec<RecordedEvent> {
+async fn matching(pair: &Pair, filter: Filter) -> Vec<RecordedEvent> {
     pair.server.read(read(vec![filter])).await.unwrap().0
 }
 
@@ -47,21 +48,21 @@ async fn subscriptions_and_reads_are_filtered(pair: Pair) {
     let orders = [order("a", 50), order("b", 150), event("c"), order("d", large)];
     pair.server.publish("orders", orders).await.unwrap();
     let wanted = "data.total > 100 && event.source.startsWith('https://shop')";
-    assert_eq!(ids(&found(&pair, cel(wanted)).await), ["b", "d"]);
-    assert_eq!(ids(&found(&pair, cel("data.total == 9007199254740993")).await), ["d"]);
-    assert_eq!(ids(&found(&pair, cel("data.total == 9007199254740992")).await), [""; 0]);
-    assert_eq!(ids(&found(&pair, cel("!has(data.total)")).await), ["c"]);
+    assert_eq!(ids(&matching(&pair, cel(wanted)).await), ["b", "d"]);
+    assert_eq!(ids(&matching(&pair, cel("data.total == 9007199254740993")).await), ["d"]);
+    assert_eq!(ids(&matching(&pair, cel("data.total == 9007199254740992")).await), [""; 0]);
+    assert_eq!(ids(&matching(&pair, cel("!has(data.total)")).await), ["c"]);
 
-    // What gives no answer does not match, and what does not match matches inside of `not`.
+    // An expression without a result does not match, and its negation does.
     let not = |filter| Filter { dialect: Some(Dialect::Not(Box::new(filter))) };
     let set = |filters| FilterSet { filters };
-    assert_eq!(ids(&found(&pair, not(cel("data.total > 100"))).await), ["a", "c"]);
+    assert_eq!(ids(&matching(&pair, not(cel("data.total > 100"))).await), ["a", "c"]);
     let any = Dialect::Any(set(vec![cel("event.id == 'a'"), cel("data.total > 1000")]));
-    assert_eq!(ids(&found(&pair, Filter { dialect: Some(any) }).await), ["a", "d"]);
+    assert_eq!(ids(&matching(&pair, Filter { dialect: Some(any) }).await), ["a", "d"]);
     let all = Dialect::All(set(vec![cel("data.total > 100"), not(cel("event.id == 'd'"))]));
-    assert_eq!(ids(&found(&pair, Filter { dialect: Some(all) }).await), ["b"]);
+    assert_eq!(ids(&matching(&pair, Filter { dialect: Some(all) }).await), ["b"]);
 
-    // Caught up from the disk or the tail, then live.
+    // The stream catches up from the disk or the tail, and is live then.
     let request =
         SubscribeRequest { filters: vec![cel(wanted)], ..subscribe_to(["orders"], earliest()) };
     let mut stream = pair.server.subscribe(request).await;
@@ -76,7 +77,7 @@ async fn subscriptions_and_reads_are_filtered(pair: Pair) {
     pair.assert_calm();
 }
 
-async fn payloads_of_all_formats_are_seen(pair: Pair) {
+async fn payloads_of_all_formats_are_filtered(pair: Pair) {
     const PROTO: &str = r#"syntax = "proto3"; package shop;
         message Order { string id = 1; int64 total = 2; double price = 3; repeated string tags = 4; State state = 5; }
         enum State { OPEN = 0; PAID = 1; }"#;
@@ -120,7 +121,7 @@ async fn payloads_of_all_formats_are_seen(pair: Pair) {
         ("has(data.id)", &["p0", "p1", "a0", "a1"]),
         ("event.type == 'Bill' || !has(data.total)", &["a0", "a1", "none"]),
     ] {
-        assert_eq!(ids(&found(&pair, cel(text)).await), expected, "{text}");
+        assert_eq!(ids(&matching(&pair, cel(text)).await), expected, "{text}");
     }
     pair.assert_calm();
 }
@@ -157,25 +158,25 @@ async fn times_of_payloads_reach_from_year_1_to_year_9999(pair: Pair) {
         ("event.time == timestamp('9999-12-31T23:59:59.999999999Z')", &["time"]),
         ("data.`until` == '0001-01-01T00:00:00Z' || 1", &["begin"]),
     ] {
-        assert_eq!(ids(&found(&pair, cel(text)).await), expected, "{text}");
+        assert_eq!(ids(&matching(&pair, cel(text)).await), expected, "{text}");
     }
     pair.assert_calm();
 }
 
-async fn hostile_expressions_end_soon(pair: Pair) {
+async fn hostile_expressions_do_not_stall_other_streams(pair: Pair) {
     pair.topic("orders", SchemaEnforcement::IfRegistered).await;
-    let numbers: Vec<String> = (0..2_000).map(|it| it.to_string()).collect();
+    let numbers: Vec<String> = (0..2_000).map(|number| number.to_string()).collect();
     let heavy = |id: String| Event {
         datacontenttype: "application/json".into(),
         payload: Some(Payload::TextData(format!(r#"{{"a": [{}]}}"#, numbers.join(",")))),
         ..event(id)
     };
     for batch in 0..8 {
-        let events: Vec<_> = (0..50).map(|it| heavy(format!("{batch}-{it}"))).collect();
+        let events: Vec<_> = (0..50).map(|at| heavy(format!("{batch}-{at}"))).collect();
         pair.server.publish("orders", events).await.unwrap();
     }
     let hostile = "data.a.all(x, data.a.all(y, data.a.all(z, x + y + z >= 0)))";
-    let begun = Instant::now();
+    let started = Instant::now();
     let streams = (0..4).map(|_| {
         let request = SubscribeRequest {
             filters: vec![cel(hostile)],
@@ -184,7 +185,7 @@ async fn hostile_expressions_end_soon(pair: Pair) {
         pair.server.subscribe(request)
     });
     let mut streams = futures_util::future::join_all(streams).await;
-    // While they work, another stream gets its events at once.
+    // While these streams evaluate, another stream receives its events without delay.
     let mut live = pair.server.subscribe(subscribe_to(["orders"], latest())).await;
     live.catch_up().await;
     let mut slowest = Duration::ZERO;
@@ -201,8 +202,8 @@ async fn hostile_expressions_end_soon(pair: Pair) {
         };
         within(Duration::from_secs(60), "a stream that catches up", caught_up).await;
     }
-    let took = begun.elapsed();
-    println!("live {slowest:?} at most, caught up after {took:?}");
+    let elapsed = started.elapsed();
+    println!("live {slowest:?} at most, caught up after {elapsed:?}");
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
     pair.assert_calm();
 }

@@ -1,5 +1,5 @@
-//! Every error of the contract: code, reason, details. The whole text is in `errors.golden`; `TIDINGS_BLESS=1` writes
-//! it anew.
+//! Every error of the contract: code, reason, details. `errors.golden` holds the full text;
+//! `TIDINGS_BLESS=1` rewrites it.
 
 mod values;
 
@@ -25,7 +25,7 @@ use crate::support::harness::{
     large_events, metadata, read_from, reason, subscribe_to, within,
 };
 
-/// The table, as it is filled.
+/// The rows so far, and the rows that failed.
 #[derive(Default)]
 struct Table {
     text: String,
@@ -33,41 +33,41 @@ struct Table {
 }
 
 impl Table {
-    /// One row: what was done, what came of it, and what of that is fixed here: the code, the reason, and that these
-    /// details are there.
+    /// Adds one row: the case, its result, and the code, reason and details that the result must
+    /// have.
     fn row<T>(
         &mut self,
-        what: &str,
+        case: &str,
         result: Result<T, Status>,
         code: Code,
         expected: &str,
         details: &[&str],
     ) {
         let Err(status) = result else {
-            self.faults.push(format!("{what}: not refused"));
+            self.faults.push(format!("{case}: not refused"));
             return;
         };
         if (status.code(), reason(&status).as_str()) != (code, expected) {
-            self.faults.push(format!("{what}: {code:?} {expected} expected, but {status:?}"));
+            self.faults.push(format!("{case}: {code:?} {expected} expected, but {status:?}"));
         }
-        if status.get_details_error_info().is_some_and(|it| it.domain != "tidings") {
-            self.faults.push(format!("{what}: another domain"));
+        if status.get_details_error_info().is_some_and(|info| info.domain != "tidings") {
+            self.faults.push(format!("{case}: the domain is not tidings"));
         }
         let text = describe(&status);
         for detail in details {
             if !text.contains(detail) {
-                self.faults.push(format!("{what}: without {detail}:\n{text}"));
+                self.faults.push(format!("{case}: missing {detail}:\n{text}"));
             }
         }
         let size = status.details().len();
         if size > 4096 {
-            self.faults.push(format!("{what}: {size} bytes of details"));
+            self.faults.push(format!("{case}: {size} bytes of details"));
         }
-        write!(self.text, "# {what}\n{text}\n").unwrap();
+        write!(self.text, "# {case}\n{text}\n").unwrap();
     }
 }
 
-/// All of a status that clients see, with a placeholder for what changes from run to run.
+/// The parts of a status that clients see, with placeholders for values that differ between runs.
 fn describe(status: &Status) -> String {
     let mut text = format!("{:?}: {}\n", status.code(), status.message());
     for detail in status.get_error_details_vec() {
@@ -80,18 +80,20 @@ fn describe(status: &Status) -> String {
                 }
             }
             ErrorDetail::BadRequest(bad) => {
-                for it in bad.field_violations {
-                    writeln!(text, "  field {}: {}", it.field, it.description).unwrap();
+                for violation in bad.field_violations {
+                    let (field, description) = (violation.field, violation.description);
+                    writeln!(text, "  field {field}: {description}").unwrap();
                 }
             }
             ErrorDetail::PreconditionFailure(failure) => {
-                for it in failure.violations {
-                    let (kind, subject, description) = (it.r#type, it.subject, it.description);
+                for violation in failure.violations {
+                    let (kind, subject) = (violation.r#type, violation.subject);
+                    let description = violation.description;
                     writeln!(text, "  violation {kind} {subject}: {description}").unwrap();
                 }
             }
-            ErrorDetail::ResourceInfo(it) => {
-                writeln!(text, "  resource {} {}", it.resource_type, it.resource_name).unwrap();
+            ErrorDetail::ResourceInfo(info) => {
+                writeln!(text, "  resource {} {}", info.resource_type, info.resource_name).unwrap();
             }
             ErrorDetail::RetryInfo(_) => text.push_str("  retry later\n"),
             other => writeln!(text, "  {other:?}").unwrap(),
@@ -126,7 +128,7 @@ fn span(seconds: i64, nanos: i32) -> Option<Duration> {
     Some(Duration { seconds, nanos })
 }
 
-/// The server, and one call per line of the table.
+/// The server, with a method for each kind of call in the table.
 struct Calls(Server);
 
 impl Calls {
@@ -134,7 +136,7 @@ impl Calls {
         self.0.events().publish(request).await.map(drop)
     }
 
-    /// The first thing that goes wrong, at once or in the stream.
+    /// The first error, of the call or of the stream.
     async fn subscribe(&self, request: SubscribeRequest) -> Result<(), Status> {
         let mut stream = self.0.events().subscribe(request).await?.into_inner();
         within(PATIENCE, "a message", stream.message()).await.map(drop)
@@ -170,7 +172,7 @@ impl Calls {
         self.0.topics().trim_topic(request).await.map(drop)
     }
 
-    /// Any message to any method.
+    /// Sends any message to any method.
     async fn raw<M>(&self, path: &'static str, message: M) -> Result<(), Status>
     where
         M: prost::Message + Default + 'static,
@@ -179,9 +181,9 @@ impl Calls {
         client.ready().await.unwrap();
         let path = PathAndQuery::from_static(path);
         let codec = ProstCodec::<M, ()>::default();
-        let answer: Result<Response<()>, _> =
+        let response: Result<Response<()>, _> =
             client.unary(Request::new(message), path, codec).await;
-        answer.map(drop)
+        response.map(drop)
     }
 }
 
@@ -192,7 +194,7 @@ fn topic(name: &str) -> Topic {
 const BAD: Code = Code::InvalidArgument;
 
 #[tokio::test]
-async fn every_error_is_as_the_table_says() {
+async fn every_error_matches_the_golden_table() {
     let calls = Calls(Server::start(Options::default()).await);
     let mut table = Table::default();
     prepare(&calls).await;
@@ -215,9 +217,13 @@ async fn every_error_is_as_the_table_says() {
     let expected = fs::read_to_string(&golden).unwrap_or_default();
     let rows = |text: &str| -> Vec<String> { text.split("# ").map(String::from).collect() };
     for (row, expected) in rows(&table.text).iter().zip(&rows(&expected)) {
-        assert_eq!(row, expected, "if it is meant: TIDINGS_BLESS=1");
+        assert_eq!(row, expected, "if the change is intended, run with TIDINGS_BLESS=1");
     }
-    assert_eq!(table.text.len(), expected.len(), "if it is meant: TIDINGS_BLESS=1");
+    assert_eq!(
+        table.text.len(),
+        expected.len(),
+        "if the change is intended, run with TIDINGS_BLESS=1"
+    );
 }
 
 async fn prepare(calls: &Calls) {
@@ -246,39 +252,39 @@ async fn names(calls: &Calls, table: &mut Table) {
         ("a pattern where a name belongs", "orders.*"),
         ("a name of 250 characters", &long),
     ];
-    for (what, name) in malformed {
+    for (case, name) in malformed {
         let result = calls.publish(publish_to(name, vec![event("a")])).await;
-        table.row(&format!("publish: {what}"), result, BAD, "INVALID_NAME", &["field topic"]);
+        table.row(&format!("publish: {case}"), result, BAD, "INVALID_NAME", &["field topic"]);
     }
     let result = calls.create(Some(topic("a..b"))).await;
     table.row("create: a malformed name", result, BAD, "INVALID_NAME", &["field topic.name"]);
     let result = calls.create(Some(topic("_own"))).await;
     table.row("create: a name of the server's", result, BAD, "INVALID_NAME", &["field topic.name"]);
-    for (what, pattern) in [("a part of a segment", "ord*"), ("** not at the end", "**.placed")] {
+    for (case, pattern) in [("a part of a segment", "ord*"), ("** not at the end", "**.placed")] {
         let result = calls.subscribe(subscribe_to([pattern], None)).await;
-        table.row(&format!("subscribe: {what}"), result, BAD, "INVALID_NAME", &["field topics[0]"]);
+        table.row(&format!("subscribe: {case}"), result, BAD, "INVALID_NAME", &["field topics[0]"]);
     }
 
-    let (found, code) = ("TOPIC_NOT_FOUND", Code::NotFound);
+    let (reason, code) = ("TOPIC_NOT_FOUND", Code::NotFound);
     let details = ["nearest = orders", "resource topic ordrs"];
     let result = calls.publish(publish_to("ordrs", vec![event("a")])).await;
-    table.row("publish: no such topic", result, code, found, &details);
+    table.row("publish: no such topic", result, code, reason, &details);
     let result = calls.subscribe(subscribe_to(["ordrs"], None)).await;
-    table.row("subscribe: no such topic", result, code, found, &details);
+    table.row("subscribe: no such topic", result, code, reason, &details);
     let result = calls.read(read_from(["ordrs"], None)).await;
-    table.row("read: no such topic", result, code, found, &details);
+    table.row("read: no such topic", result, code, reason, &details);
     let result = calls.get_event("ordrs", Some(By::Offset(0))).await;
-    table.row("get event: no such topic", result, code, found, &details);
+    table.row("get event: no such topic", result, code, reason, &details);
     let result = calls.0.topics().get_topic(GetTopicRequest { name: "ordrs".into() }).await;
-    table.row("get topic: no such topic", result, code, found, &details);
+    table.row("get topic: no such topic", result, code, reason, &details);
     let result = calls.update(topic("ordrs"), &["description"]).await;
-    table.row("update: no such topic", result, code, found, &details);
+    table.row("update: no such topic", result, code, reason, &details);
     let result = calls.delete("ordrs", "").await;
-    table.row("delete: no such topic", result, code, found, &details);
+    table.row("delete: no such topic", result, code, reason, &details);
     let result = calls.trim("ordrs", earliest()).await;
-    table.row("trim: no such topic", result, code, found, &details);
+    table.row("trim: no such topic", result, code, reason, &details);
     let result = calls.publish(publish_to("nothing-like-it", vec![event("a")])).await;
-    table.row("publish: no such topic, none near", result, code, found, &["resource topic"]);
+    table.row("publish: no such topic, none near", result, code, reason, &["resource topic"]);
 }
 
 async fn events_and_batches(calls: &Calls, table: &mut Table) {
@@ -362,7 +368,7 @@ async fn events_and_batches(calls: &Calls, table: &mut Table) {
     table.row("publish: a name that is not UTF-8", result, BAD, "INVALID_REQUEST", &[]);
 }
 
-/// The beginning of a PublishRequest in which strings are any bytes.
+/// The first field of a PublishRequest, with any bytes in place of a string.
 #[derive(Clone, PartialEq, prost::Message)]
 struct NotUtf8 {
     #[prost(bytes = "vec", tag = "1")]
@@ -400,7 +406,8 @@ async fn conflicts_and_conditions(calls: &Calls, table: &mut Table) {
         publish(vec![key_version("o-1", Some(1)), topic_end(Some(7))], vec![event("n")]).await;
     table.row("publish: key version and end", result, code, key, &both[..2]);
 
-    // What is recorded is a duplicate whatever conditions say; other content is a conflict before they are asked.
+    // A recorded event is a duplicate regardless of conditions; an id with other content is a
+    // conflict before conditions are checked.
     publish(vec![topic_end(Some(7))], vec![keyed("o-1", "o-1")]).await.unwrap();
     let result = publish(vec![topic_end(Some(7))], vec![other]).await;
     let code = Code::AlreadyExists;
@@ -462,12 +469,12 @@ async fn positions(calls: &Calls, table: &mut Table) {
         ("empty", ""),
         ("that is none", "👋"),
     ];
-    for (what, cursor) in cursors {
+    for (case, cursor) in cursors {
         let (reason, details) = ("INVALID_CURSOR", ["field start.cursor"]);
         let result = calls.subscribe(subscribe_to(["orders"], after(cursor))).await;
-        table.row(&format!("subscribe: a cursor {what}"), result, BAD, reason, &details);
+        table.row(&format!("subscribe: a cursor {case}"), result, BAD, reason, &details);
         let result = calls.read(read_from(["orders"], after(cursor))).await;
-        table.row(&format!("read: a cursor {what}"), result, BAD, reason, &details);
+        table.row(&format!("read: a cursor {case}"), result, BAD, reason, &details);
     }
 
     let (code, lost, future) = (Code::OutOfRange, "POSITION_LOST", "POSITION_IN_FUTURE");
@@ -524,14 +531,14 @@ async fn streams(calls: &Calls, table: &mut Table) {
         ..subscribe_to(["orders"], None)
     };
     let details = ["field heartbeat_interval"];
-    for (what, interval) in [
+    for (case, interval) in [
         ("of half a second", span(0, 500_000_000)),
         ("of 61 seconds", span(61, 0)),
         ("of less than nothing", span(-10, 0)),
         ("that is none", span(10, 2_000_000_000)),
     ] {
         let result = calls.subscribe(beat(interval)).await;
-        table.row(&format!("subscribe: a heartbeat {what}"), result, BAD, reason, &details);
+        table.row(&format!("subscribe: a heartbeat {case}"), result, BAD, reason, &details);
     }
     let request = SubscribeRequest { view: 99, ..subscribe_to(["orders"], None) };
     let result = calls.subscribe(request).await;
@@ -554,11 +561,11 @@ async fn streams(calls: &Calls, table: &mut Table) {
     let inner =
         Filter { dialect: Some(Dialect::Not(Box::new(cel("data.x &&\n evnt.type == 'a'")))) };
     let result = calls.subscribe(filtered(inner)).await;
-    let place = &["field filters[1].not.cel", "line 2, column 2"];
-    table.row("subscribe: CEL of unknown names", result, BAD, reason, place);
+    let location = &["field filters[1].not.cel", "line 2, column 2"];
+    table.row("subscribe: CEL of unknown names", result, BAD, reason, location);
     let request = ReadRequest { filters: vec![cel("event.type")], ..read_from(["orders"], None) };
-    let place = &["field filters[0].cel", "a string"];
-    table.row("read: CEL that is no bool", calls.read(request).await, BAD, reason, place);
+    let location = &["field filters[0].cel", "a string"];
+    table.row("read: CEL that is no bool", calls.read(request).await, BAD, reason, location);
     let result = calls.subscribe(filtered(cel(&"(".repeat(4_000)))).await;
     table.row("subscribe: CEL too deep", result, BAD, reason, &["field filters[1].cel", "64"]);
     let long = format!("event.type == '{}'", "x".repeat(5_000));
@@ -625,7 +632,7 @@ async fn topics(calls: &Calls, table: &mut Table) {
     let details = ["field pattern"];
     table.row("list: no pattern", list(request).await, BAD, "INVALID_NAME", &details);
 
-    // A topic that goes away ends the streams that named it.
+    // Deletion of a topic ends the streams that name it.
     calls.0.create("short-lived").await;
     let mut subscription = calls.0.subscribe(subscribe_to(["short-lived"], earliest())).await;
     calls.delete("short-lived", "").await.unwrap();
@@ -635,16 +642,16 @@ async fn topics(calls: &Calls, table: &mut Table) {
     table.row("subscribe: a topic that is deleted", Err::<(), _>(status), code, reason, &details);
 }
 
-/// A refused request of a stream is refused as it would be alone, and does not end the stream.
+/// A publish stream refuses a request with the error of a unary call, and does not end.
 async fn publish_stream(calls: &Calls, table: &mut Table) {
     let refused = async |publish| {
         let request = PublishStreamRequest { sequence: 5, publish };
         let mut outcomes = calls.0.events().publish_stream(once(request)).await?.into_inner();
-        let answer = within(PATIENCE, "an outcome", outcomes.message()).await?.unwrap();
-        assert_eq!(answer.sequence, 5);
+        let response = within(PATIENCE, "an outcome", outcomes.message()).await?.unwrap();
+        assert_eq!(response.sequence, 5);
         let end = within(PATIENCE, "the end", outcomes.message()).await?;
         assert!(end.is_none(), "more than one outcome");
-        match answer.outcome.unwrap() {
+        match response.outcome.unwrap() {
             Outcome::Published(_) => Ok(()),
             Outcome::Error(error) => {
                 let details = prost::Message::encode_to_vec(&error).into();

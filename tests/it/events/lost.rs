@@ -1,4 +1,5 @@
-//! What trims, retention and deletion take away is told to whoever asked for it, and to nobody else.
+//! Events lost to trims, retention and deletion are reported to the readers that requested them,
+//! and to no other reader.
 
 use tidings::proto::events::v1::{
     DeleteTopicRequest, GapReason, GetTopicRequest, Retention, SubscribeRequest, Topic,
@@ -31,7 +32,7 @@ async fn delete(server: &Server, topic: &str) {
 }
 
 #[tokio::test]
-async fn what_was_trimmed_is_told() {
+async fn trimmed_events_are_reported() {
     let server = start().await;
     server.create("trimmed").await;
     server.publish("trimmed", events("e", 20)).await.unwrap();
@@ -39,7 +40,7 @@ async fn what_was_trimmed_is_told() {
     let all = before.catch_up().await;
     trim(&server, "trimmed", 8).await;
 
-    // From the beginning is from what is there, without a word.
+    // A start at the earliest event begins at the first retained one and reports no gap.
     let mut subscription = server.subscribe(subscribe_to(["trimmed"], earliest())).await;
     assert_eq!(offsets(&subscription.catch_up().await), (8..20).collect::<Vec<_>>());
 
@@ -55,18 +56,19 @@ async fn what_was_trimmed_is_told() {
         let request = subscribe_to(["trimmed"], at_or_earliest(start));
         let mut subscription = server.subscribe(request).await;
         let Message::Gap(gap) = subscription.expect().await else { panic!("no gap") };
-        let told = (gap.topic.as_str(), gap.first_offset, gap.next_offset, gap.reason());
-        assert_eq!(told, ("trimmed", first_lost, 8, GapReason::Retention));
+        let reported = (gap.topic.as_str(), gap.first_offset, gap.next_offset, gap.reason());
+        assert_eq!(reported, ("trimmed", first_lost, 8, GapReason::Retention));
         assert_eq!(offsets(&subscription.catch_up().await), (8..20).collect::<Vec<_>>());
         let mut rest = server.subscribe(subscribe_to(["trimmed"], after(&gap.cursor))).await;
-        assert_eq!(rest.catch_up().await.len(), 12, "a gap's cursor goes on behind it");
+        assert_eq!(rest.catch_up().await.len(), 12, "a gap's cursor resumes after the gap");
     }
-    // Who had read what was trimmed has lost nothing.
+    // A reader that had read the trimmed events has lost none.
     for event in &all[7..] {
         let mut rest = server.subscribe(subscribe_to(["trimmed"], after(&event.cursor))).await;
         assert_eq!(rest.catch_up().await.len() as u64, 19 - event.offset);
     }
-    // A cursor of another topic's position starts where that was: nothing of this topic was missed by its owner.
+    // A cursor from another topic starts at that topic's position, which is after the trimmed
+    // events: no event of this topic is lost.
     server.create("other").await;
     let other = server.publish("other", [event("o")]).await.unwrap().results.remove(0);
     let mut both = server.subscribe(subscribe_to(["trimmed", "other"], after(&other.cursor))).await;
@@ -82,7 +84,7 @@ async fn what_was_trimmed_is_told() {
     assert_eq!(offsets(&read), [20]);
 }
 
-/// Reads so slowly that a trim overtakes it.
+/// The client reads so slowly that a trim overtakes its stream.
 #[tokio::test]
 async fn a_trim_that_overtakes_an_open_stream_is_a_gap() {
     let server = start().await;
@@ -124,7 +126,7 @@ async fn a_trim_that_overtakes_an_open_stream_is_a_gap() {
 }
 
 #[tokio::test]
-async fn retention_removes_the_oldest_and_tells() {
+async fn retention_removes_the_oldest_events_and_reports_them() {
     let server = Server::start(Options::args(["--retention-interval", "100ms"])).await;
     let one_second = prost_types::Duration { seconds: 1, nanos: 0 };
     let bounds = [
@@ -159,7 +161,7 @@ async fn retention_removes_the_oldest_and_tells() {
 }
 
 #[tokio::test]
-async fn a_deleted_topic_leaves_patterns_and_comes_back_as_a_new_one() {
+async fn a_deleted_topic_leaves_patterns_and_can_be_created_again() {
     let server = start().await;
     server.create("gone.a").await;
     server.create("gone.b").await;
@@ -174,7 +176,7 @@ async fn a_deleted_topic_leaves_patterns_and_comes_back_as_a_new_one() {
     assert_eq!(ids(&pattern.take(1).await), ["still"]);
     server.create("gone.a").await;
     let response = server.publish("gone.a", [event("first-0")]).await.unwrap();
-    assert!(!response.results[0].duplicate, "the identities went with the topic");
+    assert!(!response.results[0].duplicate, "the identities were deleted with the topic");
     assert_eq!(response.results[0].offset, 0);
     let new = pattern.take(1).await;
     assert_eq!((ids(&new), offsets(&new)), (vec!["first-0"], vec![0]));
@@ -200,7 +202,7 @@ async fn events_deleted_with_a_topic_that_was_created_again_are_reported() {
     server.create("again.a").await;
     server.publish("again.a", events("new", 2)).await.unwrap();
 
-    // By name and by pattern, before and behind a start.
+    // By name and by pattern, before and after a restart.
     let mut server = server;
     for _ in 0..2 {
         for topics in ["again.a", "again.*"] {

@@ -1,5 +1,6 @@
-//! The log against a model in memory: random publishes, conditions, repetitions, reads, trims, and reopens in order and
-//! out of it. A failure found once stays as a named scenario at the end.
+//! The log against a model in memory: random publishes, conditions, repetitions, reads, trims, and
+//! reopens after a clean or an unclean close. A failure found once stays as a named scenario at the
+//! end.
 
 use std::{
     collections::BTreeMap,
@@ -36,74 +37,96 @@ const TOPICS: usize = 2;
 const IDS: u8 = 12;
 const KEYS: u8 = 3;
 
-/// An event by the little that tells it apart.
+/// The distinguishing values of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Fact {
+struct EventSpec {
     id: u8,
     content: u8,
-    /// 0: none.
+    /// 0 is no key.
     key: u8,
 }
 
 #[derive(Debug, Clone)]
-enum Step {
-    Publish { topic: usize, facts: Vec<Fact>, condition: Option<Wish>, buffered: bool, dry: bool },
-    Trim { topic: usize, part: f64 },
-    Read { from: f64, back: bool, most: u64 },
-    ReadKey { topic: usize, key: u8, back: bool },
-    ReadFlow { content: u8 },
-    Reopen { in_order: bool },
+enum Operation {
+    Publish {
+        topic: usize,
+        specs: Vec<EventSpec>,
+        condition: Option<ConditionSpec>,
+        buffered: bool,
+        dry: bool,
+    },
+    Trim {
+        topic: usize,
+        fraction: f64,
+    },
+    Read {
+        from: f64,
+        backward: bool,
+        limit: u64,
+    },
+    ReadKey {
+        topic: usize,
+        key: u8,
+        backward: bool,
+    },
+    ReadFlow {
+        content: u8,
+    },
+    Reopen {
+        clean: bool,
+    },
 }
 
-/// A condition, right or wrong by a little.
+/// A condition that holds if its delta is 0.
 #[derive(Debug, Clone)]
-enum Wish {
-    Key { key: u8, off: u64 },
-    End { off: u64 },
+enum ConditionSpec {
+    Key { key: u8, delta: u64 },
+    End { delta: u64 },
 }
 
-fn fact() -> impl Strategy<Value = Fact> {
-    // Few contents, so that repetitions are frequent and conflicts too.
-    (0..IDS, 0..2u8, 0..=KEYS).prop_map(|(id, content, key)| Fact { id, content, key })
+fn spec() -> impl Strategy<Value = EventSpec> {
+    // Few contents, so that repetitions and conflicts are frequent.
+    (0..IDS, 0..2u8, 0..=KEYS).prop_map(|(id, content, key)| EventSpec { id, content, key })
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let wish = prop_oneof![
-        (1..=KEYS, 0..2u64).prop_map(|(key, off)| Wish::Key { key, off }),
-        (0..2u64).prop_map(|off| Wish::End { off }),
+fn operation() -> impl Strategy<Value = Operation> {
+    let condition = prop_oneof![
+        (1..=KEYS, 0..2u64).prop_map(|(key, delta)| ConditionSpec::Key { key, delta }),
+        (0..2u64).prop_map(|delta| ConditionSpec::End { delta }),
     ];
     prop_oneof![
         10 => (
             0..TOPICS,
-            prop::collection::vec(fact(), 1..5),
-            prop::option::weighted(0.2, wish),
+            prop::collection::vec(spec(), 1..5),
+            prop::option::weighted(0.2, condition),
             any::<bool>(),
             prop::bool::weighted(0.1),
         )
-            .prop_map(|(topic, facts, condition, buffered, dry)| Step::Publish {
-                topic, facts, condition, buffered, dry,
+            .prop_map(|(topic, specs, condition, buffered, dry)| Operation::Publish {
+                topic, specs, condition, buffered, dry,
             }),
-        2 => (0..TOPICS, 0.0..1.2f64).prop_map(|(topic, part)| Step::Trim { topic, part }),
+        2 => (0..TOPICS, 0.0..1.2f64)
+            .prop_map(|(topic, fraction)| Operation::Trim { topic, fraction }),
         4 => (0.0..1.0f64, any::<bool>(), 0..20u64)
-            .prop_map(|(from, back, most)| Step::Read { from, back, most }),
+            .prop_map(|(from, backward, limit)| Operation::Read { from, backward, limit }),
         3 => (0..TOPICS, 1..=KEYS, any::<bool>())
-            .prop_map(|(topic, key, back)| Step::ReadKey { topic, key, back }),
-        2 => (0..2u8).prop_map(|content| Step::ReadFlow { content }),
-        2 => any::<bool>().prop_map(|in_order| Step::Reopen { in_order }),
+            .prop_map(|(topic, key, backward)| Operation::ReadKey { topic, key, backward }),
+        2 => (0..2u8).prop_map(|content| Operation::ReadFlow { content }),
+        2 => any::<bool>().prop_map(|clean| Operation::Reopen { clean }),
     ]
 }
 
-/// What should be recorded.
+/// The expected state of the log.
 #[derive(Debug, Default)]
 struct Model {
     topics: [Topic; TOPICS],
-    /// Topic and offset of everything ever appended, in order.
+    /// Topic and offset of every appended event, in append order.
     order: Vec<(usize, usize)>,
 }
 
 #[derive(Debug, Default)]
 struct Topic {
-    events: Vec<(Fact, u64)>,
+    events: Vec<(EventSpec, u64)>,
     first: usize,
     versions: BTreeMap<u8, u64>,
 }
@@ -115,53 +138,59 @@ impl Topic {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
-    Places(Vec<(usize, u64, bool)>),
+enum PublishResult {
+    Placements(Vec<(usize, u64, bool)>),
     Conflict,
     Conditions,
 }
 
 impl Model {
-    fn publish(&mut self, topic: usize, facts: &[Fact], wish: Option<&Wish>, dry: bool) -> Answer {
+    fn publish(
+        &mut self,
+        topic: usize,
+        specs: &[EventSpec],
+        condition: Option<&ConditionSpec>,
+        dry: bool,
+    ) -> PublishResult {
         let log = &self.topics[topic];
-        let mut new: Vec<&Fact> = Vec::new();
-        let mut found = Vec::new();
-        for fact in facts {
-            let other = log.recorded(fact.id).map(|offset| (&log.events[offset].0, Ok(offset)));
-            let within = new.iter().position(|one| one.id == fact.id);
-            match other.or(within.map(|at| (new[at], Err(at)))) {
-                Some((held, _)) if held != fact => return Answer::Conflict,
-                Some((_, at)) => found.push(Some(at)),
+        let mut new: Vec<&EventSpec> = Vec::new();
+        let mut duplicates = Vec::new();
+        for spec in specs {
+            let recorded = log.recorded(spec.id).map(|offset| (&log.events[offset].0, Ok(offset)));
+            let in_batch = new.iter().position(|earlier| earlier.id == spec.id);
+            match recorded.or(in_batch.map(|at| (new[at], Err(at)))) {
+                Some((held, _)) if held != spec => return PublishResult::Conflict,
+                Some((_, at)) => duplicates.push(Some(at)),
                 None => {
-                    new.push(fact);
-                    found.push(None);
+                    new.push(spec);
+                    duplicates.push(None);
                 }
             }
         }
-        let is_met = match wish {
+        let is_met = match condition {
             None => true,
-            Some(Wish::Key { off, .. } | Wish::End { off }) => *off == 0,
+            Some(ConditionSpec::Key { delta, .. } | ConditionSpec::End { delta }) => *delta == 0,
         };
         if !new.is_empty() && !is_met {
-            return Answer::Conditions;
+            return PublishResult::Conditions;
         }
         let end = log.events.len();
         let mut versions = log.versions.clone();
         let mut appended = Vec::new();
-        for fact in new {
-            let version = if fact.key == 0 {
+        for spec in new {
+            let version = if spec.key == 0 {
                 0
             } else {
-                let version = versions.entry(fact.key).or_default();
+                let version = versions.entry(spec.key).or_default();
                 *version += 1;
                 *version
             };
-            appended.push((fact.clone(), version));
+            appended.push((spec.clone(), version));
         }
         let mut next = 0;
-        let places = found
+        let placements = duplicates
             .into_iter()
-            .map(|found| match found {
+            .map(|duplicate| match duplicate {
                 Some(Ok(offset)) => (offset, log.events[offset].1, true),
                 Some(Err(at)) => (end + at, appended[at].1, true),
                 None => {
@@ -171,22 +200,22 @@ impl Model {
             })
             .collect();
         if !dry {
-            for one in appended {
+            for event in appended {
                 self.order.push((topic, self.topics[topic].events.len()));
-                self.topics[topic].events.push(one);
+                self.topics[topic].events.push(event);
             }
             self.topics[topic].versions = versions;
         }
-        Answer::Places(places)
+        PublishResult::Placements(placements)
     }
 
-    /// What is retained, in the order of everything.
+    /// Topic and offset of every retained event, in append order.
     fn retained(&self) -> Vec<(usize, usize)> {
         let is_retained = |(topic, offset): &(usize, usize)| *offset >= self.topics[*topic].first;
         self.order.iter().copied().filter(is_retained).collect()
     }
 
-    fn fact(&self, (topic, offset): (usize, usize)) -> &Fact {
+    fn spec(&self, (topic, offset): (usize, usize)) -> &EventSpec {
         &self.topics[topic].events[offset].0
     }
 }
@@ -200,9 +229,9 @@ impl Log {
     fn open(directory: &Path) -> Self {
         let tuning =
             Tuning { block_cache_bytes: 1 << 20, write_buffer_bytes: 1 << 20, wal_bytes: 4 << 20 };
-        // A small tail, so that reads go to the disk too.
+        // A small tail, so that some reads go to the disk.
         let options = OpenOptions { tuning, tail_bytes: 2_000 };
-        // A process that another test starts has our files open, and locked, until it becomes another program.
+        // A child process that another test forks holds our files open, and locked, until its exec.
         let deadline = Instant::now() + Duration::from_secs(5);
         let writer = loop {
             match store::open(directory, &options) {
@@ -226,13 +255,13 @@ impl Log {
         Self { broker, store }
     }
 
-    async fn close(self, in_order: bool) {
+    async fn close(self, clean: bool) {
         let Self { broker, store } = self;
-        if in_order {
-            broker.journal().close().await.expect("a close in order");
+        if clean {
+            broker.journal().close().await.expect("a clean close");
         }
         drop(broker);
-        // The threads of the journal let go of the store by themselves.
+        // The journal threads drop their references to the store asynchronously.
         while Arc::strong_count(&store) > 1 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -256,14 +285,14 @@ fn key(key: u8) -> String {
     if key == 0 { String::new() } else { format!("key-{key}") }
 }
 
-fn event(fact: &Fact) -> NewEvent {
+fn event(spec: &EventSpec) -> NewEvent {
     let event = Event {
-        id: fact.id.to_string(),
+        id: spec.id.to_string(),
         source: "/model".into(),
         r#type: "t".into(),
-        partitionkey: key(fact.key),
-        correlationid: format!("flow-{}", fact.content),
-        payload: Some(Payload::TextData(format!("{}", fact.content).repeat(300))),
+        partitionkey: key(spec.key),
+        correlationid: format!("flow-{}", spec.content),
+        payload: Some(Payload::TextData(format!("{}", spec.content).repeat(300))),
         ..Event::default()
     };
     let mut row = vec![0; HEADER_BYTES];
@@ -272,15 +301,15 @@ fn event(fact: &Fact) -> NewEvent {
     NewEvent::new(event.id, &event.source, event.r#type, event.correlationid, content, row)
 }
 
-fn back(delivered: &Delivered) -> ((usize, usize), Fact, u64) {
+fn decode(delivered: &Delivered) -> ((usize, usize), EventSpec, u64) {
     let topic = delivered.topic.as_str().trim_start_matches("topic-").parse().expect("a topic");
     let recorded = &delivered.recorded;
     let event = Event::decode(recorded.event.clone()).expect("an event");
     let content = event.correlationid.trim_start_matches("flow-").parse().expect("a content");
     let key = event.partitionkey.trim_start_matches("key-").parse().unwrap_or(0);
-    let fact = Fact { id: event.id.parse().expect("an id"), content, key };
+    let spec = EventSpec { id: event.id.parse().expect("an id"), content, key };
     let offset = usize::try_from(recorded.offset.0).expect("small");
-    ((topic, offset), fact, recorded.key_version.0)
+    ((topic, offset), spec, recorded.key_version.0)
 }
 
 fn all(direction: Direction) -> Read {
@@ -295,19 +324,19 @@ fn all(direction: Direction) -> Read {
     }
 }
 
-async fn run(steps: Vec<Step>) {
+async fn run(operations: Vec<Operation>) {
     let directory = tempfile::tempdir().expect("a directory");
     let mut log = Log::open(directory.path());
     for topic in 0..TOPICS {
         log.broker.create_topic(name(topic), TopicConfig::default()).await.expect("a topic");
     }
     let mut model = Model::default();
-    for step in steps {
-        match step {
-            Step::Publish { topic, facts, condition, buffered, dry } => {
-                publish(&log, &mut model, topic, &facts, condition.as_ref(), buffered, dry).await;
+    for operation in operations {
+        match operation {
+            Operation::Publish { topic, specs, condition, buffered, dry } => {
+                publish(&log, &mut model, topic, &specs, condition.as_ref(), buffered, dry).await;
             }
-            Step::Trim { topic, part } => {
+            Operation::Trim { topic, fraction } => {
                 let events = model.topics[topic].events.len();
                 #[expect(
                     clippy::cast_possible_truncation,
@@ -315,50 +344,61 @@ async fn run(steps: Vec<Step>) {
                     clippy::cast_precision_loss,
                     reason = "small"
                 )]
-                let before = ((events as f64 * part) as usize).min(events);
+                let before = ((events as f64 * fraction) as usize).min(events);
                 let start =
                     Start { position: At::Offset(Offset(before as u64)), or_earliest: true };
                 let first = model.topics[topic].first;
-                let (removed, left) =
+                let (removed, first_offset) =
                     log.broker.trim_topic(&name(topic), &start, false).await.expect("a trim");
-                let now = first.max(before);
-                assert_eq!((removed, left), ((now - first) as u64, Offset(now as u64)));
-                model.topics[topic].first = now;
+                let expected = first.max(before);
+                assert_eq!(
+                    (removed, first_offset),
+                    ((expected - first) as u64, Offset(expected as u64))
+                );
+                model.topics[topic].first = expected;
             }
-            Step::Read { from, back, most } => read(&log, &model, from, back, most).await,
-            Step::ReadKey { topic, key: wanted, back: is_back } => {
-                let direction = if is_back { Direction::Backward } else { Direction::Forward };
+            Operation::Read { from, backward, limit } => {
+                read(&log, &model, from, backward, limit).await;
+            }
+            Operation::ReadKey { topic, key: wanted, backward: is_backward } => {
+                let direction = if is_backward { Direction::Backward } else { Direction::Forward };
                 let filter = EventFilter { key: Some(key(wanted)), ..EventFilter::default() };
                 let topics = vec![TopicPattern::Name(name(topic))];
-                let got = log.read(Read { topics, filter, ..all(direction) }).await;
+                let events = log.read(Read { topics, filter, ..all(direction) }).await;
                 let mut expected: Vec<_> = model
                     .retained()
                     .into_iter()
-                    .filter(|at| at.0 == topic && model.fact(*at).key == wanted)
+                    .filter(|at| at.0 == topic && model.spec(*at).key == wanted)
                     .collect();
-                if is_back {
+                if is_backward {
                     expected.reverse();
                 }
-                assert_eq!(got.iter().map(|one| back(one).0).collect::<Vec<_>>(), expected);
+                assert_eq!(
+                    events.iter().map(|delivered| decode(delivered).0).collect::<Vec<_>>(),
+                    expected
+                );
             }
-            Step::ReadFlow { content } => {
+            Operation::ReadFlow { content } => {
                 let correlation = Some(format!("flow-{content}"));
-                let got = log
+                let events = log
                     .read(Read { topics: Vec::new(), correlation, ..all(Direction::Forward) })
                     .await;
                 let expected: Vec<_> = model
                     .retained()
                     .into_iter()
-                    .filter(|at| model.fact(*at).content == content)
+                    .filter(|at| model.spec(*at).content == content)
                     .collect();
-                assert_eq!(got.iter().map(|one| back(one).0).collect::<Vec<_>>(), expected);
+                assert_eq!(
+                    events.iter().map(|delivered| decode(delivered).0).collect::<Vec<_>>(),
+                    expected
+                );
             }
-            Step::Reopen { in_order } => {
-                log.close(in_order).await;
+            Operation::Reopen { clean } => {
+                log.close(clean).await;
                 log = Log::open(directory.path());
             }
         }
-        everything_is_there(&log, &model).await;
+        assert_retained_events(&log, &model).await;
     }
     log.close(true).await;
 }
@@ -367,28 +407,30 @@ async fn publish(
     log: &Log,
     model: &mut Model,
     topic: usize,
-    facts: &[Fact],
-    wish: Option<&Wish>,
+    specs: &[EventSpec],
+    condition: Option<&ConditionSpec>,
     buffered: bool,
     dry: bool,
 ) {
     let held = &model.topics[topic];
-    let conditions = wish.map(|wish| match wish {
-        Wish::Key { key: wanted, off } => {
+    let conditions = condition.map(|condition| match condition {
+        ConditionSpec::Key { key: wanted, delta } => {
             let version = held.versions.get(wanted).copied().unwrap_or(0);
-            Condition::KeyVersion { key: key(*wanted), version: KeyVersion(version + off) }
+            Condition::KeyVersion { key: key(*wanted), version: KeyVersion(version + delta) }
         }
-        Wish::End { off } => Condition::TopicEnd(Offset(held.events.len() as u64 + off)),
+        ConditionSpec::End { delta } => {
+            Condition::TopicEnd(Offset(held.events.len() as u64 + delta))
+        }
     });
     let request = Publish {
         topic: name(topic),
-        events: facts.iter().map(event).collect(),
+        events: specs.iter().map(event).collect(),
         conditions: conditions.into_iter().collect(),
         durability: if buffered { Durability::Buffered } else { Durability::Synced },
         validate_only: dry,
     };
-    let answer = match log.broker.publish(request).await {
-        Ok(published) => Answer::Places(
+    let result = match log.broker.publish(request).await {
+        Ok(published) => PublishResult::Placements(
             published
                 .placements
                 .iter()
@@ -398,21 +440,21 @@ async fn publish(
                 })
                 .collect(),
         ),
-        Err(PublishError::IdConflict(_)) => Answer::Conflict,
+        Err(PublishError::IdConflict(_)) => PublishResult::Conflict,
         Err(PublishError::Conditions { failed, .. }) => {
             assert!(matches!(
                 failed.as_slice(),
                 [FailedCondition::KeyVersion { .. } | FailedCondition::TopicEnd { .. }]
             ));
-            Answer::Conditions
+            PublishResult::Conditions
         }
         Err(other) => panic!("{other:?}"),
     };
-    assert_eq!(answer, model.publish(topic, facts, wish, dry));
+    assert_eq!(result, model.publish(topic, specs, condition, dry));
 }
 
-/// From a cursor somewhere, one way or the other.
-async fn read(log: &Log, model: &Model, from: f64, is_back: bool, most: u64) {
+/// Reads forward or backward from the cursor of an event.
+async fn read(log: &Log, model: &Model, from: f64, is_backward: bool, limit: u64) {
     let forward = log.read(all(Direction::Forward)).await;
     #[expect(
         clippy::cast_possible_truncation,
@@ -424,42 +466,43 @@ async fn read(log: &Log, model: &Model, from: f64, is_back: bool, most: u64) {
     let Some(pivot) = forward.get(at) else { return };
     let horizon = log.store.watermark();
     let cursor = Cursor { position: pivot.recorded.position, horizon };
-    let direction = if is_back { Direction::Backward } else { Direction::Forward };
+    let direction = if is_backward { Direction::Backward } else { Direction::Forward };
     let start = Some(Start::at(At::Cursor(cursor)));
-    let events_max = (most > 0).then_some(most);
-    let got = log.read(Read { start, events_max, ..all(direction) }).await;
+    let events_max = (limit > 0).then_some(limit);
+    let events = log.read(Read { start, events_max, ..all(direction) }).await;
     let retained = model.retained();
-    let mut expected: Vec<_> = if is_back {
+    let mut expected: Vec<_> = if is_backward {
         retained[..at].iter().rev().copied().collect()
     } else {
         retained[at + 1..].to_vec()
     };
-    if most > 0 {
-        expected.truncate(usize::try_from(most).expect("small"));
+    if limit > 0 {
+        expected.truncate(usize::try_from(limit).expect("small"));
     }
-    assert_eq!(got.iter().map(|one| back(one).0).collect::<Vec<_>>(), expected);
+    assert_eq!(events.iter().map(|delivered| decode(delivered).0).collect::<Vec<_>>(), expected);
 }
 
-async fn everything_is_there(log: &Log, model: &Model) {
-    let got = log.read(all(Direction::Forward)).await;
+async fn assert_retained_events(log: &Log, model: &Model) {
+    let events = log.read(all(Direction::Forward)).await;
     let expected: Vec<_> = model
         .retained()
         .into_iter()
         .map(|at| {
-            let (fact, version) = model.topics[at.0].events[at.1].clone();
-            (at, fact, version)
+            let (spec, version) = model.topics[at.0].events[at.1].clone();
+            (at, spec, version)
         })
         .collect();
-    assert_eq!(got.iter().map(back).collect::<Vec<_>>(), expected);
-    let positions: Vec<Position> = got.iter().map(|one| one.recorded.position).collect();
+    assert_eq!(events.iter().map(decode).collect::<Vec<_>>(), expected);
+    let positions: Vec<Position> =
+        events.iter().map(|delivered| delivered.recorded.position).collect();
     assert!(positions.is_sorted_by(|a, b| a < b), "positions increase");
-    assert!(got.is_sorted_by(|a, b| a.recorded.append_time <= b.recorded.append_time));
+    assert!(events.is_sorted_by(|a, b| a.recorded.append_time <= b.recorded.append_time));
 }
 
-fn block_on(steps: Vec<Step>) {
+fn block_on(operations: Vec<Operation>) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.expect("a runtime").block_on(run(steps));
+    runtime.expect("a runtime").block_on(run(operations));
 }
 
 proptest! {
@@ -471,7 +514,7 @@ proptest! {
     })]
 
     #[test]
-    fn the_log_does_what_the_model_does(steps in prop::collection::vec(step(), 1..40)) {
-        block_on(steps);
+    fn the_log_matches_the_model(operations in prop::collection::vec(operation(), 1..40)) {
+        block_on(operations);
     }
 }

@@ -1,5 +1,5 @@
-//! Negotiation: a reader names the versions that it understands, and is handed exactly those. Every test runs with the
-//! registry in the server and elsewhere.
+//! Negotiation: a reader names the versions that it accepts, and receives events in those versions
+//! only. Every test runs with an embedded and with a remote registry.
 
 use prost_types::Any;
 use tidings::proto::events::v1::{
@@ -22,15 +22,15 @@ use crate::support::{
 };
 
 both! {
-    a_stream_says_what_it_delivers
-    what_cannot_be_had_is_refused_at_once
+    a_stream_reports_the_versions_it_delivers
+    unsatisfiable_requirements_are_refused_on_subscribe
     json_is_converted_up_and_down
     protobuf_and_avro_are_converted
-    what_cannot_be_given_goes_by_the_policy
-    a_version_registered_meanwhile_is_told_first
-    reads_negotiate_too
-    a_reader_with_a_name_is_known
-    the_story
+    unconvertible_events_follow_the_mismatch_policy
+    a_new_version_is_announced_before_its_events
+    reads_negotiate_versions
+    a_named_consumer_is_listed
+    readers_continue_while_a_producer_moves_to_new_versions
 }
 
 fn selection(accept: &[(&str, &str)], on_mismatch: Policy) -> Option<SchemaSelection> {
@@ -47,7 +47,8 @@ fn subscribe(accept: &[(&str, &str)], on_mismatch: Policy) -> SubscribeRequest {
     }
 }
 
-/// A closed object with so many optional properties, of which the last may be required.
+/// A schema of a closed object with this many properties, of which `required` names the required
+/// ones.
 fn closed(properties: usize, required: &str) -> SchemaDraft {
     let properties: Vec<String> = (0..properties)
         .map(|at| format!(r#""p{at}": {{"type": "integer", "default": {at}}}"#))
@@ -73,20 +74,20 @@ fn order(id: &str, version: &str, json: serde_json::Value) -> Event {
     }
 }
 
-fn json_of(one: &RecordedEvent) -> serde_json::Value {
-    match one.event.as_ref().unwrap().payload.as_ref().unwrap() {
+fn json_of(event: &RecordedEvent) -> serde_json::Value {
+    match event.event.as_ref().unwrap().payload.as_ref().unwrap() {
         Payload::TextData(text) => serde_json::from_str(text).unwrap(),
         other => panic!("{other:?}"),
     }
 }
 
-/// Written version, delivered version, and whether bytes changed.
-fn resolution(one: &RecordedEvent) -> (&str, &str, bool) {
-    let schema = one.schema.as_ref().unwrap();
+/// Writer version, delivered version, and whether the payload was converted.
+fn resolution(event: &RecordedEvent) -> (&str, &str, bool) {
+    let schema = event.schema.as_ref().unwrap();
     (&schema.writer_version, &schema.delivered_version, schema.converted)
 }
 
-async fn a_stream_says_what_it_delivers(pair: Pair) {
+async fn a_stream_reports_the_versions_it_delivers(pair: Pair) {
     let open = |text: &str| draft("order", SchemaFormat::Json, text);
     pair.register(open(r#"{"type": "object", "properties": {"a": {"type": "integer"}}}"#)).await;
     let second =
@@ -100,20 +101,23 @@ async fn a_stream_says_what_it_delivers(pair: Pair) {
 
     let accept = [("order", "^1.0"), ("inv*", "*"), ("nothing.*", "^1")];
     let subscription = pair.server.subscribe(subscribe(&accept, Policy::Fail)).await;
-    let told = &subscription.started.schemas;
-    let words: Vec<_> = told
+    let schemas = &subscription.started.schemas;
+    let summaries: Vec<_> = schemas
         .iter()
-        .map(|it| (it.r#type.as_str(), it.requirement.as_str(), it.version.as_str()))
+        .map(|schema| {
+            (schema.r#type.as_str(), schema.requirement.as_str(), schema.version.as_str())
+        })
         .collect();
-    assert_eq!(words, [("order", "^1.0", "1.1.0"), ("invoice", "*", "1.0.0")]);
-    assert_eq!(told[0].written_versions, ["1.1.0"]);
-    assert_eq!(told[0].deprecation, "");
+    assert_eq!(summaries, [("order", "^1.0", "1.1.0"), ("invoice", "*", "1.0.0")]);
+    assert_eq!(schemas[0].written_versions, ["1.1.0"]);
+    assert_eq!(schemas[0].deprecation, "");
     let subscription =
         pair.server.subscribe(subscribe(&[("order", ">=1, <3")], Policy::Deliver)).await;
     assert_eq!(subscription.started.schemas[0].version, "2.0.0");
     assert_eq!(subscription.started.schemas[0].written_versions, ["1.0.0", "1.1.0", "2.0.0"]);
 
-    // A deprecated version is chosen only where no active one satisfies, with notice.
+    // A deprecated version is chosen only if no active version satisfies the requirement, and the
+    // deprecation is reported.
     pair.state("order", "1.1.0", VersionState::Deprecated, "2.0 is out").await;
     let subscription = pair.server.subscribe(subscribe(&[("order", "^1")], Policy::Fail)).await;
     assert_eq!(subscription.started.schemas[0].version, "1.0.0");
@@ -123,7 +127,7 @@ async fn a_stream_says_what_it_delivers(pair: Pair) {
     pair.assert_calm();
 }
 
-async fn what_cannot_be_had_is_refused_at_once(pair: Pair) {
+async fn unsatisfiable_requirements_are_refused_on_subscribe(pair: Pair) {
     pair.register(closed(1, "")).await;
     pair.server.create("orders").await;
     let accept = [("order", "^2"), ("unknown", "^1")];
@@ -134,26 +138,26 @@ async fn what_cannot_be_had_is_refused_at_once(pair: Pair) {
         status.message(),
         "no version of order satisfies ^2; ^1.0 would be satisfied; unknown has no registered schema"
     );
-    // With the other policies the stream begins, and events go by them.
+    // With the other policies the stream starts, and the policy applies to each event.
     for policy in [Policy::Skip, Policy::Deliver] {
         let subscription = pair.server.subscribe(subscribe(&accept, policy)).await;
         let versions: Vec<_> =
-            subscription.started.schemas.iter().map(|it| it.version.as_str()).collect();
+            subscription.started.schemas.iter().map(|schema| schema.version.as_str()).collect();
         assert_eq!(versions, ["", ""]);
     }
     let wrong = [("order", "newest"), ("a*b", "^1"), ("order", "^1")];
     let refused = pair.server.try_subscribe(subscribe(&wrong, Policy::Fail)).await;
     let status = refused.err().unwrap();
     assert_refused(&status, Code::InvalidArgument, "INVALID_REQUEST");
-    let told = status.get_error_details().bad_request().unwrap().field_violations.clone();
-    let fields: Vec<_> = told.iter().map(|it| it.field.as_str()).collect();
+    let violations = status.get_error_details().bad_request().unwrap().field_violations.clone();
+    let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(fields, ["schema.accept[0].version", "schema.accept[1].type"]);
     pair.assert_calm();
 }
 
 async fn json_is_converted_up_and_down(pair: Pair) {
     use tidings_registry::proto::v1::Compatibility;
-    let any = |it| SchemaDraft { compatibility: Compatibility::None.into(), ..it };
+    let any = |draft| SchemaDraft { compatibility: Compatibility::None.into(), ..draft };
     assert_eq!(pair.register(any(closed(1, ""))).await, "1.0.0");
     assert_eq!(pair.register(any(closed(2, r#""p1""#))).await, "1.1.0");
     pair.server.create("orders").await;
@@ -182,7 +186,7 @@ async fn json_is_converted_up_and_down(pair: Pair) {
     assert_eq!(resolution(&events[0]), ("1.0.0", "1.1.0", true));
     assert_eq!(resolution(&events[1]), ("1.1.0", "1.1.0", false));
 
-    // Whoever asks for nothing gets what was written.
+    // A request without requirements receives events as written.
     let events = pair.server.subscribe(subscribe_to(["orders"], earliest())).await.catch_up().await;
     assert_eq!(resolution(&events[1]), ("1.1.0", "1.1.0", false));
     pair.assert_calm();
@@ -230,14 +234,15 @@ async fn protobuf_and_avro_are_converted(pair: Pair) {
     ];
     pair.server.publish("orders", events).await.unwrap();
     let payloads = |events: &[RecordedEvent]| -> Vec<Payload> {
-        let payload = |it: &RecordedEvent| it.event.as_ref().unwrap().payload.clone().unwrap();
+        let payload =
+            |event: &RecordedEvent| event.event.as_ref().unwrap().payload.clone().unwrap();
         events.iter().map(payload).collect()
     };
     let down = subscribe(&[("shop.Order", "=1.0.0"), ("order", "=1.0.0")], Policy::Fail);
     let events = pair.server.subscribe(down).await.catch_up().await;
     let id = binary(b"\x06o-1");
     assert_eq!(payloads(&events), [binary(short), any(short), id.clone(), id, binary(short)]);
-    assert!(events.iter().all(|it| it.key == "k" && it.key_version > 0));
+    assert!(events.iter().all(|event| event.key == "k" && event.key_version > 0));
     assert_eq!(resolution(&events[1]), ("1.1.0", "1.0.0", true));
 
     let up = subscribe(&[("shop.Order", "^1.1"), ("order", "^1.1")], Policy::Fail);
@@ -247,11 +252,15 @@ async fn protobuf_and_avro_are_converted(pair: Pair) {
         [binary(long), any(long), binary(b"\x06o-1\x06"), binary(b"\x06o-1\x0a"), binary(short),]
     );
     assert_eq!(resolution(&events[3]), ("1.0.0", "1.1.0", true));
-    assert_eq!(resolution(&events[4]), ("1.0.0", "1.1.0", false), "the same bytes mean the same");
+    assert_eq!(
+        resolution(&events[4]),
+        ("1.0.0", "1.1.0", false),
+        "the same bytes are valid in both versions"
+    );
     pair.assert_calm();
 }
 
-async fn what_cannot_be_given_goes_by_the_policy(pair: Pair) {
+async fn unconvertible_events_follow_the_mismatch_policy(pair: Pair) {
     pair.register(closed(1, "")).await;
     let major = draft("order", SchemaFormat::Json, r#"{"type": "string"}"#);
     pair.register(SchemaDraft { version: "2.0.0".into(), ..major }).await;
@@ -271,36 +280,41 @@ async fn what_cannot_be_given_goes_by_the_policy(pair: Pair) {
     let accept = [("order", "^1"), ("other", "^1")];
 
     let mut skipping = pair.server.subscribe(subscribe(&accept, Policy::Skip)).await;
-    let mut told = Vec::new();
+    let mut ranges_seen = Vec::new();
     loop {
         match skipping.expect().await {
-            Message::Batch(batch) => told
+            Message::Batch(batch) => ranges_seen
                 .extend(offsets(&batch.events).into_iter().map(|at| (at, at + 1, String::new()))),
             Message::Gap(gap) => {
                 assert_eq!(
                     (gap.topic.as_str(), gap.reason()),
                     ("orders", GapReason::SchemaMismatch)
                 );
-                told.push((gap.first_offset, gap.next_offset, gap.detail));
+                ranges_seen.push((gap.first_offset, gap.next_offset, gap.detail));
             }
             Message::CaughtUp(_) => break,
             other => panic!("{other:?}"),
         }
     }
-    let places: Vec<_> = told.iter().map(|(from, until, _)| (*from, *until)).collect();
-    assert_eq!(places, [(0, 1), (1, 3), (3, 4), (4, 5), (5, 6)], "all of it is accounted for");
+    let ranges: Vec<_> = ranges_seen.iter().map(|(from, until, _)| (*from, *until)).collect();
     assert_eq!(
-        told[1].2,
+        ranges,
+        [(0, 1), (1, 3), (3, 4), (4, 5), (5, 6)],
+        "every offset is delivered or in a gap"
+    );
+    assert_eq!(
+        ranges_seen[1].2,
         "it was written in order 2.0.0 and 1.0.0 is delivered: another major version: no migration is registered"
     );
-    assert_eq!(told[2].2, "it was published without a schema of other");
+    assert_eq!(ranges_seen[2].2, "it was published without a schema of other");
 
     let delivering = subscribe(&accept, Policy::Deliver);
     let events = pair.server.subscribe(delivering).await.catch_up().await;
     assert_eq!(offsets(&events), [0, 1, 2, 3, 4, 5]);
     assert_eq!(resolution(&events[1]), ("2.0.0", "2.0.0", false));
 
-    // The stream ends at the event, with what came before it, and where to go on.
+    // The stream delivers the events before the mismatch, and ends with an error that has a cursor
+    // to resume from.
     let mut failing = pair.server.subscribe(subscribe(&[("order", "^1")], Policy::Fail)).await;
     assert_eq!(offsets(&failing.take(1).await), [0]);
     let status = failing.end().await;
@@ -308,16 +322,16 @@ async fn what_cannot_be_given_goes_by_the_policy(pair: Pair) {
     assert!(status.message().contains("offset 1 of topic \"orders\""), "{}", status.message());
     let resume = status.metadata().get("resume_cursor").unwrap().to_str().unwrap().to_owned();
     assert_eq!(metadata(&status)["resume_cursor"], resume);
-    let on = SubscribeRequest {
+    let resumed = SubscribeRequest {
         start: after(&resume),
         ..subscribe(&[("order", "^2")], Policy::Deliver)
     };
-    let events = pair.server.subscribe(on).await.catch_up().await;
+    let events = pair.server.subscribe(resumed).await.catch_up().await;
     assert_eq!(offsets(&events), [2, 3, 4, 5]);
     pair.assert_calm();
 }
 
-async fn a_version_registered_meanwhile_is_told_first(pair: Pair) {
+async fn a_new_version_is_announced_before_its_events(pair: Pair) {
     pair.register(draft(
         "order",
         SchemaFormat::Json,
@@ -338,27 +352,30 @@ async fn a_version_registered_meanwhile_is_told_first(pair: Pair) {
         .publish("orders", [order("2", "", serde_json::json!({"p1": "x"})), late])
         .await
         .unwrap();
-    let mut told = Vec::new();
-    while told.iter().filter(|it: &&String| it.starts_with("event")).count() < 2 {
+    let mut messages = Vec::new();
+    while messages.iter().filter(|text: &&String| text.starts_with("event")).count() < 2 {
         match subscription.expect().await {
-            Message::Batch(batch) => told.extend(
-                batch.events.iter().map(|it| format!("event {} {}", it.offset, resolution(it).1)),
+            Message::Batch(batch) => messages.extend(
+                batch
+                    .events
+                    .iter()
+                    .map(|event| format!("event {} {}", event.offset, resolution(event).1)),
             ),
             Message::SchemaChanged(changed) => {
                 let schema = changed.schema.unwrap();
-                told.push(format!("{} {}", schema.r#type, schema.version));
+                messages.push(format!("{} {}", schema.r#type, schema.version));
             }
             Message::CaughtUp(_) | Message::Heartbeat(_) => {}
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(told, ["order 1.1.0", "event 1 1.1.0", "late 1.0.0", "event 2 1.0.0"]);
+    assert_eq!(messages, ["order 1.1.0", "event 1 1.1.0", "late 1.0.0", "event 2 1.0.0"]);
     pair.assert_calm();
 }
 
-async fn reads_negotiate_too(pair: Pair) {
+async fn reads_negotiate_versions(pair: Pair) {
     use tidings_registry::proto::v1::Compatibility;
-    let any = |it| SchemaDraft { compatibility: Compatibility::None.into(), ..it };
+    let any = |draft| SchemaDraft { compatibility: Compatibility::None.into(), ..draft };
     pair.register(any(closed(1, ""))).await;
     pair.register(any(closed(2, ""))).await;
     let major = draft("order", SchemaFormat::Json, r#"{"type": "string"}"#);
@@ -382,13 +399,13 @@ async fn reads_negotiate_too(pair: Pair) {
     }
     assert_eq!(offsets(&read), [0, 1, 3, 4, 6, 7, 9]);
     assert_eq!(gaps, [(2, 3), (5, 6), (8, 9)]);
-    assert!(read.iter().all(|it| json_of(it) == serde_json::json!({"p0": it.offset})));
+    assert!(read.iter().all(|event| json_of(event) == serde_json::json!({"p0": event.offset})));
 
     let bounded = ReadRequest { max_events: 3, ..request(Policy::Skip) };
     let (read, end) = pair.server.read(bounded).await.unwrap();
-    assert_eq!(offsets(&read), [0, 1, 3], "what is left out does not count");
-    let on = ReadRequest { start: after(&end), ..request(Policy::Skip) };
-    assert_eq!(offsets(&pair.server.read(on).await.unwrap().0), [4, 6, 7, 9]);
+    assert_eq!(offsets(&read), [0, 1, 3], "omitted events do not count");
+    let resumed = ReadRequest { start: after(&end), ..request(Policy::Skip) };
+    assert_eq!(offsets(&pair.server.read(resumed).await.unwrap().0), [4, 6, 7, 9]);
 
     let mut stream = pair.server.events().read(request(Policy::Fail)).await.unwrap().into_inner();
     let first = stream.message().await.unwrap().unwrap();
@@ -401,11 +418,13 @@ async fn reads_negotiate_too(pair: Pair) {
 async fn consumers(pair: &Pair) -> Vec<(String, String, String, bool)> {
     let request = ListConsumersRequest::default();
     let listed = pair.schemas().list_consumers(request).await.unwrap().into_inner();
-    let words = |it: Consumer| (it.name, it.subject, it.requirement, it.connected);
-    listed.consumers.into_iter().map(words).collect()
+    let row = |consumer: Consumer| {
+        (consumer.name, consumer.subject, consumer.requirement, consumer.connected)
+    };
+    listed.consumers.into_iter().map(row).collect()
 }
 
-async fn a_reader_with_a_name_is_known(pair: Pair) {
+async fn a_named_consumer_is_listed(pair: Pair) {
     pair.register(closed(1, "")).await;
     pair.server.create("orders").await;
     let named = |accept: &[(&str, &str)]| SubscribeRequest {
@@ -420,22 +439,22 @@ async fn a_reader_with_a_name_is_known(pair: Pair) {
     };
     let first = pair.server.subscribe(named(&[("order", "^1")])).await;
     let second = pair.server.subscribe(named(&[("order", "^1")])).await;
-    let is = async |expected: &[(String, String, String, bool)]| {
+    let listed = async |expected: &[(String, String, String, bool)]| {
         (consumers(&pair).await == expected).then_some(())
     };
-    eventually(PATIENCE, "the consumer is listed", async || is(&known(true)).await).await;
+    eventually(PATIENCE, "the consumer is listed", async || listed(&known(true)).await).await;
     drop(first);
     drop(second);
-    eventually(PATIENCE, "its streams are gone", async || is(&known(false)).await).await;
-    // It is refused by no name: a stream without requirements says nothing.
+    eventually(PATIENCE, "its streams are closed", async || listed(&known(false)).await).await;
+    // A stream without requirements does not change the list of consumers.
     let silent = SubscribeRequest { schema: None, ..named(&[]) };
     drop(pair.server.subscribe(silent).await);
     assert_eq!(consumers(&pair).await, known(false));
     pair.assert_calm();
 }
 
-/// A producer moves on, and its readers do not have to.
-async fn the_story(pair: Pair) {
+/// A producer moves to new versions without a change to its readers.
+async fn readers_continue_while_a_producer_moves_to_new_versions(pair: Pair) {
     const FIRST: &str =
         r#"{"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}"#;
     const SECOND: &str = r#"{"type": "object", "properties": {"id": {"type": "string"}, "total": {"type": "integer"}}, "required": ["id"]}"#;
@@ -449,7 +468,7 @@ async fn the_story(pair: Pair) {
     };
     pair.server.create("orders").await;
 
-    // A producer on 1.0.0, and a consumer that understands ^1.0.
+    // A producer at 1.0.0, and a consumer that accepts ^1.0.
     assert_eq!(register(FIRST, "").await, "1.0.0");
     let request = SubscribeRequest {
         consumer: "billing".into(),
@@ -459,7 +478,7 @@ async fn the_story(pair: Pair) {
     publish("a", serde_json::json!({"id": "o-1"})).await;
     assert_eq!(resolution(&billing.take(1).await[0]), ("1.0.0", "1.0.0", false));
 
-    // The producer moves to 1.1.0: the consumer is told, and goes on.
+    // The producer moves to 1.1.0: the consumer is notified, and continues.
     assert_eq!(register(SECOND, "").await, "1.1.0");
     publish("b", serde_json::json!({"id": "o-2", "total": 5})).await;
     let mut changed = None;
@@ -473,7 +492,7 @@ async fn the_story(pair: Pair) {
     assert_eq!(changed.unwrap().version, "1.1.0");
     assert_eq!(resolution(&second[0]), ("1.1.0", "1.1.0", false));
 
-    // What would break the consumer names it.
+    // A refused change that would break the consumer names the consumer.
     let breaking =
         SchemaDraft { version: "1.2.0".into(), ..draft("order", SchemaFormat::Json, THIRD) };
     let request = RegisterSchemaRequest { schema: Some(breaking), ..Default::default() };
@@ -492,7 +511,7 @@ async fn the_story(pair: Pair) {
     assert!(status.message().contains("billing"), "{}", status.message());
     pair.state("order", "1.1.0", VersionState::Active, "").await;
 
-    // 2.0.0 is a new line. The consumer of ^1 is told what it cannot have; one of ^2 begins.
+    // 2.0.0 is a new major version. The consumer of ^1 receives a gap; a consumer of ^2 starts.
     assert_eq!(register(THIRD, "2.0.0").await, "2.0.0");
     publish("c", serde_json::json!({"number": 3, "total": 7})).await;
     let gap = loop {
@@ -515,7 +534,7 @@ async fn the_story(pair: Pair) {
     assert_eq!(offsets(&events), [0, 1, 2]);
     assert_eq!(resolution(&events[2]), ("2.0.0", "2.0.0", false));
 
-    // A producer that is rolled back to 1.0 goes on, and its reader with it.
+    // A producer that is rolled back to 1.0 continues, and so does its reader.
     let event = order("d", "1.0", serde_json::json!({"id": "o-4"}));
     pair.server.publish("orders", [event]).await.unwrap();
     let last = billing.take(1).await;

@@ -1,4 +1,4 @@
-//! Publish: identity, duplicates, conditions, what is filled in and what is left alone.
+//! Publish: identity, duplicates, conditions, derived attributes and unchanged attributes.
 
 use prost_types::{ListValue, Struct, Value, value::Kind as JsonKind};
 use tidings::proto::events::v1::{
@@ -49,8 +49,10 @@ fn has_version(key: &str, version: u64) -> Condition {
 async fn an_event_published_twice_is_one_event() {
     let server = start().await;
     let first = server.publish("log", events("e", 3)).await.unwrap().results;
-    assert!(first.iter().all(|it| !it.duplicate && it.durability() == Durability::Synced));
-    let offsets: Vec<u64> = first.iter().map(|it| it.offset).collect();
+    assert!(
+        first.iter().all(|result| !result.duplicate && result.durability() == Durability::Synced)
+    );
+    let offsets: Vec<u64> = first.iter().map(|result| result.offset).collect();
     assert_eq!(offsets, [0, 1, 2]);
 
     let mut server = server;
@@ -67,11 +69,13 @@ async fn an_event_published_twice_is_one_event() {
         assert_eq!(next_offset(&server).await, 3);
         server = if round == 0 { server.restart().await } else { server.crash().await };
     }
-    // Of a batch, only what is new is appended; twice in one batch is once.
+    // Only the new events of a batch are appended; an event that occurs twice in a batch is
+    // appended once.
     let mixed = vec![event("new"), event("e-1"), event("new"), event("newer")];
     let results = server.publish("log", mixed).await.unwrap().results;
-    let told: Vec<(u64, bool)> = results.iter().map(|it| (it.offset, it.duplicate)).collect();
-    assert_eq!(told, [(3, false), (1, true), (3, true), (4, false)]);
+    let placements: Vec<(u64, bool)> =
+        results.iter().map(|result| (result.offset, result.duplicate)).collect();
+    assert_eq!(placements, [(3, false), (1, true), (3, true), (4, false)]);
     assert_eq!(next_offset(&server).await, 5);
 }
 
@@ -90,7 +94,7 @@ async fn identity_is_per_topic_and_source_and_ends_with_retention() {
     server.topics().trim_topic(trim).await.unwrap();
     let result = server.publish("log", [event("same")]).await.unwrap().results.remove(0);
     assert_eq!((result.duplicate, result.offset), (false, 3));
-    // The key's last row outlives the trim.
+    // The last row of a key survives the trim.
     let result = server.publish("log", [keyed("its second", "k")]).await.unwrap().results.remove(0);
     assert_eq!(result.key_version, 2);
     let server = server.crash().await;
@@ -105,12 +109,13 @@ async fn conditions_are_checked_before_the_batch_and_after_duplicates() {
         conditions: vec![ends_at(0), has_version("k", 0)],
         ..request(vec![keyed("a", "k"), keyed("b", "k")])
     };
-    let won = publish(&server, first.clone()).await.unwrap();
-    assert_eq!(won.results[1].key_version, 2);
-    // The retry of what had won: OK, with the first place, although the condition does not hold any more.
+    let published = publish(&server, first.clone()).await.unwrap();
+    assert_eq!(published.results[1].key_version, 2);
+    // A retry of the successful request returns OK with the first placement, although the condition
+    // no longer holds.
     let again = publish(&server, first).await.unwrap();
-    assert!(again.results.iter().all(|it| it.duplicate));
-    // One new event, and conditions count.
+    assert!(again.results.iter().all(|result| result.duplicate));
+    // With one new event, the conditions are checked.
     let stale = PublishRequest {
         conditions: vec![has_version("k", 0)],
         ..request(vec![keyed("a", "k"), keyed("c", "k")])
@@ -121,7 +126,7 @@ async fn conditions_are_checked_before_the_batch_and_after_duplicates() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_who_expect_the_same_version_one_wins() {
+async fn one_of_many_publishers_expecting_the_same_version_succeeds() {
     let server = start().await;
     for version in 0..30 {
         let mut racing = tokio::task::JoinSet::new();
@@ -133,19 +138,19 @@ async fn of_many_who_expect_the_same_version_one_wins() {
             };
             racing.spawn(async move { client.publish(request).await });
         }
-        let mut won = 0;
+        let mut accepted = 0;
         for result in racing.join_all().await {
             match result {
-                Ok(_) => won += 1,
+                Ok(_) => accepted += 1,
                 Err(status) => assert_refused(&status, Code::Aborted, "KEY_VERSION_MISMATCH"),
             }
         }
-        assert_eq!(won, 1, "at version {version}");
+        assert_eq!(accepted, 1, "at version {version}");
     }
 }
 
 #[tokio::test]
-async fn validate_only_answers_and_writes_nothing() {
+async fn validate_only_returns_results_and_writes_nothing() {
     let server = start().await;
     let dry = PublishRequest { validate_only: true, ..request(events("e", 3)) };
     let response = publish(&server, dry.clone()).await.unwrap();
@@ -155,11 +160,11 @@ async fn validate_only_answers_and_writes_nothing() {
     let status = publish(&server, stale).await.unwrap_err();
     assert_refused(&status, Code::Aborted, "TOPIC_END_MISMATCH");
     let results = server.publish("log", events("e", 3)).await.unwrap().results;
-    assert!(results.iter().all(|it| !it.duplicate));
+    assert!(results.iter().all(|result| !result.duplicate));
 }
 
 #[tokio::test]
-async fn buffered_is_said_and_a_synced_duplicate_makes_it_synced() {
+async fn buffered_durability_is_reported_and_a_synced_duplicate_syncs_it() {
     let server = start().await;
     let durability = Durability::Buffered.into();
     let buffered = PublishRequest { durability, ..request(vec![event("a")]) };
@@ -196,13 +201,13 @@ async fn attributes_of_the_map_are_lifted_into_their_fields() {
     assert_eq!(read[0].key, "customer-7");
     let recorded = Event { spec_version: "1.0".into(), ..fields.clone() };
     assert_eq!(read[0].event, Some(recorded));
-    // Both ways of writing it are the same content.
+    // Both forms have the same content.
     let results = server.publish("log", [mapped, fields]).await.unwrap().results;
-    assert!(results.iter().all(|it| it.duplicate));
+    assert!(results.iter().all(|result| result.duplicate));
 }
 
 #[tokio::test]
-async fn json_written_by_hand_is_recorded_as_json_text() {
+async fn structured_json_data_is_recorded_as_json_text() {
     let server = start().await;
     let json = |kind| Value { kind: Some(kind) };
     let list = vec![json(JsonKind::NumberValue(1.5)), json(JsonKind::NullValue(0))];
@@ -217,12 +222,12 @@ async fn json_written_by_hand_is_recorded_as_json_text() {
     let recorded = read[0].event.clone().unwrap();
     assert_eq!(recorded.datacontenttype, "application/json");
     let Some(Payload::TextData(text)) = recorded.payload else { panic!("{recorded:?}") };
-    let found: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(found, serde_json::json!({ "list": [1.5, null] }));
+    let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(parsed, serde_json::json!({ "list": [1.5, null] }));
 }
 
 #[tokio::test]
-async fn a_stream_answers_each_request_and_goes_on_after_a_refused_one() {
+async fn a_publish_stream_answers_each_request_and_continues_after_a_refused_one() {
     let server = start().await;
     let requests = (0..500_u64).map(|sequence| {
         let broken = sequence % 10 == 3;
@@ -244,13 +249,12 @@ async fn a_stream_answers_each_request_and_goes_on_after_a_refused_one() {
     sequences.sort_unstable();
     assert_eq!(sequences, (0..500).collect::<Vec<_>>());
     let (read, _) = server.read(read_from(["log"], None)).await.unwrap();
-    let sent: Vec<String> =
-        (0..500).filter(|it| it % 10 != 3).map(|it| format!("e-{it}")).collect();
+    let sent: Vec<String> = (0..500).filter(|n| n % 10 != 3).map(|n| format!("e-{n}")).collect();
     assert_eq!(ids(&read), sent, "in the order in which they were sent");
 }
 
 #[tokio::test]
-async fn what_is_recorded_stays_a_duplicate_whatever_the_topic_allows_today() {
+async fn recorded_events_stay_duplicates_when_the_topic_config_changes() {
     let server = start().await;
     server.publish("log", [event("early")]).await.unwrap();
     let topic = Topic {
@@ -273,7 +277,7 @@ async fn what_is_recorded_stays_a_duplicate_whatever_the_topic_allows_today() {
 }
 
 #[tokio::test]
-async fn topics_come_about_by_themselves_where_that_is_allowed() {
+async fn publishing_creates_topics_with_auto_create_topics() {
     let server = Server::start(Options::args(["--auto-create-topics"])).await;
     let result = server.publish("made.by.publishing", [event("a")]).await.unwrap();
     assert_eq!(result.results[0].offset, 0);
@@ -285,7 +289,7 @@ async fn topics_come_about_by_themselves_where_that_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_publishes_and_goes_on_serving_reads() {
+async fn a_full_disk_refuses_publishes_and_keeps_serving_reads() {
     let server = start().await;
     server.publish("log", events("e", 3)).await.unwrap();
     let full = Options::args(["--disk-reserve-bytes", "1000TiB"]);
@@ -296,7 +300,7 @@ async fn a_full_disk_refuses_publishes_and_goes_on_serving_reads() {
     let status = full.publish("log", [event("no room")]).await.unwrap_err();
     assert_refused(&status, Code::ResourceExhausted, "STORAGE_FULL");
     let retry = tonic_types::StatusExt::get_details_retry_info(&status);
-    assert!(retry.is_some(), "when to come again: {status:?}");
+    assert!(retry.is_some(), "no retry delay in {status:?}");
     let (read, _) = full.read(read_from(["log"], None)).await.unwrap();
     assert_eq!(offsets(&read), [0, 1, 2]);
     drop(full);

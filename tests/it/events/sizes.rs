@@ -1,5 +1,5 @@
-//! Sizes of answers: clients of any language take messages of 4 MiB and 8 KiB of trailers, and nothing has to be set.
-//! Many streams of one connection get along.
+//! Sizes of responses: clients of any language accept messages of 4 MiB and 8 KiB of trailers
+//! without any setting. Many streams can share one connection.
 
 use std::collections::BTreeMap;
 
@@ -26,15 +26,15 @@ use crate::support::{
     registry_pair::draft,
 };
 
-/// What clients take where nobody sets anything.
+/// The default message limit of clients.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
-/// With the bounds that tonic has, which are those of every other language.
+/// A client with the default decoding limit of tonic, which is that of every other language.
 fn plain(server: &Server) -> EventServiceClient<Channel> {
     EventServiceClient::new(server.channel()).max_encoding_message_size(32 << 20)
 }
 
-/// Batches as large as they are to be had.
+/// A request for the largest batches that the server sends.
 fn large_batches(topic: &str, view: EventView) -> SubscribeRequest {
     SubscribeRequest {
         max_batch_events: 10_000,
@@ -44,7 +44,7 @@ fn large_batches(topic: &str, view: EventView) -> SubscribeRequest {
     }
 }
 
-/// The offsets up to CaughtUp, and the size of the largest message.
+/// The offsets before CaughtUp, and the size of the largest message.
 async fn caught_up(mut stream: Streaming<SubscribeResponse>) -> (Vec<u64>, usize) {
     let (mut seen, mut largest) = (Vec::new(), 0);
     loop {
@@ -53,7 +53,10 @@ async fn caught_up(mut stream: Streaming<SubscribeResponse>) -> (Vec<u64>, usize
         match response.message.unwrap() {
             Message::Batch(batch) => {
                 let last = batch.events.last().unwrap();
-                assert_eq!(batch.cursor, last.cursor, "a batch goes on behind its last event");
+                assert_eq!(
+                    batch.cursor, last.cursor,
+                    "the cursor of a batch is that of its last event"
+                );
                 seen.extend(offsets(&batch.events));
             }
             Message::CaughtUp(_) => return (seen, largest),
@@ -63,22 +66,23 @@ async fn caught_up(mut stream: Streaming<SubscribeResponse>) -> (Vec<u64>, usize
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_surrounds_events_and_what_they_grow_to_fits_into_messages() {
+async fn event_metadata_and_converted_payloads_fit_into_messages() {
     let server = Server::start(Options::default()).await;
-    // The name stands beside every event, and so does its key, once more than it is in the event.
+    // Each delivered event has its topic name, and its key in addition to the key attribute.
     let long = format!("sizes.{}", "x".repeat(240));
     server.create(&long).await;
     for batch in 0..6 {
         let subject = "k".repeat(300);
         let small = events(&format!("small-{batch}"), 1_500).into_iter();
-        let small = small.map(|it| Event { subject: subject.clone(), ..it });
+        let small = small.map(|event| Event { subject: subject.clone(), ..event });
         server.publish(&long, small).await.unwrap();
     }
-    // Numbers take more room as `Value` than as text.
+    // Numbers are larger as `Value` than as text.
     server.create("grown").await;
     let numbers = format!("[{}]", vec!["1"; 20_000].join(","));
     for batch in 0..40 {
-        // A batch is an eighth of what was taken at most: it takes 16 MiB to get to one that is too large.
+        // A batch has at most an eighth of the bytes that the reader has received: a batch that is
+        // too large as `Value` takes 16 MiB of events.
         let json = (0..10).map(|n| Event {
             datacontenttype: "application/json".into(),
             payload: Some(Payload::TextData(numbers.clone())),
@@ -94,7 +98,7 @@ async fn what_surrounds_events_and_what_they_grow_to_fits_into_messages() {
         let (seen, largest) = caught_up(stream.into_inner()).await;
         assert_eq!(seen, (0..count).collect::<Vec<_>>(), "{view:?}");
         if view == EventView::Json {
-            assert!(largest > MESSAGE_BYTES_MAX / 2, "{largest}: nothing had to be split");
+            assert!(largest > MESSAGE_BYTES_MAX / 2, "{largest} bytes: no message was split");
         }
 
         let read =
@@ -113,7 +117,7 @@ async fn what_surrounds_events_and_what_they_grow_to_fits_into_messages() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_publish_whose_answer_would_be_too_large_is_refused_before_anything_is_recorded() {
+async fn a_publish_with_a_too_large_response_is_refused_before_it_is_recorded() {
     let server = Server::start(Options::default()).await;
     server.create("ids").await;
     let long = |n: usize| Event {
@@ -131,12 +135,12 @@ async fn a_publish_whose_answer_would_be_too_large_is_refused_before_anything_is
     assert_refused(&refused, Code::InvalidArgument, "BATCH_TOO_LARGE");
     assert_eq!(metadata(&refused)["limit"], MESSAGE_BYTES_MAX.to_string());
     assert!(server.read(read_from(["ids"], earliest())).await.unwrap().0.is_empty());
-    let answer = plain(&server).publish(publish(3_500)).await.unwrap().into_inner();
-    assert_eq!(answer.results.len(), 3_500);
-    assert!(answer.encoded_len() < MESSAGE_BYTES_MAX);
+    let response = plain(&server).publish(publish(3_500)).await.unwrap().into_inner();
+    assert_eq!(response.results.len(), 3_500);
+    assert!(response.encoded_len() < MESSAGE_BYTES_MAX);
 }
 
-/// A schema of about so many bytes, that differs by its number.
+/// A schema of about `bytes` bytes; `number` makes it distinct.
 fn large_schema(subject: &str, number: usize, bytes: usize) -> SchemaDraft {
     let text = format!(
         r#"{{"type": "object", "properties": {{"p{number}": {{"description": "{}"}}}}}}"#,
@@ -153,7 +157,7 @@ fn large_labels() -> BTreeMap<String, String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_of_large_things_come_in_smaller_pages() {
+async fn lists_of_large_items_come_in_smaller_pages() {
     let server = Server::start(Options::default()).await;
     let mut registry =
         SchemaRegistryServiceClient::new(server.channel()).max_encoding_message_size(32 << 20);
@@ -184,21 +188,25 @@ async fn lists_of_large_things_come_in_smaller_pages() {
         }
     }
     assert_eq!(names, (0..300).map(|n| format!("large.t{n:03}")).collect::<Vec<_>>());
-    assert!(pages > 1, "all of it fitted");
+    assert!(pages > 1, "all topics fitted into one page");
 
-    // Nine versions of almost a MiB, in one request; answers tell of them without their text.
+    // Nine versions of almost 1 MiB in one request; responses list them without their text.
     let drafts: Vec<_> =
         (0..9).map(|n| large_schema(&format!("large.s{n}"), n, 1_000_000)).collect();
     let apply = ApplySchemasRequest { schemas: drafts, ..Default::default() };
     let applied = registry.apply_schemas(apply).await.unwrap().into_inner();
     assert_eq!(applied.results.len(), 9);
-    assert!(applied.results.iter().all(|it| it.schema.as_ref().unwrap().version == "1.0.0"));
+    assert!(
+        applied.results.iter().all(|result| result.schema.as_ref().unwrap().version == "1.0.0")
+    );
     let requirements = (0..9)
         .map(|n| VersionRequirement { subject: format!("large.s{n}"), requirement: "^1".into() });
     let negotiate =
         NegotiateVersionsRequest { requirements: requirements.collect(), ..Default::default() };
-    let answer = registry.negotiate_versions(negotiate).await.unwrap().into_inner();
-    assert!(answer.versions.iter().all(|it| it.schema.as_ref().unwrap().version == "1.0.0"));
+    let response = registry.negotiate_versions(negotiate).await.unwrap().into_inner();
+    assert!(
+        response.versions.iter().all(|version| version.schema.as_ref().unwrap().version == "1.0.0")
+    );
 
     for n in 0..9 {
         let schema = SchemaDraft {
@@ -216,7 +224,7 @@ async fn lists_of_large_things_come_in_smaller_pages() {
             page_token: token,
         };
         let page = registry.list_schemas(request).await.unwrap().into_inner();
-        assert!(page.schemas.iter().all(|it| it.definition.is_some()));
+        assert!(page.schemas.iter().all(|schema| schema.definition.is_some()));
         versions += page.schemas.len();
         pages += 1;
         token = page.next_page_token;
@@ -229,7 +237,7 @@ async fn lists_of_large_things_come_in_smaller_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_report_of_thousands_of_breaks_fits_into_its_answer_and_into_details() {
+async fn a_report_of_thousands_of_breaks_fits_into_its_response_and_details() {
     const VERSIONS: usize = 20;
     let server = Server::start(Options::default()).await;
     let mut registry = SchemaRegistryServiceClient::new(server.channel());
@@ -241,18 +249,19 @@ async fn a_report_of_thousands_of_breaks_fits_into_its_answer_and_into_details()
         draft("Large", SchemaFormat::Protobuf, &text)
     };
     let register = |schema| RegisterSchemaRequest { schema: Some(schema), ..Default::default() };
-    // At most 500 findings are told of two versions: it takes many versions to have more than fits.
+    // At most 500 findings are reported for two versions: a report that exceeds the limit takes
+    // many versions.
     for version in 0..VERSIONS {
         let schema = message("int32", 500 + version);
         registry.register_schema(register(schema)).await.unwrap();
     }
     let check = CheckSchemaRequest { schema: Some(message("string", 500)), ..Default::default() };
-    let answer = registry.check_schema(check).await.unwrap().into_inner();
-    assert!(answer.encoded_len() <= MESSAGE_BYTES_MAX, "{} bytes", answer.encoded_len());
-    let report = answer.report.unwrap();
-    let (told, total) = (report.findings.len(), report.total_findings as usize);
-    assert!(!answer.acceptable && total >= 10_000 && told > 1_000, "{told} of {total}");
-    assert!(told < total, "all of it fitted: {}", report.encoded_len());
+    let response = registry.check_schema(check).await.unwrap().into_inner();
+    assert!(response.encoded_len() <= MESSAGE_BYTES_MAX, "{} bytes", response.encoded_len());
+    let report = response.report.unwrap();
+    let (reported, total) = (report.findings.len(), report.total_findings as usize);
+    assert!(!response.acceptable && total >= 10_000 && reported > 1_000, "{reported} of {total}");
+    assert!(reported < total, "all findings fitted: {} bytes", report.encoded_len());
 
     let refused = registry.register_schema(register(message("string", 500))).await.unwrap_err();
     assert_refused(&refused, Code::FailedPrecondition, "SCHEMA_INCOMPATIBLE");
@@ -261,11 +270,11 @@ async fn a_report_of_thousands_of_breaks_fits_into_its_answer_and_into_details()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_counterexamples_leave_room_in_answers_and_in_details() {
+async fn large_counterexamples_fit_into_responses_and_details() {
     const VERSIONS: usize = 6;
     let server = Server::start(Options::default()).await;
     let mut registry = SchemaRegistryServiceClient::new(server.channel());
-    // Each payload has 40 KB that are required, and 60 properties change.
+    // Each payload has 40 KB of required properties, and 60 properties change.
     let schema = |subject: &str, kind: &str, version: usize| {
         let long = json!({"type": "string", "minLength": 1_000});
         let required: Vec<_> = (0..40).map(|at| format!("filler{at}")).collect();
@@ -282,24 +291,34 @@ async fn large_counterexamples_leave_room_in_answers_and_in_details() {
     }
     let breaking = schema("large", "integer", VERSIONS);
     let check = CheckSchemaRequest { schema: Some(breaking.clone()), ..Default::default() };
-    let answer = registry.check_schema(check).await.unwrap().into_inner();
-    assert!(answer.encoded_len() <= MESSAGE_BYTES_MAX, "{} bytes", answer.encoded_len());
-    let report = answer.report.unwrap();
-    // Added properties are told as well, and break nothing.
+    let response = registry.check_schema(check).await.unwrap().into_inner();
+    assert!(response.encoded_len() <= MESSAGE_BYTES_MAX, "{} bytes", response.encoded_len());
+    let report = response.report.unwrap();
+    // Added properties are findings too, and break nothing.
     let breaks: Vec<_> =
-        report.findings.iter().filter(|it| it.rule != "JSON_PROPERTY_ADDED").collect();
+        report.findings.iter().filter(|finding| finding.rule != "JSON_PROPERTY_ADDED").collect();
     assert_eq!(breaks.len(), 2 * 60 * VERSIONS);
-    let carried = breaks.iter().filter(|it| !it.witness.is_empty());
-    assert!((10..50).contains(&carried.count()), "some have their payload, as many as fit");
-    for it in breaks {
+    let carried = breaks.iter().filter(|finding| !finding.witness.is_empty());
+    assert!(
+        (10..50).contains(&carried.count()),
+        "some findings carry their payload, as many as fit"
+    );
+    for finding in breaks {
         assert!(
-            (40_000..60_000).contains(&it.witness_size_bytes),
+            (40_000..60_000).contains(&finding.witness_size_bytes),
             "{} bytes",
-            it.witness_size_bytes
+            finding.witness_size_bytes
         );
-        assert!(it.witness_path.starts_with("/changed"), "{}", it.witness_path);
-        assert!(["\"\"", "0"].contains(&it.witness_fragment.as_str()), "{}", it.witness_fragment);
-        assert!(it.witness.is_empty() || it.witness.len() == it.witness_size_bytes as usize);
+        assert!(finding.witness_path.starts_with("/changed"), "{}", finding.witness_path);
+        assert!(
+            ["\"\"", "0"].contains(&finding.witness_fragment.as_str()),
+            "{}",
+            finding.witness_fragment
+        );
+        assert!(
+            finding.witness.is_empty()
+                || finding.witness.len() == finding.witness_size_bytes as usize
+        );
     }
 
     let refused = registry.register_schema(register(breaking)).await.unwrap_err();
@@ -308,12 +327,12 @@ async fn large_counterexamples_leave_room_in_answers_and_in_details() {
     let details = report_of(&refused);
     assert!(!details.findings.is_empty() && details.findings.len() < 20);
     assert_eq!(details.total_findings, report.total_findings);
-    for it in &details.findings {
-        assert!(it.witness.is_empty() && it.witness_size_bytes > 40_000);
-        assert!(!it.witness_fragment.is_empty(), "{it:?}");
+    for finding in &details.findings {
+        assert!(finding.witness.is_empty() && finding.witness_size_bytes > 40_000);
+        assert!(!finding.witness_fragment.is_empty(), "{finding:?}");
     }
 
-    // Many reports in one answer share the room.
+    // Many reports in one response share the limit.
     let subjects: Vec<_> = (0..20).map(|n| format!("large{n}")).collect();
     let all = |kind: &str| ApplySchemasRequest {
         schemas: subjects.iter().map(|subject| schema(subject, kind, 0)).collect(),
@@ -332,9 +351,10 @@ async fn large_counterexamples_leave_room_in_answers_and_in_details() {
     server.assert_calm();
 }
 
-/// Names of many faults in a script whose letters take three bytes, and nine where headers encode them.
+/// Many faults with names in a script whose letters have three bytes, and nine in percent-encoded
+/// headers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn details_of_hostile_requests_stay_under_their_bound() {
+async fn details_of_hostile_requests_stay_within_their_limit() {
     let server = Server::start(Options::default()).await;
     let wide = "試".repeat(5_000);
     let faulty = |n: usize| Event {
@@ -385,7 +405,7 @@ async fn a_thousand_subscriptions_share_a_connection() {
         let mut client = events_over(channel.clone());
         subscriptions.push(Subscription::open(&mut client, request).await.unwrap());
     }
-    // And what they are told of is published over the same one.
+    // The events are published over the same connection.
     for round in 0..5 {
         let publish = PublishRequest {
             topic: "shared".into(),
@@ -393,7 +413,7 @@ async fn a_thousand_subscriptions_share_a_connection() {
             ..PublishRequest::default()
         };
         let mut client = events_over(channel.clone());
-        within(PATIENCE, "an answer", client.publish(publish)).await.unwrap();
+        within(PATIENCE, "a response", client.publish(publish)).await.unwrap();
     }
     for subscription in &mut subscriptions {
         assert_eq!(offsets(&subscription.take(50).await), (0..50).collect::<Vec<_>>());
@@ -401,7 +421,7 @@ async fn a_thousand_subscriptions_share_a_connection() {
     server.assert_calm();
 }
 
-/// Streams whose readers sleep hold what their own window holds, and nothing of the others'.
+/// Streams with stalled readers buffer at most their own window, and nothing of other streams.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stalled_streams_do_not_starve_the_others_of_their_connection() {
     const STALLED: u64 = 20;
@@ -411,7 +431,8 @@ async fn stalled_streams_do_not_starve_the_others_of_their_connection() {
     for batch in 0..20 {
         server.publish("busy", large_events(&format!("before-{batch}"), 50, 20_000)).await.unwrap();
     }
-    // What clients have by default is larger than all windows of its streams that stall.
+    // As with client defaults, the connection window is larger than all windows of its stalled
+    // streams.
     let endpoint = endpoint(server.address())
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW * 2 * u32::try_from(STALLED).unwrap());
@@ -432,10 +453,12 @@ async fn stalled_streams_do_not_starve_the_others_of_their_connection() {
             events: large_events(&format!("after-{batch}"), 50, 20_000),
             ..PublishRequest::default()
         };
-        within(PATIENCE, "an answer", events_over(channel.clone()).publish(publish)).await.unwrap();
+        within(PATIENCE, "a response", events_over(channel.clone()).publish(publish))
+            .await
+            .unwrap();
         assert_eq!(healthy.take(50).await.len(), 50);
     }
-    // Those who sleep wake up, and have lost nothing.
+    // The stalled readers continue, and have lost no event.
     for mut subscription in stalled {
         assert_eq!(offsets(&subscription.take(2_000).await), (0..2_000).collect::<Vec<_>>());
     }

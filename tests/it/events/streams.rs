@@ -1,4 +1,5 @@
-//! Subscribe and Read: exactly what was asked for, in order, from every place where one can start or go on.
+//! Subscribe and Read: exactly the requested events, in order, from every position where a stream
+//! can start or resume.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -25,7 +26,7 @@ fn heartbeats(seconds: i64, request: SubscribeRequest) -> SubscribeRequest {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn catching_up_becomes_live_without_a_seam() {
+async fn catch_up_becomes_live_without_gaps_or_duplicates() {
     const EVENTS: usize = 3_000;
     let server = start().await;
     server.create("seam").await;
@@ -47,8 +48,8 @@ async fn catching_up_becomes_live_without_a_seam() {
     }
 }
 
-/// Publishes to two topics, and follows them with small batches and heartbeats in between. Answers every cursor there
-/// was, each with the number of events before it.
+/// Publishes to two topics, and subscribes to them with small batches and heartbeats. Returns the
+/// events, and every cursor with the number of events before it.
 async fn cursors_of_a_run(server: &Server) -> (Vec<RecordedEvent>, Vec<(String, usize)>) {
     let request = SubscribeRequest { max_batch_events: 4, ..subscribe_to(["a", "b"], earliest()) };
     let mut cursors = Vec::new();
@@ -109,7 +110,7 @@ async fn assert_every_cursor_resumes(
         assert_eq!(places(&rest.catch_up().await), expected, "after {seen} events");
         let (rest, _) = server.read(read_from(["a", "b"], after(cursor))).await.unwrap();
         assert_eq!(places(&rest), expected, "by Read, after {seen} events");
-        let expected: Vec<_> = expected.into_iter().filter(|it| it.0 == "b").collect();
+        let expected: Vec<_> = expected.into_iter().filter(|place| place.0 == "b").collect();
         let (rest, _) = server.read(read_from(["b"], after(cursor))).await.unwrap();
         assert_eq!(places(&rest), expected, "of one topic, after {seen} events");
     }
@@ -129,7 +130,7 @@ async fn every_cursor_of_a_run_resumes_with_exactly_the_rest() {
 }
 
 #[tokio::test]
-async fn several_topics_come_in_the_order_in_which_they_were_appended() {
+async fn events_of_several_topics_are_delivered_in_append_order() {
     let server = start().await;
     let topics = ["x", "y", "z"];
     for topic in topics {
@@ -188,7 +189,7 @@ async fn patterns_match_whole_segments_and_new_topics_join() {
     for ((pattern, mut subscription), expected) in open.into_iter().zip(joined) {
         assert_eq!(ids(&subscription.take(expected.len()).await), expected, "{pattern}");
     }
-    // A pattern may match nothing yet.
+    // A pattern can match no topic yet.
     let mut subscription = server.subscribe(subscribe_to(["later.**"], latest())).await;
     assert!(subscription.catch_up().await.is_empty());
     server.create("later.on").await;
@@ -197,19 +198,19 @@ async fn patterns_match_whole_segments_and_new_topics_join() {
 }
 
 #[tokio::test]
-async fn the_start_is_where_it_was_asked_for() {
+async fn streams_start_at_the_requested_position() {
     let server = start().await;
     server.create("starts").await;
     server.create("others").await;
     for n in 0..20 {
         let topic = if n % 4 == 0 { "others" } else { "starts" };
         server.publish(topic, [event(format!("e{n}"))]).await.unwrap();
-        // Append times have to differ, and the clock's ticks are not ours.
+        // Append times have to differ, and the test does not control the clock.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let (all, _) = server.read(read_from(["starts", "others"], None)).await.unwrap();
-    let (one, _) = server.read(read_from(["starts"], None)).await.unwrap();
-    assert_eq!((all.len(), one.len()), (20, 15));
+    let (single, _) = server.read(read_from(["starts"], None)).await.unwrap();
+    assert_eq!((all.len(), single.len()), (20, 15));
 
     let from = async |topics: &[&str], start| {
         let request = subscribe_to(topics.iter().copied(), start);
@@ -222,15 +223,15 @@ async fn the_start_is_where_it_was_asked_for() {
     assert_eq!(from(&both, at(Position::Last(0))).await, []);
     assert_eq!(from(&both, at(Position::Last(7))).await, places(&all[13..]));
     assert_eq!(from(&both, at(Position::Last(1_000))).await, places(&all));
-    assert_eq!(from(&["starts"], at(Position::Last(3))).await, places(&one[12..]));
+    assert_eq!(from(&["starts"], at(Position::Last(3))).await, places(&single[12..]));
     for offset in [0, 7, 15] {
         let index = usize::try_from(offset).unwrap();
-        let found = from(&["starts"], at(Position::Offset(offset))).await;
-        assert_eq!(found, places(&one[index..]));
+        let delivered = from(&["starts"], at(Position::Offset(offset))).await;
+        assert_eq!(delivered, places(&single[index..]));
     }
     for (index, event) in all.iter().enumerate() {
         let start = at(Position::Time(event.append_time.unwrap()));
-        let same = |it: &&RecordedEvent| it.append_time == event.append_time;
+        let same = |other: &&RecordedEvent| other.append_time == event.append_time;
         let earlier = all[..index].iter().rev().take_while(same).count();
         assert_eq!(from(&both, start).await, places(&all[index - earlier..]));
     }
@@ -241,7 +242,7 @@ async fn the_start_is_where_it_was_asked_for() {
     let until_time = all[11].append_time;
     let request = ReadRequest { until_time, ..read_from(both, None) };
     let (read, _) = server.read(request).await.unwrap();
-    let before = all.iter().take_while(|it| it.append_time != until_time).count();
+    let before = all.iter().take_while(|event| event.append_time != until_time).count();
     assert_eq!(places(&read), places(&all[..before]));
 }
 
@@ -251,7 +252,7 @@ fn attribute(dialect: fn(AttributeFilter) -> Dialect, name: &str, value: &str) -
 }
 
 #[tokio::test]
-async fn filters_choose_events_by_their_attributes() {
+async fn filters_select_events_by_attributes() {
     let server = start().await;
     server.create("filtered").await;
     let of_type = |id: &str, kind: &str, subject: &str| Event {
@@ -272,7 +273,7 @@ async fn filters_choose_events_by_their_attributes() {
     let exact = |name, value| attribute(Dialect::Exact, name, value);
     let prefix = |name, value| attribute(Dialect::Prefix, name, value);
     let suffix = |name, value| attribute(Dialect::Suffix, name, value);
-    let not = |it| Filter { dialect: Some(Dialect::Not(Box::new(it))) };
+    let not = |filter| Filter { dialect: Some(Dialect::Not(Box::new(filter))) };
     let every = |filters| Filter { dialect: Some(Dialect::All(FilterSet { filters })) };
     let any = |filters| Filter { dialect: Some(Dialect::Any(FilterSet { filters })) };
     let two = [("type".into(), "shop.order.paid".into()), ("subject".into(), "order-1".into())];
@@ -295,18 +296,18 @@ async fn filters_choose_events_by_their_attributes() {
         (vec![exact("type", "nothing")], &[]),
     ];
     for (filters, expected) in cases {
-        let what = format!("{filters:?}");
+        let case = format!("{filters:?}");
         let request =
             SubscribeRequest { filters: filters.clone(), ..subscribe_to(["filtered"], earliest()) };
-        let found = server.subscribe(request).await.catch_up().await;
-        assert_eq!(ids(&found), expected, "{what}");
+        let delivered = server.subscribe(request).await.catch_up().await;
+        assert_eq!(ids(&delivered), expected, "{case}");
         let request = ReadRequest { filters, ..read_from(["filtered"], None) };
-        assert_eq!(ids(&server.read(request).await.unwrap().0), expected, "by Read: {what}");
+        assert_eq!(ids(&server.read(request).await.unwrap().0), expected, "by Read: {case}");
     }
 }
 
 #[tokio::test]
-async fn a_key_can_be_followed_and_read() {
+async fn events_of_a_key_can_be_subscribed_to_and_read() {
     let server = start().await;
     for topic in ["keyed", "keyed-too"] {
         server.create(topic).await;
@@ -320,15 +321,15 @@ async fn a_key_can_be_followed_and_read() {
         ..subscribe_to(["keyed", "keyed-too"], start)
     };
     let mut subscription = server.subscribe(by_key(earliest())).await;
-    let found = subscription.catch_up().await;
-    assert_eq!(found.len(), 20);
-    assert!(found.iter().all(|it| it.key == "k1"));
-    let versions: Vec<u64> = found.iter().map(|it| it.key_version).collect();
+    let delivered = subscription.catch_up().await;
+    assert_eq!(delivered.len(), 20);
+    assert!(delivered.iter().all(|event| event.key == "k1"));
+    let versions: Vec<u64> = delivered.iter().map(|event| event.key_version).collect();
     assert_eq!(versions, (1..=10).chain(1..=10).collect::<Vec<_>>());
 
-    for (n, event) in found.iter().enumerate() {
+    for (n, event) in delivered.iter().enumerate() {
         let rest = server.subscribe(by_key(after(&event.cursor))).await.catch_up().await;
-        assert_eq!(places(&rest), places(&found[n + 1..]));
+        assert_eq!(places(&rest), places(&delivered[n + 1..]));
     }
     server.publish("keyed", [keyed("not this", "k2"), keyed("this", "k1")]).await.unwrap();
     let live = subscription.take(1).await;
@@ -341,7 +342,7 @@ async fn a_key_can_be_followed_and_read() {
         ..read_from(["keyed"], None)
     };
     let (last, _) = server.read(request).await.unwrap();
-    assert_eq!(last.iter().map(|it| it.key_version).collect::<Vec<_>>(), [11, 10]);
+    assert_eq!(last.iter().map(|event| event.key_version).collect::<Vec<_>>(), [11, 10]);
 }
 
 #[tokio::test]
@@ -367,16 +368,16 @@ async fn a_flow_is_read_across_topics_in_append_order() {
     };
     let (all, _) = server.read(flow(&[], Direction::Forward)).await.unwrap();
     assert_eq!(ids(&all), expected);
-    let (mut back, _) = server.read(flow(&[], Direction::Backward)).await.unwrap();
-    back.reverse();
-    assert_eq!(ids(&back), expected);
-    let (some, _) = server.read(flow(&["payments"], Direction::Forward)).await.unwrap();
-    let payments: Vec<_> = all.into_iter().filter(|it| it.topic == "payments").collect();
-    assert_eq!(places(&some), places(&payments));
+    let (mut backward, _) = server.read(flow(&[], Direction::Backward)).await.unwrap();
+    backward.reverse();
+    assert_eq!(ids(&backward), expected);
+    let (filtered, _) = server.read(flow(&["payments"], Direction::Forward)).await.unwrap();
+    let payments: Vec<_> = all.into_iter().filter(|event| event.topic == "payments").collect();
+    assert_eq!(places(&filtered), places(&payments));
 }
 
 #[tokio::test]
-async fn pages_forwards_and_backwards_give_everything_once() {
+async fn pages_forward_and_backward_contain_every_event_once() {
     let server = start().await;
     server.create("a").await;
     server.create("b").await;
@@ -390,7 +391,7 @@ async fn pages_forwards_and_backwards_give_everything_once() {
     assert_eq!(ids(&live.take(1).await), ["next"]);
 
     for (direction, pages_of) in [(Direction::Forward, 7), (Direction::Backward, 7)] {
-        let mut found = Vec::new();
+        let mut delivered = Vec::new();
         let mut start = None;
         loop {
             let request = ReadRequest {
@@ -404,13 +405,13 @@ async fn pages_forwards_and_backwards_give_everything_once() {
             if page.is_empty() {
                 break;
             }
-            found.extend(page);
+            delivered.extend(page);
         }
         if direction == Direction::Backward {
-            found.reverse();
+            delivered.reverse();
         }
-        assert_eq!(found.len(), 51, "{direction:?}");
-        assert_eq!(places(&found[..50]), places(&all), "{direction:?}");
+        assert_eq!(delivered.len(), 51, "{direction:?}");
+        assert_eq!(places(&delivered[..50]), places(&all), "{direction:?}");
     }
 
     let backward = |start, max_events| ReadRequest {
@@ -418,16 +419,16 @@ async fn pages_forwards_and_backwards_give_everything_once() {
         max_events,
         ..read_from(["a"], start)
     };
-    let (found, _) = server.read(backward(at(Position::Offset(5)), 3)).await.unwrap();
-    assert_eq!(offsets(&found), [5, 4, 3], "an offset is included");
-    let (found, _) = server.read(backward(after(&found[0].cursor), 3)).await.unwrap();
-    assert_eq!(offsets(&found), [4, 3, 2], "a cursor is not");
-    let (found, _) = server.read(backward(earliest(), 3)).await.unwrap();
-    assert!(found.is_empty(), "nothing before the earliest");
+    let (delivered, _) = server.read(backward(at(Position::Offset(5)), 3)).await.unwrap();
+    assert_eq!(offsets(&delivered), [5, 4, 3], "an offset is included");
+    let (delivered, _) = server.read(backward(after(&delivered[0].cursor), 3)).await.unwrap();
+    assert_eq!(offsets(&delivered), [4, 3, 2], "a cursor is not");
+    let (delivered, _) = server.read(backward(earliest(), 3)).await.unwrap();
+    assert!(delivered.is_empty(), "nothing before the earliest");
 }
 
 #[tokio::test]
-async fn one_event_is_found_by_offset_and_by_identity() {
+async fn an_event_is_found_by_offset_and_by_identity() {
     let server = start().await;
     server.create("single").await;
     server.publish("single", events("e", 10)).await.unwrap();
@@ -437,19 +438,22 @@ async fn one_event_is_found_by_offset_and_by_identity() {
         let identity = EventIdentity { source: sent.source, id: sent.id };
         for by in [By::Offset(recorded.offset), By::Identity(identity)] {
             let request = GetEventRequest { topic: "single".into(), by: Some(by), view: 0 };
-            let found = server.events().get_event(request).await.unwrap().into_inner().event;
-            let found = found.unwrap();
-            assert!(!found.cursor.is_empty());
+            let fetched = server.events().get_event(request).await.unwrap().into_inner().event;
+            let fetched = fetched.unwrap();
+            assert!(!fetched.cursor.is_empty());
             let mut subscription =
-                server.subscribe(subscribe_to(["single"], after(&found.cursor))).await;
+                server.subscribe(subscribe_to(["single"], after(&fetched.cursor))).await;
             assert_eq!(subscription.catch_up().await.len() as u64, 9 - recorded.offset);
-            assert_eq!(found, RecordedEvent { cursor: found.cursor.clone(), ..recorded.clone() });
+            assert_eq!(
+                fetched,
+                RecordedEvent { cursor: fetched.cursor.clone(), ..recorded.clone() }
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn views_show_what_they_say() {
+async fn views_contain_the_documented_fields() {
     let server = start().await;
     server.create("views").await;
     let sent = Event {
@@ -486,7 +490,7 @@ async fn views_show_what_they_say() {
 }
 
 #[tokio::test]
-async fn heartbeats_carry_the_progress_past_what_a_filter_leaves_out() {
+async fn heartbeat_cursors_pass_events_that_a_filter_excludes() {
     let server = start().await;
     server.create("quiet").await;
     let filters = vec![attribute(Dialect::Exact, "type", "never")];
@@ -494,11 +498,11 @@ async fn heartbeats_carry_the_progress_past_what_a_filter_leaves_out() {
     let mut subscription = server.subscribe(heartbeats(1, request)).await;
     assert!(subscription.catch_up().await.is_empty());
     server.publish("quiet", events("e", 50)).await.unwrap();
-    eventually(PATIENCE, "a heartbeat behind the events", async || {
+    eventually(PATIENCE, "a heartbeat after the events", async || {
         let Message::Heartbeat(beat) = subscription.expect().await else { return None };
         let mut rest = server.subscribe(subscribe_to(["quiet"], after(&beat.cursor))).await;
         let rest = rest.catch_up().await;
-        assert!(rest.is_empty() || rest.len() == 50, "a batch in pieces");
+        assert!(rest.is_empty() || rest.len() == 50, "a part of a batch");
         (rest.is_empty() && beat.behind_events == 0).then_some(())
     })
     .await;
@@ -509,7 +513,10 @@ async fn caught_up_comes_once_per_catch_up() {
     let server = start().await;
     server.create("edges").await;
     let mut empty = server.subscribe(subscribe_to(["edges"], earliest())).await;
-    assert!(matches!(empty.expect().await, Message::CaughtUp(_)), "also where there was nothing");
+    assert!(
+        matches!(empty.expect().await, Message::CaughtUp(_)),
+        "CaughtUp is also sent for an empty topic"
+    );
     server.publish("edges", events("e", 100)).await.unwrap();
     let request = heartbeats(1, subscribe_to(["edges"], earliest()));
     let mut subscription = server.subscribe(request).await;
@@ -532,7 +539,7 @@ async fn caught_up_comes_once_per_catch_up() {
 }
 
 #[tokio::test]
-async fn batches_keep_the_bounds_that_were_asked_for() {
+async fn batches_stay_within_the_requested_limits() {
     let server = start().await;
     server.create("bounded").await;
     server.publish("bounded", large_events("e", 100, 1_000)).await.unwrap();
@@ -548,7 +555,7 @@ async fn batches_keep_the_bounds_that_were_asked_for() {
         while seen < 100 {
             if let Message::Batch(batch) = subscription.expect().await {
                 let count = batch.events.len();
-                assert!((1..=at_most).contains(&count), "{count} events, not {at_most}");
+                assert!((1..=at_most).contains(&count), "{count} events; the limit is {at_most}");
                 assert_eq!(batch.cursor, batch.events[count - 1].cursor);
                 seen += count;
             }
@@ -557,7 +564,7 @@ async fn batches_keep_the_bounds_that_were_asked_for() {
 }
 
 #[tokio::test]
-async fn a_subscriber_goes_on_over_restarts_and_crashes() {
+async fn a_subscriber_resumes_after_restarts_and_crashes() {
     let mut server = start().await;
     server.create("long").await;
     let (mut cursor, mut seen) = (None, Vec::new());
@@ -567,8 +574,8 @@ async fn a_subscriber_goes_on_over_restarts_and_crashes() {
         for n in 0..5 {
             server.publish("long", [event(format!("{round}-{n}"))]).await.unwrap();
         }
-        // Leaves some of them to the next round.
-        seen.extend(offsets(&subscription_take_some(&mut subscription, 3).await));
+        // Leaves some events to the next round.
+        seen.extend(offsets(&take_at_least(&mut subscription, 3).await));
         cursor = Some(subscription.cursor.clone());
         drop(subscription);
         server = if round % 2 == 0 { server.restart().await } else { server.crash().await };
@@ -579,11 +586,8 @@ async fn a_subscriber_goes_on_over_restarts_and_crashes() {
     assert_eq!(seen, (0..30).collect::<Vec<_>>());
 }
 
-/// At least so many, in whole messages.
-async fn subscription_take_some(
-    subscription: &mut Subscription,
-    at_least: usize,
-) -> Vec<RecordedEvent> {
+/// Reads whole batches until there are at least this many events.
+async fn take_at_least(subscription: &mut Subscription, at_least: usize) -> Vec<RecordedEvent> {
     let mut events = Vec::new();
     while events.len() < at_least {
         if let Message::Batch(batch) = subscription.expect().await {

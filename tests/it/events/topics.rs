@@ -1,4 +1,4 @@
-//! Topics: made, listed, changed, trimmed and removed.
+//! Topics: creation, listing, updates, trims and deletion.
 
 use prost_types::FieldMask;
 use tidings::proto::events::v1::{
@@ -17,9 +17,9 @@ async fn get(server: &Server, name: &str) -> Topic {
 }
 
 #[tokio::test]
-async fn a_topic_is_what_it_was_made_as() {
+async fn a_topic_keeps_its_settings() {
     let server = Server::start(Options::default()).await;
-    let asked = Topic {
+    let requested = Topic {
         name: "orders.eu-1_x".into(),
         retention: Some(Retention { max_events: 1_000_000, ..Retention::default() }),
         allowed_types: vec!["shop.*".into()],
@@ -28,26 +28,26 @@ async fn a_topic_is_what_it_was_made_as() {
         labels: [("team".into(), "checkout".into())].into(),
         ..Topic::default()
     };
-    let made = server.create_with(asked.clone()).await;
-    assert!(!made.etag.is_empty() && made.create_time.is_some());
-    assert_eq!(made.schema_enforcement(), SchemaEnforcement::IfRegistered);
-    let told = Topic {
+    let created = server.create_with(requested.clone()).await;
+    assert!(!created.etag.is_empty() && created.create_time.is_some());
+    assert_eq!(created.schema_enforcement(), SchemaEnforcement::IfRegistered);
+    let returned = Topic {
         schema_enforcement: 0,
         etag: String::new(),
         create_time: None,
         stats: None,
-        ..made.clone()
+        ..created.clone()
     };
-    assert_eq!(told, asked);
-    assert_eq!(get(&server, "orders.eu-1_x").await, made);
+    assert_eq!(returned, requested);
+    assert_eq!(get(&server, "orders.eu-1_x").await, created);
     let server = server.crash().await;
-    assert_eq!(get(&server, "orders.eu-1_x").await, made);
+    assert_eq!(get(&server, "orders.eu-1_x").await, created);
 }
 
 #[tokio::test]
-async fn an_update_changes_what_its_mask_names() {
+async fn an_update_changes_the_fields_of_its_mask() {
     let server = Server::start(Options::default()).await;
-    let made = server
+    let created = server
         .create_with(Topic {
             name: "masked".into(),
             description: "before".into(),
@@ -59,22 +59,26 @@ async fn an_update_changes_what_its_mask_names() {
         let mask =
             |paths: &[&str]| FieldMask { paths: paths.iter().map(ToString::to_string).collect() };
         let request = UpdateTopicRequest { topic: Some(topic), update_mask: paths.map(mask) };
-        server.topics().update_topic(request).await.map(|it| it.into_inner().topic.unwrap())
+        server
+            .topics()
+            .update_topic(request)
+            .await
+            .map(|response| response.into_inner().topic.unwrap())
     };
     let named = |description: &str| Topic {
         name: "masked".into(),
         description: description.into(),
         ..Topic::default()
     };
-    // Without a mask, the fields that are set.
+    // Without a mask, an update changes the fields that are set.
     let changed = update(named("after"), None).await.unwrap();
-    assert_eq!((changed.description.as_str(), &changed.labels), ("after", &made.labels));
-    assert_ne!(changed.etag, made.etag);
-    // With one, what it names, also where that is empty.
+    assert_eq!((changed.description.as_str(), &changed.labels), ("after", &created.labels));
+    assert_ne!(changed.etag, created.etag);
+    // With a mask, an update changes the fields of the mask, also to empty values.
     let changed = update(named("unused"), Some(&["labels"])).await.unwrap();
     assert_eq!((changed.description.as_str(), changed.labels.len()), ("after", 0));
 
-    let stale = Topic { etag: made.etag, ..named("too late") };
+    let stale = Topic { etag: created.etag, ..named("too late") };
     let status = update(stale, None).await.unwrap_err();
     assert_refused(&status, Code::Aborted, "ETAG_MISMATCH");
     let current = Topic { etag: changed.etag, ..named("in time") };
@@ -93,19 +97,19 @@ async fn topics_are_listed_in_pages() {
     server.create("elsewhere").await;
     names.sort();
     for page_size in [1, 7, 25, 0] {
-        let mut found = Vec::new();
+        let mut listed = Vec::new();
         let mut page_token = String::new();
         loop {
             let request = ListTopicsRequest { page_size, page_token, pattern: "list.*".into() };
             let page = server.topics().list_topics(request).await.unwrap().into_inner();
             assert!(page_size == 0 || page.topics.len() <= usize::try_from(page_size).unwrap());
-            found.extend(page.topics.into_iter().map(|it| it.name));
+            listed.extend(page.topics.into_iter().map(|topic| topic.name));
             page_token = page.next_page_token;
             if page_token.is_empty() {
                 break;
             }
         }
-        assert_eq!(found, names, "in pages of {page_size}");
+        assert_eq!(listed, names, "in pages of {page_size}");
     }
     let request = ListTopicsRequest::default();
     let all = server.topics().list_topics(request).await.unwrap().into_inner().topics;
@@ -113,7 +117,7 @@ async fn topics_are_listed_in_pages() {
 }
 
 #[tokio::test]
-async fn a_trim_says_what_it_removes_and_may_only_say_it() {
+async fn a_trim_reports_the_removed_events_and_can_be_a_dry_run() {
     let server = Server::start(Options::default()).await;
     server.create("trimmed").await;
     server.publish("trimmed", events("e", 10)).await.unwrap();
@@ -126,9 +130,13 @@ async fn a_trim_says_what_it_removes_and_may_only_say_it() {
     assert_eq!(trim(at(Position::Offset(4)), true).await, (4, 4));
     assert_eq!(get(&server, "trimmed").await.stats.unwrap().first_offset, 0);
     assert_eq!(trim(at(Position::Offset(4)), false).await, (4, 4));
-    assert_eq!(trim(at(Position::Offset(4)), false).await, (0, 4), "again, nothing");
+    assert_eq!(
+        trim(at(Position::Offset(4)), false).await,
+        (0, 4),
+        "a repeated trim removes nothing"
+    );
     assert_eq!(trim(earliest(), false).await, (0, 4));
-    // A cursor is behind its event, so that goes too.
+    // A cursor points after its event, so the trim removes that event too.
     assert_eq!(trim(after(&all[5].cursor), false).await, (2, 6));
     assert_eq!(trim(at(Position::Last(3)), false).await, (1, 7));
     let (read, _) = server.read(read_from(["trimmed"], None)).await.unwrap();
@@ -139,11 +147,11 @@ async fn a_trim_says_what_it_removes_and_may_only_say_it() {
 }
 
 #[tokio::test]
-async fn a_deleted_topic_is_gone_for_good() {
+async fn a_deleted_topic_stays_deleted() {
     let server = Server::start(Options::default()).await;
-    let made = server.create_with(Topic { name: "gone".into(), ..Topic::default() }).await;
+    let created = server.create_with(Topic { name: "gone".into(), ..Topic::default() }).await;
     server.publish("gone", events("e", 10)).await.unwrap();
-    let request = DeleteTopicRequest { name: "gone".into(), etag: made.etag };
+    let request = DeleteTopicRequest { name: "gone".into(), etag: created.etag };
     server.topics().delete_topic(request).await.unwrap();
     let server = server.crash().await;
     let request = GetTopicRequest { name: "gone".into() };
@@ -153,6 +161,6 @@ async fn a_deleted_topic_is_gone_for_good() {
     let topic = Some(Topic { name: "gone".into(), ..Topic::default() });
     let again = server.topics().create_topic(CreateTopicRequest { topic }).await;
     assert_refused(&again.unwrap_err(), Code::AlreadyExists, "TOPIC_EXISTS");
-    let (read, _) = server.read(read_from(["gone"], None)).await.unwrap();
-    assert!(read.is_empty(), "what the first one of that name had is not the second one's");
+    let (remaining, _) = server.read(read_from(["gone"], None)).await.unwrap();
+    assert!(remaining.is_empty(), "the new topic has no events of the deleted topic of that name");
 }

@@ -1,5 +1,5 @@
-//! Events recorded before times were checked against the range of `google.protobuf.Timestamp` are delivered, and clients
-//! can print the responses that contain them.
+//! Events recorded before times were checked against the range of `google.protobuf.Timestamp` are
+//! delivered, and clients can print the responses that contain them.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ use crate::support::{
     wire,
 };
 
-/// Events of which some have times out of range, as earlier versions accepted them.
+/// Events, some with times out of range, as earlier versions accepted them.
 pub fn events_with_invalid_times() -> Vec<Event> {
     let time = |seconds, nanos| Some(Timestamp { seconds, nanos });
     let due = |id: &str, due: Timestamp| {
@@ -57,7 +57,8 @@ pub fn events_with_invalid_times() -> Vec<Event> {
         .collect()
 }
 
-/// Records events below the checks of the service: the rows are those of a version without these checks.
+/// Writes events to the store without the checks of the service: the rows are those of a version
+/// without these checks.
 pub fn record_unchecked(data_dir: &Path, topic: &str, events: &[Event]) {
     const MIB: usize = 1 << 20;
     let tuning = Tuning { block_cache_bytes: MIB, write_buffer_bytes: MIB, wal_bytes: MIB };
@@ -90,8 +91,8 @@ pub fn record_unchecked(data_dir: &Path, topic: &str, events: &[Event]) {
     writer.close().unwrap();
 }
 
-/// The ids of all events, and the times left out of each.
-const LEFT_OUT: [(&str, &str); 9] = [
+/// The ids of all events, and the times omitted from each.
+const OMITTED_TIMES: [(&str, &str); 9] = [
     ("first", ""),
     ("nanos", "time: 0 seconds, -1 nanos"),
     ("year-0", "time: -62135596801 seconds, 0 nanos"),
@@ -108,7 +109,7 @@ fn is_time(time: Timestamp) -> bool {
         && (0..1_000_000_000).contains(&time.nanos)
 }
 
-fn left_out(event: &Event) -> String {
+fn omitted(event: &Event) -> String {
     let attr = |value: &AttributeValue| match &value.attr {
         Some(Attr::CeString(text)) => text.clone(),
         other => panic!("{other:?}"),
@@ -119,7 +120,7 @@ fn left_out(event: &Event) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn they_are_delivered_without_the_times_out_of_range() {
+async fn events_with_invalid_times_are_delivered_without_these_times() {
     let dir = TempDir::new().unwrap();
     let data_dir = dir.path().join("data");
     let written = events_with_invalid_times();
@@ -127,9 +128,9 @@ async fn they_are_delivered_without_the_times_out_of_range() {
     let server = Server::start_on(&data_dir, Options::default()).await;
 
     let expected: Vec<_> =
-        LEFT_OUT.map(|(id, left_out)| (id.to_owned(), left_out.to_owned())).to_vec();
+        OMITTED_TIMES.map(|(id, omitted)| (id.to_owned(), omitted.to_owned())).to_vec();
     let shown = |events: &[tidings::proto::events::v1::RecordedEvent]| -> Vec<_> {
-        let events = events.iter().map(|it| it.event.clone().unwrap());
+        let events = events.iter().map(|recorded| recorded.event.clone().unwrap());
         events
             .map(|event| {
                 assert!(event.time.is_none_or(is_time), "{event:?}");
@@ -137,7 +138,7 @@ async fn they_are_delivered_without_the_times_out_of_range() {
                     let Some(Attr::CeTimestamp(time)) = value.attr else { continue };
                     assert!(is_time(time), "{event:?}");
                 }
-                (event.id.clone(), left_out(&event))
+                (event.id.clone(), omitted(&event))
             })
             .collect()
     };
@@ -155,16 +156,16 @@ async fn they_are_delivered_without_the_times_out_of_range() {
     let mut stream = server.subscribe(subscribe_to(["old"], earliest())).await;
     let caught_up = stream.catch_up().await;
     assert_eq!(shown(&caught_up), expected);
-    // What can be printed is as it was recorded.
+    // Events without invalid times are delivered as recorded.
     for at in [0, 4, 8] {
         assert_eq!(caught_up[at].event.as_ref(), Some(&written[at]));
     }
     let by = Some(By::Offset(1));
     let request = GetEventRequest { topic: "old".into(), by, ..GetEventRequest::default() };
-    let one = server.events().get_event(request).await.unwrap().into_inner().event.unwrap();
-    assert_eq!(shown(&[one]), [expected[1].clone()]);
+    let fetched = server.events().get_event(request).await.unwrap().into_inner().event.unwrap();
+    assert_eq!(shown(&[fetched]), [expected[1].clone()]);
 
-    // A filter sees no time either.
+    // Filters do not see invalid times either.
     let has_time = Filter { dialect: Some(Dialect::Cel("has(event.time)".into())) };
     let request = ReadRequest { filters: vec![has_time], ..read_from(["old"], earliest()) };
     let (read, _) = server.read(request).await.unwrap();
@@ -174,10 +175,10 @@ async fn they_are_delivered_without_the_times_out_of_range() {
     let printed = prints(&server, &["read", "old", "-o", "cloudevents"]);
     for documents in [lines.text().to_owned(), printed] {
         let documents = json_lines(&documents);
-        assert_eq!(wire::ids(&documents), LEFT_OUT.map(|(id, _)| id));
-        for (document, (id, left_out)) in documents.iter().zip(LEFT_OUT) {
-            let said = document["tidingsinvalidtimes"].as_str().unwrap_or_default();
-            assert_eq!(said, left_out, "{id}");
+        assert_eq!(wire::ids(&documents), OMITTED_TIMES.map(|(id, _)| id));
+        for (document, (id, omitted)) in documents.iter().zip(OMITTED_TIMES) {
+            let listed = document["tidingsinvalidtimes"].as_str().unwrap_or_default();
+            assert_eq!(listed, omitted, "{id}");
         }
         assert_eq!(documents[4]["time"], "9999-12-31T23:59:59.999999999Z");
         assert_eq!(documents[4]["due"], "1970-01-01T00:00:00Z");

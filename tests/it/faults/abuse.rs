@@ -1,4 +1,5 @@
-//! Clients that never read, that disappear, that send garbage, that come by the thousand. Nobody else notices.
+//! Clients that never read, disconnect, send malformed requests, or connect by the thousand. Other
+//! clients are not affected.
 
 use std::{
     fs,
@@ -22,13 +23,13 @@ use crate::support::harness::{
     eventually, ids, large_events, latest, offsets, subscribe_to, within,
 };
 
-/// Many connections need many descriptors, here and in the server, which inherits the bound.
+/// Many connections need many descriptors, in the test and in the server, which inherits the limit.
 fn allow_many_descriptors() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
 }
 
-/// A subscription over a connection that takes hardly anything before it is read.
+/// A subscription over a connection with small flow control windows.
 async fn narrow(server: &Server, request: SubscribeRequest) -> Subscription {
     let endpoint = endpoint(server.address())
         .initial_stream_window_size(65_535)
@@ -38,7 +39,7 @@ async fn narrow(server: &Server, request: SubscribeRequest) -> Subscription {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_never_reads_disturbs_nobody_and_gets_everything_in_the_end() {
+async fn a_client_that_does_not_read_delays_no_other_client_and_gets_every_event_later() {
     const EVENTS: u64 = 4_000;
     let server = Server::start(Options::args(["--tail-bytes", "8MiB"])).await;
     server.create("busy").await;
@@ -48,15 +49,15 @@ async fn a_client_that_never_reads_disturbs_nobody_and_gets_everything_in_the_en
     }
     let mut healthy = server.subscribe(subscribe_to(["busy"], earliest())).await;
     let healthy = tokio::spawn(async move { healthy.take(4_000).await });
-    // 80 MB, ten times what the tail holds.
-    let begun = Instant::now();
+    // 80 MB, ten times the limit of the tail.
+    let start = Instant::now();
     for batch in 0..EVENTS / 40 {
         let events = large_events(&format!("batch-{batch}"), 40, 20_000);
         server.publish("busy", events).await.unwrap();
     }
     let seen = within(PATIENCE, "the healthy subscriber", healthy).await.unwrap();
     assert_eq!(offsets(&seen), (0..EVENTS).collect::<Vec<_>>());
-    eprintln!("the healthy subscriber had 80 MB after {:?}", begun.elapsed());
+    eprintln!("the healthy subscriber had 80 MB after {:?}", start.elapsed());
 
     for mut subscription in stalled {
         let (mut next, mut caught_up, mut fell_behind) = (0, 0, 0);
@@ -81,11 +82,11 @@ async fn a_client_that_never_reads_disturbs_nobody_and_gets_everything_in_the_en
 
 fn resident_kib(server: &Server) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find(|it| it.starts_with("VmRSS:")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// The figure: 64 KiB for each of 1,000 stalled subscribers to events of 1 KiB.
+/// The limit: 64 KiB for each of 1,000 stalled subscribers to events of 1 KiB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_stalled_subscribers_cost_little_memory() {
     const STALLED: u64 = 1_000;
@@ -95,7 +96,7 @@ async fn a_thousand_stalled_subscribers_cost_little_memory() {
         let events = large_events(&format!("batch-{batch}"), 1_000, 1_024);
         server.publish("stalled", events).await.unwrap();
     }
-    // Caches are warm before, so that they are nobody's cost.
+    // Warm the caches first, so that the measurement does not include them.
     let mut warm = server.subscribe(subscribe_to(["stalled"], earliest())).await;
     assert_eq!(warm.catch_up().await.len(), 20_000);
     let before = resident_kib(&server);
@@ -109,7 +110,7 @@ async fn a_thousand_stalled_subscribers_cost_little_memory() {
             stalled.push(Subscription::open(&mut client, request).await.unwrap());
         }
     }
-    // Grown as far as it does: no more than a little within a second.
+    // Memory is steady when it changes by less than 1 MiB within a second.
     let mut last = 0;
     let after = eventually(PATIENCE, "steady memory", async || {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -130,14 +131,14 @@ fn descriptors(server: &Server) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_that_disappear_leave_nothing_behind() {
+async fn clients_that_disconnect_leave_no_connections_open() {
     let server = Server::start(Options::default()).await;
     server.create("left").await;
     server.publish("left", large_events("e", 30, 100_000)).await.unwrap();
     let before = descriptors(&server);
     for round in 0..30 {
         let mut following = narrow(&server, subscribe_to(["left"], latest())).await;
-        let behind = narrow(&server, subscribe_to(["left"], earliest())).await;
+        let lagging = narrow(&server, subscribe_to(["left"], earliest())).await;
         let mut client = events_over(connect(server.address()).await);
         let requests = (0..100).map(move |n| PublishStreamRequest {
             sequence: n,
@@ -150,12 +151,12 @@ async fn clients_that_disappear_leave_nothing_behind() {
         let requests = tokio_stream::iter(requests);
         let outcomes = client.publish_stream(requests).await.unwrap();
         within(PATIENCE, "an event", following.next()).await.unwrap();
-        // Reset, not closed: what is under way is lost to the client.
-        drop((following, behind, outcomes, client));
+        // Reset, not closed: the client loses the responses that are in flight.
+        drop((following, lagging, outcomes, client));
         let raw = TcpStream::connect(server.address()).await.unwrap();
         raw.set_zero_linger().unwrap();
     }
-    eventually(PATIENCE, "the connections are gone", async || {
+    eventually(PATIENCE, "the connections are closed", async || {
         (descriptors(&server) <= before + 5).then_some(())
     })
     .await;
@@ -165,7 +166,7 @@ async fn clients_that_disappear_leave_nothing_behind() {
     let mut unique = ids(&events);
     unique.sort_unstable();
     unique.dedup();
-    assert_eq!(unique.len(), events.len(), "an event is there twice");
+    assert_eq!(unique.len(), events.len(), "an event is recorded twice");
     server.assert_calm();
 }
 
@@ -178,11 +179,11 @@ fn frame(compression: u8, length: u32, body: &[u8]) -> Bytes {
     bytes.freeze()
 }
 
-fn honest(body: &[u8]) -> Bytes {
+fn complete_frame(body: &[u8]) -> Bytes {
     frame(0, u32::try_from(body.len()).unwrap(), body)
 }
 
-/// Sends a request over raw HTTP/2; the gRPC status, where the answer had one.
+/// Sends a request over raw HTTP/2. Returns the gRPC status, if the response has one.
 async fn raw_call(server: &Server, path: &str, content_type: &str, body: Bytes) -> Option<i32> {
     let socket = TcpStream::connect(server.address()).await.unwrap();
     let (client, connection) = h2::client::handshake(socket).await.unwrap();
@@ -193,17 +194,17 @@ async fn raw_call(server: &Server, path: &str, content_type: &str, body: Bytes) 
         .header("te", "trailers")
         .body(())
         .unwrap();
-    let (answer, mut stream) = client.send_request(request, false).unwrap();
-    // An answer may come, and the stream be closed, before all of it is sent.
+    let (response, mut stream) = client.send_request(request, false).unwrap();
+    // The server may respond and close the stream before the body is sent completely.
     stream.send_data(body, true).ok();
-    let answer = match within(PATIENCE, "an answer", answer).await {
-        Ok(answer) => answer,
+    let response = match within(PATIENCE, "a response", response).await {
+        Ok(response) => response,
         Err(_) => return None,
     };
     let status =
         |headers: &http::HeaderMap| headers.get("grpc-status")?.to_str().ok()?.parse().ok();
-    let in_headers = status(answer.headers());
-    let mut body = answer.into_body();
+    let in_headers = status(response.headers());
+    let mut body = response.into_body();
     while let Some(Ok(data)) = within(PATIENCE, "the body", body.data()).await {
         body.flow_control().release_capacity(data.len()).unwrap();
     }
@@ -230,14 +231,14 @@ const METHODS: [&str; 14] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn garbage_is_refused_and_nothing_panics() {
+async fn malformed_requests_are_refused_and_nothing_panics() {
     let mut rng = Rng::seeded("garbage");
     let server = Server::start(Options::default()).await;
     server.create("clean").await;
     let before = resident_kib(&server);
     let grpc = "application/grpc";
 
-    // A hundred and more messages inside one another: Any inside a payload inside ...
+    // 2,000 nested messages: an Any in a payload in a payload ...
     let mut nested = Vec::new();
     for _ in 0..2_000 {
         let mut outer = vec![0x12];
@@ -248,59 +249,63 @@ async fn garbage_is_refused_and_nothing_panics() {
     let bodies = |rng: &mut Rng| {
         let random: Vec<u8> = (0..200).map(|_| rng.next().to_le_bytes()[0]).collect();
         vec![
-            ("random bytes", honest(&random), false),
-            ("a length beyond the end", honest(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f]), true),
-            ("a wrong wire type", honest(&[0x0d, 1, 2, 3, 4]), true),
-            ("a varint without end", honest(&[0xff; 20]), true),
-            ("tag 0", honest(&[0x00, 0x01]), true),
-            ("not UTF-8", honest(&[0x0a, 0x02, 0xff, 0xfe]), false),
-            ("nested messages", honest(&nested), false),
-            ("a frame that says more than it has", frame(0, 1_000, b"short"), true),
+            ("random bytes", complete_frame(&random), false),
+            (
+                "a length that exceeds the message",
+                complete_frame(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f]),
+                true,
+            ),
+            ("a wrong wire type", complete_frame(&[0x0d, 1, 2, 3, 4]), true),
+            ("a varint without end", complete_frame(&[0xff; 20]), true),
+            ("tag 0", complete_frame(&[0x00, 0x01]), true),
+            ("not UTF-8", complete_frame(&[0x0a, 0x02, 0xff, 0xfe]), false),
+            ("nested messages", complete_frame(&nested), false),
+            ("a frame header that exceeds the body", frame(0, 1_000, b"short"), true),
             ("a frame of 4 GiB", frame(0, u32::MAX, b"short"), true),
             ("a frame of 17 MiB", frame(0, 17 << 20, b"short"), true),
-            ("compression that there is not", frame(2, 5, b"short"), true),
-            ("compressed, with no encoding named", frame(1, 5, b"short"), true),
+            ("an unknown compression flag", frame(2, 5, b"short"), true),
+            ("compressed without an encoding header", frame(1, 5, b"short"), true),
             ("half a frame header", Bytes::from_static(&[0, 0]), true),
         ]
     };
     for method in METHODS {
         for (what, body, is_error) in bodies(&mut rng) {
-            // Random bytes may be a message: what counts then is that there is an answer at all.
-            let listens = method.ends_with("Subscribe") && !is_error;
-            if listens && what == "random bytes" {
+            // Random bytes may decode to a message: the server then only has to respond.
+            let stays_open = method.ends_with("Subscribe") && !is_error;
+            if stays_open && what == "random bytes" {
                 continue;
             }
             let call = raw_call(&server, method, grpc, body);
             let status = within(PATIENCE, what, call).await;
             if is_error {
-                assert!(status.is_some_and(|it| it != 0), "{method}: {what}: {status:?}");
-                // 12 would be UNIMPLEMENTED's; 2, UNKNOWN, is nobody's answer.
+                assert!(status.is_some_and(|code| code != 0), "{method}: {what}: {status:?}");
+                // The server never responds with UNKNOWN, 2.
                 assert_ne!(status, Some(2), "{method}: {what}: UNKNOWN");
                 if what == "a varint without end" {
                     assert_eq!(
                         status,
                         Some(3),
-                        "{method}: what does not decode is the client's fault"
+                        "{method}: a request that does not decode is INVALID_ARGUMENT"
                     );
                 }
             }
         }
     }
     for path in ["/", "/nothing", "/tidings.events.v1.EventService/Nothing", "/../../etc/passwd"] {
-        let status = raw_call(&server, path, grpc, honest(b"")).await;
+        let status = raw_call(&server, path, grpc, complete_frame(b"")).await;
         assert_eq!(status, Some(12), "{path}");
     }
 
-    // Not HTTP/2 at all.
+    // Bytes that are not HTTP/2.
     for _ in 0..20 {
         let mut socket = TcpStream::connect(server.address()).await.unwrap();
         let bytes: Vec<u8> = (0..500).map(|_| rng.next().to_le_bytes()[0]).collect();
         let bytes = if rng.chance(30) { b"GET / HTTP/1.1\r\n\r\n".to_vec() } else { bytes };
         socket.write_all(&bytes).await.ok();
-        // A connection over HTTP/1 is kept for the next request, unless its client is gone.
+        // The server keeps an HTTP/1 connection for the next request until its client closes it.
         socket.shutdown().await.ok();
-        let mut answer = Vec::new();
-        within(PATIENCE, "the connection is closed", socket.read_to_end(&mut answer)).await.ok();
+        let mut response = Vec::new();
+        within(PATIENCE, "the connection is closed", socket.read_to_end(&mut response)).await.ok();
     }
 
     server.assert_calm();
@@ -309,18 +314,18 @@ async fn garbage_is_refused_and_nothing_panics() {
     assert!(grown < 64 << 10, "{grown} KiB more");
 }
 
-/// Most that the memory of the process was, since it was asked last.
+/// The peak memory of the process since the previous call.
 fn peak_kib(server: &Server) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find(|it| it.starts_with("VmHWM:")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     let peak = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     fs::write(format!("/proc/{}/clear_refs", server.pid()), "5").unwrap();
     peak
 }
 
-/// An empty message is two bytes, and hundreds once it is decoded.
+/// An empty message has two bytes on the wire, and takes hundreds of bytes once it is decoded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn few_bytes_that_would_be_many_are_not_decoded() {
+async fn small_requests_that_decode_to_much_memory_are_refused() {
     let server = Server::start(Options::default()).await;
     server.create("bombed").await;
     let within_field = |tag: u8, inner: Vec<u8>| {
@@ -349,12 +354,12 @@ async fn few_bytes_that_would_be_many_are_not_decoded() {
     for (method, body) in bombs.into_iter().chain(drafts) {
         let before = resident_kib(&server);
         peak_kib(&server);
-        let status = raw_call(&server, &method, "application/grpc", honest(&body)).await;
+        let status = raw_call(&server, &method, "application/grpc", complete_frame(&body)).await;
         assert_eq!(status, Some(3), "{method}");
-        let taken = peak_kib(&server).saturating_sub(before);
-        eprintln!("{method}: {taken} KiB");
-        // The request itself is 15 MiB, and is held in buffers that grow by doubling.
-        assert!(taken < 64 << 10, "{method}: {taken} KiB");
+        let used = peak_kib(&server).saturating_sub(before);
+        eprintln!("{method}: {used} KiB");
+        // The request has 15 MiB, in buffers that grow by doubling.
+        assert!(used < 64 << 10, "{method}: {used} KiB");
     }
     server.assert_calm();
 }
@@ -381,14 +386,15 @@ async fn a_thousand_connections_are_all_served() {
     })
     .await;
     server.publish("popular", [event("b")]).await.unwrap();
-    let seen = within(PATIENCE, "all of them", readers.join_all()).await;
-    assert!(seen.into_iter().all(|it| it));
+    let results = within(PATIENCE, "all readers", readers.join_all()).await;
+    assert!(results.into_iter().all(|is_complete| is_complete));
     server.assert_calm();
 }
 
-/// PublishStream without ever taking an outcome: the server holds the client back, not the events in its memory.
+/// PublishStream without reading an outcome: the server applies backpressure instead of keeping the
+/// events in memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_publisher_that_takes_no_answers_is_held_back() {
+async fn a_publisher_that_reads_no_outcomes_gets_backpressure() {
     let server = Server::start(Options::default()).await;
     server.create("pushed").await;
     let before = resident_kib(&server);
@@ -408,14 +414,14 @@ async fn a_publisher_that_takes_no_answers_is_held_back() {
         PublishStreamRequest { sequence: n, publish: Some(publish) }
     });
     let outcomes = client.publish_stream(requests).await.unwrap();
-    let mut worst = 0;
+    let mut growth_max = 0;
     for _ in 0..30 {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        worst = worst.max(resident_kib(&server).saturating_sub(before));
-        server.publish("pushed", [event(format!("meanwhile-{worst}"))]).await.unwrap();
+        growth_max = growth_max.max(resident_kib(&server).saturating_sub(before));
+        server.publish("pushed", [event(format!("meanwhile-{growth_max}"))]).await.unwrap();
     }
-    eprintln!("{worst} KiB more while outcomes wait");
-    assert!(worst < 256 << 10, "{worst} KiB more while outcomes wait");
+    eprintln!("{growth_max} KiB more while outcomes wait");
+    assert!(growth_max < 256 << 10, "{growth_max} KiB more while outcomes wait");
     drop(outcomes);
     server.assert_calm();
 }

@@ -1,4 +1,5 @@
-//! Reads everything back in every way there is, and compares it with the ledger of what was sent and answered.
+//! Reads all events with every kind of read, and compares them with the ledger of requests and
+//! responses.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -11,18 +12,18 @@ use tidings::proto::events::v1::{
 use crate::faults::torture::{Ledger, Line, TOPICS};
 use crate::support::harness::{Server, earliest, places, read_from, subscribe_to};
 
-/// What the checker has against the server.
+/// Differences between the events in the log and the ledger.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// Acknowledged events that are not there: topic, offset as answered, position as answered.
+    /// Acknowledged events that are not recorded: topic, acknowledged offset and position.
     pub lost: Vec<(String, u64, u64)>,
-    /// Everything else.
+    /// Other differences.
     pub wrong: Vec<String>,
-    /// How many events are there.
+    /// The number of recorded events.
     pub recorded: usize,
-    /// How many were acknowledged.
+    /// The number of acknowledged events.
     pub acknowledged: usize,
-    /// The last position that is there.
+    /// The position of the last recorded event.
     pub last_position: u64,
 }
 
@@ -57,21 +58,21 @@ fn key_of(event: &Event) -> &str {
     if event.partitionkey.is_empty() { &event.subject } else { &event.partitionkey }
 }
 
-/// What the ledger knows about one event.
+/// The ledger's entries for one event.
 #[derive(Default)]
-struct Fate {
+struct EventHistory {
     content: Option<Event>,
-    /// Every answer of success, as recorded first: offset, position, key version.
-    places: BTreeSet<(u64, u64, u64)>,
+    /// The distinct results of successful requests: offset, position, key version.
+    placements: BTreeSet<(u64, u64, u64)>,
     append_time: Option<Timestamp>,
     appended: usize,
-    /// Whether an attempt has no definite answer.
+    /// Whether an attempt has no definite outcome.
     uncertain: bool,
-    /// Everything acknowledged before its first attempt was sent is at or before this position.
+    /// The last position that was acknowledged before the first attempt was sent.
     not_before: Option<u64>,
 }
 
-/// Reads everything back in every way there is, and compares with the ledger.
+/// Reads all events with every kind of read, and compares them with the ledger.
 pub async fn check(server: &Server, ledger: &Ledger) -> Findings {
     let mut findings = Findings::default();
     let all = read_everything(server, &mut findings).await;
@@ -81,7 +82,7 @@ pub async fn check(server: &Server, ledger: &Ledger) -> Findings {
     findings
 }
 
-/// The whole log by Subscribe, and whether every other way of reading agrees.
+/// Returns the log as read by Subscribe, and checks that every other read returns the same events.
 async fn read_everything(server: &Server, findings: &mut Findings) -> Vec<RecordedEvent> {
     let mut subscription = server.subscribe(subscribe_to(["torture.**"], earliest())).await;
     let all = subscription.catch_up().await;
@@ -91,7 +92,7 @@ async fn read_everything(server: &Server, findings: &mut Findings) -> Vec<Record
         if without_cursors(found) == without_cursors(expected) {
             return None;
         }
-        Some(format!("{what}: {} and by Subscribe {}", outline(found), outline(expected)))
+        Some(format!("{what}: {}; by Subscribe: {}", outline(found), outline(expected)))
     };
     let (read, _) = server.read(read_from(TOPICS, earliest())).await.unwrap();
     findings.wrong.extend(same("by Read", &read, &expected));
@@ -103,7 +104,7 @@ async fn read_everything(server: &Server, findings: &mut Findings) -> Vec<Record
     findings.wrong.extend(same("by Read backwards", &read, &expected));
 
     for topic in TOPICS {
-        expected = all.iter().filter(|it| it.topic == topic).cloned().collect();
+        expected = all.iter().filter(|event| event.topic == topic).cloned().collect();
         let (read, _) = server.read(read_from([topic], earliest())).await.unwrap();
         findings.wrong.extend(same(topic, &read, &expected));
 
@@ -111,22 +112,26 @@ async fn read_everything(server: &Server, findings: &mut Findings) -> Vec<Record
         let found = server.topics().get_topic(request).await.unwrap().into_inner();
         let stats = found.topic.unwrap().stats.unwrap();
         findings.unless((stats.first_offset, stats.next_offset) == (0, read.len() as u64), || {
-            format!("{topic} has {} events, its stats say {stats:?}", read.len())
+            format!("{topic} has {} events; its stats are {stats:?}", read.len())
         });
 
-        let keys: BTreeSet<&str> = expected.iter().map(|it| it.key.as_str()).collect();
+        let keys: BTreeSet<&str> = expected.iter().map(|event| event.key.as_str()).collect();
         for key in keys.into_iter().filter(|key| !key.is_empty()) {
             let request = ReadRequest { key: key.into(), ..read_from([topic], earliest()) };
             let (read, _) = server.read(request).await.unwrap();
-            let expected: Vec<_> = expected.iter().filter(|it| it.key == key).cloned().collect();
+            let expected: Vec<_> =
+                expected.iter().filter(|event| event.key == key).cloned().collect();
             findings.wrong.extend(same(&format!("{topic} by key {key}"), &read, &expected));
         }
     }
 
-    let flow = |it: &RecordedEvent| it.event.as_ref().unwrap().correlationid.clone();
-    let flows: BTreeSet<String> = all.iter().map(flow).filter(|it| !it.is_empty()).collect();
-    for correlationid in flows {
-        expected = all.iter().filter(|it| flow(it) == correlationid).cloned().collect();
+    let correlation_of =
+        |recorded: &RecordedEvent| recorded.event.as_ref().unwrap().correlationid.clone();
+    let correlation_ids: BTreeSet<String> =
+        all.iter().map(correlation_of).filter(|id| !id.is_empty()).collect();
+    for correlationid in correlation_ids {
+        expected =
+            all.iter().filter(|event| correlation_of(event) == correlationid).cloned().collect();
         let what = format!("by correlation id {correlationid}");
         let request = ReadRequest { correlationid, ..read_from([], earliest()) };
         let (read, _) = server.read(request).await.unwrap();
@@ -135,9 +140,9 @@ async fn read_everything(server: &Server, findings: &mut Findings) -> Vec<Record
     all
 }
 
-/// Cursors know when their stream was opened, so those of two reads differ.
+/// A cursor has the time at which its stream was opened, so the cursors of two reads differ.
 fn without_cursors(events: &[RecordedEvent]) -> Vec<RecordedEvent> {
-    let without = |it: &RecordedEvent| RecordedEvent { cursor: String::new(), ..it.clone() };
+    let without = |event: &RecordedEvent| RecordedEvent { cursor: String::new(), ..event.clone() };
     events.iter().map(without).collect()
 }
 
@@ -150,7 +155,7 @@ fn outline(events: &[RecordedEvent]) -> String {
     }
 }
 
-/// What has to hold whoever sent what.
+/// Checks the invariants of a log, which hold for all requests.
 fn check_sequence(all: &[RecordedEvent], findings: &mut Findings) {
     let mut next_offsets: HashMap<&str, u64> = HashMap::new();
     let mut key_versions: HashMap<(&str, &str), u64> = HashMap::new();
@@ -162,7 +167,7 @@ fn check_sequence(all: &[RecordedEvent], findings: &mut Findings) {
 
         let next_offset = next_offsets.entry(&recorded.topic).or_default();
         findings.unless(recorded.offset == *next_offset, || {
-            format!("{at}: the next offset would be {next_offset}")
+            format!("{at}: the next offset is {next_offset}")
         });
         *next_offset = recorded.offset + 1;
 
@@ -179,23 +184,24 @@ fn check_sequence(all: &[RecordedEvent], findings: &mut Findings) {
         });
 
         findings.unless(identities.insert(identity(&recorded.topic, event)), || {
-            format!("{at}: {} is there twice", event.id)
+            format!("{at}: {} is recorded twice", event.id)
         });
         if let Some(last) = last {
-            let time = |it: &RecordedEvent| it.append_time.map(|it| (it.seconds, it.nanos));
+            let time =
+                |event: &RecordedEvent| event.append_time.map(|time| (time.seconds, time.nanos));
             findings.unless(recorded.position > last.position, || {
-                format!("{at}: position {} behind {}", recorded.position, last.position)
+                format!("{at}: position {} after {}", recorded.position, last.position)
             });
             findings.unless(time(recorded) >= time(last), || format!("{at}: time goes backwards"));
         }
         last = Some(recorded);
     }
     findings.recorded = all.len();
-    findings.last_position = last.map_or(0, |it| it.position);
+    findings.last_position = last.map_or(0, |event| event.position);
 }
 
 fn check_ledger(all: &[RecordedEvent], ledger: &Ledger, findings: &mut Findings) {
-    let mut fates: HashMap<Identity, Fate> = HashMap::new();
+    let mut histories: HashMap<Identity, EventHistory> = HashMap::new();
     let mut attempts: BTreeMap<u64, (PublishRequest, Option<u64>)> = BTreeMap::new();
     let mut open: BTreeSet<u64> = BTreeSet::new();
     let mut acknowledged_up_to: Option<u64> = None;
@@ -207,10 +213,10 @@ fn check_ledger(all: &[RecordedEvent], ledger: &Ledger, findings: &mut Findings)
                 for event in &request.events {
                     let identity = identity(&request.topic, event);
                     *times_sent.entry(identity.clone()).or_default() += 1;
-                    let fate = fates.entry(identity).or_default();
-                    if fate.content.is_none() {
-                        fate.content = Some(event.clone());
-                        fate.not_before = acknowledged_up_to;
+                    let history = histories.entry(identity).or_default();
+                    if history.content.is_none() {
+                        history.content = Some(event.clone());
+                        history.not_before = acknowledged_up_to;
                     }
                 }
                 open.insert(attempt);
@@ -229,12 +235,13 @@ fn check_ledger(all: &[RecordedEvent], ledger: &Ledger, findings: &mut Findings)
                     findings.unless(result.durability == request.durability, || {
                         format!("attempt {attempt}: durability {}", result.durability)
                     });
-                    let fate = fates.get_mut(&identity(&request.topic, event)).unwrap();
-                    fate.places.insert((result.offset, result.position, result.key_version));
+                    let history = histories.get_mut(&identity(&request.topic, event)).unwrap();
+                    history.placements.insert((result.offset, result.position, result.key_version));
                     if !result.duplicate {
-                        fate.appended += 1;
-                        fate.append_time = result.append_time;
-                        findings.unless(not_before.is_none_or(|it| result.position > it), || {
+                        history.appended += 1;
+                        history.append_time = result.append_time;
+                        let is_later = not_before.is_none_or(|position| result.position > position);
+                        findings.unless(is_later, || {
                             format!(
                                 "attempt {attempt}: {} appended at {}, sent after {not_before:?} \
                                  was acknowledged",
@@ -249,78 +256,90 @@ fn check_ledger(all: &[RecordedEvent], ledger: &Ledger, findings: &mut Findings)
             Line::Refused(attempt) => {
                 open.remove(&attempt);
             }
-            Line::Unknown(attempt) => assert!(open.contains(&attempt), "answered twice"),
+            Line::Unknown(attempt) => {
+                assert!(open.contains(&attempt), "two outcomes for one attempt")
+            }
         }
     }
     for attempt in &open {
         for event in &attempts[attempt].0.events {
             let identity = identity(&attempts[attempt].0.topic, event);
-            fates.get_mut(&identity).unwrap().uncertain = true;
+            histories.get_mut(&identity).unwrap().uncertain = true;
         }
     }
 
-    let recorded: HashMap<Identity, &RecordedEvent> =
-        all.iter().map(|it| (identity(&it.topic, it.event.as_ref().unwrap()), it)).collect();
+    let recorded: HashMap<Identity, &RecordedEvent> = all
+        .iter()
+        .map(|event| (identity(&event.topic, event.event.as_ref().unwrap()), event))
+        .collect();
     for (identity, found) in &recorded {
-        let Some(fate) = fates.get(identity) else {
-            findings.wrong.push(format!("{identity:?} was sent by nobody"));
+        let Some(history) = histories.get(identity) else {
+            findings.wrong.push(format!("{identity:?} was not sent by any client"));
             continue;
         };
-        let mut content = fate.content.clone().unwrap();
+        let mut content = history.content.clone().unwrap();
         content.spec_version = "1.0".into();
         findings.unless(found.event.as_ref() == Some(&content), || {
-            format!("{identity:?} differs from what was sent:\n{found:?}\n{content:?}")
+            format!("{identity:?} differs from the sent event:\n{found:?}\n{content:?}")
         });
-        findings.unless(fate.uncertain || !fate.places.is_empty(), || {
-            format!("{identity:?} was refused, and is there")
+        findings.unless(history.uncertain || !history.placements.is_empty(), || {
+            format!("{identity:?} was refused, and is recorded")
         });
-        findings.unless(fate.not_before.is_none_or(|it| found.position > it), || {
-            format!("{identity:?} is at {}, before what was acknowledged first", found.position)
+        let is_later = history.not_before.is_none_or(|position| found.position > position);
+        findings.unless(is_later, || {
+            format!(
+                "{identity:?} is at {}, before an event that was acknowledged earlier",
+                found.position
+            )
         });
     }
-    for (identity, fate) in &fates {
-        if fate.places.is_empty() {
+    for (identity, history) in &histories {
+        if history.placements.is_empty() {
             continue;
         }
         findings.acknowledged += 1;
-        findings.unless(fate.places.len() == 1, || {
-            format!("{identity:?} was answered with several places: {:?}", fate.places)
+        findings.unless(history.placements.len() == 1, || {
+            format!("{identity:?} has several placements: {:?}", history.placements)
         });
-        findings.unless(fate.appended <= 1, || format!("{identity:?} was appended twice"));
-        let &(offset, position, _) = fate.places.last().unwrap();
+        findings.unless(history.appended <= 1, || format!("{identity:?} was appended twice"));
+        let &(offset, position, _) = history.placements.last().unwrap();
         let Some(found) = recorded.get(identity) else {
             findings.lost.push((identity.0.clone(), offset, position));
             continue;
         };
-        let place = (found.offset, found.position, found.key_version);
-        findings.unless(fate.places.contains(&place), || {
-            format!("{identity:?} is at {place:?}, answered were {:?}", fate.places)
+        let placement = (found.offset, found.position, found.key_version);
+        findings.unless(history.placements.contains(&placement), || {
+            format!("{identity:?} is at {placement:?}; the responses have {:?}", history.placements)
         });
-        findings.unless(fate.append_time.is_none_or(|it| found.append_time == Some(it)), || {
-            format!("{identity:?}: another append time than answered")
+        let same_time = history.append_time.is_none_or(|time| found.append_time == Some(time));
+        findings.unless(same_time, || {
+            format!("{identity:?}: the append time differs from the response")
         });
     }
-    // Batches without an answer: all of it or nothing, and in one piece.
+    // A batch without an outcome is recorded completely or not at all, at consecutive offsets.
     for attempt in open {
         let (request, _) = &attempts[&attempt];
         let identities: Vec<_> =
-            request.events.iter().map(|it| identity(&request.topic, it)).collect();
-        if identities.iter().any(|it| times_sent[it] > 1) {
+            request.events.iter().map(|event| identity(&request.topic, event)).collect();
+        if identities.iter().any(|identity| times_sent[identity] > 1) {
             continue;
         }
-        let offsets: Vec<u64> =
-            identities.iter().filter_map(|it| recorded.get(it)).map(|it| it.offset).collect();
-        let whole = offsets.len() == identities.len();
-        findings.unless(offsets.is_empty() || whole, || {
+        let offsets: Vec<u64> = identities
+            .iter()
+            .filter_map(|identity| recorded.get(identity))
+            .map(|event| event.offset)
+            .collect();
+        let is_complete = offsets.len() == identities.len();
+        findings.unless(offsets.is_empty() || is_complete, || {
             format!("attempt {attempt}: {} of {} events", offsets.len(), identities.len())
         });
-        findings.unless(offsets.windows(2).all(|it| it[0] + 1 == it[1]), || {
-            format!("attempt {attempt}: a batch in pieces: {offsets:?}")
+        findings.unless(offsets.windows(2).all(|pair| pair[0] + 1 == pair[1]), || {
+            format!("attempt {attempt}: the offsets of a batch are not consecutive: {offsets:?}")
         });
     }
 }
 
-/// A condition that was met is the state right before the batch.
+/// Checks that each condition of a recorded batch was met by the state before the batch.
 fn check_conditions(
     attempt: u64,
     request: &PublishRequest,
@@ -331,14 +350,17 @@ fn check_conditions(
         request.events.iter().zip(results).filter(|(_, result)| !result.duplicate).collect();
     for condition in request.conditions.iter().filter(|_| !appended.is_empty()) {
         let (expected, found) = match condition.kind.as_ref().unwrap() {
-            Kind::TopicEnd(it) => (it.next_offset.unwrap(), appended[0].1.offset),
-            Kind::KeyVersion(it) => {
-                let first = appended.iter().find(|(event, _)| key_of(event) == it.key).unwrap();
-                (it.version.unwrap(), first.1.key_version - 1)
+            Kind::TopicEnd(condition) => (condition.next_offset.unwrap(), appended[0].1.offset),
+            Kind::KeyVersion(condition) => {
+                let first =
+                    appended.iter().find(|(event, _)| key_of(event) == condition.key).unwrap();
+                (condition.version.unwrap(), first.1.key_version - 1)
             }
         };
         findings.unless(expected == found, || {
-            format!("attempt {attempt}: passed a condition of {expected} when it was {found}")
+            format!(
+                "attempt {attempt}: passed a condition of {expected} when the value was {found}"
+            )
         });
     }
 }

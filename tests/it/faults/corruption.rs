@@ -1,5 +1,5 @@
-//! Damage to every file of the data directory: refused with the exit code that says so, or told at the damaged place, or
-//! provably harmless. Never silent.
+//! Damage to every file of the data directory. The server refuses it with the exit code for damage,
+//! reports it to readers at the damaged offsets, or is provably not affected. It is never silent.
 
 use std::{
     collections::BTreeMap,
@@ -21,18 +21,18 @@ use crate::support::harness::{
 
 const TOPICS: [&str; 2] = ["damaged.orders", "damaged.payments"];
 
-/// Exit codes that tell of damage: acknowledged data missing, corruption, newer format, I/O error.
-const LOUD: [i32; 4] = [3, 4, 5, 7];
+/// Exit codes for damage: acknowledged data missing, corruption, newer format, I/O error.
+const DAMAGE_EXIT_CODES: [i32; 4] = [3, 4, 5, 7];
 
-/// Servers at a time.
-const PARALLEL: usize = 2;
+/// The number of concurrent servers.
+const CONCURRENT_SERVERS: usize = 2;
 
 fn options() -> Options {
-    // The log alone: what damage to the registry's files does is another test's.
+    // Without the registry: another test covers damage to its files.
     Options::args(["--write-buffer-bytes", "1MiB", "--registry", "off"])
 }
 
-/// A data directory as a stop left it, and what was acknowledged in it.
+/// A data directory of a stopped server, and its acknowledged events.
 struct Image {
     name: &'static str,
     dir: TempDir,
@@ -40,7 +40,7 @@ struct Image {
 }
 
 impl Image {
-    /// Killed before anything was flushed, so all is in the WAL.
+    /// Killed before a flush, so that all events are in the WAL.
     async fn wal_only(rng: &mut Rng) -> Self {
         let (dir, mut server) = Self::begin().await;
         for batch in 0..30 {
@@ -49,16 +49,17 @@ impl Image {
         Self::end("killed, WAL only", dir, &mut server, true).await
     }
 
-    /// With SSTs, and behind them events that are in the WAL only; killed or stopped.
+    /// With SSTs, and later events that are only in the WAL; killed or stopped.
     async fn with_ssts(rng: &mut Rng, killed: bool) -> Self {
         let (dir, mut server) = Self::begin().await;
         let mut batch = 0;
         eventually(PATIENCE, "SSTs of the log", async || {
             publish_batch(&server, rng, batch, 50).await;
             batch += 1;
-            let sst = |it: &PathBuf| it.extension().is_some_and(|it| it == "sst");
-            let large = |it: &PathBuf| fs::metadata(it).is_ok_and(|it| it.len() > 100_000);
-            (files_of(dir.path()).iter().filter(|it| sst(it) && large(it)).count() >= 2)
+            let is_sst = |file: &PathBuf| file.extension().is_some_and(|end| end == "sst");
+            let is_large =
+                |file: &PathBuf| fs::metadata(file).is_ok_and(|data| data.len() > 100_000);
+            (files_of(dir.path()).iter().filter(|file| is_sst(file) && is_large(file)).count() >= 2)
                 .then_some(())
         })
         .await;
@@ -95,7 +96,7 @@ impl Image {
 }
 
 async fn publish_batch(server: &Server, rng: &mut Rng, batch: usize, count: usize) {
-    // Not compressible, so that the files have the size that the events have.
+    // Random payloads do not compress, so the files are as large as the events.
     let event = |n: usize, rng: &mut Rng| {
         let bytes: Vec<u8> = (0..90).flat_map(|_| rng.next().to_le_bytes()).collect();
         Event {
@@ -106,10 +107,10 @@ async fn publish_batch(server: &Server, rng: &mut Rng, batch: usize, count: usiz
     };
     let events: Vec<Event> = (0..count).map(|n| event(n, rng)).collect();
     let response = server.publish(TOPICS[batch % TOPICS.len()], events).await.unwrap();
-    assert!(response.results.iter().all(|it| !it.duplicate));
+    assert!(response.results.iter().all(|result| !result.duplicate));
 }
 
-/// Every file below, in a fixed order.
+/// All files below a directory, sorted by path.
 fn files_of(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -191,11 +192,11 @@ enum Mutation {
 impl Mutation {
     const ALL: [Self; 5] = [Self::FlipBit, Self::Truncate, Self::Zero, Self::Delete, Self::Swap];
 
-    /// Applies it, and says what was done.
+    /// Applies the mutation, and describes it.
     fn apply(self, data_dir: &Path, class: Class, rng: &mut Rng) -> String {
         let files = files_of(data_dir);
-        let own: Vec<&PathBuf> = files.iter().filter(|it| class.has(it)).collect();
-        let file = *rng.pick(&own);
+        let candidates: Vec<&PathBuf> = files.iter().filter(|file| class.has(file)).collect();
+        let file = *rng.pick(&candidates);
         let mut bytes = fs::read(file).unwrap();
         let length = bytes.len();
         let name = file.strip_prefix(data_dir).unwrap().display();
@@ -224,9 +225,10 @@ impl Mutation {
                 format!("bytes {from}..{to} of {length} zeroed in {name}")
             }
             Self::Swap => {
-                let mut others: Vec<&PathBuf> = own.into_iter().filter(|it| *it != file).collect();
+                let mut others: Vec<&PathBuf> =
+                    candidates.into_iter().filter(|other| *other != file).collect();
                 if others.is_empty() {
-                    others = files.iter().filter(|it| *it != file).collect();
+                    others = files.iter().filter(|other| *other != file).collect();
                 }
                 let other = *rng.pick(&others);
                 let aside = data_dir.join("aside");
@@ -243,14 +245,14 @@ impl Mutation {
     }
 }
 
-/// How a server met damage. Anything else is a fault.
+/// An accepted reaction of a server to damage. Every other reaction is a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Verdict {
-    /// Did not start, or stopped, with this exit code.
+    /// The server did not start, or stopped, with this exit code.
     Refused(i32),
-    /// Serves, and tells readers at the damaged places.
-    Told,
-    /// Serves, and everything is there.
+    /// The server runs, and reports the damage to readers at the damaged offsets.
+    Reported,
+    /// The server runs, and all events are readable.
     Harmless,
 }
 
@@ -258,7 +260,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(code) => write!(f, "refused with {code}"),
-            Self::Told => f.write_str("told"),
+            Self::Reported => f.write_str("reported"),
             Self::Harmless => f.write_str("harmless"),
         }
     }
@@ -274,7 +276,7 @@ async fn judge(data_dir: &Path, image: &Image) -> Result<Verdict, String> {
                 kept && fs::read(file).ok().as_ref() != Some(bytes)
             });
             if let Some((file, _)) = changed {
-                return Err(format!("refused, after it changed {}", file.display()));
+                return Err(format!("refused, after the server changed {}", file.display()));
             }
             return refused(&exit);
         }
@@ -284,7 +286,7 @@ async fn judge(data_dir: &Path, image: &Image) -> Result<Verdict, String> {
     if log.contains("panicked") {
         return Err(format!("panicked:\n{log}"));
     }
-    // A server that meets the damage later may stop as loudly as one that meets it at once.
+    // A server that finds the damage later may stop with the same exit codes.
     let stopped = match &found {
         Ok(_) => None,
         Err(_) => tokio::time::timeout(Duration::from_secs(2), async {
@@ -306,39 +308,42 @@ async fn judge(data_dir: &Path, image: &Image) -> Result<Verdict, String> {
 
 fn refused(exit: &Exit) -> Result<Verdict, String> {
     match exit.code() {
-        Some(code) if LOUD.contains(&code) && !exit.log.trim().is_empty() => {
+        Some(code) if DAMAGE_EXIT_CODES.contains(&code) && !exit.log.trim().is_empty() => {
             Ok(Verdict::Refused(code))
         }
-        _ => Err(format!("ended with {}:\n{}", exit.status, last_lines(&exit.log, 15))),
+        _ => Err(format!("the server ended with {}:\n{}", exit.status, last_lines(&exit.log, 15))),
     }
 }
 
 fn contents(data_dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    files_of(data_dir).into_iter().map(|it| (it.clone(), fs::read(it).unwrap())).collect()
+    files_of(data_dir).into_iter().map(|file| (file.clone(), fs::read(file).unwrap())).collect()
 }
 
-/// Whether everything acknowledged is delivered as it was, or its absence is told.
+/// Checks that every acknowledged event is delivered unchanged, or that its loss is reported.
 async fn compare(server: &Server, image: &Image) -> Result<Verdict, String> {
-    let mut told = false;
+    let mut is_reported = false;
     for topic in TOPICS {
         let expected: Vec<&RecordedEvent> =
-            image.acknowledged.iter().filter(|it| it.topic == topic).collect();
-        told |= compare_topic(server, topic, &expected).await?;
+            image.acknowledged.iter().filter(|event| event.topic == topic).collect();
+        is_reported |= compare_topic(server, topic, &expected).await?;
 
         for key in ["key-0", "key-3"] {
             let request = ReadRequest { key: key.into(), ..read_from([topic], earliest()) };
-            let expected: Vec<u64> =
-                expected.iter().filter(|it| it.key == key).map(|it| it.offset).collect();
+            let expected: Vec<u64> = expected
+                .iter()
+                .filter(|event| event.key == key)
+                .map(|event| event.offset)
+                .collect();
             match server.read(request).await {
                 Ok((read, _)) if crate::support::harness::offsets(&read) == expected => {}
                 Ok((read, _)) => {
                     return Err(format!(
-                        "{topic} by {key}: {} of {} events, and no word of it",
+                        "{topic} by {key}: {} of {} events, and no error",
                         read.len(),
                         expected.len()
                     ));
                 }
-                Err(status) => told |= told_by(&status)?,
+                Err(status) => is_reported |= reported_by(&status)?,
             }
         }
     }
@@ -356,21 +361,22 @@ async fn compare(server: &Server, image: &Image) -> Result<Verdict, String> {
                     ));
                 }
             }
-            Err(status) => told |= told_by(&status)?,
+            Err(status) => is_reported |= reported_by(&status)?,
         }
     }
     for topic in TOPICS {
-        let count = image.acknowledged.iter().filter(|it| it.topic == topic).count() as u64;
-        match server.publish(topic, [event("behind the damage")]).await {
+        let count = image.acknowledged.iter().filter(|event| event.topic == topic).count() as u64;
+        match server.publish(topic, [event("after the damage")]).await {
             Ok(response) if response.results[0].offset == count => {}
-            Ok(response) => return Err(format!("appended where it may not: {response:?}")),
-            Err(status) => told |= told_by(&status)?,
+            Ok(response) => return Err(format!("appended at a wrong offset: {response:?}")),
+            Err(status) => is_reported |= reported_by(&status)?,
         }
     }
-    Ok(if told { Verdict::Told } else { Verdict::Harmless })
+    Ok(if is_reported { Verdict::Reported } else { Verdict::Harmless })
 }
 
-/// Reads a topic from end to end, over damaged places; whether there were any.
+/// Reads a topic from end to end, and resumes after each damaged event. Returns whether any event
+/// is damaged.
 async fn compare_topic(
     server: &Server,
     topic: &str,
@@ -378,9 +384,9 @@ async fn compare_topic(
 ) -> Result<bool, String> {
     let mut start = earliest();
     let mut next = 0;
-    let mut damaged_places = 0;
-    // Whether what is missing before the next event was told.
-    let mut excused = false;
+    let mut damage_count = 0;
+    // Whether an error reported the events that are missing before the next one.
+    let mut is_loss_reported = false;
     loop {
         let request = read_from([topic], start);
         let ended = match server.events().read(request).await {
@@ -394,19 +400,21 @@ async fn compare_topic(
                         Ok(Some(page)) => {
                             for event in page.batch.unwrap_or_default().events {
                                 let at = usize::try_from(event.offset).unwrap();
-                                if at != next && !(excused && at > next) {
+                                if at != next && !(is_loss_reported && at > next) {
                                     return Err(format!("{topic}/{at} instead of {next}"));
                                 }
-                                let same = expected.get(at).is_some_and(|it| {
-                                    it.event == event.event
-                                        && it.position == event.position
-                                        && it.key_version == event.key_version
+                                let same = expected.get(at).is_some_and(|sent| {
+                                    sent.event == event.event
+                                        && sent.position == event.position
+                                        && sent.key_version == event.key_version
                                 });
                                 if !same {
-                                    return Err(format!("{topic}/{at} is not what it was"));
+                                    return Err(format!(
+                                        "{topic}/{at} differs from the acknowledged event"
+                                    ));
                                 }
                                 next = at + 1;
-                                excused = false;
+                                is_loss_reported = false;
                             }
                         }
                     }
@@ -414,12 +422,9 @@ async fn compare_topic(
             }
         };
         match ended {
-            Ok(()) if next == expected.len() || excused => return Ok(damaged_places > 0),
+            Ok(()) if next == expected.len() || is_loss_reported => return Ok(damage_count > 0),
             Ok(()) => {
-                return Err(format!(
-                    "{topic} ends at {next} of {}, and no word of it",
-                    expected.len()
-                ));
+                return Err(format!("{topic} ends at {next} of {}, and no error", expected.len()));
             }
             Err(status) => {
                 if (status.code(), reason(&status).as_str()) != (Code::DataLoss, "CORRUPT_EVENT") {
@@ -430,21 +435,21 @@ async fn compare_topic(
                     return Err(format!("no resume_cursor: {status:?}"));
                 };
                 start = after(cursor);
-                excused = true;
-                damaged_places += 1;
-                if damaged_places > 2 * expected.len() {
-                    return Err(format!("{topic}: resuming at {next} does not go on"));
+                is_loss_reported = true;
+                damage_count += 1;
+                if damage_count > 2 * expected.len() {
+                    return Err(format!("{topic}: resuming at {next} makes no progress"));
                 }
             }
         }
     }
 }
 
-/// Errors that tell of damage, or that the server stops because of it.
-fn told_by(status: &Status) -> Result<bool, String> {
+/// Accepts errors that report damage.
+fn reported_by(status: &Status) -> Result<bool, String> {
     match status.code() {
         Code::DataLoss => Ok(true),
-        _ => Err(format!("an answer that tells nothing of damage: {status:?}")),
+        _ => Err(format!("an error that does not report damage: {status:?}")),
     }
 }
 
@@ -457,7 +462,7 @@ async fn damage_is_never_silent() {
         Image::with_ssts(&mut rng, true).await,
         Image::with_ssts(&mut rng, false).await,
     ]);
-    // Undamaged, each of them is complete: what is found later comes from the damage.
+    // Each undamaged image is complete, so later findings are caused by the damage.
     for image in images.iter() {
         let dir = TempDir::new().unwrap();
         copy(&image.data_dir(), dir.path());
@@ -474,18 +479,21 @@ async fn damage_is_never_silent() {
         }
     }
     for class in Class::ALL {
-        assert!(plan.iter().any(|it| it.1 == class), "no image has a file of class {class:?}");
+        assert!(
+            plan.iter().any(|(_, planned, _)| *planned == class),
+            "no image has a file of class {class:?}"
+        );
     }
 
-    let permits = Arc::new(Semaphore::new(PARALLEL));
+    let permits = Arc::new(Semaphore::new(CONCURRENT_SERVERS));
     let mut running = JoinSet::new();
     for case in 0..cases {
-        // WAL, SST and MANIFEST have the most places to damage.
+        // WAL, SST and MANIFEST have the most bytes to damage.
         let (index, class, mutation) = if case < plan.len() {
             plan[case]
         } else {
             let files = [Class::Wal, Class::Sst, Class::Manifest];
-            let large: Vec<_> = plan.iter().filter(|it| files.contains(&it.1)).collect();
+            let large: Vec<_> = plan.iter().filter(|(_, class, _)| files.contains(class)).collect();
             **rng.pick(&large)
         };
         let (images, permits, mut rng) = (images.clone(), permits.clone(), rng.fork());
@@ -494,24 +502,24 @@ async fn damage_is_never_silent() {
             let image = &images[index];
             let dir = TempDir::new().unwrap();
             copy(&image.data_dir(), dir.path());
-            let done = mutation.apply(dir.path(), class, &mut rng);
+            let description = mutation.apply(dir.path(), class, &mut rng);
             let judged = {
                 let (images, dir) = (images.clone(), dir.path().to_path_buf());
                 tokio::spawn(async move { judge(&dir, &images[index]).await })
             };
-            // A server that hangs ends the judge with a panic: it is a fault of this case, and the others go on.
+            // A server that hangs ends the task with a panic, which is a fault of this case only.
             let verdict = judged.await.unwrap_or_else(|panic| Err(panic.to_string()));
-            (class, format!("case {case}, {}: {done}", image.name), verdict)
+            (class, format!("case {case}, {}: {description}", image.name), verdict)
         });
     }
 
     let mut table: BTreeMap<(Class, Verdict), usize> = BTreeMap::new();
     let mut faults = Vec::new();
     while let Some(result) = running.join_next().await {
-        let (class, what, verdict) = result.unwrap();
+        let (class, case, verdict) = result.unwrap();
         match verdict {
             Ok(verdict) => *table.entry((class, verdict)).or_default() += 1,
-            Err(why) => faults.push(format!("{what}\n    {why}")),
+            Err(why) => faults.push(format!("{case}\n    {why}")),
         }
     }
     for ((class, verdict), count) in table {
@@ -520,14 +528,15 @@ async fn damage_is_never_silent() {
     assert!(faults.is_empty(), "{} of {cases} cases:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// RocksDB's reader of logs does not come back from such a record: the start has to refuse it before.
+/// RocksDB's log reader hangs at such a record, so the server has to refuse it before it opens
+/// RocksDB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_of_a_recycled_type_does_not_hang_the_start() {
     let image = Image::wal_only(&mut Rng::seeded("recycled")).await;
     for class in [Class::Wal, Class::Manifest] {
         let dir = TempDir::new().unwrap();
         copy(&image.data_dir(), dir.path());
-        let file = files_of(dir.path()).into_iter().find(|it| class.has(it)).unwrap();
+        let file = files_of(dir.path()).into_iter().find(|file| class.has(file)).unwrap();
         let mut bytes = fs::read(&file).unwrap();
         // checksum: u32, length: u16, type: u8; then the next record.
         let second = 7 + usize::from(u16::from_le_bytes([bytes[4], bytes[5]]));
@@ -537,35 +546,36 @@ async fn a_record_of_a_recycled_type_does_not_hang_the_start() {
     }
 }
 
-/// Where records begin in a file that RocksDB writes as a log: `checksum: u32 | length: u16 | type: u8`, in blocks of 32 KiB
-/// that no header crosses.
-fn boundaries(log: &[u8]) -> Vec<usize> {
+/// The offsets of records in a RocksDB log file: `checksum: u32 | length: u16 | type: u8`, in
+/// blocks of 32 KiB that no header crosses.
+fn record_offsets(log: &[u8]) -> Vec<usize> {
     const BLOCK: usize = 32 << 10;
     const HEADER: usize = 7;
-    let (mut found, mut at) = (Vec::new(), 0);
+    let (mut offsets, mut at) = (Vec::new(), 0);
     while at + HEADER <= log.len() {
         let left = BLOCK - at % BLOCK;
         if left < HEADER {
             at += left;
             continue;
         }
-        found.push(at);
+        offsets.push(at);
         at += HEADER + usize::from(u16::from_le_bytes([log[at + 4], log[at + 5]]));
     }
-    found
+    offsets
 }
 
-/// A MANIFEST that ends between two records opens without a word, and lacks the files that the rest of it named.
+/// RocksDB opens a MANIFEST that ends between two records without an error, and misses the files
+/// that the rest of it adds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_manifest_that_ends_sooner_is_refused_or_lacks_nothing() {
+async fn a_truncated_manifest_is_refused_or_loses_no_file() {
     let image = Image::with_ssts(&mut Rng::seeded("manifest"), true).await;
     let files = files_of(&image.data_dir());
-    let manifest = files.iter().find(|it| Class::Manifest.has(it)).unwrap();
+    let manifest = files.iter().find(|file| Class::Manifest.has(file)).unwrap();
     let bytes = fs::read(manifest).unwrap();
     let name = manifest.strip_prefix(image.data_dir()).unwrap();
     let mut table: BTreeMap<Verdict, usize> = BTreeMap::new();
     let mut faults = Vec::new();
-    for cut in boundaries(&bytes) {
+    for cut in record_offsets(&bytes) {
         let dir = TempDir::new().unwrap();
         copy(&image.data_dir(), dir.path());
         fs::write(dir.path().join(name), &bytes[..cut]).unwrap();

@@ -1,4 +1,4 @@
-//! SIGTERM with a thousand open streams, and two servers that want one directory.
+//! SIGTERM with a thousand open streams, and two servers on one directory.
 
 use std::{
     sync::{Arc, Mutex},
@@ -20,7 +20,7 @@ use crate::support::harness::{
     endpoint, events_over, ids, large_events, subscribe_to, within,
 };
 
-/// The issue says 5 s on a machine of its own; tests share two cores with each other.
+/// The requirement is 5 s on a dedicated machine; tests share two cores with each other.
 const DRAIN: Duration = Duration::from_secs(10);
 
 const STREAMS: usize = 1_000;
@@ -43,7 +43,7 @@ async fn sigterm_drains_a_thousand_streams() {
         server.publish("large", events).await.unwrap();
     }
 
-    // Streams that have something to read, and of which nobody reads more than the first message.
+    // Streams with events to deliver, whose clients read no more than the first message.
     let narrow = endpoint(server.address())
         .initial_stream_window_size(65_535)
         .initial_connection_window_size(65_535);
@@ -94,12 +94,12 @@ async fn sigterm_drains_a_thousand_streams() {
     let address = server.address();
     let drain = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let begun = Instant::now();
+        let start = Instant::now();
         server.sigterm();
         let status = within(DRAIN, "NOT_SERVING", health.message()).await.unwrap().unwrap();
         assert_eq!(status.status(), ServingStatus::NotServing);
         let exit = server.exit_within(DRAIN).await;
-        eprintln!("drained {STREAMS} streams in {:?}", begun.elapsed());
+        eprintln!("drained {STREAMS} streams in {:?}", start.elapsed());
         assert_eq!(exit.code(), Some(0), "{}", exit.log);
     };
     clients.publish_until(address, drain).await;
@@ -124,7 +124,7 @@ async fn sigterm_drains_a_thousand_streams() {
 }
 
 #[tokio::test]
-async fn a_draining_server_ends_a_stream_that_is_far_behind() {
+async fn a_draining_server_ends_a_stream_that_lags_far() {
     let mut server = Server::start(Options::default()).await;
     server.create("large").await;
     for batch in 0..10 {
@@ -139,7 +139,7 @@ async fn a_draining_server_ends_a_stream_that_is_far_behind() {
         match subscription.next().await {
             Ok(Some(Message::Batch(batch))) => seen += batch.events.len(),
             Ok(Some(_)) => {}
-            Ok(None) => panic!("ended without a status"),
+            Ok(None) => panic!("the stream ended without a status"),
             Err(status) => break status,
         }
     };
@@ -152,14 +152,18 @@ async fn a_draining_server_ends_a_stream_that_is_far_behind() {
 }
 
 #[tokio::test]
-async fn a_second_server_is_told_who_holds_the_directory() {
+async fn a_second_server_reports_the_process_that_holds_the_directory() {
     let server = Server::start(Options::default()).await;
     let exit = match Server::try_start_on(server.data_dir(), Options::default()).await {
         Ok(_) => panic!("two servers serve one directory"),
         Err(exit) => exit,
     };
     assert_eq!(exit.code(), Some(6), "{}", exit.log);
-    assert!(exit.log.contains(&server.pid().to_string()), "who holds it? {}", exit.log);
+    assert!(
+        exit.log.contains(&server.pid().to_string()),
+        "the log does not have the pid of the owner: {}",
+        exit.log
+    );
     server.create("still-there").await;
     server.publish("still-there", [crate::support::harness::event("a")]).await.unwrap();
 }

@@ -1,5 +1,5 @@
-//! `kill -9` under load, again and again: nothing acknowledged is lost, and a subscriber that goes on by its cursor sees
-//! one sequence.
+//! `kill -9` under load, repeatedly: no acknowledged event is lost, and a subscriber that resumes
+//! at its cursor sees one sequence.
 
 use std::{
     net::SocketAddr,
@@ -18,10 +18,10 @@ use crate::support::harness::{
     eventually, places, setting, subscribe_to,
 };
 
-/// Every so many rounds, and after the last one, everything is read back.
+/// After this many rounds, and after the last one, the checker reads all events.
 const ROUNDS_PER_CHECK: u64 = 10;
 
-/// Small write buffers, so that the kills meet flushes and compactions too.
+/// Small write buffers, so that kills also happen during flushes and compactions.
 fn options() -> Options {
     Options::args(["--write-buffer-bytes", "1MiB"])
 }
@@ -61,13 +61,16 @@ async fn acknowledged_events_survive_kill_9() {
     serving.send_replace(Some(server.address()));
     let findings = check(&server, &clients.ledger).await;
     findings.assert_none();
-    assert!(findings.acknowledged as u64 > 10 * rounds, "hardly any load: {findings:?}");
+    assert!(
+        findings.acknowledged as u64 > 10 * rounds,
+        "too few events were published: {findings:?}"
+    );
     eprintln!(
         "{rounds} kills, {} events acknowledged, {} recorded, the slowest start took {:?}",
         findings.acknowledged, findings.recorded, slowest_start
     );
 
-    eventually(PATIENCE, "the follower has everything", async || {
+    eventually(PATIENCE, "the follower has all events", async || {
         assert!(!follower.is_finished(), "the follower failed");
         (followed.lock().unwrap().len() >= findings.recorded).then_some(())
     })
@@ -79,23 +82,23 @@ async fn acknowledged_events_survive_kill_9() {
 }
 
 fn server_address(serving: &watch::Sender<Option<SocketAddr>>) -> SocketAddr {
-    serving.borrow().expect("a server is there")
+    serving.borrow().expect("an address is set")
 }
 
-/// Subscribes to whichever server is there, always from where it was.
+/// Subscribes to the current server, each time after the last received cursor.
 async fn follow(
     mut addresses: watch::Receiver<Option<SocketAddr>>,
     events: Arc<Mutex<Vec<RecordedEvent>>>,
 ) {
     let mut cursor = None;
     while addresses.changed().await.is_ok() {
-        let address = addresses.borrow_and_update().expect("only set when there is one");
-        // How a connection to a killed server ends is of no interest, only what came before.
-        follow_one(address, &mut cursor, &events).await.ok();
+        let address = addresses.borrow_and_update().expect("every later value is an address");
+        // The error of a connection to a killed server does not matter, only the events before it.
+        follow_server(address, &mut cursor, &events).await.ok();
     }
 }
 
-async fn follow_one(
+async fn follow_server(
     address: SocketAddr,
     cursor: &mut Option<String>,
     events: &Mutex<Vec<RecordedEvent>>,
@@ -116,11 +119,11 @@ async fn follow_one(
     Ok(())
 }
 
-/// A server that answers before it writes has to be caught, or the checker proves nothing.
+/// The checker must detect a server that acknowledges before it writes, or it proves nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answering_before_the_write_is_caught() {
+async fn acknowledging_before_the_write_is_detected() {
     if !cfg!(debug_assertions) {
-        eprintln!("skipped: releases have no fault to switch on");
+        eprintln!("skipped: release builds have no fault injection");
         return;
     }
     let mut rng = Rng::seeded("kill loop control");
@@ -143,12 +146,12 @@ async fn answering_before_the_write_is_caught() {
             Ok(server) => {
                 let lost = check(&server, &clients.ledger).await.lost.len();
                 if lost > 0 {
-                    eprintln!("caught in round {round}: {lost} acknowledged events are lost");
+                    eprintln!("detected in round {round}: {lost} acknowledged events are lost");
                     return;
                 }
             }
             Err(exit) => panic!("refused with {}:\n{}", exit.status, exit.log),
         }
     }
-    panic!("{rounds} rounds of answers before the write, and the checker noticed nothing");
+    panic!("{rounds} rounds with acknowledgements before the write, and the checker detected none");
 }

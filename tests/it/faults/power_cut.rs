@@ -1,5 +1,5 @@
-//! Power cuts: ext4 on a loop file, shut down without flushing its journal. What was not synced is gone, and the running
-//! server gets EIO.
+//! Power cuts: ext4 on a loop file, shut down without flushing its journal. Data that was not
+//! synced is lost, and the running server gets EIO.
 
 use std::{
     env,
@@ -20,10 +20,10 @@ use crate::faults::{
 };
 use crate::support::harness::{Options, Rng, Server, setting};
 
-/// Names the image files, so that a later run finds what a killed one left behind.
+/// Prefix of the image files, by which a later run finds the leftovers of a killed run.
 const IMAGE_PREFIX: &str = "tidings-power-cut-";
 
-/// How long a server may go on without its disk.
+/// The longest that a server may run without its disk.
 const FAIL_STOP: Duration = Duration::from_secs(10);
 
 /// An ext4 file system of its own.
@@ -34,10 +34,10 @@ struct Disk {
 
 impl Disk {
     /// # Errors
-    /// Why this machine has none.
+    /// Returns the reason if this machine cannot provide such a file system.
     fn new() -> Result<Self, String> {
         if !is_root() {
-            return Err("mounting takes root".into());
+            return Err("mounting requires root".into());
         }
         detach_leftovers();
         let dir = TempDir::new().unwrap();
@@ -62,17 +62,17 @@ impl Disk {
 
     fn mount(&self) -> Result<(), String> {
         let mount_point = self.mount_point();
-        // No commit of the journal by itself: only what is synced stays.
+        // The journal does not commit by itself: only synced data survives.
         run("mount", &["-o", "commit=60", &self.device, mount_point.to_str().unwrap()]).map(drop)
     }
 
-    /// Nothing reaches the disk from here on, also not what the kernel has in its caches.
+    /// After this, no data reaches the disk, including data in the kernel's caches.
     fn cut_power(&self) -> Result<(), String> {
         let mount_point = File::open(self.mount_point()).unwrap();
         shut_down(&mount_point).map_err(|errno| format!("EXT4_IOC_SHUTDOWN: {errno}"))
     }
 
-    /// As after the power is back: unmounted, mounted, the journal replayed.
+    /// Unmounts and mounts again, which replays the journal.
     fn restore_power(&self) {
         unmount(&self.mount_point());
         self.mount().unwrap();
@@ -87,7 +87,7 @@ impl Drop for Disk {
 }
 
 fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0)
+    fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
 /// `_IOR('X', 125, u32)` with `EXT4_GOING_FLAGS_NOLOGFLUSH`.
@@ -95,7 +95,7 @@ fn is_root() -> bool {
 fn shut_down(mount_point: &File) -> Result<(), Errno> {
     const EXT4_IOC_SHUTDOWN: libc::Ioctl = 0x8004_587d;
     let no_log_flush: u32 = 2;
-    // SAFETY: the descriptor is open for the whole call, and the kernel reads one u32 behind the pointer.
+    // SAFETY: the descriptor is open for the whole call; the kernel reads one u32 at the pointer.
     let result =
         unsafe { libc::ioctl(mount_point.as_raw_fd(), EXT4_IOC_SHUTDOWN, &raw const no_log_flush) };
     Errno::result(result).map(drop)
@@ -111,7 +111,8 @@ fn run(program: &str, args: &[&str]) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A loop device for the image. Containers have the nodes of those devices only that were there when they started.
+/// Attaches the image to a loop device. A container only has nodes of devices that existed when it
+/// started, so a missing node is created.
 fn attach(image: &str) -> Result<String, String> {
     let mut last = String::new();
     for _ in 0..5 {
@@ -130,7 +131,7 @@ fn attach(image: &str) -> Result<String, String> {
     Err(last)
 }
 
-/// What a run that was killed could not clean up.
+/// Cleans up after runs that were killed.
 fn detach_leftovers() {
     let listing = run("losetup", &["--list", "--noheadings", "--output", "NAME,BACK-FILE"]);
     for line in listing.unwrap_or_default().lines() {
@@ -150,7 +151,7 @@ fn detach_leftovers() {
     }
 }
 
-/// At once where nobody uses it, else when its last user goes.
+/// Unmounts at once if no process uses the file system, otherwise when the last process closes it.
 fn unmount(mount_point: &Path) {
     let mount_point = mount_point.to_str().unwrap();
     if run("umount", &[mount_point]).is_err() {
@@ -158,16 +159,16 @@ fn unmount(mount_point: &Path) {
     }
 }
 
-/// The disk, or `None` where the machine has none and may do without.
+/// The disk, or `None` if this machine cannot provide one and the test may be skipped.
 fn disk_or_skip(test: &str) -> Option<Disk> {
-    let proven = Disk::new().and_then(|disk| disk.cut_power().map(|()| disk));
-    match proven {
+    let disk = Disk::new().and_then(|disk| disk.cut_power().map(|()| disk));
+    match disk {
         Ok(disk) => {
             disk.restore_power();
             Some(disk)
         }
         Err(why) => {
-            let must_run = env::var("CI").is_ok_and(|it| it == "true") && is_root();
+            let must_run = env::var("CI").is_ok_and(|value| value == "true") && is_root();
             let loops = Path::new("/dev/loop-control").exists();
             assert!(!must_run || !loops, "{test} has to run in CI as root: {why}");
             eprintln!("SKIPPED {test}: {why}");
@@ -176,7 +177,7 @@ fn disk_or_skip(test: &str) -> Option<Disk> {
     }
 }
 
-/// Load, then no power under it; the server has to stop by itself.
+/// Cuts the power under load. The server has to stop by itself.
 async fn cut_under_load(disk: &Disk, mut server: Server, clients: &mut Clients, load: Duration) {
     let address = server.address();
     let cut = async {
@@ -208,12 +209,15 @@ async fn synced_events_survive_a_power_cut() {
         findings = check(&server, &clients.ledger).await;
         findings.assert_none();
     }
-    assert!(findings.acknowledged as u64 > 10 * rounds, "hardly any load: {findings:?}");
+    assert!(
+        findings.acknowledged as u64 > 10 * rounds,
+        "too few events were published: {findings:?}"
+    );
     eprintln!("{rounds} power cuts, {} events acknowledged, none lost", findings.acknowledged);
     server.kill9();
 }
 
-/// The control: what was not synced has to be lost, or the cut is none.
+/// The control: unsynced data has to be lost, or the power cut is not effective.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn buffered_events_are_lost_in_a_power_cut_and_only_the_last_ones() {
     let mut rng = Rng::seeded("power cut control");
@@ -228,16 +232,16 @@ async fn buffered_events_are_lost_in_a_power_cut_and_only_the_last_ones() {
 
         let mut server = Server::start_on(&disk.data_dir(), Options::default()).await;
         let findings = check(&server, &clients.ledger).await;
-        assert_eq!(findings.wrong, Vec::<String>::new(), "apart from what is lost");
+        assert_eq!(findings.wrong, Vec::<String>::new(), "differences other than lost events");
         for (topic, offset, position) in &findings.lost {
             assert!(
                 *position > findings.last_position || findings.recorded == 0,
-                "{topic}/{offset} is lost, and something behind it is not"
+                "{topic}/{offset} is lost, and a later event is not"
             );
         }
         lost += findings.lost.len();
         server.kill9();
     }
     eprintln!("{rounds} power cuts, {lost} events that were only buffered are lost");
-    assert!(lost > 0, "{rounds} power cuts took nothing that was not synced: they are none");
+    assert!(lost > 0, "{rounds} power cuts lost no unsynced event: they are not effective");
 }

@@ -1,7 +1,8 @@
-//! Clients that publish all at once, and a ledger of what they sent and what they were answered, for the checker.
+//! Concurrent publishers, and a ledger of their requests and responses for the checker.
 //!
-//! The ledger is a file outside the data directory: one line before a request is sent, one after its answer. What is
-//! not in it was not sent; what has no second line may be recorded once or not at all.
+//! The ledger is a file outside the data directory, with one line before a request is sent and one
+//! after its response. A request that is not in the ledger was not sent; the events of a request
+//! without a second line may be recorded once or not at all.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -35,17 +36,17 @@ use crate::support::harness::{
     PATIENCE, Rng, Server, connect, events_over, metadata, reason, within,
 };
 
-/// Topics that every client publishes to.
+/// Topics that several clients publish to.
 const SHARED: [&str; 2] = ["torture.orders", "torture.payments"];
-/// The topic of the clients that publish under conditions.
+/// The topic of clients that publish with conditions.
 const CONTENDED: &str = "torture.contended";
 
 pub const TOPICS: [&str; 3] = [SHARED[0], SHARED[1], CONTENDED];
 
-/// How often a request may be in flight on one stream.
+/// The limit of requests in flight on one stream.
 const IN_FLIGHT: usize = 16;
 
-/// What was sent and what was answered, in the order in which that happened.
+/// Requests and responses, in the order in which they were sent and received.
 pub struct Ledger {
     _dir: TempDir,
     path: PathBuf,
@@ -60,8 +61,8 @@ impl Ledger {
         Self { _dir: dir, path, state: Mutex::new((file, 0)) }
     }
 
-    /// To be called before the request is sent.
-    pub fn sent(&self, request: &PublishRequest) -> u64 {
+    /// Must be called before the request is sent.
+    pub fn record_request(&self, request: &PublishRequest) -> u64 {
         let mut state = self.state.lock().unwrap();
         let attempt = state.1;
         state.1 += 1;
@@ -70,9 +71,9 @@ impl Ledger {
         attempt
     }
 
-    /// To be called after the answer.
-    pub fn answered(&self, attempt: u64, answer: &Result<PublishResponse, Status>) {
-        let line = match answer {
+    /// Must be called after the response.
+    pub fn record_response(&self, attempt: u64, response: &Result<PublishResponse, Status>) {
+        let line = match response {
             Ok(response) => format!("ok {attempt} {}", BASE64.encode(response.encode_to_vec())),
             Err(status) if is_final(status) => format!("refused {attempt} {:?}", status.code()),
             Err(status) => format!("unknown {attempt} {:?}", status.code()),
@@ -85,7 +86,7 @@ impl Ledger {
     }
 }
 
-/// Whether an error says that nothing was recorded.
+/// Whether an error guarantees that nothing was recorded.
 fn is_final(status: &Status) -> bool {
     match status.code() {
         Code::Aborted
@@ -122,26 +123,26 @@ impl Line {
     }
 }
 
-/// How clients publish.
+/// How a client publishes.
 #[derive(Debug, Clone, Copy)]
-enum Habit {
+enum PublishMode {
     Unary,
     Stream,
     Conditional,
 }
 
-/// A publisher that lives longer than the servers it talks to.
+/// A publisher that keeps its state while servers are restarted.
 struct Client {
     name: String,
-    habit: Habit,
+    mode: PublishMode,
     durability: Durability,
     rng: Rng,
     next_id: u64,
-    /// Requests that were answered, to be sent again now and then.
+    /// Successful requests, some of which are sent again.
     answered: VecDeque<PublishRequest>,
-    /// Requests without an answer.
+    /// Requests without a definite outcome.
     uncertain: Vec<PublishRequest>,
-    /// What the last answers said about the contended topic.
+    /// The end of the contended topic and the versions of its keys, as of the last responses.
     next_offset: u64,
     versions: BTreeMap<String, u64>,
 }
@@ -191,7 +192,7 @@ impl Client {
 
     fn request(&mut self) -> PublishRequest {
         if let Some(request) = self.uncertain.pop() {
-            // A client either asks again or never does; both have to come out right.
+            // A client may or may not retry; both must be correct.
             if self.rng.chance(60) {
                 return request;
             }
@@ -204,7 +205,7 @@ impl Client {
         let mut events: Vec<Event> = (0..count).map(|_| self.event()).collect();
         let mut topic: String = (*self.rng.pick(&SHARED)).into();
         let mut conditions = Vec::new();
-        if let Habit::Conditional = self.habit {
+        if let PublishMode::Conditional = self.mode {
             topic = CONTENDED.into();
             if self.rng.chance(50) {
                 let key = format!("contended-{}", self.rng.below(3));
@@ -220,7 +221,7 @@ impl Client {
                 conditions.push(Condition { kind: Some(Kind::TopicEnd(condition)) });
             }
         } else if self.rng.chance(10) && !self.answered.is_empty() {
-            // A batch of which a part is recorded already.
+            // A batch with an event that is recorded already.
             let earlier = &self.answered[self.rng.index(self.answered.len())];
             topic.clone_from(&earlier.topic);
             events.push(earlier.events[0].clone());
@@ -229,8 +230,8 @@ impl Client {
         PublishRequest { topic, events, conditions, durability, ..PublishRequest::default() }
     }
 
-    fn learn(&mut self, request: PublishRequest, answer: &Result<PublishResponse, Status>) {
-        match answer {
+    fn learn(&mut self, request: PublishRequest, response: &Result<PublishResponse, Status>) {
+        match response {
             Ok(response) => {
                 if request.topic == CONTENDED {
                     for (event, result) in request.events.iter().zip(&response.results) {
@@ -245,11 +246,11 @@ impl Client {
                 }
             }
             Err(status) if status.code() == Code::Aborted => {
-                let actual = metadata(status).get("actual").and_then(|it| it.parse().ok());
-                let actual: u64 = actual.expect("the actual value, so that one can try again");
+                let actual = metadata(status).get("actual").and_then(|value| value.parse().ok());
+                let actual: u64 = actual.expect("the actual value, which a retry needs");
                 match request.conditions[0].kind.as_ref().unwrap() {
-                    Kind::KeyVersion(it) => {
-                        self.versions.insert(it.key.clone(), actual);
+                    Kind::KeyVersion(condition) => {
+                        self.versions.insert(condition.key.clone(), actual);
                     }
                     Kind::TopicEnd(_) => self.next_offset = actual,
                 }
@@ -259,16 +260,18 @@ impl Client {
         }
     }
 
-    /// Publishes until told to stop, or until the server is gone.
+    /// Publishes until `stop` is set or the server is unreachable.
     async fn run(
         mut self,
         client: EventServiceClient<Channel>,
         ledger: Arc<Ledger>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        match self.habit {
-            Habit::Unary | Habit::Conditional => self.run_unary(client, &ledger, &stop).await,
-            Habit::Stream => self.run_stream(client, &ledger, &stop).await,
+        match self.mode {
+            PublishMode::Unary | PublishMode::Conditional => {
+                self.run_unary(client, &ledger, &stop).await
+            }
+            PublishMode::Stream => self.run_stream(client, &ledger, &stop).await,
         }
         self
     }
@@ -281,12 +284,12 @@ impl Client {
     ) {
         while !*stop.borrow() {
             let request = self.request();
-            let attempt = ledger.sent(&request);
-            let answer = within(PATIENCE, "an answer to Publish", client.publish(request.clone()));
-            let answer = answer.await.map(tonic::Response::into_inner);
-            ledger.answered(attempt, &answer);
-            self.learn(request, &answer);
-            if answer.is_err_and(|status| status.code() != Code::Aborted) {
+            let attempt = ledger.record_request(&request);
+            let call = within(PATIENCE, "a response to Publish", client.publish(request.clone()));
+            let response = call.await.map(tonic::Response::into_inner);
+            ledger.record_response(attempt, &response);
+            self.learn(request, &response);
+            if response.is_err_and(|status| status.code() != Code::Aborted) {
                 return;
             }
         }
@@ -300,7 +303,7 @@ impl Client {
     ) {
         let (requests, receiver) = mpsc::channel(IN_FLIGHT);
         let call = client.publish_stream(ReceiverStream::new(receiver));
-        let mut outcomes = match within(PATIENCE, "an answer to PublishStream", call).await {
+        let mut outcomes = match within(PATIENCE, "a response to PublishStream", call).await {
             Ok(response) => response.into_inner(),
             Err(_) => return,
         };
@@ -313,7 +316,7 @@ impl Client {
                     break;
                 }
                 let request = self.request();
-                let attempt = ledger.sent(&request);
+                let attempt = ledger.record_request(&request);
                 open.insert(attempt, request.clone());
                 let message = PublishStreamRequest { sequence: attempt, publish: Some(request) };
                 if sender.send(message).await.is_err() {
@@ -325,23 +328,23 @@ impl Client {
                 Ok(Some(message)) => (message.sequence, message.outcome.expect("an outcome")),
                 Ok(None) | Err(_) => break,
             };
-            let answer = match outcome {
+            let response = match outcome {
                 Outcome::Published(response) => Ok(response),
                 Outcome::Error(error) => {
                     let details = error.encode_to_vec().into();
                     Err(Status::with_details(Code::from_i32(error.code), error.message, details))
                 }
             };
-            let request = open.remove(&sequence).expect("an outcome of something that was sent");
-            ledger.answered(sequence, &answer);
-            self.learn(request, &answer);
+            let request = open.remove(&sequence).expect("an outcome of a request in flight");
+            ledger.record_response(sequence, &response);
+            self.learn(request, &response);
         }
-        // What had no outcome is uncertain; the ledger has no second line for it.
+        // Requests without an outcome are uncertain; the ledger has no second line for them.
         self.uncertain.extend(open.into_values());
     }
 }
 
-/// Publishers of every habit.
+/// Publishers of every mode.
 pub struct Clients {
     clients: Vec<Client>,
     pub ledger: Arc<Ledger>,
@@ -349,18 +352,18 @@ pub struct Clients {
 
 impl Clients {
     pub fn new(rng: &mut Rng, durability: Durability) -> Self {
-        let habits = [
-            Habit::Unary,
-            Habit::Unary,
-            Habit::Unary,
-            Habit::Stream,
-            Habit::Stream,
-            Habit::Conditional,
-            Habit::Conditional,
+        let modes = [
+            PublishMode::Unary,
+            PublishMode::Unary,
+            PublishMode::Unary,
+            PublishMode::Stream,
+            PublishMode::Stream,
+            PublishMode::Conditional,
+            PublishMode::Conditional,
         ];
-        let client = |(index, habit)| Client {
+        let client = |(index, mode)| Client {
             name: format!("client-{index}"),
-            habit,
+            mode,
             durability,
             rng: rng.fork(),
             next_id: 0,
@@ -369,18 +372,18 @@ impl Clients {
             next_offset: 0,
             versions: BTreeMap::new(),
         };
-        let clients = habits.into_iter().enumerate().map(client).collect();
+        let clients = modes.into_iter().enumerate().map(client).collect();
         Self { clients, ledger: Arc::new(Ledger::new()) }
     }
 
-    /// Creates the topics they publish to.
+    /// Creates the topics of all clients.
     pub async fn create_topics(&self, server: &Server) {
         for topic in TOPICS {
             server.create(topic).await;
         }
     }
 
-    /// Lets them publish until `end` is done; then waits until each has noticed, or has stopped by itself.
+    /// Runs the publishers until `end` completes, and waits until all have stopped.
     pub async fn publish_until(&mut self, address: SocketAddr, end: impl Future<Output = ()>) {
         let (stop, stopped) = watch::channel(false);
         let mut running = JoinSet::new();
@@ -399,9 +402,9 @@ impl Clients {
     }
 }
 
-/// The checker itself, on a server that nobody disturbs.
+/// A check of the checker, on a server without faults.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_many_clients_publish_is_read_back_as_it_was_answered() {
+async fn events_of_concurrent_clients_are_read_back_as_acknowledged() {
     let mut rng = Rng::seeded("torture");
     let server = Server::start(Default::default()).await;
     let mut clients = Clients::new(&mut rng, Durability::Synced);
@@ -411,6 +414,6 @@ async fn what_many_clients_publish_is_read_back_as_it_was_answered() {
     }
     let findings = check(&server, &clients.ledger).await;
     findings.assert_none();
-    assert!(findings.acknowledged > 100, "hardly anything was published: {findings:?}");
+    assert!(findings.acknowledged > 100, "too few events were published: {findings:?}");
     assert_eq!(findings.acknowledged, findings.recorded, "nothing was uncertain");
 }

@@ -1,10 +1,10 @@
-//! gRPC-Web over HTTP/1.1, frame by frame: what a browser's client sends and gets.
+//! gRPC-Web over HTTP/1.1, frame by frame, as a browser client uses it.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use prost::Message;
 use tidings::proto::events::v1::{
     CreateTopicRequest, ListTopicsRequest, ListTopicsResponse, ReadRequest, SubscribeResponse,
-    Topic, subscribe_response::Message as Told,
+    Topic, subscribe_response::Message as StreamMessage,
 };
 use tonic_types::pb;
 
@@ -16,7 +16,7 @@ use crate::support::{
 const PROTO: (&str, &str) = ("content-type", "application/grpc-web+proto");
 const TEXT: (&str, &str) = ("content-type", "application/grpc-web-text");
 
-/// Flag and message of each frame.
+/// The flag and the message of each frame.
 fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let mut frames = Vec::new();
     while !bytes.is_empty() {
@@ -34,7 +34,7 @@ fn frame(message: &impl Message) -> Vec<u8> {
 }
 
 fn trailer<'a>(frame: &'a (u8, Vec<u8>), name: &str) -> &'a str {
-    assert_eq!(frame.0, 0x80, "the frame of trailers");
+    assert_eq!(frame.0, 0x80, "expected the trailer frame");
     let text = str::from_utf8(&frame.1).unwrap();
     let found = text.split("\r\n").find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     found.unwrap_or_default().trim()
@@ -62,13 +62,13 @@ async fn unary_calls_and_their_refusals() {
     let topics = ListTopicsResponse::decode(parts[0].1.as_slice()).unwrap().topics;
     assert_eq!(topics[0].name, "orders");
 
-    // On the same connection, refused: the details are where a client looks for them.
+    // A refusal on the same connection has its details in the header that clients read.
     let again = call(&mut wire, "TopicService/CreateTopic", &create).await.ok();
     assert_eq!((again.head.header("grpc-status"), again.body.len()), ("6", 0));
     let details = again.head.header("grpc-status-details-bin").trim_end_matches('=');
     let details = base64::prelude::BASE64_STANDARD_NO_PAD.decode(details).unwrap();
     let status = pb::Status::decode(details.as_slice()).unwrap();
-    assert!(status.details.iter().any(|it| it.type_url.ends_with("google.rpc.ErrorInfo")));
+    assert!(status.details.iter().any(|detail| detail.type_url.ends_with("google.rpc.ErrorInfo")));
 
     let unknown = call(&mut wire, "TopicService/Nothing", &create).await.ok();
     assert_eq!(unknown.head.header("grpc-status"), "12");
@@ -82,14 +82,14 @@ async fn text_mode_is_base64_both_ways() {
     let body = BASE64_STANDARD.encode(frame(&ListTopicsRequest::default()));
     let headers = [TEXT, ("accept", TEXT.1)];
     let line = "POST /tidings.events.v1.TopicService/ListTopics";
-    let answer = wire.call(line, &headers, body.as_bytes()).await.ok();
-    assert_eq!(answer.head.header("content-type"), "application/grpc-web-text+proto");
-    // Each part is padded by itself.
-    let decoded: Vec<u8> = answer
+    let response = wire.call(line, &headers, body.as_bytes()).await.ok();
+    assert_eq!(response.head.header("content-type"), "application/grpc-web-text+proto");
+    // Each part has its own padding.
+    let decoded: Vec<u8> = response
         .text()
         .as_bytes()
         .chunks(4)
-        .flat_map(|four| BASE64_STANDARD.decode(four).unwrap())
+        .flat_map(|chunk| BASE64_STANDARD.decode(chunk).unwrap())
         .collect();
     let parts = frames(&decoded);
     assert_eq!(ListTopicsResponse::decode(parts[0].1.as_slice()).unwrap().topics.len(), 1);
@@ -111,16 +111,16 @@ async fn a_page_subscribes_and_is_drained() {
     wire.ask("POST /tidings.events.v1.EventService/Subscribe", &[PROTO], &body).await;
     assert_eq!(wire.head().await.status, 200);
     let mut stream = Stream { wire, bytes: Vec::new() };
-    assert!(matches!(stream.told().await, Told::Started(_)));
-    let Told::Batch(batch) = stream.told().await else { panic!("no batch") };
+    assert!(matches!(stream.message().await, StreamMessage::Started(_)));
+    let StreamMessage::Batch(batch) = stream.message().await else { panic!("no batch") };
     assert_eq!(ids(&batch.events), ["e-0", "e-1", "e-2"]);
-    assert!(matches!(stream.told().await, Told::CaughtUp(_)));
+    assert!(matches!(stream.message().await, StreamMessage::CaughtUp(_)));
     server.publish("orders", [event("live")]).await.unwrap();
-    let Told::Batch(batch) = stream.told().await else { panic!("no batch") };
+    let StreamMessage::Batch(batch) = stream.message().await else { panic!("no batch") };
     assert_eq!(ids(&batch.events), ["live"]);
 
     server.sigterm();
-    assert!(matches!(stream.told().await, Told::Draining(_)));
+    assert!(matches!(stream.message().await, StreamMessage::Draining(_)));
     let end = stream.frame().await;
     assert_eq!(trailer(&end, "grpc-status"), "14");
     assert!(!trailer(&end, "grpc-status-details-bin").is_empty());
@@ -129,7 +129,7 @@ async fn a_page_subscribes_and_is_drained() {
     server.assert_calm();
 }
 
-/// Frames as they come.
+/// Reads the frames of an open response.
 struct Stream {
     wire: Wire,
     bytes: Vec<u8>,
@@ -141,15 +141,15 @@ impl Stream {
             if let Some(length) = self.bytes.get(1..5) {
                 let length = u32::from_be_bytes(length.try_into().unwrap()) as usize + 5;
                 if self.bytes.len() >= length {
-                    let whole: Vec<u8> = self.bytes.drain(..length).collect();
-                    return frames(&whole).remove(0);
+                    let frame: Vec<u8> = self.bytes.drain(..length).collect();
+                    return frames(&frame).remove(0);
                 }
             }
             self.bytes.extend(self.wire.chunk().await.expect("the stream ended"));
         }
     }
 
-    async fn told(&mut self) -> Told {
+    async fn message(&mut self) -> StreamMessage {
         let (flag, message) = self.frame().await;
         assert_eq!(flag, 0, "{}", String::from_utf8_lossy(&message));
         SubscribeResponse::decode(message.as_slice()).unwrap().message.unwrap()

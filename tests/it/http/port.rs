@@ -1,5 +1,5 @@
-//! One port for gRPC and HTTP: connections that do nothing, bodies without an end, pages of other origins, readers that stall
-//! or go, and the drain.
+//! One port for gRPC and HTTP: idle connections, endless bodies, pages of other origins, readers
+//! that stall or disconnect, and the drain.
 
 use std::{fs, process::Command, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::support::{
     wire::{Blocks, Wire, ids},
 };
 
-/// A reader that takes nothing holds nothing but its place, and has everything in the end.
+/// A stalled reader costs the server only its position, and receives every event in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stalled_reader_loses_nothing() {
     let server = Server::start(Options::default()).await;
@@ -51,7 +51,7 @@ async fn a_drain_ends_open_streams_in_order() {
     server.sigterm();
     let draining = source.until("draining").await;
     assert_eq!(draining.retry, "1000");
-    assert_eq!(source.next().await, None, "the stream ends behind it");
+    assert_eq!(source.next().await, None, "the stream ends after it");
     let mut text = Vec::new();
     while let Some(chunk) = lines.chunk().await {
         text.extend(chunk);
@@ -70,7 +70,7 @@ async fn a_drain_ends_open_streams_in_order() {
 }
 
 #[tokio::test]
-async fn connections_that_say_nothing_are_closed() {
+async fn silent_connections_are_closed() {
     let server = Server::start(Options::default()).await;
     let silent = async {
         let mut wire = Wire::connect(server.address()).await;
@@ -93,12 +93,12 @@ async fn connections_that_say_nothing_are_closed() {
         wire.closes_within(2 * PATIENCE).await;
     };
     tokio::join!(silent, preface, header, kept);
-    // One that has said what it speaks is served on.
+    // A connection whose protocol is known is still served.
     server.create("still-there").await;
 }
 
 #[tokio::test]
-async fn bodies_have_a_bound() {
+async fn bodies_are_limited() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
     let path = "POST /v1/topics/orders/events";
@@ -129,7 +129,7 @@ async fn bodies_have_a_bound() {
 }
 
 #[tokio::test]
-async fn pages_are_let_through_as_the_setting_says() {
+async fn cross_origin_requests_follow_the_setting() {
     const PAGE: (&str, &str) = ("origin", "https://app.example");
     let listed = Server::start(Options::args(["--cors-origins", "https://app.example"])).await;
     listed.create("orders").await;
@@ -140,18 +140,18 @@ async fn pages_are_let_through_as_the_setting_says() {
             ("access-control-request-headers", "content-type,ce-id,x-grpc-web"),
         ]
     };
-    let asked = |origin| [vec![origin], preflight("POST").to_vec()].concat();
+    let headers = |origin| [vec![origin], preflight("POST").to_vec()].concat();
     let mut wire = Wire::connect(listed.address()).await;
     for path in [path, "/tidings.events.v1.EventService/Subscribe"] {
-        let answer = wire.call(&format!("OPTIONS {path}"), &asked(PAGE), b"").await.ok();
-        assert_eq!(answer.head.header("access-control-allow-origin"), PAGE.1);
-        assert_eq!(answer.head.header("access-control-allow-methods"), "GET,POST");
-        let allowed = answer.head.header("access-control-allow-headers");
+        let response = wire.call(&format!("OPTIONS {path}"), &headers(PAGE), b"").await.ok();
+        assert_eq!(response.head.header("access-control-allow-origin"), PAGE.1);
+        assert_eq!(response.head.header("access-control-allow-methods"), "GET,POST");
+        let allowed = response.head.header("access-control-allow-headers");
         assert_eq!(allowed, "content-type,ce-id,x-grpc-web");
-        assert_eq!(answer.head.header("access-control-max-age"), "7200");
+        assert_eq!(response.head.header("access-control-max-age"), "7200");
         let other = ("origin", "https://other.example");
-        let answer = wire.call(&format!("OPTIONS {path}"), &asked(other), b"").await;
-        assert!(!answer.head.has("access-control-allow-origin"), "{answer:?}");
+        let response = wire.call(&format!("OPTIONS {path}"), &headers(other), b"").await;
+        assert!(!response.head.has("access-control-allow-origin"), "{response:?}");
     }
     let read = wire.call(&format!("GET {path}?until=end"), &[PAGE], b"").await.ok();
     assert_eq!(read.head.header("access-control-allow-origin"), PAGE.1);
@@ -163,19 +163,20 @@ async fn pages_are_let_through_as_the_setting_says() {
     );
 
     let any = Server::start(Options::args(["--cors-origins", "*"])).await;
-    let answer = get(&any, "/", &[PAGE]).await.ok();
-    assert_eq!(answer.head.header("access-control-allow-origin"), "*");
+    let response = get(&any, "/", &[PAGE]).await.ok();
+    assert_eq!(response.head.header("access-control-allow-origin"), "*");
 
     let off = Server::start(Options::default()).await;
     let mut wire = Wire::connect(off.address()).await;
-    let answer = wire.call(&format!("OPTIONS {path}"), &asked(PAGE), b"").await;
-    assert_eq!(answer.head.status, 405);
-    assert!(!answer.head.has("access-control-allow-origin"), "{answer:?}");
+    let response = wire.call(&format!("OPTIONS {path}"), &headers(PAGE), b"").await;
+    assert_eq!(response.head.status, 405);
+    assert!(!response.head.has("access-control-allow-origin"), "{response:?}");
 }
 
-/// A page whose name resolves to 127.0.0.1 is of the same origin as the server: only the name gives it away.
+/// A page whose host name resolves to 127.0.0.1 has the same origin as the server: only the host
+/// name identifies it.
 #[tokio::test]
-async fn names_of_others_are_not_answered_to_on_loopback() {
+async fn foreign_host_names_are_refused_on_loopback() {
     let server = Server::start(Options::args(["--cors-origins", "https://app.example"])).await;
     server.create("orders").await;
     let paths = ["GET /v1/topics/orders/events?until=end", "GET /"];
@@ -206,7 +207,7 @@ async fn names_of_others_are_not_answered_to_on_loopback() {
             wire.call(path, &[("host", host)], b"").await.ok();
         }
     }
-    // Programs call servers by many names, over HTTP/2.
+    // Programs may use any host name over HTTP/2.
     let named = tonic::transport::Endpoint::new(format!("http://{}", server.address())).unwrap();
     let named = named.origin("http://tidings.example:7171".parse().unwrap());
     let mut client = TopicServiceClient::new(named.connect().await.unwrap());
@@ -222,7 +223,7 @@ async fn one_port_serves_all_of_them() {
     let about = wire.call("GET /", &[], b"").await.ok();
     assert!(about.text().contains("This is Tidings"), "{about:?}");
     assert!(about.text().contains("grpcurl -plaintext localhost list"), "{}", about.text());
-    // On the same connection, while gRPC goes on beside it.
+    // On the same connection, in parallel with gRPC.
     let following = Blocks::open(server.address(), "/v1/topics/orders/events", &[]);
     let mut following = within(PATIENCE, "a stream", following).await;
     following.until("caught-up").await;
@@ -251,11 +252,11 @@ async fn one_port_serves_all_of_them() {
     let data = r#"{"specversion":"1.0","id":"by-curl","source":"/curl","type":"T","data":{"n":1}}"#;
     let url = format!("http://{address}/v1/topics/orders/events");
     let content_type = "Content-Type: application/cloudevents+json";
-    let said = succeed(Command::new("curl").args(["-sSf", &url, "-H", content_type, "-d", data]));
-    assert!(said.contains("\"offset\":\"2\""), "{said}");
+    let output = succeed(Command::new("curl").args(["-sSf", &url, "-H", content_type, "-d", data]));
+    assert!(output.contains("\"offset\":\"2\""), "{output}");
     let stream = format!("http://{address}/v1/topics/orders/events?from=earliest&limit=3");
-    let said = succeed(Command::new("curl").args(["-sSfN", &stream]));
-    assert!(said.contains("id: ") && said.contains("\"id\":\"by-curl\""), "{said}");
+    let output = succeed(Command::new("curl").args(["-sSfN", &stream]));
+    assert!(output.contains("id: ") && output.contains("\"id\":\"by-curl\""), "{output}");
 }
 
 async fn unknown_method(server: &Server) -> tonic::Status {
@@ -266,9 +267,9 @@ async fn unknown_method(server: &Server) -> tonic::Status {
     client.unary(tonic::Request::new(Event::default()), path, codec).await.unwrap_err()
 }
 
-/// The reader of a stream that nobody reads any more is gone, and nothing is held for it.
+/// The server closes the stream of a disconnected reader and frees its resources.
 #[tokio::test]
-async fn a_reader_that_goes_leaves_nothing_behind() {
+async fn a_disconnected_reader_leaves_no_open_descriptors() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
     let descriptors = || fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
@@ -278,7 +279,7 @@ async fn a_reader_that_goes_leaves_nothing_behind() {
         let mut source = Blocks::open(server.address(), "/v1/topics/orders/events", &[]).await;
         source.next().await.unwrap();
     }
-    eventually(Duration::from_secs(20), "the connections are gone", async || {
+    eventually(Duration::from_secs(20), "the connections are closed", async || {
         (descriptors() <= before + 2).then_some(())
     })
     .await;

@@ -1,4 +1,5 @@
-//! CloudEvents over HTTP: published in all modes, read as server-sent events and as lines; refusals are in `http.golden`.
+//! CloudEvents over HTTP: published in all modes, read as server-sent events and as lines. The
+//! expected refusals are in `requests.golden`.
 
 use std::{env, fmt::Write as _, fs, path::Path};
 
@@ -35,12 +36,12 @@ async fn recorded(server: &Server, topic: &str) -> Vec<RecordedEvent> {
     server.read(read_from([topic], earliest())).await.unwrap().0
 }
 
-fn lines(answer: &Answer) -> Vec<Value> {
-    answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+fn lines(response: &Answer) -> Vec<Value> {
+    response.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[tokio::test]
-async fn a_document_is_recorded_as_it_says_and_comes_back_so() {
+async fn a_document_is_recorded_and_read_unchanged() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
     let document = r#"{"specversion":"1.0","id":"1","source":"/shop","type":"OrderPlaced","subject":"o-1",
@@ -80,7 +81,7 @@ async fn a_document_is_recorded_as_it_says_and_comes_back_so() {
     assert_eq!(document["tidingskeyversion"], "1");
     assert_eq!(document["tidingscursor"], events[0].cursor);
 
-    // What was read can be posted: its place is not part of it.
+    // A document that was read can be posted: its position attributes are ignored.
     let same = post(&server, path, &[DOCUMENT], read.body.as_slice()).await.ok();
     assert_eq!(same.json()["results"][0]["duplicate"], json!(true));
     server.create("copy").await;
@@ -130,20 +131,20 @@ async fn headers_are_attributes_in_binary_mode() {
 }
 
 #[tokio::test]
-async fn batches_and_protobuf_are_taken_whole() {
+async fn batches_and_protobuf_events_are_recorded() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
     let document =
         |n: u32| json!({"specversion": "1.0", "id": n.to_string(), "source": "/s", "type": "T"});
     let batch = json!([document(1), document(2), document(3)]).to_string();
     let path = "/v1/topics/orders/events?durability=buffered";
-    let answer = post(&server, path, &[BATCH], batch.as_bytes()).await.ok().json();
-    let results = answer["results"].as_array().unwrap();
-    let offsets: Vec<_> = results.iter().map(|it| it["offset"].as_str().unwrap()).collect();
+    let response = post(&server, path, &[BATCH], batch.as_bytes()).await.ok().json();
+    let results = response["results"].as_array().unwrap();
+    let offsets: Vec<_> = results.iter().map(|result| result["offset"].as_str().unwrap()).collect();
     assert_eq!(offsets, ["0", "1", "2"]);
     assert_eq!(results[0]["durability"], "DURABILITY_BUFFERED");
 
-    // One that is wrong, and nothing is recorded.
+    // With one invalid event, nothing of the batch is recorded.
     let mut wrong = document(5);
     wrong["source"] = json!(5);
     let batch = json!([document(4), wrong]).to_string();
@@ -161,7 +162,7 @@ async fn batches_and_protobuf_are_taken_whole() {
 }
 
 #[tokio::test]
-async fn conditions_come_in_the_query() {
+async fn conditions_are_query_parameters() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
     let document = |id: &str| {
@@ -188,27 +189,30 @@ async fn conditions_come_in_the_query() {
 async fn an_empty_batch_publishes_nothing() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
-    let answer = post(&server, "/v1/topics/orders/events", &[BATCH], b"[]").await.ok();
-    assert_eq!(answer.text(), "{\"results\":[]}\n");
+    let response = post(&server, "/v1/topics/orders/events", &[BATCH], b"[]").await.ok();
+    assert_eq!(response.text(), "{\"results\":[]}\n");
     assert!(recorded(&server, "orders").await.is_empty());
 }
 
 #[tokio::test]
-async fn times_reach_to_both_ends() {
+async fn times_of_the_years_1_to_9999_are_accepted() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
     let path = "/v1/topics/orders/events";
     let ends = ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z"];
-    for (at, end) in ends.into_iter().enumerate() {
-        let document = json!({"specversion": "1.0", "id": format!("d{at}"), "source": "/s", "type": "T", "time": end});
+    for (index, end) in ends.into_iter().enumerate() {
+        let document = json!({"specversion": "1.0", "id": format!("d{index}"), "source": "/s", "type": "T", "time": end});
         post(&server, path, &[DOCUMENT], document.to_string().as_bytes()).await.ok();
-        let id = format!("h{at}");
+        let id = format!("h{index}");
         let headers = [("ce-id", &*id), ("ce-source", "/s"), ("ce-type", "T"), ("ce-time", end)];
         post(&server, path, &headers, b"").await.ok();
     }
     let read = async |query: &str| {
-        let answer = get(&server, &format!("{path}?{query}"), &[LINES]).await.ok();
-        lines(&answer).iter().map(|it| it["time"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        let response = get(&server, &format!("{path}?{query}"), &[LINES]).await.ok();
+        lines(&response)
+            .iter()
+            .map(|event| event["time"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(read("until=end").await, [ends[0], ends[0], ends[1], ends[1]]);
     assert_eq!(read(&format!("until={}&from={}", ends[1], ends[0])).await.len(), 4);
@@ -220,7 +224,7 @@ async fn times_reach_to_both_ends() {
 }
 
 #[tokio::test]
-async fn an_event_source_goes_on_exactly_where_it_was() {
+async fn an_event_source_resumes_after_the_last_id() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
     server.publish("orders", events("e", 5)).await.unwrap();
@@ -228,27 +232,27 @@ async fn an_event_source_goes_on_exactly_where_it_was() {
     let mut source = Blocks::open(server.address(), path, &[]).await;
     let started = source.next().await.unwrap();
     assert_eq!((started.event.as_str(), started.retry.as_str()), ("started", "1000"));
-    let told: Value = serde_json::from_str(&started.data).unwrap();
-    assert_eq!(told["topics"][0]["nextOffset"], "5");
-    assert_eq!(started.id, told["cursor"]);
+    let position: Value = serde_json::from_str(&started.data).unwrap();
+    assert_eq!(position["topics"][0]["nextOffset"], "5");
+    assert_eq!(started.id, position["cursor"]);
     let first = source.take(5).await;
     assert_eq!(ids(&first), ["e-0", "e-1", "e-2", "e-3", "e-4"]);
     assert_eq!(first[4]["tidingscursor"], source.last_id.as_str());
-    let behind_third = first[2]["tidingscursor"].as_str().unwrap().to_owned();
+    let after_third = first[2]["tidingscursor"].as_str().unwrap().to_owned();
     source.until("caught-up").await;
     let heartbeat = source.next().await.unwrap();
     assert_eq!((heartbeat.comment.as_str(), heartbeat.data.as_str()), ("heartbeat", ""));
     drop(source);
 
-    // A browser asks for the same address again.
-    let last = [("last-event-id", behind_third.as_str())];
+    // A browser reconnects to the same address.
+    let last = [("last-event-id", after_third.as_str())];
     let mut again = Blocks::open(server.address(), path, &last).await;
     assert_eq!(ids(&again.take(2).await), ["e-3", "e-4"]);
     again.until("caught-up").await;
     server.publish("orders", [event("live")]).await.unwrap();
     assert_eq!(ids(&again.take(1).await), ["live"]);
 
-    // Each id of the stream resumes, that of a heartbeat too.
+    // Each id of the stream can resume it, also the id of a heartbeat.
     let id = again.last_id.clone();
     let mut third = Blocks::open(server.address(), path, &[("last-event-id", &id)]).await;
     server.publish("orders", [event("later")]).await.unwrap();
@@ -257,12 +261,12 @@ async fn an_event_source_goes_on_exactly_where_it_was() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_is_what_comes() {
+async fn query_parameters_select_events() {
     let server = Server::start(Options::default()).await;
     for topic in ["shop.orders", "shop.payments", "other"] {
         server.create(topic).await;
-        let typed = |n: u32, of: &str| Event {
-            r#type: format!("{topic}.{of}"),
+        let typed = |n: u32, kind: &str| Event {
+            r#type: format!("{topic}.{kind}"),
             payload: Some(Payload::TextData(format!("{{\"total\": {n}}}"))),
             datacontenttype: "application/json".into(),
             ..keyed(format!("{topic}-{n}"), if n.is_multiple_of(2) { "even" } else { "odd" })
@@ -271,8 +275,11 @@ async fn what_is_asked_for_is_what_comes() {
         server.publish(topic, all).await.unwrap();
     }
     let read = async |path: &str| {
-        let answer = get(&server, &format!("/v1/topics/{path}"), &[LINES]).await.ok();
-        lines(&answer).iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        let response = get(&server, &format!("/v1/topics/{path}"), &[LINES]).await.ok();
+        lines(&response)
+            .iter()
+            .map(|event| event["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(read("shop.*/events?until=end").await.len(), 8);
     assert_eq!(read("shop.orders,other/events?until=end").await.len(), 8);
@@ -323,11 +330,11 @@ async fn payloads_of_registered_types_are_shown_as_json() {
     let refused = post(&server, "/v1/topics/orders/events", &[DOCUMENT], wrong.as_bytes()).await;
     assert_eq!((refused.head.status, &refused.json()["reason"]), (400, &json!("PAYLOAD_INVALID")));
     let field = refused.json()["violations"][0]["field"].clone();
-    assert_eq!(field, "events[0].data/sum", "as the document has it, not as the message");
+    assert_eq!(field, "events[0].data/sum", "a field of the document, not of the message");
 }
 
 #[tokio::test]
-async fn a_gap_is_told_in_both_framings() {
+async fn a_gap_is_reported_in_both_framings() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
     server.publish("orders", events("e", 5)).await.unwrap();
@@ -349,7 +356,7 @@ async fn a_gap_is_told_in_both_framings() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_says_why() {
+async fn a_failed_stream_reports_the_reason() {
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
     let path = "/v1/topics/orders/events";
@@ -360,16 +367,16 @@ async fn a_stream_that_breaks_says_why() {
     let failed = source.until("failed").await;
     let problem: Value = serde_json::from_str(&failed.data).unwrap();
     assert_eq!((&problem["status"], &problem["reason"]), (&json!(404), &json!("TOPIC_NOT_FOUND")));
-    assert_eq!(failed.retry, "60000", "it would break again");
+    assert_eq!(failed.retry, "60000", "it would fail again");
     assert_eq!(source.next().await, None);
 }
 
-/// What is refused, the request line, headers, body.
+/// The name of the case, the request line, headers, body.
 type Row<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>, &'a str);
 
-/// Every refusal, to the byte: `TIDINGS_BLESS=1` writes `http.golden` anew.
+/// Compares each refusal byte for byte. `TIDINGS_BLESS=1` rewrites `requests.golden`.
 #[tokio::test]
-async fn refusals_say_what_to_do() {
+async fn refusals_match_the_golden_file() {
     const TYPES: [(&str, &str); 3] = [("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "T")];
     let server = Server::start(Options::default()).await;
     server.create("orders").await;
@@ -527,19 +534,20 @@ async fn refusals_say_what_to_do() {
         ),
     ];
     let mut text = String::new();
-    for (what, line, headers, body) in rows {
+    for (case, line, headers, body) in rows {
         let mut wire = Wire::connect(server.address()).await;
-        let answer = wire.call(line, &headers, body.as_bytes()).await;
-        writeln!(text, "# {what}\n{line}").unwrap();
-        writeln!(text, "{} {}", answer.head.status, answer.head.header("content-type")).unwrap();
+        let response = wire.call(line, &headers, body.as_bytes()).await;
+        writeln!(text, "# {case}\n{line}").unwrap();
+        writeln!(text, "{} {}", response.head.status, response.head.header("content-type"))
+            .unwrap();
         for name in ["allow", "accept-post", "retry-after"] {
-            if answer.head.has(name) {
-                writeln!(text, "{name}: {}", answer.head.header(name)).unwrap();
+            if response.head.has(name) {
+                writeln!(text, "{name}: {}", response.head.header(name)).unwrap();
             }
         }
-        let shown = serde_json::to_string_pretty(&answer.json()).unwrap();
+        let shown = serde_json::to_string_pretty(&response.json()).unwrap();
         writeln!(text, "{}\n", without_cursors(&shown)).unwrap();
-        assert!(answer.head.status >= 400, "{what}: not refused");
+        assert!(response.head.status >= 400, "{case}: not refused");
     }
     server.assert_calm();
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/http/requests.golden");
@@ -549,12 +557,12 @@ async fn refusals_say_what_to_do() {
     let expected = fs::read_to_string(&golden).unwrap_or_default();
     let rows = |text: &str| -> Vec<String> { text.split("# ").map(String::from).collect() };
     for (row, expected) in rows(&text).iter().zip(&rows(&expected)) {
-        assert_eq!(row, expected, "if it is meant: TIDINGS_BLESS=1");
+        assert_eq!(row, expected, "if this is intended, run with TIDINGS_BLESS=1");
     }
-    assert_eq!(text.len(), expected.len(), "if it is meant: TIDINGS_BLESS=1");
+    assert_eq!(text.len(), expected.len(), "if this is intended, run with TIDINGS_BLESS=1");
 }
 
-/// Cursors differ from server to server: only the two letters of their version do not.
+/// Cursors differ between servers, except for the two letters of their version.
 fn without_cursors(text: &str) -> String {
     let is_cursor = |word: &str| word.len() == 40 && word.starts_with("AQ");
     text.split('"')

@@ -1,5 +1,5 @@
-//! Other people's clients: grpcurl, and the CloudEvents SDKs of Go and Java. Where a toolchain is missing its test says
-//! so and is skipped; in CI it fails.
+//! Third-party clients: grpcurl, and the CloudEvents SDKs of Go and Java. A test whose toolchain is
+//! missing prints that and is skipped; in CI it fails.
 
 use std::{
     env, fs,
@@ -31,27 +31,27 @@ use crate::support::{
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A path of the project.
+/// The absolute path of a file of the project.
 pub fn project(path: &str) -> PathBuf {
     Path::new(PROJECT).join(path)
 }
 
-/// Where the tests may leave things.
+/// A folder for the files of a test.
 pub fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients").join(name);
     fs::create_dir_all(&folder).unwrap();
     folder
 }
 
-/// What a command that has to succeed printed.
+/// Runs a command that has to succeed, and returns its output.
 #[track_caller]
 pub fn succeed(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, said(&output));
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, text_of(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn text_of(output: &Output) -> String {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
@@ -67,7 +67,7 @@ struct Grpcurl {
 }
 
 impl Grpcurl {
-    /// `arguments` come behind the address, `data` is what `-d` gets.
+    /// `arguments` follow the address; `data` is the value of `-d`.
     fn command(&self, data: Option<&Value>, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["-plaintext", "-max-time", "20"]);
@@ -87,8 +87,8 @@ impl Grpcurl {
     #[track_caller]
     fn refused(&self, method: &str, data: &Value) -> String {
         let output = self.command(Some(data), &[method]).output().unwrap();
-        assert!(!output.status.success(), "{method} was not refused: {}", said(&output));
-        said(&output)
+        assert!(!output.status.success(), "{method} was not refused: {}", text_of(&output));
+        text_of(&output)
     }
 }
 
@@ -118,7 +118,7 @@ async fn grpcurl_lists_publishes_and_subscribes_without_a_file() {
     let health = grpcurl.call("grpc.health.v1.Health/Check", &json!({}));
     assert_eq!(health["status"], "SERVING");
 
-    // A CloudEvents document goes in as it stands.
+    // A CloudEvents document is accepted unchanged.
     let documents =
         fs::read_to_string(project("examples/orders/history/1.shop.orders.jsonl")).unwrap();
     let document: Value = serde_json::from_str(documents.lines().next().unwrap()).unwrap();
@@ -130,7 +130,7 @@ async fn grpcurl_lists_publishes_and_subscribes_without_a_file() {
     assert_eq!(result["durability"], "DURABILITY_SYNCED");
     assert_eq!(grpcurl.call(PUBLISH, &publish)["results"][0]["duplicate"], true);
 
-    // And comes out as it went in; `data` is recorded as JSON text.
+    // It is delivered unchanged; `data` is recorded as JSON text.
     let subscribe = json!({ "topics": ["shop.**"], "start": { "edge": "EDGE_EARLIEST" } });
     let recorded = first_event(&mut grpcurl.command(Some(&subscribe), &[SUBSCRIBE]));
     let event = &recorded["event"];
@@ -149,7 +149,7 @@ async fn grpcurl_lists_publishes_and_subscribes_without_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn grpcurl_shows_why_a_call_was_refused() {
+async fn grpcurl_shows_the_details_of_errors() {
     if !toolchain("grpcurl", ["go"]) {
         return;
     }
@@ -158,7 +158,7 @@ async fn grpcurl_shows_why_a_call_was_refused() {
     server.create("shop.orders").await;
     let grpcurl = Grpcurl { program, address: server.address() };
 
-    // The details are readable only if reflection knows google.rpc's messages.
+    // grpcurl decodes the details only if reflection has the messages of google.rpc.
     let missing = grpcurl.refused(GET_TOPIC, &json!({ "name": "shop.order" }));
     for part in ["NotFound", "TOPIC_NOT_FOUND", "google.rpc.ResourceInfo", "shop.orders"] {
         assert!(missing.contains(part), "no {part} in\n{missing}");
@@ -186,19 +186,20 @@ async fn grpcurl_prints_events_with_times_out_of_range() {
         let view = format!("EVENT_VIEW_{view}");
         let read = grpcurl.call(READ, &json!({ "topics": ["old"], "view": view }));
         let events = read["batch"]["events"].as_array().unwrap();
-        let listed = |event: &Value| event.to_string().contains("tidingsinvalidtimes");
-        assert_eq!((events.len(), events.iter().filter(|it| listed(it)).count()), (9, 6), "{view}");
+        let lists_times = |event: &Value| event.to_string().contains("tidingsinvalidtimes");
+        let listed = events.iter().filter(|event| lists_times(event)).count();
+        assert_eq!((events.len(), listed), (9, 6), "{view}");
     }
 }
 
-/// The first recorded event that a command prints; the command is ended then.
+/// The first recorded event that a command prints. Kills the command then.
 fn first_event(command: &mut Command) -> Value {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut printed = String::new();
     let event = loop {
-        // grpcurl prints one indented object after the other; each ends with a brace at the margin.
+        // grpcurl prints indented objects; each ends with a brace in the first column.
         let Some(line) = lines.next() else {
             let mut error = String::new();
             child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
@@ -248,7 +249,7 @@ async fn java_sdk_bytes_are_an_event() {
     sdk_bytes_are_an_event(&server, "java", "77", fs::read(&file).unwrap().into()).await;
 }
 
-/// Publishes what an SDK wrote, byte for byte, and looks at what is recorded.
+/// Publishes the bytes of an SDK unchanged, and checks the recorded event.
 async fn sdk_bytes_are_an_event(server: &Server, sdk: &str, number: &str, bytes: Bytes) {
     let topic = format!("clients.sdk.{sdk}");
     server.create(&topic).await;
@@ -275,7 +276,7 @@ async fn sdk_bytes_are_an_event(server: &Server, sdk: &str, number: &str, bytes:
         event.extensions.iter().collect::<Vec<_>>(),
         [(&"region".to_owned(), &"eu-north".to_owned())]
     );
-    // Extensions of other types keep them.
+    // Extensions of other types keep their types.
     let typed: Vec<_> = event
         .attributes
         .iter()
@@ -289,14 +290,14 @@ async fn sdk_bytes_are_an_event(server: &Server, sdk: &str, number: &str, bytes:
     };
     assert_eq!(serde_json::from_slice::<Value>(&payload).unwrap(), json!({ "total": 4200 }));
 
-    // In the view of CloudEvents it is again what the SDK wrote.
+    // The CloudEvents view is the event as the SDK encoded it.
     let again = only_event(server, &topic, EventView::Cloudevents).await.event.unwrap();
     assert_eq!(again, Event::decode(bytes.clone()).unwrap());
     let duplicate = publish_bytes(server, &topic, bytes).await;
     assert!(duplicate.results[0].duplicate, "the same bytes are the same event");
 }
 
-/// A Publish with these very bytes as its only event.
+/// Publishes these bytes, unchanged, as the only event.
 async fn publish_bytes(server: &Server, topic: &str, event: Bytes) -> PublishResponse {
     let topic = PublishRequest { topic: topic.into(), ..PublishRequest::default() };
     let mut request = BytesMut::from(&topic.encode_to_vec()[..]);

@@ -1,5 +1,5 @@
-//! Clients of the languages that are compiled, and grpcurl: each does everything that a client does, once, against a server
-//! of its own, and says what it saw. Then the examples, by the commands that their own READMEs say.
+//! Clients in compiled languages, and grpcurl: each runs every client operation once against its
+//! own server, and prints the results. Then the examples, by the commands of their READMEs.
 
 use std::{env, path::PathBuf, process::Command};
 
@@ -9,7 +9,7 @@ use crate::support::{
     toolchain::toolchain,
 };
 
-/// What each of them has to have seen, in this order.
+/// The output of each client.
 const ROUND: &str = "\
 ok: a topic is created
 ok: a missing topic is NOT_FOUND, and the nearest one is named
@@ -31,13 +31,13 @@ ok: the schema can be read back
 ok: a deadline ends the call
 ";
 
-/// The definition of what they publish.
+/// The definition of the published payloads.
 fn payload() -> PathBuf {
     project("tests/clients/proto/shop/orders/v1/order.proto")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn go_does_the_whole_round() {
+async fn go_client_completes_the_round() {
     if !toolchain("the Go client", ["go", "npm"]) {
         return;
     }
@@ -45,13 +45,13 @@ async fn go_does_the_whole_round() {
     succeed(Command::new(project("tests/clients/go/build.sh")).arg(&client));
     let server = Server::start(Options::default()).await;
     let address = server.address().to_string();
-    let saw = succeed(Command::new(&client).args(["round", &address]).arg(payload()));
-    assert_eq!(saw, ROUND);
+    let printed = succeed(Command::new(&client).args(["round", &address]).arg(payload()));
+    assert_eq!(printed, ROUND);
     server.assert_calm();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn java_does_the_whole_round() {
+async fn java_client_completes_the_round() {
     if !toolchain("the Java client", ["java", "mvn"]) {
         return;
     }
@@ -64,22 +64,23 @@ async fn java_does_the_whole_round() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn grpcurl_does_the_whole_round() {
+async fn grpcurl_completes_the_round() {
     if !toolchain("grpcurl's round", ["go", "bash", "jq"]) {
         return;
     }
     let grpcurl = tool("grpcurl");
     let server = Server::start(Options::default()).await;
     let mut round = Command::new(project("tests/clients/grpcurl/round.sh"));
-    let saw = succeed(round.arg(grpcurl).arg(server.address().to_string()));
-    assert_eq!(saw, ROUND);
+    let printed = succeed(round.arg(grpcurl).arg(server.address().to_string()));
+    assert_eq!(printed, ROUND);
     server.assert_calm();
 }
 
-/// Plays an example's README in a copy of its folder: its commands, with these tools in the path, and what they print.
-async fn example_does_what_it_says<const N: usize>(name: &str, tools: [&str; N]) {
+/// Runs the commands of an example's README in a copy of its folder, with these tools in the path,
+/// and checks their output.
+async fn assert_example_matches_its_readme<const N: usize>(name: &str, tools: [&str; N]) {
     let mut path: Vec<PathBuf> =
-        tools.iter().map(|it| tool(it).parent().unwrap().to_owned()).collect();
+        tools.iter().map(|tool_name| tool(tool_name).parent().unwrap().to_owned()).collect();
     path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
     let server = Server::start(Options::default()).await;
     succeed(
@@ -92,22 +93,22 @@ async fn example_does_what_it_says<const N: usize>(name: &str, tools: [&str; N])
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_in_go_does_what_it_says() {
+async fn the_go_example_matches_its_readme() {
     if toolchain("the example in Go", ["go", "npm", "python3", "bash"]) {
-        example_does_what_it_says("go", ["buf"]).await;
+        assert_example_matches_its_readme("go", ["buf"]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_in_java_does_what_it_says() {
+async fn the_java_example_matches_its_readme() {
     if toolchain("the example in Java", ["java", "mvn", "python3", "bash"]) {
-        example_does_what_it_says("java", []).await;
+        assert_example_matches_its_readme("java", []).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_with_grpcurl_does_what_it_says() {
+async fn the_grpcurl_example_matches_its_readme() {
     if toolchain("the example with grpcurl", ["go", "jq", "python3", "bash"]) {
-        example_does_what_it_says("grpcurl", ["grpcurl"]).await;
+        assert_example_matches_its_readme("grpcurl", ["grpcurl"]).await;
     }
 }

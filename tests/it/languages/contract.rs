@@ -1,18 +1,19 @@
-//! The contract as code generators of other languages see it.
+//! The contract as input of code generators of other languages.
 
 use std::collections::BTreeMap;
 
 use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
-/// Java's generator makes several getters of one field: `getTopicBytes` of a string `topic`. A field `topic_bytes`
-/// beside it does not compile, and only Java's users would notice.
+/// Java's generator makes several getters for one field: `getTopicBytes` for a string `topic`. A
+/// field `topic_bytes` in the same message does not compile, and only users of Java would notice.
 #[test]
 fn no_two_fields_of_a_message_make_the_same_getter_in_java() {
     let mut clashes = Vec::new();
     for descriptors in [tidings::proto::DESCRIPTORS, tidings_registry::proto::DESCRIPTORS] {
         let pool = DescriptorPool::decode(descriptors).unwrap();
-        let ours = pool.all_messages().filter(|it| it.package_name().starts_with("tidings."));
-        clashes.extend(ours.flat_map(|it| clashes_of(&it)));
+        let ours =
+            pool.all_messages().filter(|message| message.package_name().starts_with("tidings."));
+        clashes.extend(ours.flat_map(|message| clashes_of(&message)));
     }
     assert!(clashes.is_empty(), "{}", clashes.join("\n"));
 }
@@ -32,7 +33,7 @@ fn clashes_of(message: &MessageDescriptor) -> Vec<String> {
     clashes
 }
 
-/// What Java's getters of this field are called, without `get`.
+/// The names of Java's getters for this field, without `get`.
 fn getters(field: &FieldDescriptor) -> Vec<String> {
     let json = field.json_name();
     let name = json[..1].to_uppercase() + &json[1..];

@@ -1,5 +1,6 @@
-//! Clients in Python, Node.js and a browser: each does the whole round with stubs that its own tools make from `proto/`, and
-//! then what the README of its example says. Where a toolchain is missing its test says so and is skipped; in CI it fails.
+//! Clients in Python, Node.js and a browser: each runs every client operation with stubs that its
+//! own tools generate from `proto/`, and then the commands of its example's README. A test whose
+//! toolchain is missing prints that and is skipped; in CI it fails.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -16,27 +17,30 @@ use crate::support::{
     toolchain::toolchain,
 };
 
-/// Runs `tests/clients/<suite>/run.sh` against the server, and sees that it said what it has to say.
+/// Runs `tests/clients/<suite>/run.sh` against the server, and checks that it printed `lines`.
 async fn run(suite: &str, server: &Server, arguments: &[String], lines: &[&str]) {
     let script = format!("tests/clients/{suite}/run.sh");
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
     command.arg(server.address().to_string()).args(arguments);
-    let said = tokio::task::spawn_blocking(move || succeed(&mut command)).await.unwrap();
+    let printed = tokio::task::spawn_blocking(move || succeed(&mut command)).await.unwrap();
     for line in lines {
-        assert!(said.lines().any(|it| it == *line), "{suite}: no {line:?} in\n{said}");
+        assert!(
+            printed.lines().any(|printed_line| printed_line == *line),
+            "{suite}: no {line:?} in\n{printed}"
+        );
     }
     server.assert_calm();
 }
 
-/// Two ports that nobody listens on.
+/// Two unused ports.
 fn free_ports() -> [u16; 2] {
-    // Both are held before either is let go, or they might be the same.
-    let held = [(), ()].map(|()| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap());
-    held.map(|it| it.local_addr().unwrap().port())
+    // Both sockets are bound before either is closed, or the ports could be the same.
+    let listeners = [(), ()].map(|()| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn python_does_the_whole_round() {
+async fn python_client_completes_the_round() {
     if !toolchain("the Python client", ["python3", "git"]) {
         return;
     }
@@ -48,7 +52,7 @@ async fn python_does_the_whole_round() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn node_does_the_whole_round() {
+async fn node_client_completes_the_round() {
     if !toolchain("the Node.js client", ["node", "npm", "python3", "git"]) {
         return;
     }
@@ -58,11 +62,11 @@ async fn node_does_the_whole_round() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_does_the_whole_round() {
+async fn browser_client_completes_the_round() {
     if !toolchain("the client in a browser", ["chromium", "node", "npm", "python3", "git"]) {
         return;
     }
-    // The pages come from other origins than the server's, and these have to be known before it starts.
+    // The pages have other origins than the server, which it has to know when it starts.
     let [page, example] = free_ports();
     let origins = format!("http://127.0.0.1:{page},http://localhost:{example}");
     let server = Server::start(Options::args(["--cors-origins", origins.as_str()])).await;

@@ -1,4 +1,4 @@
-//! Consumers: what they say that they understand, what they are delivered, and changes that would leave them behind.
+//! Consumers: recorded requirements, version negotiation, and changes that affect consumers.
 
 use tidings_registry::proto::v1::{
     ApplySchemasRequest, CheckSchemaRequest, CheckSchemaResponse, Compatibility, Consumer,
@@ -14,14 +14,14 @@ use crate::schemas::registry::{
 };
 use crate::support::harness::{Options, PATIENCE, Server, assert_refused, metadata, within};
 
-fn asks(consumer: &str, needs: &[(&str, &str)]) -> NegotiateVersionsRequest {
+fn negotiation(consumer: &str, requirements: &[(&str, &str)]) -> NegotiateVersionsRequest {
     let requirement = |(subject, requirement): &(&str, &str)| VersionRequirement {
         subject: (*subject).into(),
         requirement: (*requirement).into(),
     };
     NegotiateVersionsRequest {
         consumer: consumer.into(),
-        requirements: needs.iter().map(requirement).collect(),
+        requirements: requirements.iter().map(requirement).collect(),
         ..NegotiateVersionsRequest::default()
     }
 }
@@ -30,17 +30,22 @@ async fn negotiate(
     client: &mut Client,
     request: NegotiateVersionsRequest,
 ) -> Result<Vec<NegotiatedVersion>, Status> {
-    client.negotiate_versions(request).await.map(|it| it.into_inner().versions)
+    client.negotiate_versions(request).await.map(|response| response.into_inner().versions)
 }
 
-async fn declare(client: &mut Client, consumer: &str, needs: &[(&str, &str)]) {
-    let request = NegotiateVersionsRequest { record: true, ..asks(consumer, needs) };
+async fn declare(client: &mut Client, consumer: &str, requirements: &[(&str, &str)]) {
+    let request = NegotiateVersionsRequest { record: true, ..negotiation(consumer, requirements) };
     negotiate(client, request).await.unwrap();
 }
 
-async fn stream(client: &mut Client, consumer: &str, needs: &[(&str, &str)], ended: bool) {
+async fn stream(client: &mut Client, consumer: &str, requirements: &[(&str, &str)], ended: bool) {
     let origin = ConsumerOrigin::Stream.into();
-    let request = NegotiateVersionsRequest { record: true, origin, ended, ..asks(consumer, needs) };
+    let request = NegotiateVersionsRequest {
+        record: true,
+        origin,
+        ended,
+        ..negotiation(consumer, requirements)
+    };
     negotiate(client, request).await.unwrap();
 }
 
@@ -48,17 +53,17 @@ async fn listed(client: &mut Client, request: ListConsumersRequest) -> Vec<Consu
     client.list_consumers(request).await.unwrap().into_inner().consumers
 }
 
-async fn all(client: &mut Client) -> Vec<String> {
-    let line = |it: Consumer| {
-        let origin = match it.origin() {
+async fn consumer_lines(client: &mut Client) -> Vec<String> {
+    let line = |consumer: Consumer| {
+        let origin = match consumer.origin() {
             ConsumerOrigin::Declared => "declared",
-            ConsumerOrigin::Stream if it.connected => "connected",
+            ConsumerOrigin::Stream if consumer.connected => "connected",
             ConsumerOrigin::Stream | ConsumerOrigin::Unspecified => "seen",
         };
-        assert!(it.last_seen_time.is_some());
+        assert!(consumer.last_seen_time.is_some());
         format!(
             "{} {} {} -> {} {origin}",
-            it.name, it.subject, it.requirement, it.negotiated_version
+            consumer.name, consumer.subject, consumer.requirement, consumer.negotiated_version
         )
     };
     listed(client, ListConsumersRequest::default()).await.into_iter().map(line).collect()
@@ -69,7 +74,7 @@ async fn check(client: &mut Client, draft: SchemaDraft) -> CheckSchemaResponse {
     client.check_schema(request).await.unwrap().into_inner()
 }
 
-fn set(version: &str, state: VersionState) -> SetVersionStateRequest {
+fn state_request(version: &str, state: VersionState) -> SetVersionStateRequest {
     SetVersionStateRequest {
         subject: "orders".into(),
         version: version.into(),
@@ -90,7 +95,7 @@ async fn changes(client: &mut Client, revision: u64) -> Vec<WatchRegistryRespons
     changes
 }
 
-/// 1.0.0, 1.1.0 that adds a field, and 2.0.0 in which the id is a number.
+/// Registers 1.0.0, 1.1.0 with an added field, and 2.0.0 with a numeric id.
 async fn three_versions(client: &mut Client) {
     for (number, fields) in
         [("1.0.0", ID), ("1.1.0", "string id = 1; int32 n = 2;"), ("2.0.0", "int64 id = 1;")]
@@ -100,36 +105,45 @@ async fn three_versions(client: &mut Client) {
 }
 
 #[tokio::test]
-async fn requirements_get_the_best_version_and_what_converts_to_it() {
+async fn requirements_resolve_to_the_best_version_and_its_convertible_versions() {
     let server = Server::start(Options::default()).await;
     let mut client = client(&server);
     three_versions(&mut client).await;
-    client.set_version_state(set("1.0.0", VersionState::Retired)).await.unwrap();
+    client.set_version_state(state_request("1.0.0", VersionState::Retired)).await.unwrap();
     let deprecate = SetVersionStateRequest {
         deprecation: "move to 2".into(),
-        ..set("1.1.0", VersionState::Deprecated)
+        ..state_request("1.1.0", VersionState::Deprecated)
     };
     client.set_version_state(deprecate).await.unwrap();
 
-    let needs = [("orders", "^1"), ("nowhere", "^1")];
-    let answers = negotiate(&mut client, asks("", &needs)).await.unwrap();
-    let one = answers[0].schema.clone().unwrap();
-    assert_eq!((one.version.as_str(), one.deprecation.as_str()), ("1.1.0", "move to 2"));
-    assert_eq!(answers[0].convertible_versions, ["1.0.0", "1.1.0"], "a retired one has written");
-    assert_eq!(answers[0].refused_versions.len(), 1);
-    assert!(answers[0].refused_versions["2.0.0"].contains("no migration"));
-    assert_eq!((&answers[1].schema, &answers[1].alternatives[..]), (&None, &[][..]));
+    let requirements = [("orders", "^1"), ("nowhere", "^1")];
+    let negotiated = negotiate(&mut client, negotiation("", &requirements)).await.unwrap();
+    let schema = negotiated[0].schema.clone().unwrap();
+    assert_eq!((schema.version.as_str(), schema.deprecation.as_str()), ("1.1.0", "move to 2"));
+    assert_eq!(
+        negotiated[0].convertible_versions,
+        ["1.0.0", "1.1.0"],
+        "a retired version may have written events"
+    );
+    assert_eq!(negotiated[0].refused_versions.len(), 1);
+    assert!(negotiated[0].refused_versions["2.0.0"].contains("no migration"));
+    assert_eq!((&negotiated[1].schema, &negotiated[1].alternatives[..]), (&None, &[][..]));
 
-    let none = negotiate(&mut client, asks("", &[("orders", "=1.0.0")])).await.unwrap();
-    assert_eq!(none[0].schema, None);
-    assert_eq!(none[0].alternatives, ["^2.0"]);
-    assert_eq!(none[0].refused_versions["1.0.0"], "it is retired");
-    assert_eq!(all(&mut client).await, Vec::<String>::new(), "nothing was to be recorded");
+    let unsatisfied =
+        negotiate(&mut client, negotiation("", &[("orders", "=1.0.0")])).await.unwrap();
+    assert_eq!(unsatisfied[0].schema, None);
+    assert_eq!(unsatisfied[0].alternatives, ["^2.0"]);
+    assert_eq!(unsatisfied[0].refused_versions["1.0.0"], "it is retired");
+    assert_eq!(
+        consumer_lines(&mut client).await,
+        Vec::<String>::new(),
+        "no requirement is recorded without `record`"
+    );
     server.assert_calm();
 }
 
 #[tokio::test]
-async fn what_consumers_say_is_listed_and_survives_a_crash() {
+async fn recorded_requirements_are_listed_and_survive_a_crash() {
     let server = Server::start(Options::default()).await;
     let mut client = client(&server);
     three_versions(&mut client).await;
@@ -142,8 +156,8 @@ async fn what_consumers_say_is_listed_and_survives_a_crash() {
         "billing orders ^1.1 -> 1.1.0 declared",
         "search orders ^2 -> 2.0.0 connected",
     ];
-    assert_eq!(all(&mut client).await, known);
-    // A page at a time, and by subject.
+    assert_eq!(consumer_lines(&mut client).await, known);
+    // One entry per page, filtered by subject.
     let mut pages = Vec::new();
     let mut request = ListConsumersRequest {
         subject: "orders".into(),
@@ -152,8 +166,11 @@ async fn what_consumers_say_is_listed_and_survives_a_crash() {
     };
     loop {
         let page = client.list_consumers(request.clone()).await.unwrap().into_inner();
-        pages
-            .extend(page.consumers.into_iter().map(|it| format!("{} {}", it.name, it.requirement)));
+        pages.extend(
+            page.consumers
+                .into_iter()
+                .map(|consumer| format!("{} {}", consumer.name, consumer.requirement)),
+        );
         request.page_token = page.next_page_token;
         if request.page_token.is_empty() {
             break;
@@ -165,28 +182,28 @@ async fn what_consumers_say_is_listed_and_survives_a_crash() {
 
     let server = server.crash().await;
     let mut client = self::client(&server);
-    let seen = known.map(|it| it.replace("connected", "seen"));
-    assert_eq!(all(&mut client).await, seen, "whoever serves the streams says it again");
+    let seen = known.map(|line| line.replace("connected", "seen"));
+    assert_eq!(consumer_lines(&mut client).await, seen, "servers report their streams again");
     stream(&mut client, "search", &[("orders", "^2")], false).await;
-    assert_eq!(all(&mut client).await[3], known[3]);
+    assert_eq!(consumer_lines(&mut client).await[3], known[3]);
     stream(&mut client, "search", &[("orders", "^2")], true).await;
-    assert_eq!(all(&mut client).await[3], seen[3]);
+    assert_eq!(consumer_lines(&mut client).await[3], seen[3]);
 
     declare(&mut client, "billing", &[("orders", "^2")]).await;
-    let left =
+    let remaining =
         ["billing orders >=1 -> 2.0.0 seen", "billing orders ^2 -> 2.0.0 declared", &seen[3]];
-    assert_eq!(all(&mut client).await, left);
+    assert_eq!(consumer_lines(&mut client).await, remaining);
     declare(&mut client, "billing", &[]).await;
     declare(&mut client, "search", &[]).await;
-    assert_eq!(all(&mut client).await, Vec::<String>::new(), "forgotten");
+    assert_eq!(consumer_lines(&mut client).await, Vec::<String>::new(), "no requirement is left");
     let server = server.crash().await;
-    assert_eq!(all(&mut self::client(&server)).await, Vec::<String>::new());
+    assert_eq!(consumer_lines(&mut self::client(&server)).await, Vec::<String>::new());
     server.assert_calm();
 }
 
-/// A plan is as good as it was when a stream begins.
+/// A plan stays valid when a stream begins.
 #[tokio::test]
-async fn what_consumers_say_makes_no_revision() {
+async fn recorded_requirements_make_no_revision() {
     let server = Server::start(Options::default()).await;
     let mut client = client(&server);
     three_versions(&mut client).await;
@@ -202,7 +219,7 @@ async fn what_consumers_say_makes_no_revision() {
 }
 
 #[tokio::test]
-async fn a_new_major_is_refused_where_a_reader_would_get_it_and_cannot_read_it() {
+async fn a_new_major_is_refused_if_readers_that_cannot_read_it_would_get_it() {
     let server = Server::start(Options::default()).await;
     let mut client = client(&server);
     version(&mut client, proto("orders", ID)).await.unwrap();
@@ -217,15 +234,18 @@ async fn a_new_major_is_refused_where_a_reader_would_get_it_and_cannot_read_it()
     assert!(!checked.acceptable);
     let report = checked.report.unwrap();
     let affected = &report.affected_consumers;
-    let who = |it: &tidings_registry::proto::v1::AffectedConsumer| {
-        let consumer = it.consumer.clone().unwrap();
+    let name_and_connection = |affected: &tidings_registry::proto::v1::AffectedConsumer| {
+        let consumer = affected.consumer.clone().unwrap();
         (consumer.name, consumer.connected)
     };
     let expected = [("audit".to_owned(), false), ("billing".to_owned(), true)];
-    assert_eq!(affected.iter().map(who).collect::<Vec<_>>(), expected);
+    assert_eq!(affected.iter().map(name_and_connection).collect::<Vec<_>>(), expected);
     assert_eq!((report.total_affected_consumers, report.next_version.as_str()), (2, "2.0.0"));
-    let why = &affected[0].reason;
-    assert!(why.contains("delivered 2.0.0 instead of 1.0.0") && why.contains("string"), "{why}");
+    let reason = &affected[0].reason;
+    assert!(
+        reason.contains("delivered 2.0.0 instead of 1.0.0") && reason.contains("string"),
+        "{reason}"
+    );
 
     let refused = register(&mut client, breaking.clone()).await.unwrap_err();
     assert_refused(&refused, Code::FailedPrecondition, "CONSUMERS_LEFT_BEHIND");
@@ -233,7 +253,7 @@ async fn a_new_major_is_refused_where_a_reader_would_get_it_and_cannot_read_it()
     assert_eq!(metadata(&refused)["total"], "2");
     assert_eq!(report_of(&refused).affected_consumers.len(), 2);
 
-    // An apply tells of it in the place of the draft; the others are all right.
+    // An apply lists the affected consumers only in the result of the draft that affects them.
     let other = proto("other", ID);
     let request = ApplySchemasRequest {
         schemas: vec![other, breaking.clone()],
@@ -247,7 +267,7 @@ async fn a_new_major_is_refused_where_a_reader_would_get_it_and_cannot_read_it()
     let refused = apply(&mut client, request.clone()).await.unwrap_err();
     assert_refused(&refused, Code::FailedPrecondition, "CONSUMERS_LEFT_BEHIND");
 
-    // Who forces says why.
+    // A forced change needs a reason.
     let forced = ApplySchemasRequest { force: true, ..request };
     let refused = apply(&mut client, forced.clone()).await.unwrap_err();
     assert_refused(&refused, Code::InvalidArgument, "INVALID_REQUEST");
@@ -258,19 +278,20 @@ async fn a_new_major_is_refused_where_a_reader_would_get_it_and_cannot_read_it()
     let applied = apply(&mut client, forced).await.unwrap();
     assert_eq!(applied.results[1].report.clone().unwrap().affected_consumers.len(), 2);
     let changes = changes(&mut client, applied.revision).await;
-    let told: Vec<_> = changes.iter().map(|it| (it.forced, it.force_reason.as_str())).collect();
-    assert_eq!(told, [(false, ""), (false, ""), (true, "audit is gone")]);
+    let forced: Vec<_> =
+        changes.iter().map(|change| (change.forced, change.force_reason.as_str())).collect();
+    assert_eq!(forced, [(false, ""), (false, ""), (true, "audit is gone")]);
     assert_eq!(changes[2].left_behind, ["audit", "billing"]);
 
-    // They are in the new line by now; what goes on in it leaves nobody behind.
+    // Both consumers now get the new major version; further versions of it affect no consumer.
     let next = proto("orders", "int64 id = 1; string note = 2;");
     assert!(check(&mut client, next).await.acceptable);
     server.assert_calm();
 }
 
-/// Details travel in trailers, which proxies bound.
+/// Details travel in trailers, whose size proxies limit.
 #[tokio::test]
-async fn of_many_who_are_left_behind_as_many_are_told_as_fit() {
+async fn a_long_list_of_affected_consumers_is_cut_to_fit_the_details() {
     let server = Server::start(Options::default()).await;
     let mut client = client(&server);
     version(&mut client, proto("orders", ID)).await.unwrap();
@@ -285,7 +306,8 @@ async fn of_many_who_are_left_behind_as_many_are_told_as_fit() {
     let report = report_of(&refused);
     assert!((1..60).contains(&report.affected_consumers.len()), "{report:?}");
     assert_eq!(report.total_affected_consumers, 60);
-    let retire = client.set_version_state(set("1.0.0", VersionState::Retired)).await.unwrap_err();
+    let retire =
+        client.set_version_state(state_request("1.0.0", VersionState::Retired)).await.unwrap_err();
     assert_eq!(metadata(&retire)["total"], "60");
     for status in [&refused, &retire] {
         assert!(status.details().len() < 4096, "{} bytes", status.details().len());
@@ -294,7 +316,7 @@ async fn of_many_who_are_left_behind_as_many_are_told_as_fit() {
 }
 
 #[tokio::test]
-async fn where_nothing_is_promised_readers_within_their_range_are_named() {
+async fn without_compatibility_readers_within_their_range_are_affected() {
     let server = Server::start(Options::default()).await;
     let mut client = client(&server);
     let level = Compatibility::None.into();
@@ -303,21 +325,21 @@ async fn where_nothing_is_promised_readers_within_their_range_are_named() {
     declare(&mut client, "billing", &[("loose", "^1")]).await;
     let refused = register(&mut client, loose("int64 id = 1;")).await.unwrap_err();
     assert_refused(&refused, Code::FailedPrecondition, "CONSUMERS_LEFT_BEHIND");
-    // Whoever waits for the next version is no reason.
+    // A consumer that waits for the next version is not affected.
     declare(&mut client, "billing", &[("loose", "^1.0.1")]).await;
     assert_eq!(version(&mut client, loose("int64 id = 1;")).await.unwrap(), "1.1.0");
-    // Not forced where nobody is left behind.
+    // A change that affects no consumer is not recorded as forced.
     let request = RegisterSchemaRequest {
         schema: Some(loose("int64 id = 1; int32 n = 2;")),
         force: true,
         force_reason: "to be sure".into(),
     };
     client.register_schema(request).await.unwrap();
-    assert!(changes(&mut client, 3).await.iter().all(|it| !it.forced));
+    assert!(changes(&mut client, 3).await.iter().all(|change| !change.forced));
 }
 
 #[tokio::test]
-async fn a_break_of_the_line_names_those_who_would_break() {
+async fn an_incompatible_schema_lists_the_affected_consumers() {
     let server = Server::start(Options::default()).await;
     let mut client = client(&server);
     version(&mut client, proto("orders", ID)).await.unwrap();
@@ -333,7 +355,7 @@ async fn a_break_of_the_line_names_those_who_would_break() {
 }
 
 #[tokio::test]
-async fn versions_are_not_taken_away_from_those_who_need_them() {
+async fn versions_that_consumers_need_are_not_withdrawn() {
     let server = Server::start(Options::default()).await;
     let mut client = client(&server);
     three_versions(&mut client).await;
@@ -341,25 +363,31 @@ async fn versions_are_not_taken_away_from_those_who_need_them() {
     declare(&mut client, "eager", &[("orders", ">=1")]).await;
     let violations = |status: &Status| {
         let details = status.get_details_precondition_failure().unwrap();
-        let of = |it: tonic_types::PreconditionViolation| (it.r#type, it.subject, it.description);
-        details.violations.into_iter().map(of).collect::<Vec<_>>()
+        let fields = |violation: tonic_types::PreconditionViolation| {
+            (violation.r#type, violation.subject, violation.description)
+        };
+        details.violations.into_iter().map(fields).collect::<Vec<_>>()
     };
-    // Nobody is delivered it: 1.1.0 is there.
-    client.set_version_state(set("1.0.0", VersionState::Retired)).await.unwrap();
-    let refused = client.set_version_state(set("1.1.0", VersionState::Retired)).await.unwrap_err();
+    // No consumer is delivered 1.0.0, because 1.1.0 is active.
+    client.set_version_state(state_request("1.0.0", VersionState::Retired)).await.unwrap();
+    let refused =
+        client.set_version_state(state_request("1.1.0", VersionState::Retired)).await.unwrap_err();
     assert_refused(&refused, Code::FailedPrecondition, "CONSUMERS_LEFT_BEHIND");
-    let told = violations(&refused);
-    assert_eq!(told.len(), 1);
-    assert_eq!((told[0].0.as_str(), told[0].1.as_str()), ("CONSUMERS_LEFT_BEHIND", "billing"));
-    assert!(told[0].2.contains("the remaining versions satisfy ^2.0"), "{}", told[0].2);
-    // Deprecated versions are delivered where there is nothing else.
-    client.set_version_state(set("1.1.0", VersionState::Deprecated)).await.unwrap();
-    client.set_version_state(set("1.1.0", VersionState::Active)).await.unwrap();
-    // It would fall back to one that it cannot read.
-    let refused = client.set_version_state(set("2.0.0", VersionState::Deprecated)).await;
-    let told = violations(&refused.unwrap_err());
-    assert_eq!(told[0].1, "eager");
-    assert!(told[0].2.contains("delivered 1.1.0 instead of 2.0.0"), "{}", told[0].2);
+    let affected = violations(&refused);
+    assert_eq!(affected.len(), 1);
+    assert_eq!(
+        (affected[0].0.as_str(), affected[0].1.as_str()),
+        ("CONSUMERS_LEFT_BEHIND", "billing")
+    );
+    assert!(affected[0].2.contains("the remaining versions satisfy ^2.0"), "{}", affected[0].2);
+    // A deprecated version is delivered if no active version satisfies the requirement.
+    client.set_version_state(state_request("1.1.0", VersionState::Deprecated)).await.unwrap();
+    client.set_version_state(state_request("1.1.0", VersionState::Active)).await.unwrap();
+    // The consumer would fall back to a version that it cannot read.
+    let refused = client.set_version_state(state_request("2.0.0", VersionState::Deprecated)).await;
+    let affected = violations(&refused.unwrap_err());
+    assert_eq!(affected[0].1, "eager");
+    assert!(affected[0].2.contains("delivered 1.1.0 instead of 2.0.0"), "{}", affected[0].2);
 
     let delete = DeleteSubjectRequest { name: "orders".into(), ..Default::default() };
     let refused = client.delete_subject(delete.clone()).await.map(Response::into_inner);
@@ -370,66 +398,70 @@ async fn versions_are_not_taken_away_from_those_who_need_them() {
     let retire = SetVersionStateRequest {
         force: true,
         force_reason: "billing is switched off on Friday".into(),
-        ..set("1.1.0", VersionState::Retired)
+        ..state_request("1.1.0", VersionState::Retired)
     };
     client.set_version_state(retire).await.unwrap();
     let delete = DeleteSubjectRequest { force: true, force_reason: "a prototype".into(), ..delete };
     client.delete_subject(delete).await.unwrap();
     let changes = changes(&mut client, 8).await;
-    let forced: Vec<_> = changes.iter().filter(|it| it.forced).collect();
+    let forced: Vec<_> = changes.iter().filter(|change| change.forced).collect();
     assert_eq!(forced.len(), 2);
     assert_eq!(forced[0].force_reason, "billing is switched off on Friday");
     assert_eq!(forced[0].left_behind, ["billing"]);
-    assert_eq!(forced[1].left_behind, ["eager"], "billing had nothing any more");
+    assert_eq!(forced[1].left_behind, ["eager"], "billing had no version left");
     server.assert_calm();
 }
 
 #[tokio::test]
-async fn what_is_not_well_formed_is_told_with_all_its_faults() {
+async fn malformed_requests_are_refused_with_every_violation() {
     let server = Server::start(Options::default()).await;
     let mut client = client(&server);
     let record = |request| NegotiateVersionsRequest { record: true, ..request };
     let long = "x".repeat(256);
     let many: Vec<String> = (0..101).map(|n| format!("s{n}")).collect();
-    let many: Vec<(&str, &str)> = many.iter().map(|it| (it.as_str(), "^1")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|subject| (subject.as_str(), "^1")).collect();
     let stream = ConsumerOrigin::Stream.into();
     let rows = [
-        (asks("", &[]), "INVALID_REQUEST", "requirements"),
-        (record(asks("", &[("a", "^1")])), "INVALID_NAME", "consumer"),
-        (record(asks("a b", &[("a", "^1")])), "INVALID_NAME", "consumer"),
-        (record(asks(&long, &[("a", "^1")])), "INVALID_NAME", "the limit is 255"),
+        (negotiation("", &[]), "INVALID_REQUEST", "requirements"),
+        (record(negotiation("", &[("a", "^1")])), "INVALID_NAME", "consumer"),
+        (record(negotiation("a b", &[("a", "^1")])), "INVALID_NAME", "consumer"),
+        (record(negotiation(&long, &[("a", "^1")])), "INVALID_NAME", "the limit is 255"),
         (
-            asks("", &[("a", "one"), ("", "^1"), ("b", "")]),
+            negotiation("", &[("a", "one"), ("", "^1"), ("b", "")]),
             "INVALID_VERSION",
             "requirements[1].subject",
         ),
-        (asks("", &[("a", "^1"), ("a", "^2")]), "INVALID_REQUEST", "requirements[1].subject"),
-        (asks("", &many), "INVALID_REQUEST", "101 entries; the limit is 100"),
         (
-            NegotiateVersionsRequest { ended: true, ..asks("", &[("a", "^1")]) },
+            negotiation("", &[("a", "^1"), ("a", "^2")]),
+            "INVALID_REQUEST",
+            "requirements[1].subject",
+        ),
+        (negotiation("", &many), "INVALID_REQUEST", "101 entries; the limit is 100"),
+        (
+            NegotiateVersionsRequest { ended: true, ..negotiation("", &[("a", "^1")]) },
             "INVALID_REQUEST",
             "ended",
         ),
         (
-            NegotiateVersionsRequest { ended: true, ..record(asks("x", &[("a", "^1")])) },
+            NegotiateVersionsRequest { ended: true, ..record(negotiation("x", &[("a", "^1")])) },
             "INVALID_REQUEST",
             "ended",
         ),
         (
-            NegotiateVersionsRequest { origin: stream, ..record(asks("x", &[])) },
+            NegotiateVersionsRequest { origin: stream, ..record(negotiation("x", &[])) },
             "INVALID_REQUEST",
             "requirements",
         ),
         (
-            NegotiateVersionsRequest { origin: 9, ..record(asks("x", &[])) },
+            NegotiateVersionsRequest { origin: 9, ..record(negotiation("x", &[])) },
             "INVALID_REQUEST",
             "origin",
         ),
     ];
-    for (request, reason, told) in rows {
+    for (request, reason, expected) in rows {
         let refused = negotiate(&mut client, request.clone()).await.unwrap_err();
         assert_refused(&refused, Code::InvalidArgument, reason);
-        assert!(refused.message().contains(told), "{request:?}: {}", refused.message());
+        assert!(refused.message().contains(expected), "{request:?}: {}", refused.message());
     }
     for request in [
         ListConsumersRequest { page_token: "nonsense!".into(), ..Default::default() },
@@ -439,9 +471,10 @@ async fn what_is_not_well_formed_is_told_with_all_its_faults() {
         let refused = client.list_consumers(request).await.unwrap_err();
         assert_refused(&refused, Code::InvalidArgument, "INVALID_REQUEST");
     }
-    // A hundred of one stream, and then one more of another.
+    // A hundred requirements of one stream, then one more of another.
     self::stream(&mut client, "billing", &many[..100], false).await;
-    let more = NegotiateVersionsRequest { origin: stream, ..record(asks("billing", &many[100..])) };
+    let more =
+        NegotiateVersionsRequest { origin: stream, ..record(negotiation("billing", &many[100..])) };
     let refused = negotiate(&mut client, more).await.unwrap_err();
     assert_refused(&refused, Code::ResourceExhausted, "OVERLOADED");
     assert_eq!((&*metadata(&refused)["size"], &*metadata(&refused)["limit"]), ("101", "100"));

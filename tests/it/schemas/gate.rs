@@ -1,4 +1,5 @@
-//! The schema gate: what is published fits its schema. Every test runs with the registry in the server and elsewhere.
+//! The schema gate: a published payload must match its schema. Each `both!` test runs with an
+//! embedded and with a remote registry.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,13 +25,13 @@ use crate::support::{
 both! {
     json_payloads_are_checked
     protobuf_payloads_are_checked_and_encoded
-    an_any_holds_what_one_other_subject_declares
-    what_cannot_be_printed_is_shown_as_bytes
+    an_any_holds_a_type_of_exactly_one_other_subject
+    values_without_a_json_form_are_shown_as_bytes
     avro_payloads_are_checked_and_encoded
     versions_are_resolved
     enforcement_decides
-    what_is_recorded_stays_a_duplicate
-    real_events_are_told_apart
+    recorded_events_stay_duplicates
+    valid_and_invalid_webhooks_are_distinguished
 }
 
 const JSON_ORDER: &str = r#"{
@@ -64,15 +65,19 @@ fn bytes(bytes: &[u8]) -> Option<Payload> {
     Some(Payload::BinaryData(bytes.to_vec().into()))
 }
 
-/// The fields that a refusal names, with what is wrong with each.
-fn faults(status: &Status) -> BTreeMap<String, String> {
+/// The violated fields of a refusal, with their descriptions.
+fn violations(status: &Status) -> BTreeMap<String, String> {
     let details = status.get_error_details();
-    let violations = details.bad_request().map(|it| it.field_violations.clone());
-    violations.unwrap_or_default().into_iter().map(|it| (it.field, it.description)).collect()
+    let violations = details.bad_request().map(|request| request.field_violations.clone());
+    violations
+        .unwrap_or_default()
+        .into_iter()
+        .map(|violation| (violation.field, violation.description))
+        .collect()
 }
 
 fn fields(status: &Status) -> Vec<String> {
-    faults(status).into_keys().collect()
+    violations(status).into_keys().collect()
 }
 
 async fn json_payloads_are_checked(pair: Pair) {
@@ -84,7 +89,7 @@ async fn json_payloads_are_checked(pair: Pair) {
     };
     let json = "application/json";
     let good = r#"{"id": "o-1", "total": 9007199254740993}"#;
-    for (id, one) in [
+    for (id, event) in [
         typed(data(serde_json::json!({"id": "o-1"})), ""),
         typed(text(good), json),
         typed(text(good), ""),
@@ -93,21 +98,25 @@ async fn json_payloads_are_checked(pair: Pair) {
     .into_iter()
     .enumerate()
     {
-        let one = Event { id: format!("good-{id}"), ..one };
-        let answer = pair.server.publish("orders", [one]).await.unwrap();
-        assert_eq!(answer.results[0].schema_version, "1.0.0");
+        let event = Event { id: format!("good-{id}"), ..event };
+        let response = pair.server.publish("orders", [event]).await.unwrap();
+        assert_eq!(response.results[0].schema_version, "1.0.0");
     }
     let recorded = pair.recorded("orders").await;
     let second = recorded[1].event.as_ref().unwrap();
-    assert_eq!(second.payload, text(good), "what was sent as text stays so, to the byte");
-    assert_eq!(second.schemaversion, "1.0.0", "empty on publish, resolved where it is recorded");
+    assert_eq!(
+        second.payload,
+        text(good),
+        "a payload sent as text is recorded byte for byte as text"
+    );
+    assert_eq!(second.schemaversion, "1.0.0", "empty on publish, resolved when recorded");
     let schema = recorded[1].schema.as_ref().unwrap();
     assert_eq!(
         (schema.subject.as_str(), schema.writer_version.as_str(), schema.converted),
         ("order", "1.0.0", false)
     );
 
-    // Every fault of every event, at once.
+    // Each violation of each event is reported at once.
     let bad = [
         typed(data(serde_json::json!({"total": "many"})), ""),
         Event { id: "2".into(), ..typed(text(good), json) },
@@ -134,9 +143,13 @@ async fn json_payloads_are_checked(pair: Pair) {
             "events[6].proto_data"
         ],
         "{:#?}",
-        faults(&status)
+        violations(&status)
     );
-    assert_eq!(pair.recorded("orders").await.len(), 4, "all of a batch or nothing");
+    assert_eq!(
+        pair.recorded("orders").await.len(),
+        4,
+        "a batch is recorded in whole or not at all"
+    );
     pair.assert_calm();
 }
 
@@ -156,26 +169,26 @@ async fn protobuf_payloads_are_checked_and_encoded(pair: Pair) {
         (bytes(encoded), "application/x-protobuf"),
         (any("type.googleapis.com/shop.Order"), ""),
     ];
-    for (at, (payload, content_type)) in forms.into_iter().enumerate() {
+    for (index, (payload, content_type)) in forms.into_iter().enumerate() {
         let event = Event {
             datacontenttype: content_type.into(),
-            ..event(&format!("{at}"), "shop.Order", payload)
+            ..event(&format!("{index}"), "shop.Order", payload)
         };
         pair.server.publish("orders", [event]).await.unwrap();
     }
     let recorded = pair.recorded("orders").await;
     let payloads: Vec<_> =
-        recorded.iter().map(|it| it.event.as_ref().unwrap().payload.clone()).collect();
-    assert_eq!(payloads[0], bytes(encoded), "JSON by hand is recorded in Protobuf");
+        recorded.iter().map(|event| event.event.as_ref().unwrap().payload.clone()).collect();
+    assert_eq!(payloads[0], bytes(encoded), "JSON is recorded as Protobuf");
     assert_eq!(recorded[0].event.as_ref().unwrap().datacontenttype, "application/protobuf");
     assert_eq!(payloads[1..4], [bytes(encoded), bytes(encoded), bytes(encoded)]);
-    assert_eq!(payloads[4], any("type.googleapis.com/shop.Order"), "an Any stays one");
+    assert_eq!(payloads[4], any("type.googleapis.com/shop.Order"), "an Any stays an Any");
 
-    // Each of them reads as JSON, and as an Any.
-    for at in 0..payloads.len() as u64 {
+    // Each payload reads as JSON and as an Any.
+    for index in 0..payloads.len() as u64 {
         let get = |view: EventView| GetEventRequest {
             topic: "orders".into(),
-            by: Some(By::Offset(at)),
+            by: Some(By::Offset(index)),
             view: view.into(),
         };
         let json = pair.server.events().get_event(get(EventView::Json)).await.unwrap();
@@ -195,29 +208,33 @@ async fn protobuf_payloads_are_checked_and_encoded(pair: Pair) {
         (any("type.googleapis.com/shop.Invoice"), ""),
         (text("id: 1"), "text/plain"),
     ];
-    let batch = wrong.into_iter().enumerate().map(|(at, (payload, content_type))| Event {
+    let batch = wrong.into_iter().enumerate().map(|(index, (payload, content_type))| Event {
         datacontenttype: content_type.into(),
-        ..event(&format!("wrong-{at}"), "shop.Order", payload)
+        ..event(&format!("wrong-{index}"), "shop.Order", payload)
     });
     let status = pair.server.publish("orders", batch).await.unwrap_err();
     assert_refused(&status, Code::InvalidArgument, "PAYLOAD_INVALID");
-    let told = fields(&status);
-    for at in 0..6 {
-        let event = format!("events[{at}]");
-        assert!(told.iter().any(|it| it.starts_with(&event)), "{event}: {:#?}", faults(&status));
+    let violated = fields(&status);
+    for index in 0..6 {
+        let event = format!("events[{index}]");
+        assert!(
+            violated.iter().any(|field| field.starts_with(&event)),
+            "{event}: {:#?}",
+            violations(&status)
+        );
     }
     pair.assert_calm();
 }
 
-fn shown(topic: &str, offset: u64, view: EventView) -> GetEventRequest {
+fn get_request(topic: &str, offset: u64, view: EventView) -> GetEventRequest {
     GetEventRequest { topic: topic.into(), by: Some(By::Offset(offset)), view: view.into() }
 }
 
-async fn an_any_holds_what_one_other_subject_declares(pair: Pair) {
+async fn an_any_holds_a_type_of_exactly_one_other_subject(pair: Pair) {
     let protobuf = |name: &str, text: &str| draft(name, SchemaFormat::Protobuf, text);
     let file = |body: &str| format!("syntax = \"proto3\"; package shop; {body}");
     pair.register(protobuf("shop.Note", &file("message Note { string text = 1; }"))).await;
-    // Two subjects with a type of their own by the same name.
+    // Two subjects that each declare a type with the same name.
     for name in ["shop.One", "shop.Two"] {
         let message = name.trim_start_matches("shop.");
         let body = format!("message {message} {{ Twice t = 1; }} message Twice {{ int32 a = 1; }}");
@@ -235,13 +252,13 @@ async fn an_any_holds_what_one_other_subject_declares(pair: Pair) {
         data(serde_json::json!({ "more": any }))
     };
     let note = more("shop.Note", serde_json::json!({ "text": "hi" }));
-    // Not imported either, and known to every reader of JSON.
+    // Not imported either, but known to each JSON reader.
     let duration = more("google.protobuf.Duration", serde_json::json!({ "value": "1.500s" }));
     for (id, payload) in [("0", note.clone()), ("1", duration.clone())] {
         pair.server.publish("orders", [event(id, "shop.Order", payload)]).await.unwrap();
     }
     for (offset, payload) in [(0, note), (1, duration)] {
-        let get = shown("orders", offset, EventView::Json);
+        let get = get_request("orders", offset, EventView::Json);
         let json = pair.server.events().get_event(get).await.unwrap().into_inner();
         assert_eq!(json.event.unwrap().event.unwrap().payload, payload);
     }
@@ -253,7 +270,8 @@ async fn an_any_holds_what_one_other_subject_declares(pair: Pair) {
         more("shop.Nobody", serde_json::json!({})),
     ];
     let batch = wrong.into_iter().enumerate();
-    let batch = batch.map(|(at, payload)| event(&format!("wrong-{at}"), "shop.Order", payload));
+    let batch =
+        batch.map(|(index, payload)| event(&format!("wrong-{index}"), "shop.Order", payload));
     let status = pair.server.publish("orders", batch).await.unwrap_err();
     assert_refused(&status, Code::InvalidArgument, "PAYLOAD_INVALID");
     assert_eq!(
@@ -265,16 +283,16 @@ async fn an_any_holds_what_one_other_subject_declares(pair: Pair) {
             "events[3].data/more/@type",
         ],
         "{:#?}",
-        faults(&status)
+        violations(&status)
     );
 }
 
-async fn what_cannot_be_printed_is_shown_as_bytes(pair: Pair) {
+async fn values_without_a_json_form_are_shown_as_bytes(pair: Pair) {
     let text = "syntax = \"proto3\"; package shop; import \"google/protobuf/timestamp.proto\"; \
         message Due { google.protobuf.Timestamp until = 1; }";
     pair.register(draft("shop.Due", SchemaFormat::Protobuf, text)).await;
     pair.topic("dues", SchemaEnforcement::IfRegistered).await;
-    // One second; 2^62 seconds; a nanosecond less than none.
+    // One second; 2^62 seconds; minus one nanosecond.
     let good: &[u8] = b"\x0a\x02\x08\x01";
     let late: &[u8] = b"\x0a\x0a\x08\x80\x80\x80\x80\x80\x80\x80\x80\x40";
     let below: &[u8] = b"\x0a\x0b\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
@@ -283,19 +301,22 @@ async fn what_cannot_be_printed_is_shown_as_bytes(pair: Pair) {
         Some(Payload::ProtoData(Any { type_url, value: value.to_vec() }))
     };
     let payloads = [bytes(good), bytes(late), bytes(below), any(good), any(late)];
-    for (at, payload) in payloads.into_iter().enumerate() {
-        pair.server.publish("dues", [event(&at.to_string(), "shop.Due", payload)]).await.unwrap();
+    for (index, payload) in payloads.into_iter().enumerate() {
+        pair.server
+            .publish("dues", [event(&index.to_string(), "shop.Due", payload)])
+            .await
+            .unwrap();
     }
     for (offset, expected) in
         [any(good), bytes(late), bytes(below), any(good), bytes(late)].into_iter().enumerate()
     {
         let offset = u64::try_from(offset).unwrap();
-        let get = shown("dues", offset, EventView::Any);
-        let one = pair.server.events().get_event(get).await.unwrap().into_inner();
-        assert_eq!(one.event.unwrap().event.unwrap().payload, expected, "{offset}");
-        let get = shown("dues", offset, EventView::Json);
-        let one = pair.server.events().get_event(get).await.unwrap().into_inner();
-        let payload = one.event.unwrap().event.unwrap().payload;
+        let get = get_request("dues", offset, EventView::Any);
+        let response = pair.server.events().get_event(get).await.unwrap().into_inner();
+        assert_eq!(response.event.unwrap().event.unwrap().payload, expected, "{offset}");
+        let get = get_request("dues", offset, EventView::Json);
+        let response = pair.server.events().get_event(get).await.unwrap().into_inner();
+        let payload = response.event.unwrap().event.unwrap().payload;
         let printed = data(serde_json::json!({ "until": "1970-01-01T00:00:01Z" }));
         assert_eq!(payload, if expected == any(good) { printed } else { expected }, "{offset}");
     }
@@ -306,16 +327,19 @@ async fn avro_payloads_are_checked_and_encoded(pair: Pair) {
     pair.topic("orders", SchemaEnforcement::IfRegistered).await;
     // The length 3 in zigzag, "o-1", the number 3 in zigzag.
     let encoded = b"\x06o-1\x06";
-    for (at, payload) in
+    for (index, payload) in
         [data(serde_json::json!({"id": "o-1", "total": 3})), bytes(encoded)].into_iter().enumerate()
     {
-        pair.server.publish("orders", [event(&format!("{at}"), "order", payload)]).await.unwrap();
+        pair.server
+            .publish("orders", [event(&format!("{index}"), "order", payload)])
+            .await
+            .unwrap();
     }
-    for (at, recorded) in pair.recorded("orders").await.iter().enumerate() {
+    for (index, recorded) in pair.recorded("orders").await.iter().enumerate() {
         assert_eq!(recorded.event.as_ref().unwrap().payload, bytes(encoded));
         let request = GetEventRequest {
             topic: "orders".into(),
-            by: Some(By::Offset(at as u64)),
+            by: Some(By::Offset(index as u64)),
             view: EventView::Json.into(),
         };
         let json = pair.server.events().get_event(request).await.unwrap().into_inner();
@@ -325,7 +349,7 @@ async fn avro_payloads_are_checked_and_encoded(pair: Pair) {
     let wrong = event("wrong", "order", data(serde_json::json!({"id": "o-1", "total": "3"})));
     let status = pair.server.publish("orders", [wrong]).await.unwrap_err();
     assert_refused(&status, Code::InvalidArgument, "PAYLOAD_INVALID");
-    assert!(fields(&status)[0].contains("total"), "{:#?}", faults(&status));
+    assert!(fields(&status)[0].contains("total"), "{:#?}", violations(&status));
     let wrong = event("wrong", "order", bytes(b"\x06o-1"));
     let status = pair.server.publish("orders", [wrong]).await.unwrap_err();
     assert_refused(&status, Code::InvalidArgument, "PAYLOAD_INVALID");
@@ -335,7 +359,7 @@ async fn avro_payloads_are_checked_and_encoded(pair: Pair) {
 async fn versions_are_resolved(pair: Pair) {
     let properties = |count: usize| {
         let properties: Vec<String> =
-            (0..count).map(|at| format!(r#""p{at}": {{"type": "integer"}}"#)).collect();
+            (0..count).map(|index| format!(r#""p{index}": {{"type": "integer"}}"#)).collect();
         let schema = format!(r#"{{"type": "object", "properties": {{{}}}}}"#, properties.join(","));
         draft("order", SchemaFormat::Json, &schema)
     };
@@ -350,34 +374,34 @@ async fn versions_are_resolved(pair: Pair) {
         };
         let request =
             PublishRequest { topic: "orders".into(), events: vec![event], ..Default::default() };
-        let answer = pair.server.events().publish(request).await?;
-        let deprecated = answer.metadata().get("tidings-schema-deprecated").cloned();
-        let version = answer.into_inner().results[0].schema_version.clone();
-        Ok::<_, Status>((version, deprecated.map(|it| it.to_str().unwrap().to_owned())))
+        let response = pair.server.events().publish(request).await?;
+        let deprecated = response.metadata().get("tidings-schema-deprecated").cloned();
+        let version = response.into_inner().results[0].schema_version.clone();
+        Ok::<_, Status>((version, deprecated.map(|value| value.to_str().unwrap().to_owned())))
     };
-    for (asked, resolved) in
+    for (requested, resolved) in
         [("", "1.2.0"), ("1.1.0", "1.1.0"), ("1.0", "1.0.0"), ("1", "1.2.0"), ("1.2.0", "1.2.0")]
     {
-        let (version, deprecated) = publish(&format!("a-{asked}"), asked).await.unwrap();
-        assert_eq!((version.as_str(), deprecated), (resolved, None), "{asked:?}");
+        let (version, deprecated) = publish(&format!("a-{requested}"), requested).await.unwrap();
+        assert_eq!((version.as_str(), deprecated), (resolved, None), "{requested:?}");
     }
     pair.state("order", "1.1.0", VersionState::Deprecated, "move to 1.2 – soon").await;
     let (version, deprecated) = publish("deprecated", "1.1.0").await.unwrap();
-    assert_eq!(version, "1.1.0", "a producer that was rolled back goes on");
+    assert_eq!(version, "1.1.0", "a rolled-back producer can still publish");
     assert_eq!(deprecated.unwrap(), "order 1.1.0: move to 1.2 %E2%80%93 soon");
     pair.state("order", "1.2.0", VersionState::Retired, "").await;
     assert_eq!(publish("newest-active", "").await.unwrap().0, "1.0.0");
-    for (asked, code, reason) in [
+    for (requested, code, reason) in [
         ("1.2.0", Code::FailedPrecondition, "SCHEMA_VERSION_UNUSABLE"),
         ("1.9.0", Code::FailedPrecondition, "SCHEMA_VERSION_UNUSABLE"),
         ("2", Code::FailedPrecondition, "SCHEMA_VERSION_UNUSABLE"),
         ("^1", Code::InvalidArgument, "INVALID_EVENT"),
     ] {
-        let status = publish("never", asked).await.unwrap_err();
+        let status = publish("never", requested).await.unwrap_err();
         assert_refused(&status, code, reason);
-        assert_eq!(fields(&status), ["events[0].schemaversion"], "{asked}");
+        assert_eq!(fields(&status), ["events[0].schemaversion"], "{requested}");
     }
-    // What 1.2.0 wrote is still told with it, though it is retired.
+    // Events written with 1.2.0 still report that version after it was retired.
     let recorded = pair.recorded("orders").await;
     assert_eq!(recorded[0].schema.as_ref().unwrap().writer_version, "1.2.0");
     pair.assert_calm();
@@ -407,21 +431,21 @@ async fn enforcement_decides(pair: Pair) {
         ("off", "order", wrong(), None),
         ("off", "other", any(), None),
     ];
-    for (at, (topic, event_type, payload, refused)) in cases.into_iter().enumerate() {
-        let event = event(&format!("{at}"), event_type, payload);
-        let place = format!("{topic} {event_type} {:?}", event.payload);
+    for (index, (topic, event_type, payload, refused)) in cases.into_iter().enumerate() {
+        let event = event(&format!("{index}"), event_type, payload);
+        let context = format!("{topic} {event_type} {:?}", event.payload);
         match (pair.server.publish(topic, [event]).await, refused) {
-            (Ok(answer), None) => assert_eq!(answer.results[0].schema_version, "", "{place}"),
+            (Ok(response), None) => assert_eq!(response.results[0].schema_version, "", "{context}"),
             (Err(status), Some(reason)) => {
-                assert_eq!(crate::support::harness::reason(&status), reason, "{place}");
+                assert_eq!(crate::support::harness::reason(&status), reason, "{context}");
             }
-            (answer, refused) => panic!("{place}: {answer:?} instead of {refused:?}"),
+            (response, refused) => panic!("{context}: {response:?} instead of {refused:?}"),
         }
     }
     pair.assert_calm();
 }
 
-async fn what_is_recorded_stays_a_duplicate(pair: Pair) {
+async fn recorded_events_stay_duplicates(pair: Pair) {
     pair.topic("orders", SchemaEnforcement::IfRegistered).await;
     let first = event("1", "order", data(serde_json::json!({"total": "many"})));
     pair.server.publish("orders", [first.clone()]).await.unwrap();
@@ -430,9 +454,9 @@ async fn what_is_recorded_stays_a_duplicate(pair: Pair) {
     let status = pair.server.publish("orders", [second]).await.unwrap_err();
     assert_refused(&status, Code::InvalidArgument, "PAYLOAD_INVALID");
     let again = pair.server.publish("orders", [first]).await.unwrap();
-    assert!(again.results[0].duplicate, "it was recorded before there was a schema");
+    assert!(again.results[0].duplicate, "it was recorded before the schema was registered");
 
-    // Recorded under a schema, and sent again as it was sent the first time.
+    // Recorded with a schema, then sent again unchanged.
     let third = event("3", "order", data(serde_json::json!({"id": "o"})));
     let version = pair.server.publish("orders", [third.clone()]).await.unwrap();
     let again = pair.server.publish("orders", [third]).await.unwrap();
@@ -441,9 +465,10 @@ async fn what_is_recorded_stays_a_duplicate(pair: Pair) {
     pair.assert_calm();
 }
 
-/// What is known goes on while the registry is away; what is not is refused, and never passes.
+/// While the registry is unavailable, events of known types are still checked, and events of
+/// unknown types are refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_registry_that_is_away_is_told() {
+async fn an_unavailable_registry_is_reported() {
     let mut pair = Pair::remote().await;
     pair.register(draft("order", SchemaFormat::Json, JSON_ORDER)).await;
     pair.topic("orders", SchemaEnforcement::IfRegistered).await;
@@ -454,7 +479,7 @@ async fn a_registry_that_is_away_is_told() {
     pair.server.publish("orders", [unknown("u1")]).await.unwrap();
 
     pair.registry.as_mut().unwrap().kill9();
-    eventually(PATIENCE, "the registry is missed", async || {
+    eventually(PATIENCE, "the log reports the unavailable registry", async || {
         let log = pair.server.log();
         log.contains("the schema registry is unavailable").then_some(())
     })
@@ -467,21 +492,21 @@ async fn a_registry_that_is_away_is_told() {
     assert_refused(&status, Code::Unavailable, "REGISTRY_UNAVAILABLE");
     assert_eq!(fields(&status), ["events[0].type"]);
     let again = pair.server.publish("orders", [unknown("u1")]).await.unwrap();
-    assert!(again.results[0].duplicate, "what is recorded needs no registry");
+    assert!(again.results[0].duplicate, "a recorded event needs no registry");
     pair.server.publish("off", [unknown("u2")]).await.unwrap();
 
-    // It comes back where it was, and everything goes on by itself.
+    // The registry restarts at the same address, and the server recovers by itself.
     pair.registry = Some(pair.registry.take().unwrap().restart_in_place().await);
-    eventually(PATIENCE, "the registry is there again", async || {
+    eventually(PATIENCE, "the registry is available again", async || {
         pair.server.publish("orders", [unknown("u2")]).await.ok()
     })
     .await;
     pair.assert_calm();
 }
 
-/// A server that has never seen its registry takes nothing that might have a schema.
+/// A server that never reached its registry refuses events that may have a schema.
 #[tokio::test]
-async fn a_registry_that_never_was_there_is_told() {
+async fn a_registry_that_was_never_reachable_is_reported() {
     let server = Server::start(Options::args(["--registry", "http://127.0.0.1:9"])).await;
     server.create("orders").await;
     let status = server.publish("orders", [event("1", "order", None)]).await.unwrap_err();
@@ -489,17 +514,18 @@ async fn a_registry_that_never_was_there_is_told() {
     server.assert_calm();
 }
 
-async fn real_events_are_told_apart(pair: Pair) {
+async fn valid_and_invalid_webhooks_are_distinguished(pair: Pair) {
     let (Some(schemas), Some(events)) = (schemas_folder(), events_file()) else { return };
     let documents: Vec<Json> = fs::read_to_string(events)
         .unwrap()
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let types: BTreeSet<&str> = documents.iter().map(|it| it["type"].as_str().unwrap()).collect();
-    let schema = |of: &&str| {
-        let text = fs::read_to_string(schemas.join(format!("{of}.json"))).unwrap();
-        draft(of, SchemaFormat::Json, &text)
+    let types: BTreeSet<&str> =
+        documents.iter().map(|document| document["type"].as_str().unwrap()).collect();
+    let schema = |event_type: &&str| {
+        let text = fs::read_to_string(schemas.join(format!("{event_type}.json"))).unwrap();
+        draft(event_type, SchemaFormat::Json, &text)
     };
     let schemas: Vec<SchemaDraft> = types.iter().map(schema).collect();
     assert_eq!(schemas.len(), 58);
@@ -508,12 +534,12 @@ async fn real_events_are_told_apart(pair: Pair) {
     pair.topic("com.github", SchemaEnforcement::Required).await;
     let (mut accepted, mut refused) = (0, Vec::new());
     for document in documents {
-        let said = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
+        let attribute = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
         let event = Event {
-            id: said("id"),
-            source: said("source"),
-            r#type: said("type"),
-            subject: said("subject"),
+            id: attribute("id"),
+            source: attribute("source"),
+            r#type: attribute("type"),
+            subject: attribute("subject"),
             payload: text(&document["data"].to_string()),
             datacontenttype: "application/json".into(),
             ..Event::default()
@@ -523,11 +549,11 @@ async fn real_events_are_told_apart(pair: Pair) {
             Ok(_) => accepted += 1,
             Err(status) => {
                 assert_refused(&status, Code::InvalidArgument, "PAYLOAD_INVALID");
-                let told = faults(&status);
-                assert!(!told.is_empty(), "{id}");
+                let invalid = violations(&status);
+                assert!(!invalid.is_empty(), "{id}");
                 assert!(
-                    told.keys().all(|field| field.starts_with("events[0].text_data")),
-                    "{id}: {told:#?}"
+                    invalid.keys().all(|field| field.starts_with("events[0].text_data")),
+                    "{id}: {invalid:#?}"
                 );
                 refused.push(id);
             }

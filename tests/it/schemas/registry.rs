@@ -33,7 +33,7 @@ fn text(text: impl Into<String>) -> Option<Definition> {
     Some(Definition { form: Some(Form::Text(text.into())), ..Definition::default() })
 }
 
-/// A message with these fields.
+/// A draft of a Protobuf message with the given fields.
 pub fn proto(subject: &str, fields: &str) -> SchemaDraft {
     SchemaDraft {
         subject: subject.into(),
@@ -65,23 +65,24 @@ pub async fn register(
 }
 
 pub async fn version(client: &mut Client, draft: SchemaDraft) -> Result<String, Status> {
-    register(client, draft).await.map(|it| it.schema.unwrap().version)
+    register(client, draft).await.map(|response| response.schema.unwrap().version)
 }
 
 async fn get(client: &mut Client, subject: &str, version: &str) -> Result<Schema, Status> {
-    let of = SubjectVersion { subject: subject.into(), version: version.into() };
-    let request = GetSchemaRequest { by: Some(By::SubjectVersion(of)) };
-    client.get_schema(request).await.map(|it| it.into_inner().schema.unwrap())
+    let subject_version = SubjectVersion { subject: subject.into(), version: version.into() };
+    let request = GetSchemaRequest { by: Some(By::SubjectVersion(subject_version)) };
+    client.get_schema(request).await.map(|response| response.into_inner().schema.unwrap())
 }
 
 async fn by_id(client: &mut Client, id: u32) -> Result<Schema, Status> {
     let request = GetSchemaRequest { by: Some(By::Id(id)) };
-    client.get_schema(request).await.map(|it| it.into_inner().schema.unwrap())
+    client.get_schema(request).await.map(|response| response.into_inner().schema.unwrap())
 }
 
 pub fn report_of(status: &Status) -> CompatibilityReport {
     let details = tonic_types::pb::Status::decode(status.details()).unwrap().details;
-    let report = details.iter().find(|it| it.type_url.ends_with("v1.CompatibilityReport")).unwrap();
+    let report =
+        details.iter().find(|detail| detail.type_url.ends_with("v1.CompatibilityReport")).unwrap();
     CompatibilityReport::decode(&*report.value).unwrap()
 }
 
@@ -97,7 +98,7 @@ async fn versions_are_derived_from_the_change() {
         (format!("{ID} int32 n = 2;"), Ok("1.1.0")),
         (format!("{ID} int64 n = 2;"), Err("2.0.0")),
         (format!("{ID} int32 n = 2; string note = 3;"), Ok("1.2.0")),
-        // Out of the ledger: 2 was a number once.
+        // The whole history counts: field 2 was a number in an earlier version.
         (format!("{ID} reserved 2; reserved \"n\"; string note = 3;"), Ok("1.3.0")),
         (format!("{ID} string n = 2; string note = 3;"), Err("2.0.0")),
         (format!("{ID} int32 n = 2; string note = 3;"), Ok("1.2.0")),
@@ -113,7 +114,10 @@ async fn versions_are_derived_from_the_change() {
                 let report = report_of(&status);
                 assert_eq!(report.next_version, needed, "{fields}");
                 assert_eq!(report.required_bump(), v1::Bump::Major);
-                assert!(report.compared_versions.contains(&"1.0.0".into()), "all of the line");
+                assert!(
+                    report.compared_versions.contains(&"1.0.0".into()),
+                    "all versions of the major line"
+                );
                 assert!(!report.findings[0].suggestion.is_empty());
             }
             (result, _) => panic!("{fields}: {result:?} instead of {expected:?}"),
@@ -121,8 +125,8 @@ async fn versions_are_derived_from_the_change() {
     }
     let again = register(&mut client, declared("9.0.0", proto("orders", ID))).await.unwrap();
     assert_eq!(again.outcome(), Outcome::AlreadyRegistered);
-    assert!(!again.is_latest, "1.3.0 is");
-    assert_eq!(again.schema.unwrap().version, "1.0.0", "whatever was declared");
+    assert!(!again.is_latest, "1.3.0 is the latest");
+    assert_eq!(again.schema.unwrap().version, "1.0.0", "the declared version is ignored");
     server.assert_calm();
 }
 
@@ -159,7 +163,7 @@ async fn declared_versions_are_enforced() {
             (result, expected) => panic!("{version_declared}: {result:?} instead of {expected:?}"),
         }
     }
-    let picked = [
+    let resolved = [
         ("", "2.0.0"),
         ("^1", "1.10.0"),
         ("1.1", "1.10.0"),
@@ -167,12 +171,16 @@ async fn declared_versions_are_enforced() {
         ("=1.1.0-rc.1", "1.1.0-rc.1"),
         ("0.2", "0.2.1"),
     ];
-    for (asked, expected) in picked {
-        assert_eq!(get(&mut client, "declared", asked).await.unwrap().version, expected, "{asked}");
+    for (requirement, expected) in resolved {
+        assert_eq!(
+            get(&mut client, "declared", requirement).await.unwrap().version,
+            expected,
+            "{requirement}"
+        );
     }
     let refused = get(&mut client, "declared", "^3").await.unwrap_err();
     assert_refused(&refused, Code::NotFound, "VERSION_NOT_FOUND");
-    assert!(refused.message().contains("2.0.0"), "what there is: {}", refused.message());
+    assert!(refused.message().contains("2.0.0"), "the existing versions: {}", refused.message());
 }
 
 #[tokio::test]
@@ -197,7 +205,7 @@ async fn of_concurrent_incompatible_registrations_one_wins() {
     assert_eq!(won, ["1.1.0"]);
 }
 
-/// Ids and versions that were acknowledged are there after every crash, and none is given twice.
+/// Acknowledged ids and versions survive each crash, and none is assigned twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_versions_survive_kill_9() {
     let mut server = Server::start(Options::default()).await;
@@ -226,7 +234,7 @@ async fn acknowledged_versions_survive_kill_9() {
         server.kill9();
         for (id, schema) in running.join_all().await.into_iter().flatten() {
             let before = acknowledged.insert(id, schema.clone());
-            assert_eq!(before, None, "id {id} was given twice, the second time to {schema:?}");
+            assert_eq!(before, None, "id {id} was assigned twice, the second time to {schema:?}");
         }
         server = server.restart_after_exit().await;
         let mut client = client(&server);
@@ -236,19 +244,20 @@ async fn acknowledged_versions_survive_kill_9() {
             assert_eq!(&schema.fingerprint, fingerprint);
         }
     }
-    let mut versions: Vec<_> = acknowledged.values().map(|it| (&it.0, &it.1)).collect();
+    let mut versions: Vec<_> =
+        acknowledged.values().map(|(subject, version, _)| (subject, version)).collect();
     versions.sort();
     versions.dedup();
-    assert_eq!(versions.len(), acknowledged.len(), "a version was given twice");
+    assert_eq!(versions.len(), acknowledged.len(), "a version was assigned twice");
     assert!(
         acknowledged.len() > 100,
-        "{} registrations are not much of a load",
+        "{} registrations are too few for this test",
         acknowledged.len()
     );
 }
 
 #[tokio::test]
-async fn a_deleted_subject_comes_back_with_the_next_major() {
+async fn a_deleted_subject_is_registered_again_with_the_next_major() {
     let server = Server::start(Options::default()).await;
     let mut client = client(&server);
     version(&mut client, proto("gone", ID)).await.unwrap();
@@ -262,7 +271,7 @@ async fn a_deleted_subject_comes_back_with_the_next_major() {
     assert_eq!(
         by_id(&mut client, 1).await.unwrap().version,
         "1.0.0",
-        "events that it wrote name it"
+        "recorded events still name it"
     );
     let server = server.crash().await;
     let mut client = self::client(&server);
@@ -307,10 +316,10 @@ pub async fn apply(
 }
 
 #[tokio::test]
-async fn an_apply_is_all_or_nothing_and_knows_a_stale_plan() {
+async fn an_apply_is_all_or_nothing_and_detects_a_stale_plan() {
     let server = Server::start(Options::default()).await;
     let mut client = client(&server);
-    // The one that refers comes first: the order is found.
+    // The referring schema comes first: the registry finds the order.
     let request = ApplySchemasRequest { schemas: vec![invoice(""), money()], ..Default::default() };
     let plan = ApplySchemasRequest { validate_only: true, ..request.clone() };
     let planned = apply(&mut client, plan.clone()).await.unwrap();
@@ -319,14 +328,14 @@ async fn an_apply_is_all_or_nothing_and_knows_a_stale_plan() {
     assert_eq!(none.subjects, [], "a plan changes nothing");
     let applied = apply(&mut client, request.clone()).await.unwrap();
     assert_eq!(applied.revision, 2);
-    let told = applied.results[0].schema.clone().unwrap();
-    assert!(told.definition.is_none() && told.references.is_empty(), "the caller has them");
+    let schema = applied.results[0].schema.clone().unwrap();
+    assert!(schema.definition.is_none() && schema.references.is_empty(), "the caller has them");
     let stored = get(&mut client, "shop.Invoice", "1.0.0").await.unwrap();
-    assert_eq!(stored.references[0].version, "1.0.0", "stored exactly");
+    assert_eq!(stored.references[0].version, "1.0.0", "the resolved version is stored");
 
     let again = apply(&mut client, request.clone()).await.unwrap();
-    assert_eq!(again.revision, 2, "nothing to do");
-    assert!(again.results.iter().all(|it| it.outcome() == Outcome::AlreadyRegistered));
+    assert_eq!(again.revision, 2, "nothing changes");
+    assert!(again.results.iter().all(|result| result.outcome() == Outcome::AlreadyRegistered));
 
     let stale = ApplySchemasRequest { expected_revision: 1, ..request.clone() };
     let stale = apply(&mut client, stale).await.unwrap_err();
@@ -353,13 +362,13 @@ async fn an_apply_is_all_or_nothing_and_knows_a_stale_plan() {
     assert!(!planned.acceptable);
     assert_eq!(planned.results[1].report.as_ref().unwrap().backward(), v1::Verdict::Incompatible);
 
-    let held = client
+    let referenced = client
         .delete_subject(DeleteSubjectRequest { name: "shop.Money".into(), ..Default::default() });
-    let held = held.await.unwrap_err();
-    assert_refused(&held, Code::FailedPrecondition, "STILL_REFERENCED");
-    assert!(held.message().contains("shop.Invoice 1.0.0"), "{}", held.message());
+    let referenced = referenced.await.unwrap_err();
+    assert_refused(&referenced, Code::FailedPrecondition, "STILL_REFERENCED");
+    assert!(referenced.message().contains("shop.Invoice 1.0.0"), "{}", referenced.message());
 
-    let circle = |name: &str, other: &str| SchemaDraft {
+    let cyclic = |name: &str, other: &str| SchemaDraft {
         references: vec![Reference {
             name: "o".into(),
             subject: other.into(),
@@ -368,17 +377,17 @@ async fn an_apply_is_all_or_nothing_and_knows_a_stale_plan() {
         ..json(name, "{}")
     };
     let request = ApplySchemasRequest {
-        schemas: vec![circle("a", "b"), circle("b", "a")],
+        schemas: vec![cyclic("a", "b"), cyclic("b", "a")],
         ..Default::default()
     };
     let refused = apply(&mut client, request).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument, "{}", refused.message());
-    let nowhere = register(&mut client, invoice("7.0.0")).await.unwrap_err();
-    assert_refused(&nowhere, Code::FailedPrecondition, "REFERENCE_NOT_FOUND");
+    let missing = register(&mut client, invoice("7.0.0")).await.unwrap_err();
+    assert_refused(&missing, Code::FailedPrecondition, "REFERENCE_NOT_FOUND");
 }
 
 #[tokio::test]
-async fn a_watch_tells_every_change_and_goes_on_live() {
+async fn a_watch_streams_every_change_and_continues_live() {
     let server = Server::start(Options::default()).await;
     let mut client = client(&server);
     version(&mut client, proto("seen", ID)).await.unwrap();
@@ -401,18 +410,18 @@ async fn a_watch_tells_every_change_and_goes_on_live() {
         .delete_subject(DeleteSubjectRequest { name: "seen".into(), ..Default::default() })
         .await
         .unwrap();
-    let mut told = Vec::new();
+    let mut changes = Vec::new();
     for revision in 1..=4 {
         let change = within(PATIENCE, "a change", watch.message()).await.unwrap().unwrap();
         assert_eq!(change.revision, revision);
-        told.push(match change.change.unwrap() {
+        changes.push(match change.change.unwrap() {
             Change::SchemaRegistered(schema) => format!("registered {}", schema.version),
             Change::SubjectUpdated(subject) => format!("owner {}", subject.owner),
             Change::VersionStateSet(schema) => schema.deprecation,
             Change::SubjectDeleted(name) => format!("deleted {name}"),
         });
     }
-    assert_eq!(told, ["registered 1.0.0", "owner us", "move to 2", "deleted seen"]);
+    assert_eq!(changes, ["registered 1.0.0", "owner us", "move to 2", "deleted seen"]);
     let later =
         client.watch_registry(WatchRegistryRequest { after_revision: 9 }).await.unwrap_err();
     assert_refused(&later, Code::OutOfRange, "REVISION_LOST");
@@ -422,7 +431,7 @@ async fn a_watch_tells_every_change_and_goes_on_live() {
 }
 
 #[tokio::test]
-async fn a_long_report_is_cut_and_says_how_long_it_was() {
+async fn a_long_report_is_cut_and_states_its_full_length() {
     let server = Server::start(Options::default()).await;
     let mut client = client(&server);
     let fields = |kind: &str| {
@@ -439,7 +448,7 @@ async fn a_long_report_is_cut_and_says_how_long_it_was() {
         report.total_findings
     );
     assert!(report.findings.len() < 100);
-    // A check answers with all of it.
+    // A check returns the whole report.
     let schema = Some(proto("long", &fields("double")));
     let checked = client.check_schema(CheckSchemaRequest { schema, ..Default::default() });
     let checked = checked.await.unwrap().into_inner();
@@ -448,7 +457,7 @@ async fn a_long_report_is_cut_and_says_how_long_it_was() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_request_is_refused_with_every_fault() {
+async fn invalid_requests_are_refused_with_every_violation() {
     let server = Server::start(Options::default()).await;
     let mut client = client(&server);
     let draft = SchemaDraft {
@@ -460,8 +469,8 @@ async fn what_is_not_a_request_is_refused_with_every_fault() {
     let refused =
         register(&mut client, SchemaDraft { definition: None, ..draft }).await.unwrap_err();
     assert_refused(&refused, Code::InvalidArgument, "INVALID_NAME");
-    let told = refused.get_details_bad_request().unwrap().field_violations;
-    let told: Vec<&str> = told.iter().map(|it| it.field.as_str()).collect();
+    let violations = refused.get_details_bad_request().unwrap().field_violations;
+    let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
     let expected = [
         "schema.subject",
         "schema.format",
@@ -470,7 +479,7 @@ async fn what_is_not_a_request_is_refused_with_every_fault() {
         "schema.references[0].name",
         "schema.references[0].subject",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(fields, expected);
     let large = json("large", &format!("{{\"title\": \"{}\"}}", "x".repeat(1 << 20)));
     assert_refused(
         &register(&mut client, large).await.unwrap_err(),
@@ -483,7 +492,7 @@ async fn what_is_not_a_request_is_refused_with_every_fault() {
     let broken =
         register(&mut client, proto("typed", "string id = 1; strin x = 2;")).await.unwrap_err();
     assert_refused(&broken, Code::InvalidArgument, "INVALID_SCHEMA");
-    assert!(broken.message().starts_with("2:"), "its place: {}", broken.message());
+    assert!(broken.message().starts_with("2:"), "the location: {}", broken.message());
     let mask = FieldMask { paths: vec!["name".into()] };
     let subject = Some(Subject { name: "typed".into(), ..Subject::default() });
     let request = UpdateSubjectRequest { subject, update_mask: Some(mask) };
@@ -517,7 +526,7 @@ async fn lists_come_in_pages() {
         let request = ListSubjectsRequest { page_size: 3, page_token, prefix: "page.".into() };
         let page = client.list_subjects(request).await.unwrap().into_inner();
         assert!(page.subjects.len() <= 3);
-        seen.extend(page.subjects.into_iter().map(|it| it.name));
+        seen.extend(page.subjects.into_iter().map(|subject| subject.name));
         page_token = page.next_page_token;
         if page_token.is_empty() {
             break;
@@ -529,27 +538,28 @@ async fn lists_come_in_pages() {
     assert_refused(&refused, Code::InvalidArgument, "INVALID_REQUEST");
 }
 
-/// The same calls over a server whose registry runs elsewhere, and the word that it is away.
+/// A server with a remote registry serves the same calls, and reports if the registry is
+/// unavailable.
 #[tokio::test]
-async fn a_registry_elsewhere_is_passed_on_to() {
-    let mut elsewhere = Server::start(Options::default()).await;
-    let address = format!("http://{}", elsewhere.address());
+async fn calls_are_forwarded_to_a_remote_registry() {
+    let mut remote = Server::start(Options::default()).await;
+    let address = format!("http://{}", remote.address());
     let server = Server::start(Options::args(["--registry", &address])).await;
     let mut client = client(&server);
     version(&mut client, proto("far", ID)).await.unwrap();
-    assert_eq!(get(&mut self::client(&elsewhere), "far", "").await.unwrap().version, "1.0.0");
+    assert_eq!(get(&mut self::client(&remote), "far", "").await.unwrap().version, "1.0.0");
     let refused = version(&mut client, proto("far", "bool id = 1;")).await.unwrap_err();
-    assert_eq!(report_of(&refused).next_version, "2.0.0", "reports pass too");
-    elsewhere.kill9();
+    assert_eq!(report_of(&refused).next_version, "2.0.0", "reports are forwarded too");
+    remote.kill9();
     let request = GetSubjectRequest { name: "far".into() };
-    let away = client.get_subject(request).await.unwrap_err();
-    assert_refused(&away, Code::Unavailable, "REGISTRY_UNAVAILABLE");
+    let unavailable = client.get_subject(request).await.unwrap_err();
+    assert_refused(&unavailable, Code::Unavailable, "REGISTRY_UNAVAILABLE");
     let off = Server::start(Options::args(["--registry", "off"])).await;
-    let none = version(&mut self::client(&off), proto("far", ID)).await.unwrap_err();
-    assert_eq!(none.code(), Code::Unimplemented);
+    let disabled = version(&mut self::client(&off), proto("far", ID)).await.unwrap_err();
+    assert_eq!(disabled.code(), Code::Unimplemented);
 }
 
-/// Of registrations that come at once each gets an id of its own, and none is left out.
+/// Concurrent registrations get distinct ids without gaps.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ids_are_dense_under_load() {
     let server = Arc::new(Server::start(Options::default()).await);
@@ -566,9 +576,10 @@ async fn ids_are_dense_under_load() {
     assert_eq!(ids, (1..=64).collect::<Vec<_>>());
 }
 
-/// Every schema of GitHub's webhooks, one release and then the next: a deploy of 58 subjects in one call.
+/// All schemas of GitHub's webhooks in two releases: the second release is a deployment of 58
+/// subjects in one call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn real_schemas_register_and_their_evolution_is_told() {
+async fn real_schemas_register_and_their_evolution_is_reported() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../shared/data/github-webhooks/schemas");
     if !folder.exists() {
@@ -576,8 +587,10 @@ async fn real_schemas_register_and_their_evolution_is_told() {
         return;
     }
     let drafts = |release: &str| {
-        let mut files: Vec<_> =
-            std::fs::read_dir(folder.join(release)).unwrap().map(|it| it.unwrap().path()).collect();
+        let mut files: Vec<_> = std::fs::read_dir(folder.join(release))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         files.sort();
         let draft = |path: &std::path::PathBuf| {
             json(
@@ -600,10 +613,16 @@ async fn real_schemas_register_and_their_evolution_is_told() {
     for (draft, result) in second.iter().zip(&planned.results) {
         let report = result.report.as_ref().unwrap();
         let breaks = report.required_bump() == v1::Bump::Major;
-        let errors = report.findings.iter().filter(|it| it.severity() == v1::Severity::Error);
-        assert_eq!(breaks, errors.count() > 0, "{}: a break has its reasons", draft.subject);
+        let errors =
+            report.findings.iter().filter(|finding| finding.severity() == v1::Severity::Error);
+        assert_eq!(
+            breaks,
+            errors.count() > 0,
+            "{}: exactly a breaking change has error findings",
+            draft.subject
+        );
     }
-    // What breaks begins a new major line; everything registers then.
+    // With a new major version declared for each breaking schema, all schemas register.
     let declared = second.into_iter().zip(&planned.results).map(|(draft, result)| {
         let report = result.report.as_ref().unwrap();
         let breaks = report.required_bump() == v1::Bump::Major;
@@ -619,12 +638,14 @@ async fn real_schemas_register_and_their_evolution_is_told() {
     server.assert_calm();
 }
 
-/// Releases of OpenTelemetry's public API, four years of them: what its descriptors changed, as versions.
+/// Registers four years of releases of OpenTelemetry's public API: changes of the descriptors
+/// become versions.
 #[tokio::test]
 async fn releases_of_a_public_api_register_one_after_the_other() {
     const RELEASES: [&str; 6] = ["1.11.1", "1.12.0", "1.20.0", "1.25.0", "1.40.0", "1.45.2"];
-    // 1.12 brought `min` and `max` of a histogram; 1.20 took `instrumentation_library_spans` away, which was deprecated, and
-    // gave scopes attributes; 1.25 gave spans flags, and metrics metadata; 1.40 gave resources entities; 1.45 keys by index.
+    // 1.12 added `min` and `max` to histograms; 1.20 removed the deprecated
+    // `instrumentation_library_spans` and added attributes to scopes; 1.25 added flags to spans and
+    // metadata to metrics; 1.40 added entities to resources; 1.45 added keys by index.
     let expected = [
         (
             "collector.trace.v1.ExportTraceServiceRequest",

@@ -1,4 +1,4 @@
-//! The disk under the registry of `tidings serve`: a write that fails, a log that was cut.
+//! Disk failures of the registry in `tidings serve`: a failed write, a truncated log.
 
 use std::{
     fs,
@@ -32,15 +32,15 @@ async fn register(channel: &Channel, subject: &str, schema: &str) -> Result<u32,
     };
     let request = RegisterSchemaRequest { schema: Some(draft), force: false, ..Default::default() };
     let mut client = SchemaRegistryServiceClient::new(channel.clone());
-    client.register_schema(request).await.map(|it| it.into_inner().schema.unwrap().id)
+    client.register_schema(request).await.map(|response| response.into_inner().schema.unwrap().id)
 }
 
 #[tokio::test]
-async fn a_write_of_the_registry_that_fails_turns_its_health_and_nothing_else() {
+async fn a_failed_registry_write_changes_only_the_registry_health() {
     let dir = TempDir::new().unwrap();
-    // Files of a few MiB and no more, which is told by an error and not by a signal.
+    // Limits files to a few MiB; a larger write fails with an error instead of a signal.
     let mut command = Command::new("sh");
-    // The tests' own variables are no settings.
+    // Variables of the tests are not settings of the server.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDINGS_")) {
         command.env_remove(name);
     }
@@ -70,10 +70,10 @@ async fn a_write_of_the_registry_that_fails_turns_its_health_and_nothing_else() 
     assert_refused(&refused, Code::Unavailable, "COMMIT_AMBIGUOUS");
     let health = async |service: &str| {
         let request = HealthCheckRequest { service: service.into() };
-        let answer = HealthClient::new(channel.clone()).check(request).await;
-        answer.unwrap().into_inner().status()
+        let response = HealthClient::new(channel.clone()).check(request).await;
+        response.unwrap().into_inner().status()
     };
-    eventually(PATIENCE, "health tells of the registry", async || {
+    eventually(PATIENCE, "the health check reports the registry as not serving", async || {
         (health(SERVICE_NAME).await == ServingStatus::NotServing).then_some(())
     })
     .await;
@@ -81,7 +81,7 @@ async fn a_write_of_the_registry_that_fails_turns_its_health_and_nothing_else() 
     assert_eq!(health("tidings.events.v1.EventService").await, ServingStatus::Serving);
     let request = GetSchemaRequest { by: Some(By::Id(last)) };
     let read = SchemaRegistryServiceClient::new(channel.clone()).get_schema(request).await;
-    assert!(read.is_ok(), "reads go on: {read:?}");
+    assert!(read.is_ok(), "reads still succeed: {read:?}");
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -95,11 +95,14 @@ async fn a_server_does_not_start_with_fewer_schemas_than_it_acknowledged() {
     server.kill9();
     for entry in fs::read_dir(data.join("registry/db")).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|it| it == "log") {
+        if path.extension().is_some_and(|extension| extension == "log") {
             fs::write(path, "").unwrap();
         }
     }
-    let exit = Server::try_start_on(&data, Options::default()).await.err().expect("it starts");
+    let exit = Server::try_start_on(&data, Options::default())
+        .await
+        .err()
+        .expect("the server must not start");
     assert_eq!(exit.code(), Some(3), "{}", exit.log);
     assert!(exit.log.contains("acknowledged schemas are missing"), "{}", exit.log);
 }

@@ -1,4 +1,5 @@
-//! Starts `tidings serve` as its users do, talks to it through the generated clients, and waits for facts.
+//! Starts `tidings serve` as users do, calls it through the generated clients, and waits for
+//! conditions.
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +33,7 @@ use tonic::{
 };
 use tonic_types::StatusExt as _;
 
-/// The longest that anything may take before a test gives up: two busy cores under a debug build, and then some.
+/// The timeout of every wait in a test: long enough for a debug build on two busy cores.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a server is started.
@@ -40,7 +41,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Options {
     pub args: Vec<String>,
     pub env: Vec<(String, String)>,
-    /// None: a port of the system's choice.
+    /// None: a free port chosen by the system.
     pub listen: Option<SocketAddr>,
 }
 
@@ -63,26 +64,26 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// The code, or `None` where a signal ended it.
+    /// The exit code, or `None` if a signal ended the server.
     pub fn code(&self) -> Option<i32> {
         self.status.code()
     }
 }
 
-/// A running server. Killed when dropped; its log is shown where the test fails.
+/// A running server. It is killed when dropped, and its log is printed if the test fails.
 pub struct Server {
     child: Child,
     address: SocketAddr,
     channel: Channel,
     data_dir: PathBuf,
-    /// Outside the data directory: nothing of ours stands between the server and its files.
+    /// Outside the data directory, which has only the server's own files.
     log: PathBuf,
     options: Options,
     own_dirs: Vec<TempDir>,
 }
 
 impl Server {
-    /// On a new data directory that goes with the server.
+    /// Starts on a new data directory, which is deleted with the server.
     pub async fn start(options: Options) -> Self {
         let dir = TempDir::new().unwrap();
         let mut server = Self::start_on(&dir.path().join("data"), options).await;
@@ -90,22 +91,23 @@ impl Server {
         server
     }
 
-    /// On a data directory of the caller's.
+    /// Starts on a data directory of the caller.
     pub async fn start_on(data_dir: &Path, options: Options) -> Self {
         match Self::try_start_on(data_dir, options).await {
             Ok(server) => server,
             Err(exit) => {
-                panic!("the server ended with {} instead of serving:\n{}", exit.status, exit.log)
+                panic!("the server ended with {} during its start:\n{}", exit.status, exit.log)
             }
         }
     }
 
-    /// On a data directory of the caller's, which the server may refuse.
+    /// Starts on a data directory of the caller, which the server may refuse.
     pub async fn try_start_on(data_dir: &Path, options: Options) -> Result<Self, Exit> {
         let logs = TempDir::new().unwrap();
         let log = logs.path().join("stderr");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-        // The tests' own variables are no settings, and a developer's are not meant for these servers.
+        // Variables of the tests are not settings, and a developer's settings are not for these
+        // servers.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDINGS_")) {
             command.env_remove(name);
         }
@@ -122,26 +124,29 @@ impl Server {
             .spawn()
             .unwrap();
 
-        let (said, first_line) = mpsc::channel();
+        let (lines, first_line) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                // Whoever waited may be gone; the pipe is still to be drained.
-                said.send(line).ok();
+                // The receiver may be dropped; the pipe still has to be drained.
+                lines.send(line).ok();
             }
         });
         let line =
             tokio::task::spawn_blocking(move || first_line.recv_timeout(PATIENCE)).await.unwrap();
         let address = match line {
-            Ok(line) => match line.strip_prefix("listening on ").map(|it| it.trim().parse()) {
-                Some(Ok(address)) => address,
-                _ => {
-                    kill_and_wait(&mut child);
-                    panic!("the server's first line is {line:?}\n{}", read_log(&log))
+            Ok(line) => {
+                match line.strip_prefix("listening on ").map(|address| address.trim().parse()) {
+                    Some(Ok(address)) => address,
+                    _ => {
+                        kill_and_wait(&mut child);
+                        panic!("the server's first line is {line:?}\n{}", read_log(&log))
+                    }
                 }
-            },
+            }
             Err(mpsc::RecvTimeoutError::Disconnected) => {
-                let status = wait(&mut child, PATIENCE).expect("closed its output and goes on");
+                let status =
+                    wait(&mut child, PATIENCE).expect("the server closed stdout and still runs");
                 return Err(Exit { status, log: read_log(&log) });
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
@@ -166,7 +171,7 @@ impl Server {
         &self.data_dir
     }
 
-    /// What the server wrote to stderr so far.
+    /// The server's stderr so far.
     pub fn log(&self) -> String {
         read_log(&self.log)
     }
@@ -183,7 +188,7 @@ impl Server {
         self.channel.clone()
     }
 
-    /// `kill -9`, and gone when this returns.
+    /// `kill -9`. The process has ended when this returns.
     pub fn kill9(&mut self) {
         kill_and_wait(&mut self.child);
     }
@@ -192,7 +197,7 @@ impl Server {
         kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), Signal::SIGTERM).unwrap();
     }
 
-    /// Whether it has ended, and how.
+    /// The exit status, if the server has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
@@ -208,7 +213,7 @@ impl Server {
     pub async fn restart(mut self) -> Self {
         self.sigterm();
         let exit = self.exit_within(PATIENCE).await;
-        assert_eq!(exit.code(), Some(0), "a clean stop:\n{}", exit.log);
+        assert_eq!(exit.code(), Some(0), "the server did not stop cleanly:\n{}", exit.log);
         self.start_again().await
     }
 
@@ -218,16 +223,16 @@ impl Server {
         self.start_again().await
     }
 
-    /// A start on the same directory and port, once it is gone.
+    /// A start on the same directory and port, after the server has ended by itself.
     pub async fn restart_in_place(mut self) -> Self {
-        assert!(self.ended().is_some(), "it still runs");
+        assert!(self.ended().is_some(), "the server still runs");
         self.options.listen = Some(self.address);
         self.start_again().await
     }
 
-    /// A start on the same directory, once it has ended by itself.
+    /// A start on the same directory, after the server has ended by itself.
     pub async fn restart_after_exit(mut self) -> Self {
-        assert!(self.ended().is_some(), "it still runs");
+        assert!(self.ended().is_some(), "the server still runs");
         self.start_again().await
     }
 
@@ -268,14 +273,14 @@ impl Server {
         Subscription::open(&mut self.events(), request).await
     }
 
-    /// All that a Read answers, and its end cursor.
+    /// All events of a Read, and its end cursor.
     pub async fn read(&self, request: ReadRequest) -> Result<(Vec<RecordedEvent>, String), Status> {
         let mut stream = self.events().read(request).await?.into_inner();
         let mut events = Vec::new();
         let mut end = String::new();
         while let Some(response) = within(PATIENCE, "a page", stream.message()).await? {
             events.extend(response.batch.unwrap_or_default().events);
-            assert!(end.is_empty(), "a message behind the one with the end cursor");
+            assert!(end.is_empty(), "a message after the one with the end cursor");
             end = response.end_cursor;
         }
         Ok((events, end))
@@ -297,7 +302,7 @@ impl Drop for Server {
 }
 
 fn kill_and_wait(child: &mut Child) {
-    // Both fail only where it is gone already.
+    // Both fail only if the process has ended.
     child.kill().ok();
     child.wait().ok();
 }
@@ -322,7 +327,7 @@ pub fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// A connection of its own.
+/// A new connection.
 pub async fn connect(address: SocketAddr) -> Channel {
     let endpoint = endpoint(address);
     within(PATIENCE, "a connection", endpoint.connect()).await.unwrap()
@@ -351,30 +356,30 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Opens it and takes its first message, which is always `SubscribeStarted`.
+    /// Opens a stream and reads its first message, which is always `SubscribeStarted`.
     pub async fn open(
         client: &mut EventServiceClient<Channel>,
         request: SubscribeRequest,
     ) -> Result<Self, Status> {
         let response =
-            within(PATIENCE, "an answer to Subscribe", client.subscribe(request)).await?;
-        let mut it = Self {
+            within(PATIENCE, "a response to Subscribe", client.subscribe(request)).await?;
+        let mut subscription = Self {
             stream: response.into_inner(),
             cursor: String::new(),
             started: SubscribeStarted::default(),
         };
-        match it.next().await? {
-            Some(Message::Started(started)) => Ok(Self { started, ..it }),
+        match subscription.next().await? {
+            Some(Message::Started(started)) => Ok(Self { started, ..subscription }),
             other => panic!("the first message is {other:?}"),
         }
     }
 
-    /// The next message; `None` where the server ended the stream without a status.
+    /// The next message; `None` if the server ended the stream without a status.
     pub async fn next(&mut self) -> Result<Option<Message>, Status> {
         within(PATIENCE, "a message of the subscription", self.next_unhurried()).await
     }
 
-    /// The next message, however long it takes.
+    /// The next message, without a timeout.
     pub async fn next_unhurried(&mut self) -> Result<Option<Message>, Status> {
         let Some(response) = self.stream.message().await? else { return Ok(None) };
         let message = response.message.expect("an empty message");
@@ -384,12 +389,12 @@ impl Subscription {
         Ok(Some(message))
     }
 
-    /// The next message; the stream has to go on.
+    /// The next message. Panics if the stream has ended.
     pub async fn expect(&mut self) -> Message {
         self.next().await.unwrap().expect("the stream ended")
     }
 
-    /// The next so many events, whatever is said in between but a gap.
+    /// The next `count` events. Skips other messages; panics at a gap.
     pub async fn take(&mut self, count: usize) -> Vec<RecordedEvent> {
         let mut events = Vec::new();
         while events.len() < count {
@@ -399,11 +404,11 @@ impl Subscription {
                 _ => {}
             }
         }
-        assert_eq!(events.len(), count, "more than was waited for");
+        assert_eq!(events.len(), count, "more events than expected");
         events
     }
 
-    /// The events up to CaughtUp.
+    /// The events before CaughtUp.
     pub async fn catch_up(&mut self) -> Vec<RecordedEvent> {
         let mut events = Vec::new();
         loop {
@@ -428,17 +433,17 @@ impl Subscription {
     }
 }
 
-/// Where reconnecting goes on after a message.
+/// The cursor of a message, from which a reconnect resumes.
 pub fn cursor_of(message: &Message) -> &str {
     match message {
-        Message::Started(it) => &it.cursor,
-        Message::Batch(it) => &it.cursor,
-        Message::CaughtUp(it) => &it.cursor,
-        Message::FellBehind(it) => &it.cursor,
-        Message::Heartbeat(it) => &it.cursor,
-        Message::Gap(it) => &it.cursor,
-        Message::Draining(it) => &it.cursor,
-        Message::SchemaChanged(it) => &it.cursor,
+        Message::Started(started) => &started.cursor,
+        Message::Batch(batch) => &batch.cursor,
+        Message::CaughtUp(caught_up) => &caught_up.cursor,
+        Message::FellBehind(fell_behind) => &fell_behind.cursor,
+        Message::Heartbeat(heartbeat) => &heartbeat.cursor,
+        Message::Gap(gap) => &gap.cursor,
+        Message::Draining(draining) => &draining.cursor,
+        Message::SchemaChanged(changed) => &changed.cursor,
     }
 }
 
@@ -485,7 +490,7 @@ pub fn after(cursor: &str) -> Option<StartPosition> {
     at(Position::Cursor(cursor.into()))
 }
 
-/// A small event that is complete.
+/// A small event with all required attributes.
 pub fn event(id: impl Into<String>) -> Event {
     let id = id.into();
     Event {
@@ -506,22 +511,22 @@ pub fn events(prefix: &str, count: usize) -> Vec<Event> {
     (0..count).map(|n| event(format!("{prefix}-{n}"))).collect()
 }
 
-/// As [`events`], each with a payload of that size.
+/// As [`events`], each with a payload of `bytes` bytes.
 pub fn large_events(prefix: &str, count: usize, bytes: usize) -> Vec<Event> {
     let payload = bytes::Bytes::from(vec![b'x'; bytes]);
-    let large = |it| Event { payload: Some(Payload::BinaryData(payload.clone())), ..it };
+    let large = |event| Event { payload: Some(Payload::BinaryData(payload.clone())), ..event };
     events(prefix, count).into_iter().map(large).collect()
 }
 
 pub fn ids(events: &[RecordedEvent]) -> Vec<&str> {
-    events.iter().map(|it| it.event.as_ref().unwrap().id.as_str()).collect()
+    events.iter().map(|event| event.event.as_ref().unwrap().id.as_str()).collect()
 }
 
 pub fn offsets(events: &[RecordedEvent]) -> Vec<u64> {
-    events.iter().map(|it| it.offset).collect()
+    events.iter().map(|event| event.offset).collect()
 }
 
-/// The event's name in the whole server.
+/// Topic and offset, which identify an event in a server.
 pub fn place(event: &RecordedEvent) -> (String, u64) {
     (event.topic.clone(), event.offset)
 }
@@ -546,7 +551,7 @@ pub fn assert_refused(status: &Status, code: Code, expected: &str) {
     assert_eq!((status.code(), reason(status).as_str()), (code, expected), "{status:?}");
 }
 
-/// Waits until there is a value.
+/// Polls until `look` returns a value.
 pub async fn eventually<T>(
     deadline: Duration,
     what: &str,
@@ -562,7 +567,7 @@ pub async fn eventually<T>(
     }
 }
 
-/// Waits for a future that has to be done by then.
+/// Waits for a future. Panics after the deadline.
 pub async fn within<T>(deadline: Duration, what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(deadline, future).await {
         Ok(value) => value,
@@ -579,12 +584,13 @@ pub fn setting(name: &str, default: u64) -> u64 {
     env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// Chance that can be repeated: splitmix64.
+/// A reproducible random number generator: splitmix64.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// From `TIDINGS_SEED`, else from the clock. Printed, so that a failure can be repeated.
+    /// Seeds from `TIDINGS_SEED`, or else from the clock. Prints the seed, so that a failure can be
+    /// reproduced.
     pub fn seeded(test: &str) -> Self {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
         let seed = setting("TIDINGS_SEED", u64::from(clock));
@@ -592,7 +598,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// Another one, independent of what this one says next.
+    /// A new generator, independent of later values of this one.
     pub fn fork(&mut self) -> Self {
         Self(self.next())
     }
@@ -605,7 +611,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// Less than `end`.
+    /// A number less than `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }

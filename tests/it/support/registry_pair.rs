@@ -1,4 +1,4 @@
-//! A server with its registry, in the one process or in two: what holds for the one holds for the other.
+//! A server with its registry, in one process or in two. Both behave the same.
 
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use serde_json::Value as Json;
@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 
 use crate::support::harness::{Options, Server, earliest, read_from};
 
-/// A server and, where it does not run in it, the registry.
+/// A server, and the registry if it runs in another process.
 pub struct Pair {
     pub server: Server,
     pub registry: Option<Server>,
@@ -29,15 +29,15 @@ impl Pair {
         Self { server, registry: Some(registry) }
     }
 
-    /// The registry as whoever uses this server sees it.
+    /// The registry, through the address of the server.
     pub fn schemas(&self) -> SchemaRegistryServiceClient<Channel> {
         SchemaRegistryServiceClient::new(self.server.channel())
     }
 
     pub async fn register(&self, draft: SchemaDraft) -> String {
         let request = RegisterSchemaRequest { schema: Some(draft), ..Default::default() };
-        let answer = self.schemas().register_schema(request).await.unwrap().into_inner();
-        answer.schema.unwrap().version
+        let response = self.schemas().register_schema(request).await.unwrap().into_inner();
+        response.schema.unwrap().version
     }
 
     pub async fn state(&self, subject: &str, version: &str, state: VersionState, why: &str) {
@@ -67,7 +67,7 @@ impl Pair {
     }
 }
 
-/// A test of the server's own registry, and the same one with the registry elsewhere.
+/// Runs each test with an embedded registry and with a remote one.
 macro_rules! both {
     ($($name:ident)*) => {
         $(mod $name {
@@ -97,7 +97,7 @@ pub fn draft(subject: &str, format: SchemaFormat, text: &str) -> SchemaDraft {
     }
 }
 
-/// `data`, as somebody writes it by hand.
+/// The JSON payload of an event, `data`.
 pub fn data(json: Json) -> Option<Payload> {
     Some(Payload::Data(value(json)))
 }
@@ -112,7 +112,7 @@ fn value(json: Json) -> Value {
             Kind::ListValue(ListValue { values: items.into_iter().map(value).collect() })
         }
         Json::Object(members) => Kind::StructValue(Struct {
-            fields: members.into_iter().map(|(name, it)| (name, value(it))).collect(),
+            fields: members.into_iter().map(|(name, member)| (name, value(member))).collect(),
         }),
     };
     Value { kind: Some(kind) }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand over a socket: what goes over the wire is what the test says.
+//! HTTP/1.1 over a socket, without a client library: the test decides each byte on the wire.
 
 use std::{fmt::Write as _, net::SocketAddr};
 
@@ -9,14 +9,14 @@ use tokio::{
 
 use crate::support::harness::{PATIENCE, within};
 
-/// A connection.
+/// An HTTP/1.1 connection.
 pub struct Wire {
     stream: TcpStream,
-    /// Read and not taken.
+    /// Bytes that were read from the socket and not consumed.
     buffer: Vec<u8>,
 }
 
-/// What a request was answered with, up to its body.
+/// The status line and headers of a response.
 #[derive(Debug)]
 pub struct Head {
     pub status: u16,
@@ -24,10 +24,10 @@ pub struct Head {
 }
 
 impl Head {
-    /// The value of a header; empty where it is not there.
+    /// The value of a header; empty if it is absent.
     pub fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str()).unwrap_or_default()
+        let header = self.headers.iter().find(|(known, _)| known == name);
+        header.map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -35,7 +35,7 @@ impl Head {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub head: Head,
@@ -85,13 +85,13 @@ impl Wire {
         self.send(&[head.as_bytes(), body].concat()).await;
     }
 
-    /// A request and its whole answer.
+    /// Sends a request and reads the complete response.
     pub async fn call(&mut self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.ask(line, headers, body).await;
         self.answer().await
     }
 
-    /// The next answer, whole.
+    /// Reads the next complete response.
     pub async fn answer(&mut self) -> Answer {
         let head = self.head().await;
         let body = if head.header("transfer-encoding") == "chunked" {
@@ -102,15 +102,15 @@ impl Wire {
             body
         } else {
             let length = head.header("content-length").parse().unwrap_or(0);
-            self.take(length).await.expect("the whole body")
+            self.take(length).await.expect("the complete body")
         };
         Answer { head, body }
     }
 
-    /// The head of the next answer.
+    /// Reads the head of the next response.
     pub async fn head(&mut self) -> Head {
-        let line = self.line().await.expect("an answer");
-        let status = line.split(' ').nth(1).and_then(|it| it.parse().ok());
+        let line = self.line().await.expect("a response");
+        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status line: {line:?}"));
         let mut headers = Vec::new();
         loop {
@@ -121,26 +121,26 @@ impl Wire {
         Head { status, headers }
     }
 
-    /// The next chunk of a body; None behind the last one.
+    /// The next chunk of a body; `None` after the last one.
     pub async fn chunk(&mut self) -> Option<Vec<u8>> {
         let line = self.line().await.expect("a chunk, or the last one");
         let length = usize::from_str_radix(&line, 16).unwrap_or_else(|_| panic!("{line:?}"));
-        let chunk = self.take(length).await.expect("a whole chunk");
+        let chunk = self.take(length).await.expect("a complete chunk");
         assert_eq!(self.line().await.as_deref(), Some(""), "the end of a chunk");
         (length > 0).then_some(chunk)
     }
 
-    /// Whether the other end closes the connection, and nothing else, within this time.
+    /// Waits until the server closes the connection. Panics after the deadline.
     pub async fn closes_within(&mut self, deadline: std::time::Duration) {
         let mut rest = Vec::new();
         let read = self.stream.read_to_end(&mut rest);
-        // A reset closes it too.
+        // A reset also closes the connection.
         within(deadline, "the connection is closed", read).await.ok();
     }
 
     async fn line(&mut self) -> Option<String> {
         loop {
-            if let Some(end) = self.buffer.windows(2).position(|it| it == b"\r\n") {
+            if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
                 let line = self.buffer.drain(..end + 2).collect::<Vec<_>>();
                 return Some(String::from_utf8(line[..end].to_vec()).unwrap());
             }
@@ -172,16 +172,16 @@ pub struct Block {
     pub comment: String,
 }
 
-/// Reads blocks off a body in chunks, as a browser does.
+/// Reads blocks from a chunked body, as a browser does.
 pub struct Blocks {
     pub wire: Wire,
     text: String,
-    /// What a browser would send as Last-Event-ID.
+    /// The Last-Event-ID header of a reconnecting browser.
     pub last_id: String,
 }
 
 impl Blocks {
-    /// Opens a stream that has to begin.
+    /// Opens a stream. Panics if it is refused.
     pub async fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
         let mut wire = Wire::connect(address).await;
         wire.ask(&format!("GET {path}"), headers, b"").await;
@@ -195,7 +195,7 @@ impl Blocks {
         Self { wire, text: String::new(), last_id: String::new() }
     }
 
-    /// The next block; None where the stream has ended in order.
+    /// The next block; `None` after a regular end of the stream.
     pub async fn next(&mut self) -> Option<Block> {
         while !self.text.contains("\n\n") {
             let chunk = self.wire.chunk().await?;
@@ -212,7 +212,7 @@ impl Blocks {
                 "data" => read.data = value,
                 "retry" => read.retry = value,
                 "" => read.comment = value,
-                other => panic!("a field {other:?}"),
+                other => panic!("an unknown field {other:?}"),
             }
         }
         self.text = rest.to_owned();
@@ -222,7 +222,7 @@ impl Blocks {
         Some(read)
     }
 
-    /// The next so many events, whatever is said in between.
+    /// The next `count` events. Skips other blocks.
     pub async fn take(&mut self, count: usize) -> Vec<serde_json::Value> {
         let mut events = Vec::new();
         while events.len() < count {
@@ -234,7 +234,7 @@ impl Blocks {
         events
     }
 
-    /// Reads to the block of this name.
+    /// Reads up to the block with this event name.
     pub async fn until(&mut self, event: &str) -> Block {
         loop {
             let block = self.next().await.expect("the stream ended");
@@ -245,7 +245,7 @@ impl Blocks {
     }
 }
 
-/// The ids of documents.
+/// The ids of CloudEvents documents.
 pub fn ids(events: &[serde_json::Value]) -> Vec<&str> {
     events.iter().map(|event| event["id"].as_str().unwrap()).collect()
 }

@@ -1,4 +1,5 @@
-//! A registry that answers from a can: what the commands make of answers, without a registry's own opinions.
+//! A registry with canned responses: the output of the commands does not depend on the rules of a
+//! real registry.
 
 use std::{collections::HashMap, pin::Pin};
 
@@ -13,9 +14,9 @@ use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
 use tonic::{Code, Request, Response, Status, transport::Server};
 use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
-type Answer<T> = Result<Response<T>, Status>;
+type RpcResult<T> = Result<Response<T>, Status>;
 
-/// A running one. Gone when dropped.
+/// A running server with canned responses. It stops when dropped.
 pub struct Canned {
     address: std::net::SocketAddr,
     task: JoinHandle<()>,
@@ -26,7 +27,7 @@ impl Canned {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = Server::builder()
-            .add_service(SchemaRegistryServiceServer::new(Answers))
+            .add_service(SchemaRegistryServiceServer::new(CannedRegistry))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let task = tokio::spawn(async { serving.await.unwrap() });
         Self { address, task }
@@ -43,7 +44,7 @@ impl Drop for Canned {
     }
 }
 
-struct Answers;
+struct CannedRegistry;
 
 const REVISION: u64 = 41;
 
@@ -57,7 +58,7 @@ fn pairs(metadata: &[(&str, &str)]) -> HashMap<String, String> {
     metadata.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
 }
 
-fn no_such_text(field: &str) -> Status {
+fn invalid_schema(field: &str) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info("INVALID_SCHEMA", "tidings", pairs(&[]));
     details.add_bad_request_violation(field, "4:2: name 'sting' is not defined");
@@ -109,7 +110,7 @@ fn breaking(subject: &str) -> CompatibilityReport {
     }
 }
 
-fn fine(subject: &str) -> CompatibilityReport {
+fn compatible(subject: &str) -> CompatibilityReport {
     let added = Finding {
         rule: "PROTOBUF_FIELD_ADDED".into(),
         severity: Severity::Info.into(),
@@ -135,8 +136,8 @@ fn fine(subject: &str) -> CompatibilityReport {
     }
 }
 
-/// Nothing breaks in its line, and whoever takes every version could not read it.
-fn behind(subject: &str) -> CompatibilityReport {
+/// A report with consumers that accept every version and could not read this version.
+fn affecting_consumers(subject: &str) -> CompatibilityReport {
     let breaking = breaking(subject);
     let consumer = |name: &str, origin: ConsumerOrigin| Consumer {
         name: name.into(),
@@ -162,7 +163,7 @@ fn behind(subject: &str) -> CompatibilityReport {
     }
 }
 
-fn first(subject: &str) -> CompatibilityReport {
+fn first_version(subject: &str) -> CompatibilityReport {
     CompatibilityReport {
         subject: subject.into(),
         backward: Verdict::Compatible.into(),
@@ -213,7 +214,7 @@ fn subject(name: &str) -> Subject {
     }
 }
 
-/// What each subject is here for.
+/// The result that each subject stands for.
 fn result(draft: &SchemaDraft, force: bool) -> RegisterSchemaResponse {
     let name = draft.subject.as_str();
     let refused = |report, reason: ErrorReason| RegisterSchemaResponse {
@@ -223,11 +224,13 @@ fn result(draft: &SchemaDraft, force: bool) -> RegisterSchemaResponse {
     };
     let (report, version, outcome) = match name {
         "shop.Refused" => return refused(breaking(name), ErrorReason::SchemaIncompatible),
-        "shop.Behind" if force => (behind(name), "2.0.0", Outcome::Registered),
-        "shop.Behind" => return refused(behind(name), ErrorReason::ConsumersLeftBehind),
-        "shop.OrderPlaced" => (fine(name), "1.3.0", Outcome::Registered),
-        "shop.Money" | "shop.Known" => (first(name), "1.2.0", Outcome::AlreadyRegistered),
-        _ => (first(name), "1.0.0", Outcome::Registered),
+        "shop.Behind" if force => (affecting_consumers(name), "2.0.0", Outcome::Registered),
+        "shop.Behind" => {
+            return refused(affecting_consumers(name), ErrorReason::ConsumersLeftBehind);
+        }
+        "shop.OrderPlaced" => (compatible(name), "1.3.0", Outcome::Registered),
+        "shop.Money" | "shop.Known" => (first_version(name), "1.2.0", Outcome::AlreadyRegistered),
+        _ => (first_version(name), "1.0.0", Outcome::Registered),
     };
     RegisterSchemaResponse {
         schema: Some(schema(name, version)),
@@ -238,7 +241,7 @@ fn result(draft: &SchemaDraft, force: bool) -> RegisterSchemaResponse {
     }
 }
 
-const LEFT: &str =
+const NO_VERSION_LEFT: &str =
     "it is delivered 1.2.0; no version would satisfy ^1.2; the remaining versions satisfy ^2.0";
 
 fn no_version(subject: &str, version: &str) -> Status {
@@ -247,85 +250,87 @@ fn no_version(subject: &str, version: &str) -> Status {
     error(Code::NotFound, "VERSION_NOT_FOUND", &message, &metadata)
 }
 
-/// shop.OrderPlaced has 1.0.0, 1.2.0 and 2.0.0, shop.Old one version, and nothing else is there.
-fn negotiated(asked: &VersionRequirement) -> NegotiatedVersion {
-    let text = |texts: &[&str]| texts.iter().map(|it| (*it).to_owned()).collect();
-    let refused = |texts: &[&str], why: &str| {
-        texts.iter().map(|it| ((*it).to_owned(), why.to_owned())).collect()
+/// shop.OrderPlaced has 1.0.0, 1.2.0 and 2.0.0; shop.Old has 1.0.0; no other subject exists.
+fn negotiated(request: &VersionRequirement) -> NegotiatedVersion {
+    let owned = |versions: &[&str]| versions.iter().map(|version| (*version).to_owned()).collect();
+    let refused = |versions: &[&str], reason: &str| {
+        versions.iter().map(|version| ((*version).to_owned(), reason.to_owned())).collect()
     };
-    let other = "another major version: no migration is registered";
-    let answer =
-        NegotiatedVersion { subject: asked.subject.clone(), ..NegotiatedVersion::default() };
-    match (asked.subject.as_str(), asked.requirement.as_str()) {
+    let no_migration = "another major version: no migration is registered";
+    let response =
+        NegotiatedVersion { subject: request.subject.clone(), ..NegotiatedVersion::default() };
+    match (request.subject.as_str(), request.requirement.as_str()) {
         ("shop.OrderPlaced", "^1" | "^1.2") => NegotiatedVersion {
-            schema: Some(schema(&asked.subject, "1.2.0")),
-            convertible_versions: text(&["1.0.0", "1.2.0"]),
-            refused_versions: refused(&["2.0.0"], other),
-            ..answer
+            schema: Some(schema(&request.subject, "1.2.0")),
+            convertible_versions: owned(&["1.0.0", "1.2.0"]),
+            refused_versions: refused(&["2.0.0"], no_migration),
+            ..response
         },
         ("shop.OrderPlaced", "^2") => NegotiatedVersion {
-            schema: Some(schema(&asked.subject, "2.0.0")),
-            convertible_versions: text(&["2.0.0"]),
-            refused_versions: refused(&["1.0.0", "1.2.0"], other),
-            ..answer
+            schema: Some(schema(&request.subject, "2.0.0")),
+            convertible_versions: owned(&["2.0.0"]),
+            refused_versions: refused(&["1.0.0", "1.2.0"], no_migration),
+            ..response
         },
         ("shop.OrderPlaced", _) => NegotiatedVersion {
             refused_versions: refused(
                 &["1.0.0", "1.2.0", "2.0.0"],
-                &format!("it does not satisfy {}", asked.requirement),
+                &format!("it does not satisfy {}", request.requirement),
             ),
-            alternatives: text(&["^1.0", "^2.0"]),
-            ..answer
+            alternatives: owned(&["^1.0", "^2.0"]),
+            ..response
         },
         ("shop.Old", _) => NegotiatedVersion {
             schema: Some(Schema {
                 state: VersionState::Deprecated.into(),
                 deprecation: "move to shop.OrderPlaced".into(),
-                ..schema(&asked.subject, "1.0.0")
+                ..schema(&request.subject, "1.0.0")
             }),
-            convertible_versions: text(&["1.0.0"]),
-            ..answer
+            convertible_versions: owned(&["1.0.0"]),
+            ..response
         },
-        _ => answer,
+        _ => response,
     }
 }
 
 #[tonic::async_trait]
-impl SchemaRegistryService for Answers {
+impl SchemaRegistryService for CannedRegistry {
     async fn register_schema(
         &self,
         request: Request<RegisterSchemaRequest>,
-    ) -> Answer<RegisterSchemaResponse> {
+    ) -> RpcResult<RegisterSchemaResponse> {
         let request = request.into_inner();
         let draft = request.schema.unwrap();
         let (mut report, reason) = match draft.subject.as_str() {
             "shop.OrderPlaced" => (breaking("shop.OrderPlaced"), "SCHEMA_INCOMPATIBLE"),
-            "shop.Behind" if !request.force => (behind("shop.Behind"), "CONSUMERS_LEFT_BEHIND"),
+            "shop.Behind" if !request.force => {
+                (affecting_consumers("shop.Behind"), "CONSUMERS_LEFT_BEHIND")
+            }
             _ => return Ok(Response::new(result(&draft, request.force))),
         };
-        // Cut to fit: one finding of two.
+        // Truncated: one finding of two.
         report.findings.truncate(1);
         let any = Any {
             type_url: "type.googleapis.com/tidings.registry.v1.CompatibilityReport".into(),
             value: report.encode_to_vec(),
         };
-        let why = error(Code::FailedPrecondition, reason, "it needs 2.0.0", &[]);
-        let mut details = pb::Status::decode(why.details()).unwrap();
+        let status = error(Code::FailedPrecondition, reason, "it needs 2.0.0", &[]);
+        let mut details = pb::Status::decode(status.details()).unwrap();
         details.details.push(any);
         let details = details.encode_to_vec().into();
-        Err(Status::with_details(why.code(), why.message(), details))
+        Err(Status::with_details(status.code(), status.message(), details))
     }
 
     async fn check_schema(
         &self,
         request: Request<CheckSchemaRequest>,
-    ) -> Answer<CheckSchemaResponse> {
+    ) -> RpcResult<CheckSchemaResponse> {
         let draft = request.into_inner().schema.unwrap();
         let (report, acceptable) = match draft.subject.as_str() {
-            "shop.Invalid" => return Err(no_such_text("schema.definition")),
-            "shop.New" => (first("shop.New"), true),
-            "shop.OrderPaid" => (fine("shop.OrderPaid"), true),
-            "shop.Behind" => (behind("shop.Behind"), false),
+            "shop.Invalid" => return Err(invalid_schema("schema.definition")),
+            "shop.New" => (first_version("shop.New"), true),
+            "shop.OrderPaid" => (compatible("shop.OrderPaid"), true),
+            "shop.Behind" => (affecting_consumers("shop.Behind"), false),
             name => (breaking(name), false),
         };
         let reason = match draft.subject.as_str() {
@@ -340,7 +345,7 @@ impl SchemaRegistryService for Answers {
     async fn apply_schemas(
         &self,
         request: Request<ApplySchemasRequest>,
-    ) -> Answer<ApplySchemasResponse> {
+    ) -> RpcResult<ApplySchemasResponse> {
         let request = request.into_inner();
         if ![0, REVISION].contains(&request.expected_revision) {
             let message = format!(
@@ -363,10 +368,10 @@ impl SchemaRegistryService for Answers {
         }))
     }
 
-    async fn get_schema(&self, request: Request<GetSchemaRequest>) -> Answer<GetSchemaResponse> {
+    async fn get_schema(&self, request: Request<GetSchemaRequest>) -> RpcResult<GetSchemaResponse> {
         match request.into_inner().by {
-            Some(get_schema_request::By::SubjectVersion(it)) => {
-                let schema = Some(schema(&it.subject, "1.2.0"));
+            Some(get_schema_request::By::SubjectVersion(version)) => {
+                let schema = Some(schema(&version.subject, "1.2.0"));
                 Ok(Response::new(GetSchemaResponse { schema }))
             }
             _ => Err(error(Code::NotFound, "SCHEMA_NOT_FOUND", "no schema has the id 404", &[])),
@@ -376,7 +381,7 @@ impl SchemaRegistryService for Answers {
     async fn list_schemas(
         &self,
         request: Request<ListSchemasRequest>,
-    ) -> Answer<ListSchemasResponse> {
+    ) -> RpcResult<ListSchemasResponse> {
         let name = request.into_inner().subject;
         let old = Schema {
             state: VersionState::Deprecated.into(),
@@ -392,14 +397,14 @@ impl SchemaRegistryService for Answers {
     async fn diff_schemas(
         &self,
         request: Request<DiffSchemasRequest>,
-    ) -> Answer<DiffSchemasResponse> {
+    ) -> RpcResult<DiffSchemasResponse> {
         let old = request.into_inner().old.unwrap();
         let report = match old.version.as_str() {
             "1.0.0" => breaking(&old.subject),
-            "1.2.0" => fine(&old.subject),
+            "1.2.0" => compatible(&old.subject),
             version => return Err(no_version(&old.subject, version)),
         };
-        // Of two versions nobody is left behind.
+        // A comparison of two registered versions affects no consumer.
         let report = CompatibilityReport {
             affected_consumers: Vec::new(),
             total_affected_consumers: 0,
@@ -411,7 +416,7 @@ impl SchemaRegistryService for Answers {
     async fn validate_payload(
         &self,
         request: Request<ValidatePayloadRequest>,
-    ) -> Answer<ValidatePayloadResponse> {
+    ) -> RpcResult<ValidatePayloadResponse> {
         let request = request.into_inner();
         let valid = request.payload == Some(validate_payload_request::Payload::Json("{}".into()));
         let violation = |path: &str, message: &str| PayloadViolation {
@@ -426,7 +431,10 @@ impl SchemaRegistryService for Answers {
         Ok(Response::new(ValidatePayloadResponse { valid, violations }))
     }
 
-    async fn get_subject(&self, request: Request<GetSubjectRequest>) -> Answer<GetSubjectResponse> {
+    async fn get_subject(
+        &self,
+        request: Request<GetSubjectRequest>,
+    ) -> RpcResult<GetSubjectResponse> {
         let name = request.into_inner().name;
         if name == "shop.OrderPaid" {
             return Err(error(Code::NotFound, "SUBJECT_NOT_FOUND", "no such subject", &[]));
@@ -437,7 +445,7 @@ impl SchemaRegistryService for Answers {
     async fn list_subjects(
         &self,
         request: Request<ListSubjectsRequest>,
-    ) -> Answer<ListSubjectsResponse> {
+    ) -> RpcResult<ListSubjectsResponse> {
         let request = request.into_inner();
         // Two pages.
         let (name, next) = match request.page_token.as_str() {
@@ -452,33 +460,37 @@ impl SchemaRegistryService for Answers {
     async fn update_subject(
         &self,
         request: Request<UpdateSubjectRequest>,
-    ) -> Answer<UpdateSubjectResponse> {
+    ) -> RpcResult<UpdateSubjectResponse> {
         Ok(Response::new(UpdateSubjectResponse { subject: request.into_inner().subject }))
     }
 
     async fn delete_subject(
         &self,
         _: Request<DeleteSubjectRequest>,
-    ) -> Answer<DeleteSubjectResponse> {
+    ) -> RpcResult<DeleteSubjectResponse> {
         Ok(Response::new(DeleteSubjectResponse {}))
     }
 
     async fn set_version_state(
         &self,
         request: Request<SetVersionStateRequest>,
-    ) -> Answer<SetVersionStateResponse> {
+    ) -> RpcResult<SetVersionStateResponse> {
         let request = request.into_inner();
         if request.state() == VersionState::Retired && request.version == "1.2.0" && !request.force
         {
             let message = format!(
-                "consumer \"billing\", which needs ^1.2 of \"{}\", would be left behind: {LEFT} (and 1 more)",
+                "consumer \"billing\", which needs ^1.2 of \"{}\", would be left behind: {NO_VERSION_LEFT} (and 1 more)",
                 request.subject
             );
             let code = Code::FailedPrecondition;
             let mut details = ErrorDetails::new();
             details.set_error_info("CONSUMERS_LEFT_BEHIND", "tidings", pairs(&[("total", "2")]));
             for name in ["billing", "search"] {
-                details.add_precondition_failure_violation("CONSUMERS_LEFT_BEHIND", name, LEFT);
+                details.add_precondition_failure_violation(
+                    "CONSUMERS_LEFT_BEHIND",
+                    name,
+                    NO_VERSION_LEFT,
+                );
             }
             return Err(Status::with_error_details(code, message, details));
         }
@@ -496,7 +508,7 @@ impl SchemaRegistryService for Answers {
     async fn negotiate_versions(
         &self,
         request: Request<NegotiateVersionsRequest>,
-    ) -> Answer<NegotiateVersionsResponse> {
+    ) -> RpcResult<NegotiateVersionsResponse> {
         let request = request.into_inner();
         if request.consumer == "one.too.many" {
             let message = "this would be consumer 10001; the limit is 10000; forget consumers that no longer exist";
@@ -510,7 +522,7 @@ impl SchemaRegistryService for Answers {
     async fn list_consumers(
         &self,
         request: Request<ListConsumersRequest>,
-    ) -> Answer<ListConsumersResponse> {
+    ) -> RpcResult<ListConsumersResponse> {
         let request = request.into_inner();
         let consumer =
             |name: &str, subject: &str, requirement: &str, origin: ConsumerOrigin| Consumer {
@@ -541,12 +553,12 @@ impl SchemaRegistryService for Answers {
                 "",
             ),
         };
-        let is_asked = |it: &Consumer| {
-            (request.consumer.is_empty() || request.consumer == it.name)
-                && (request.subject.is_empty() || request.subject == it.subject)
+        let is_selected = |consumer: &Consumer| {
+            (request.consumer.is_empty() || request.consumer == consumer.name)
+                && (request.subject.is_empty() || request.subject == consumer.subject)
         };
         Ok(Response::new(ListConsumersResponse {
-            consumers: page.into_iter().filter(is_asked).collect(),
+            consumers: page.into_iter().filter(is_selected).collect(),
             next_page_token: next.into(),
         }))
     }
@@ -557,11 +569,11 @@ impl SchemaRegistryService for Answers {
     async fn watch_registry(
         &self,
         request: Request<WatchRegistryRequest>,
-    ) -> Answer<Self::WatchRegistryStream> {
+    ) -> RpcResult<Self::WatchRegistryStream> {
         use watch_registry_response::Change;
         let after = request.into_inner().after_revision;
-        let change = |behind: u64, change| WatchRegistryResponse {
-            revision: after + behind,
+        let change = |distance: u64, change| WatchRegistryResponse {
+            revision: after + distance,
             time: Some(Timestamp { seconds: 1_700_000_000, nanos: 0 }),
             change: Some(change),
             ..WatchRegistryResponse::default()

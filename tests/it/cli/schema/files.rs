@@ -1,6 +1,6 @@
-//! The files that the commands are run on.
+//! The files that the commands read.
 
-/// Path and text.
+/// The path and the text of each file.
 pub const FILES: &[(&str, &str)] = &[
     ("order/README", "no schema\n"),
     ("order/v1.proto", ORDER),
@@ -224,6 +224,6 @@ pub const FILES: &[(&str, &str)] = &[
     ),
 ];
 
-/// The order as it was first.
+/// The first version of the order schema.
 pub const ORDER: &str = "syntax = \"proto3\";\npackage shop;\n\n// An order was placed.\nmessage OrderPlaced {\n  string id = 1;\n  \
                      int32 total = 2;\n  string note = 3;\n}\n";

@@ -1,23 +1,23 @@
-//! `tidings schema verify` against a server whose registry has what the rules of today refuse, and
-//! what that server says when it starts.
+//! `tidings schema verify` against a registry with schemas that the current rules refuse, and the
+//! warning that the server logs at its start.
 
 use std::{fs, path::Path};
 
 use prost::Message as _;
-use rocksdb::{DB, IteratorMode, Options as Tuning};
+use rocksdb::{DB, IteratorMode, Options as DbOptions};
 use serde_json::Value;
 use tidings_registry::proto::v1::{
     Schema, WatchRegistryResponse, definition::Form, watch_registry_response::Change,
 };
 
-use super::{NOWHERE, Place};
+use super::{UNREACHABLE, Workspace};
 use crate::support::harness::{Options, PATIENCE, Server, eventually};
 
-/// Puts another text in the place of one that a stopped registry has, as an older program may have
+/// Replaces the text of a schema in a stopped registry, as an older version of the program may have
 /// stored it.
 fn rewrite(data: &Path, id: u32, text: &str) {
     let families = ["default", "meta", "subjects", "schemas", "changes", "consumers"];
-    let db = DB::open_cf(&Tuning::default(), data.join("registry/db"), families).unwrap();
+    let db = DB::open_cf(&DbOptions::default(), data.join("registry/db"), families).unwrap();
     let edit = |schema: &mut Schema| {
         schema.definition.as_mut().unwrap().form = Some(Form::Text(text.into()));
     };
@@ -40,42 +40,42 @@ fn rewrite(data: &Path, id: u32, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_older_program_stored_is_listed_and_counted_at_the_start() {
+async fn schemas_of_an_older_program_are_listed_and_counted_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let mut server = Server::start_on(&data, Options::default()).await;
-    let mut place = Place::new(&format!("http://{}", server.address()));
-    place.tell("verify", 0);
-    let run = |place: &Place, args: &str| {
-        let (code, stdout, stderr) = place.run(&mut place.command(), args, "");
+    let mut workspace = Workspace::new(&format!("http://{}", server.address()));
+    workspace.record("verify", 0);
+    let run = |workspace: &Workspace, args: &str| {
+        let (code, stdout, stderr) = workspace.run(&mut workspace.command(), args, "");
         assert_eq!(code, 0, "{args}\n{stdout}{stderr}");
     };
-    run(&place, "register shop.OrderPlaced order/v1.proto");
-    run(&place, "register shop.OrderPlaced order/added.proto");
-    run(&place, "register shop.OrderPaid order/v1.json --compatibility backward");
-    run(&place, "register shop.OrderPaid order/optional.json");
-    run(&place, "register other.Thing order/v1.avsc");
-    place.tell("verify", 0);
+    run(&workspace, "register shop.OrderPlaced order/v1.proto");
+    run(&workspace, "register shop.OrderPlaced order/added.proto");
+    run(&workspace, "register shop.OrderPaid order/v1.json --compatibility backward");
+    run(&workspace, "register shop.OrderPaid order/optional.json");
+    run(&workspace, "register other.Thing order/v1.avsc");
+    workspace.record("verify", 0);
     server.sigterm();
     server.exit_within(PATIENCE).await;
     drop(server);
-    let file = |path: &str| fs::read_to_string(place.dir.path().join(path)).unwrap();
+    let file = |path: &str| fs::read_to_string(workspace.dir.path().join(path)).unwrap();
     rewrite(&data, 2, &file("order/v2.proto"));
     rewrite(&data, 4, &file("bad/keyword.json"));
     let server = Server::start_on(&data, Options::default()).await;
-    place.server = format!("http://{}", server.address());
-    let said = eventually(PATIENCE, "the start says how many differ", async || {
+    workspace.server = format!("http://{}", server.address());
+    let warning = eventually(PATIENCE, "the log reports how many versions differ", async || {
         let log = server.log();
-        log.lines().find(|it| it.contains("tidings schema verify")).map(str::to_owned)
+        log.lines().find(|line| line.contains("tidings schema verify")).map(str::to_owned)
     })
     .await;
     for field in ["differing=2", "verified=5", "registered=5", "WARN"] {
-        assert!(said.contains(field), "{said}");
+        assert!(warning.contains(field), "{warning}");
     }
     for output in ["text", "junit", "github", "gitlab"] {
-        place.tell(&format!("verify -o {output}"), 100);
+        workspace.record(&format!("verify -o {output}"), 100);
     }
-    let (code, stdout, stderr) = place.run(&mut place.command(), "verify -o json", "");
+    let (code, stdout, stderr) = workspace.run(&mut workspace.command(), "verify -o json", "");
     assert_eq!(code, 100, "{stderr}");
     let found: Vec<Value> =
         stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -89,37 +89,41 @@ async fn what_an_older_program_stored_is_listed_and_counted_at_the_start() {
         ),
     ];
     assert_eq!(found.len(), expected.len(), "{stdout}");
-    for (it, (subject, version, reason, rule)) in found.iter().zip(expected) {
-        let named = (&it["schema"]["subject"], &it["schema"]["version"], &it["refusalReason"]);
-        assert_eq!(named, (&subject.into(), &version.into(), &reason.into()), "{it}");
-        assert_eq!(it["report"]["findings"][0]["rule"], rule, "{it}");
+    for (difference, (subject, version, reason, rule)) in found.iter().zip(expected) {
+        let named = (
+            &difference["schema"]["subject"],
+            &difference["schema"]["version"],
+            &difference["refusalReason"],
+        );
+        assert_eq!(named, (&subject.into(), &version.into(), &reason.into()), "{difference}");
+        assert_eq!(difference["report"]["findings"][0]["rule"], rule, "{difference}");
     }
-    place.tell("verify shop.OrderPl", 100);
-    place.tell("verify other. -o json", 0);
-    place.finish("verify.golden");
+    workspace.record("verify shop.OrderPl", 100);
+    workspace.record("verify other. -o json", 0);
+    workspace.assert_golden("verify.golden");
     server.assert_calm();
 }
 
 #[test]
-fn the_files_of_a_manifest_are_judged_without_a_server() {
-    let mut place = Place::new(NOWHERE);
-    place.tell("verify", 1);
-    place.tell("verify --manifest verify/good.yaml", 0);
+fn the_files_of_a_manifest_are_verified_without_a_server() {
+    let mut workspace = Workspace::new(UNREACHABLE);
+    workspace.record("verify", 1);
+    workspace.record("verify --manifest verify/good.yaml", 0);
     for output in ["text", "json"] {
-        place.tell(&format!("verify --manifest verify/tidings.yaml -o {output}"), 100);
+        workspace.record(&format!("verify --manifest verify/tidings.yaml -o {output}"), 100);
     }
-    place.tell("verify --manifest verify/refers.yaml", 2);
-    place.tell("verify --manifest verify/nothing.yaml", 1);
-    place.tell("verify shop. --manifest verify", 2);
-    place.finish("verify_manifest.golden");
+    workspace.record("verify --manifest verify/refers.yaml", 2);
+    workspace.record("verify --manifest verify/nothing.yaml", 1);
+    workspace.record("verify shop. --manifest verify", 2);
+    workspace.assert_golden("verify_manifest.golden");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_verification_that_is_interrupted_says_how_far_it_came() {
-    // A server that takes the connection and never answers.
+async fn an_interrupted_verification_reports_its_progress() {
+    // A server that accepts the connection and never responds.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let place = Place::new(&format!("http://{}", listener.local_addr().unwrap()));
-    let mut command = place.command();
+    let workspace = Workspace::new(&format!("http://{}", listener.local_addr().unwrap()));
+    let mut command = workspace.command();
     command.args(["schema", "verify"]).stderr(std::process::Stdio::piped());
     let child = command.spawn().unwrap();
     let _connection = listener.accept().unwrap();

@@ -1,4 +1,4 @@
-//! Values outside of the types of CloudEvents and Protobuf.
+//! Values outside the ranges of the CloudEvents and Protobuf types.
 
 use super::*;
 
@@ -48,7 +48,7 @@ pub async fn out_of_range(calls: &Calls, table: &mut Table) {
     let details = ["field start.time", "field until_time"];
     let result = calls.read(request).await;
     table.row("read: times out of range", result, BAD, "INVALID_REQUEST", &details);
-    for (what, seconds, nanos) in [
+    for (case, seconds, nanos) in [
         ("create: an age of too many years", 315_576_000_001, 0),
         ("create: nanos of an age", 1, 2_000_000_000),
     ] {
@@ -57,6 +57,6 @@ pub async fn out_of_range(calls: &Calls, table: &mut Table) {
         let result =
             calls.create(Some(Topic { retention, name: "new".into(), ..Topic::default() })).await;
         let details = ["field topic.retention.max_age"];
-        table.row(what, result, BAD, "INVALID_REQUEST", &details);
+        table.row(case, result, BAD, "INVALID_REQUEST", &details);
     }
 }

@@ -1,22 +1,23 @@
-//! Rules for documents: they name what exists, show what runs, and stay short enough to be read.
+//! Rules for documents: their commands and names exist, their examples run, and their length is
+//! limited.
 
 use std::collections::BTreeSet;
 
 use super::{File, Finding, assert_none, check, committed, word};
 
-/// Widest line of a document, in characters.
+/// The longest line of a document, in characters.
 const WIDTH_MAX: usize = 100;
 
-/// Longest README, in lines.
+/// The longest README, in lines.
 const README_LINES_MAX: usize = 250;
 
-/// The reference, with the sections that list what the sources have.
+/// The reference, with sections that list names of the sources.
 const REFERENCE: &str = "docs/REFERENCE.md";
 
-/// Targets of `make` that a document names and the Makefile does not have. The README names the two
-/// commands of a newcomer.
+/// Targets of `make` in a document that the Makefile does not have. The README has the two commands
+/// that a new user runs.
 fn make_commands(document: &File, makefile: &str) -> Vec<Finding> {
-    const WHY: &str = "a command in a document is copied and run: name one that exists, and add \
+    const WHY: &str = "readers copy and run the commands of a document: use existing targets, and add \
                        new targets to the Makefile first";
     let targets: BTreeSet<&str> = makefile
         .lines()
@@ -26,9 +27,9 @@ fn make_commands(document: &File, makefile: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for command in ["demo", "test"] {
         if document.path == "README.md" && !word(&document.text, &format!("make {command}")) {
-            let what = format!("the README does not name `make {command}`");
-            let why = "it is one of the two commands that a newcomer runs";
-            findings.push(document.finding(1, what, why));
+            let message = format!("the README does not name `make {command}`");
+            let why = "it is one of the two commands that a new user runs";
+            findings.push(document.finding(1, message, why));
         }
     }
     let mut fenced = false;
@@ -42,8 +43,8 @@ fn make_commands(document: &File, makefile: &str) -> Vec<Finding> {
             };
             let target = target.split_whitespace().next().unwrap_or_default();
             if !targets.contains(target) {
-                let what = format!("the Makefile has no target `{target}`");
-                findings.push(document.finding(index + 1, what, WHY));
+                let message = format!("the Makefile has no target `{target}`");
+                findings.push(document.finding(index + 1, message, WHY));
             }
         }
     }
@@ -59,17 +60,17 @@ fn width(document: &File) -> Vec<Finding> {
     for (index, line) in document.text.lines().enumerate() {
         let is_fence = line.trim_start().starts_with("```");
         fenced ^= is_fence;
-        // Code stays as it runs, and a row of a table is one line.
+        // Code keeps its lines, and a row of a table is one line.
         let is_row = line.trim_start().starts_with('|');
         if fenced || is_fence || is_row || line.starts_with("    ") {
             continue;
         }
         let width = without_addresses(line).chars().count();
         if width > WIDTH_MAX {
-            let what = format!("{width} characters; the limit is {WIDTH_MAX}");
+            let message = format!("{width} characters; the limit is {WIDTH_MAX}");
             let why = "documents are read in terminals and reviewed line by line: wrap the \
                        paragraph. Addresses, tables and code do not count";
-            findings.push(document.finding(index + 1, what, why));
+            findings.push(document.finding(index + 1, message, why));
         }
     }
     findings
@@ -90,15 +91,15 @@ fn readme_length(document: &File) -> Vec<Finding> {
     if document.path != "README.md" || lines <= README_LINES_MAX {
         return Vec::new();
     }
-    let what = format!("{lines} lines; the limit is {README_LINES_MAX}");
-    let why = "a newcomer reads the README to the end or not at all: move details into docs/, and \
+    let message = format!("{lines} lines; the limit is {README_LINES_MAX}");
+    let why = "new users do not read a long README: move details into docs/, and \
                programs into examples/";
-    vec![document.finding(lines, what, why)]
+    vec![document.finding(lines, message, why)]
 }
 
 /// Compares the names in the first column of a section's tables with those of the sources.
 fn section(document: &File, heading: &str, names: &BTreeSet<String>) -> Vec<Finding> {
-    const WHY: &str = "users look names up in the reference and rely on the list: a row for each \
+    const WHY: &str = "users rely on the lists in the reference: write a row for each \
                        name in the sources, and no other";
     let lines: Vec<&str> = document.text.lines().collect();
     let start = lines.iter().position(|line| *line == heading);
@@ -110,15 +111,15 @@ fn section(document: &File, heading: &str, names: &BTreeSet<String>) -> Vec<Find
         let cell = row.split('|').next().unwrap_or_default();
         for name in cell.split('`').skip(1).step_by(2) {
             if !names.contains(name) {
-                let what = format!("`{name}` below \"{heading}\" is not in the sources");
-                findings.push(document.finding(index + 1, what, WHY));
+                let message = format!("`{name}` below \"{heading}\" is not in the sources");
+                findings.push(document.finding(index + 1, message, WHY));
             }
             listed.insert(name);
         }
     }
     for name in names.iter().filter(|name| !listed.contains(name.as_str())) {
-        let what = format!("`{name}` is in the sources and not below \"{heading}\"");
-        findings.push(document.finding(start.map_or(1, |start| start + 1), what, WHY));
+        let message = format!("`{name}` is in the sources and not below \"{heading}\"");
+        findings.push(document.finding(start.map_or(1, |start| start + 1), message, WHY));
     }
     findings
 }
@@ -144,7 +145,7 @@ fn error_reasons(files: &[File]) -> BTreeSet<String> {
     names.filter(|name| *name != "UNSPECIFIED").map(String::from).collect()
 }
 
-/// Exit codes: what help texts list, and what errors are converted to by a function `exit_code`.
+/// Exit codes: those in help texts, and those that a function `exit_code` returns.
 fn exit_codes(files: &[File]) -> BTreeSet<String> {
     let mut codes = BTreeSet::new();
     let sources = files.iter().filter(|file| file.is_rust() && file.path.contains("src/"));
@@ -162,7 +163,9 @@ fn exit_codes(files: &[File]) -> BTreeSet<String> {
             if let Some((_, list)) = line.split_once("Exit codes: ") {
                 let starts = list.split(", ").filter_map(|entry| entry.split_once(' '));
                 let numbers = starts.map(|(start, _)| start);
-                codes.extend(numbers.filter(|it| it.parse::<u8>().is_ok()).map(String::from));
+                codes.extend(
+                    numbers.filter(|number| number.parse::<u8>().is_ok()).map(String::from),
+                );
             }
             if line.contains("fn exit_code(") {
                 end_of_function = Some(format!("{indent}}}"));
@@ -177,8 +180,8 @@ fn exit_codes(files: &[File]) -> BTreeSet<String> {
     codes
 }
 
-/// A code block that names a file of the examples, as in `python examples/python/publish.py` after
-/// the fence, is that file: documents show what the tests of the examples run.
+/// A code block with the path of an example after the fence, as in
+/// `python examples/python/publish.py`, equals that file, which the tests of the examples run.
 fn snippets(document: &File, files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut lines = document.text.lines().enumerate();
@@ -190,10 +193,15 @@ fn snippets(document: &File, files: &[File]) -> Vec<Finding> {
         if !path.starts_with("examples/") {
             continue;
         }
-        let shown = files.iter().find(|it| it.path == path);
-        if shown.is_none_or(|it| !it.text.lines().eq(block)) {
-            let why = "a document shows what the tests run: paste the file again, or link to it";
-            findings.push(document.finding(index + 1, format!("the block is not {path}"), why));
+        let example = files.iter().find(|file| file.path == path);
+        if example.is_none_or(|file| !file.text.lines().eq(block)) {
+            let why =
+                "documents show the code that the tests run: paste the file again, or link to it";
+            findings.push(document.finding(
+                index + 1,
+                format!("the block differs from {path}"),
+                why,
+            ));
         }
     }
     findings
@@ -228,64 +236,66 @@ fn the_reference_lists_settings_error_reasons_and_exit_codes() {
         ("## Error reasons", error_reasons(&files)),
         ("## Exit codes", exit_codes(&files)),
     ] {
-        assert!(!names.is_empty(), "the sources have nothing for {heading}: where is it now?");
+        assert!(!names.is_empty(), "the sources have nothing for {heading}");
         findings.extend(section(reference, heading, &names));
     }
     assert_none(&findings);
 }
 
 #[test]
-fn documents_show_the_examples_as_they_are() {
+fn documents_show_the_current_examples() {
     let files = committed();
-    let documents = files.iter().filter(|it| it.path.ends_with(".md"));
-    assert_none(&documents.flat_map(|it| snippets(it, &files)).collect::<Vec<_>>());
+    let documents = files.iter().filter(|file| file.path.ends_with(".md"));
+    let findings = documents.flat_map(|document| snippets(document, &files));
+    assert_none(&findings.collect::<Vec<_>>());
 }
 
-/// Ids of rules are stable, and scripts depend on them: the list has each id and no other.
+/// Scripts depend on rule ids, which are stable: the list has each id and no other.
 #[test]
 fn every_rule_of_compatibility_is_documented() {
     const LIST: &str = "docs/COMPATIBILITY.md";
     let ids = |text: &str, quote: char| -> BTreeSet<String> {
         let prefixes = ["PROTOBUF_", "JSON_", "AVRO_", "VERSION_"];
         text.split(quote)
-            .filter(|it| {
-                prefixes.iter().any(|prefix| it.len() > prefix.len() && it.starts_with(prefix))
+            .filter(|id| {
+                prefixes.iter().any(|prefix| id.len() > prefix.len() && id.starts_with(prefix))
             })
-            .filter(|it| {
-                it.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+            .filter(|id| {
+                id.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
             })
             .map(String::from)
             .collect()
     };
     let files = committed();
     let roots = ["registry/src/", "crates/schema/src/"];
-    let sources = files.iter().filter(|it| roots.iter().any(|root| it.path.starts_with(root)));
-    let used: BTreeSet<_> = sources.flat_map(|it| ids(&it.text, '"')).collect();
-    let list = files.iter().find(|it| it.path == LIST).expect("the list of rules");
-    assert_eq!(used, ids(&list.text, '`'), "the rules of {roots:?}, and those of {LIST}");
+    let sources = files.iter().filter(|file| roots.iter().any(|root| file.path.starts_with(root)));
+    let used: BTreeSet<_> = sources.flat_map(|file| ids(&file.text, '"')).collect();
+    let list = files.iter().find(|file| file.path == LIST).expect("the list of rules");
+    assert_eq!(used, ids(&list.text, '`'), "the rules of {roots:?} differ from those of {LIST}");
 }
 
-/// A rule that never finds anything is no rule.
+/// A rule that never finds a violation checks nothing.
 #[test]
-fn the_rules_for_documents_find_what_they_are_for() {
+fn the_rules_for_documents_find_violations() {
     let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
-    const NOWHERE: [usize; 0] = [];
-    let lines = |findings: Vec<Finding>| findings.iter().map(|it| it.line).collect::<Vec<_>>();
+    const NONE: [usize; 0] = [];
+    let lines =
+        |findings: Vec<Finding>| findings.iter().map(|finding| finding.line).collect::<Vec<_>>();
 
     let example = [file("examples/a.py", "x = 1\ny = 2\n")];
     let shown = |code: &str| {
         file("README.md", &format!("```sh\nls\n```\n```python examples/a.py\n{code}\n```"))
     };
-    assert_eq!(lines(snippets(&shown("x = 1\ny = 2"), &example)), NOWHERE);
+    assert_eq!(lines(snippets(&shown("x = 1\ny = 2"), &example)), NONE);
     assert_eq!(lines(snippets(&shown("x = 1"), &example)), [4]);
     assert_eq!(lines(snippets(&shown("x = 1\ny = 2"), &[])), [4]);
 
     let makefile = "demo: build ## x\ntest: lint\nA := b\n";
     let named = |path: &str, text: &str| lines(make_commands(&file(path, text), makefile));
-    assert_eq!(named("README.md", "```\nmake demo\n$ make test\n```\nmake of it\n"), NOWHERE);
+    assert_eq!(named("README.md", "```\nmake demo\n$ make test\n```\nmake of it\n"), NONE);
     assert_eq!(named("README.md", "Try `make demo`, `make test`,\n`make tea`"), [2]);
     assert_eq!(named("README.md", "    make demo\n"), [1]);
-    assert_eq!(named("docs/A.md", "    make demo\n"), NOWHERE);
+    assert_eq!(named("docs/A.md", "    make demo\n"), NONE);
 
     let long = "word ".repeat(21);
     let wide = format!(
@@ -293,15 +303,16 @@ fn the_rules_for_documents_find_what_they_are_for() {
         "a".repeat(100)
     );
     assert_eq!(lines(width(&file("docs/A.md", &wide))), [1]);
-    assert_eq!(lines(width(&file("src/a.rs", &wide))), NOWHERE);
+    assert_eq!(lines(width(&file("src/a.rs", &wide))), NONE);
     assert_eq!(without_addresses("see [the page](a/b) at https://b.example"), "see [the page at ");
     assert_eq!(lines(readme_length(&file("README.md", &"\n".repeat(251)))), [251]);
-    assert_eq!(lines(readme_length(&file("docs/A.md", &"\n".repeat(251)))), NOWHERE);
+    assert_eq!(lines(readme_length(&file("docs/A.md", &"\n".repeat(251)))), NONE);
 
-    let names = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<_>>();
+    let names =
+        |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     let tables = "# A\n## B\n| x |\n|---|\n| `a`, `b` | `z` |\n\n## C\n| `c` |\n";
     let tables = file(REFERENCE, tables);
-    assert_eq!(lines(section(&tables, "## B", &names(&["a", "b"]))), NOWHERE);
+    assert_eq!(lines(section(&tables, "## B", &names(&["a", "b"]))), NONE);
     assert_eq!(lines(section(&tables, "## B", &names(&["a", "c"]))), [5, 2]);
     assert_eq!(lines(section(&tables, "## D", &names(&["a"]))), [1]);
     let table = "    Setting {\n        name: \"listen\",\n    Other {\n        name: \"x\",\n";

@@ -1,11 +1,12 @@
-//! Rules over all crates of the workspace: layers inside each crate, crates that each may use, and words that
-//! nobody outside this project would understand.
+//! Rules for all crates of the workspace: the layers in each crate, the dependencies of each crate,
+//! and words that readers outside this project do not understand.
 
 use std::collections::BTreeSet;
 
 use super::{File, Finding, assert_none, check, committed, first_segments, leading_name, word};
 
-/// The modules of each crate, from the lowest layer to the highest. A module uses only modules that stand before it.
+/// The modules of each crate, from the lowest layer to the highest. A module uses
+/// only earlier modules.
 const LAYERS: &[(&str, &[&str])] = &[
     ("crates/disk/src", &["log_file", "lock", "lib"]),
     ("crates/wire/src", &["text", "footprint", "codec", "pages", "lib"]),
@@ -55,7 +56,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The crates of the workspace that each crate may use, and crates of others that it must not.
+/// For each crate: the crates of the workspace that it may use, and external crates that it must
+/// not use.
 const DEPENDENCIES: &[(&str, &[&str], &[&str], &str)] = &[
     (
         "crates/schema/Cargo.toml",
@@ -67,13 +69,13 @@ const DEPENDENCIES: &[(&str, &[&str], &[&str], &str)] = &[
         "crates/wire/Cargo.toml",
         &[],
         &["clap", "rocksdb"],
-        "what two services share knows neither of them, nor the disk",
+        "code that two services share depends on neither of them, nor on the disk",
     ),
     (
         "crates/disk/Cargo.toml",
         &[],
         &["clap", "rocksdb", "tokio", "tonic"],
-        "it looks at files before RocksDB opens them, and knows nothing of the wire",
+        "it checks files before RocksDB opens them, and does not depend on the wire",
     ),
     (
         "registry/Cargo.toml",
@@ -83,7 +85,7 @@ const DEPENDENCIES: &[(&str, &[&str], &[&str], &str)] = &[
     ),
 ];
 
-/// Words of a dialect, in names (a regular word boundary counts, so `short_way` is not `short_ways`).
+/// Project dialect in names. Only complete words count: `short_way` does not match `short_ways`.
 const NAMES: &[(&str, &str)] = &[
     ("short_way", "projection"),
     ("ShortWay", "Projection"),
@@ -96,7 +98,7 @@ const NAMES: &[(&str, &str)] = &[
     ("Asked", "ResponseContext, or the noun"),
 ];
 
-/// Words of a dialect, in comments and documents.
+/// Project dialect in comments and documents.
 const WORDS: &[(&str, &str)] = &[
     ("whom", "the noun: consumers, clients, callers"),
     ("whoever", "the noun: a consumer, a client, a caller"),
@@ -105,18 +107,19 @@ const WORDS: &[(&str, &str)] = &[
     ("without a word", "silently"),
 ];
 
-/// The crate folder of a source file, and its top-level module.
-fn place(file: &File) -> Option<(&'static str, &'static [&'static str], &str)> {
+/// The crate folder of a source file, the layers of the crate, and the top-level module of
+/// the file.
+fn crate_layers(file: &File) -> Option<(&'static str, &'static [&'static str], &str)> {
     LAYERS.iter().find_map(|(root, layers)| {
         let path = file.path.strip_prefix(root)?.strip_prefix('/')?;
         Some((*root, *layers, path.split('/').next()?.trim_end_matches(".rs")))
     })
 }
 
-/// The modules of its own crate that a file uses, with the line of each.
+/// The modules of its own crate that a file uses, with their lines.
 fn modules_of_own_crate(file: &File) -> Vec<(usize, String)> {
     let lines: Vec<(usize, String)> = file.shipped().collect();
-    let mut named = Vec::new();
+    let mut modules = Vec::new();
     for (index, (number, line)) in lines.iter().enumerate() {
         for (at, root) in line.match_indices("crate::") {
             if line[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | ':')) {
@@ -124,18 +127,18 @@ fn modules_of_own_crate(file: &File) -> Vec<(usize, String)> {
             }
             let rest = &line[at + root.len()..];
             if rest.starts_with('{') {
-                named.extend(first_segments(&lines[index..], at + root.len()));
+                modules.extend(first_segments(&lines[index..], at + root.len()));
             } else {
-                named.push((*number, leading_name(rest).to_owned()));
+                modules.push((*number, leading_name(rest).to_owned()));
             }
         }
     }
-    named.retain(|(_, name)| name.starts_with(|c: char| c.is_lowercase()));
-    named
+    modules.retain(|(_, name)| name.starts_with(|c: char| c.is_lowercase()));
+    modules
 }
 
 fn layers(file: &File) -> Vec<Finding> {
-    let Some((root, layers, module)) = place(file).filter(|_| file.is_rust()) else {
+    let Some((root, layers, module)) = crate_layers(file).filter(|_| file.is_rust()) else {
         return Vec::new();
     };
     let Some(own) = layers.iter().position(|layer| *layer == module) else {
@@ -151,7 +154,7 @@ fn layers(file: &File) -> Vec<Finding> {
         .filter(|(_, used)| layers.iter().position(|layer| layer == used).is_none_or(|used| used > own))
         .map(|(line, used)| {
             let message = format!("`{module}` uses `{used}`, which is not in a lower layer");
-            let why = "data flows one way, so that each layer can be read, tested and replaced without those above it";
+            let why = "data flows one way, so that each layer can be read, tested and replaced without the layers above it";
             file.finding(line, message, why)
         })
         .collect()
@@ -173,22 +176,21 @@ fn dependencies(manifest: &File) -> Vec<(usize, String)> {
 
 fn crates(manifest: &File) -> Vec<Finding> {
     let rule = DEPENDENCIES.iter().find(|(path, ..)| *path == manifest.path);
-    let Some((_, ours, forbidden, why)) = rule else { return Vec::new() };
+    let Some((_, internal, forbidden, why)) = rule else { return Vec::new() };
     let is_wrong = |name: &str| {
-        forbidden.contains(&name) || (name.starts_with("tidings") && !ours.contains(&name))
+        forbidden.contains(&name) || (name.starts_with("tidings") && !internal.contains(&name))
     };
     let wrong = dependencies(manifest).into_iter().filter(|(_, name)| is_wrong(name));
     wrong.map(|(line, name)| manifest.finding(line, format!("depends on `{name}`"), why)).collect()
 }
 
-/// Tests still have to be reworded; everything that is shipped or documented is.
+/// Sources and documents, except golden data, files of others, and this file, which lists the words.
 fn has_words(file: &File) -> bool {
-    let shipped = ["src/", "registry/", "crates/", "benches/", "docs/", "proto/"];
+    let roots = ["src/", "registry/", "crates/", "benches/", "tests/it/", "docs/", "proto/"];
     let documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Makefile"];
-    (shipped.iter().any(|root| file.path.starts_with(root))
+    (roots.iter().any(|root| file.path.starts_with(root))
         || documents.contains(&file.path.as_str()))
-        && !file.path.contains("/cases/")
-        && !file.path.contains("google/")
+        && !["/cases/", "google/", "tidy/workspace.rs"].iter().any(|part| file.path.contains(part))
         && [".rs", ".md", ".proto", "Makefile"].iter().any(|end| file.path.ends_with(end))
 }
 
@@ -202,8 +204,8 @@ fn names(file: &File) -> Vec<Finding> {
             let message = format!("the name `{name}`");
             findings.push(file.finding(
                 line,
-                format!("{message}; say {better}"),
-                "a newcomer reads names first",
+                format!("{message}; use {better}"),
+                "new contributors read names first",
             ));
         }
     }
@@ -224,14 +226,14 @@ fn words(file: &File) -> Vec<Finding> {
             findings.push(file.finding(
                 index + 1,
                 message,
-                "plain technical English is read once and understood",
+                "plain technical English is understood at the first reading",
             ));
         }
     }
     findings
 }
 
-/// Comments wrap at 100 columns, except where a line has a link or a path that cannot be broken.
+/// Comments wrap at 100 columns, except lines with a URL, which cannot be broken.
 fn comments_wrap(file: &File) -> Vec<Finding> {
     const COLUMNS_MAX: usize = 100;
     if !file.is_rust() || !has_words(file) {
@@ -257,7 +259,7 @@ fn crates_keep_their_layers() {
 }
 
 #[test]
-fn crates_depend_on_what_they_may() {
+fn crates_use_only_allowed_dependencies() {
     let files = committed();
     let known: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
     for (path, ..) in DEPENDENCIES {
@@ -278,7 +280,7 @@ fn comments_wrap_at_100_columns() {
 }
 
 #[test]
-fn the_rules_for_the_workspace_find_what_they_are_for() {
+fn the_rules_for_the_workspace_find_violations() {
     let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
     let lines =
         |findings: Vec<Finding>| findings.iter().map(|finding| finding.line).collect::<Vec<_>>();

@@ -9,9 +9,9 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import java.util.List;
 
-/** Why a call was refused, with the details that came in its trailers. */
+/** The status of a refused call, with the details in its trailers. */
 record Refusal(Status.Code code, String message, List<Any> details) {
-  /** Makes a call that has to be refused. */
+  /** Makes a call that must be refused. */
   static Refusal of(Runnable call) {
     try {
       call.run();

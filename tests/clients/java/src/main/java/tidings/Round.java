@@ -54,8 +54,9 @@ import tidings.registry.v1.SchemaRegistryServiceGrpc;
 import tidings.registry.v1.SubjectVersion;
 
 /**
- * Everything that a client does, once, with generated stubs: {@code Round ADDRESS PROTO}, where PROTO is the definition of
- * its payload. Prints a line for each thing that it saw, and fails at what it did not expect.
+ * Runs every operation of a client once, with generated stubs: {@code Round ADDRESS PROTO}, where
+ * PROTO is the definition of its payload. Prints a line for each step, and fails at an unexpected
+ * result.
  */
 public final class Round {
   private static final String TOPIC = "clients.java";
@@ -67,7 +68,7 @@ public final class Round {
   private static final OrderPlaced FIRST =
       OrderPlaced.newBuilder().setNumber("1").setTotal((1L << 53) + 1).build();
 
-  /** What anything may take. */
+  /** The timeout of every wait. */
   private static final int SECONDS_MAX = 20;
 
   private interface Step {
@@ -347,7 +348,7 @@ public final class Round {
     equal("payload", event.getProtoData().unpack(OrderPlaced.class), FIRST);
   }
 
-  /** Cancelled and opened again behind each of the events, the stream gives exactly the rest. */
+  /** A stream that resumes after any of the events delivers exactly the rest. */
   private void resume() throws Exception {
     for (int n = 0; n < recorded.size(); n++) {
       StartPosition behind = StartPosition.newBuilder().setCursor(recorded.get(n).getCursor()).build();
@@ -374,7 +375,7 @@ public final class Round {
       equal("negotiated", started.getStarted().getSchemas(0).getVersion(), "1.0.0");
       stream.next(MessageCase.CAUGHT_UP);
 
-      // The producer moves on.
+      // The producer changes to version 1.1.0.
       String newer = order.replace("int64 total = 2;", "int64 total = 2; string currency = 3;");
       register(ORDER, SchemaFormat.SCHEMA_FORMAT_PROTOBUF, newer, "1.1.0");
       Event.Builder event =
@@ -407,7 +408,7 @@ public final class Round {
     equal("written", schema.getWriterVersion(), "1.1.0");
     equal("delivered", schema.getDeliveredVersion(), "1.0.0");
     equal("converted", schema.getConverted(), true);
-    // Equal also in that there is nothing that 1.0 does not know.
+    // Equality also means that there are no fields that are unknown in 1.0.
     OrderPlaced expected = OrderPlaced.newBuilder().setNumber("3").setTotal(30).build();
     equal("payload", OrderPlaced.parseFrom(read.get(0).getEvent().getBinaryData()), expected);
   }

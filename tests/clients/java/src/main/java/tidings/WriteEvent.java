@@ -10,7 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.OffsetDateTime;
 
-/** Writes one event, in the CloudEvents Protobuf format, to the file that the argument names. */
+/** Writes one event, in the CloudEvents Protobuf format, to the file given as the argument. */
 public final class WriteEvent {
   public static void main(String[] arguments) throws IOException {
     CloudEvent event =
