@@ -40,7 +40,7 @@ impl DirectoryLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // If the file cannot be read, the holder has no name. The directory is locked anyway.
+                // If the file cannot be read, the holder has no name.
                 let _ = file.read_to_string(&mut holder);
                 let holder = match holder.trim() {
                     "" => "another process",
