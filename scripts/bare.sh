@@ -72,6 +72,9 @@ open_system() { # suite
     mount --bind "/dev/$device" "$system/dev/$device"
   done
   ln -s /proc/self/fd "$system/dev/fd"
+  ln -s /proc/self/fd/0 "$system/dev/stdin"
+  ln -s /proc/self/fd/1 "$system/dev/stdout"
+  ln -s /proc/self/fd/2 "$system/dev/stderr"
   cp /etc/resolv.conf "$system/etc/resolv.conf"
   # A company mirror may have its own certificate.
   cp /etc/ssl/certs/ca-certificates.crt "$system/etc/ssl/certs/ca-certificates.crt"
