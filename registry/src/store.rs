@@ -109,6 +109,7 @@ impl Store {
                 LockError::Io { operation: "lock", source } => {
                     io("cannot lock the directory")(source)
                 }
+                LockError::Io { operation: "write", source } => io("cannot write LOCK")(source),
                 LockError::Io { source, .. } => io("cannot open LOCK")(source),
             })?;
         let mark = DurableMark::open(directory).map_err(|error| match error.kind() {
